@@ -1,0 +1,21 @@
+use super::*;
+
+#[test]
+fn a_timestamp_is_written_as_rfc_3339() {
+    for (micros, written) in [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
+        (1_795_304_160_123_456, "2026-11-21T23:36:00.123456Z"),
+        (4_107_542_399_999_999, "2100-02-28T23:59:59.999999Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+    ] {
+        assert_eq!(Timestamp(micros).to_string(), written);
+    }
+}
+
+#[test]
+fn arithmetic_stops_at_the_ends() {
+    assert_eq!(Timestamp::NEVER.plus(Duration::from_secs(1)), Timestamp::NEVER);
+    assert_eq!(Timestamp(5).since(Timestamp(7)), Duration::ZERO);
+    assert_eq!(Timestamp(7).since(Timestamp(5)), Duration::from_micros(2));
+}

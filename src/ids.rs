@@ -1,0 +1,119 @@
+//! Names of things, one type each, so that a customer can never stand where a grant is meant.
+//! Not here: anything a person would recognise; ids are numbers, names sit in the register's side tables.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not the id it was read as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAnId {
+    /// What was expected, such as `c7`.
+    pub expected: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" is not an id such as {}", self.found, self.expected)
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident, $letter:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{}"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                text.strip_prefix($letter)
+                    .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                    .and_then(|digits| digits.parse().ok())
+                    .map($name)
+                    .ok_or_else(|| NotAnId { expected: $example, found: text.to_owned() })
+            }
+        }
+    };
+}
+
+numbered! {
+    /// A customer (tenant): the sequence number of the event that created it. Written `c7`.
+    CustomerId, "c", "c7"
+}
+numbered! {
+    /// An owner: somebody with credentials for one customer's account. Written `o7`.
+    OwnerId, "o", "o7"
+}
+numbered! {
+    /// A member of the vendor's staff. Written `s7`.
+    StaffId, "s", "s7"
+}
+numbered! {
+    /// A grant. Written `g7`.
+    GrantId, "g", "g7"
+}
+numbered! {
+    /// A position in the register: the number of events up to and with this one; 0 is before the first.
+    Sequence, "#", "#7"
+}
+
+macro_rules! random {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $bytes]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let wrong = || NotAnId { expected: $example, found: text.to_owned() };
+                let mut bytes = [0; $bytes];
+                if text.len() != 2 * $bytes || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(wrong());
+                }
+                for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+                    let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+                    *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+                }
+                Ok($name(bytes))
+            }
+        }
+    };
+}
+
+random! {
+    /// One connection of one staff member, from sign-in to its end. Written as 16 hexadecimal digits.
+    SessionId, 8, "0123456789abcdef"
+}
+random! {
+    /// One intended change of the register: chosen before it is tried, so that a crash can be resolved by id.
+    EventId, 16, "0123456789abcdef0123456789abcdef"
+}
+
+#[cfg(test)]
+#[path = "ids_tests.rs"]
+mod tests;

@@ -1,0 +1,69 @@
+//! Portreeve: the gate between a SaaS vendor's own staff and its customers' data.
+//!
+//! A TLS PostgreSQL proxy stands in front of the customers' databases. It lets support engineers in only where the
+//! customer's owner allows it, and records every statement durably before it shows a row. This page is the
+//! architecture; it says what is where, and above all what is *not*.
+//!
+//! # The one rule
+//!
+//! Nothing takes effect, and nothing is disclosed, before its record is durable. First a record that survives power
+//! loss, then the act; if the record cannot be written, the act does not happen. One exception, on purpose: what only
+//! narrows access happens at once and is recorded as soon as it can be.
+//!
+//! # One statement
+//!
+//! ```text
+//!   psql ──TLS──▶ proxy                                                      PostgreSQL
+//!                  │ wire      cut the frame out, validate it, keep its original bytes
+//!                  │ session   what the frame is: statement text, bind values, frame number
+//!                  │ grant     decide(state, ask, now) ─▶ Authorized, or a refusal that ends the session
+//!                  │ log       append(record) ─▶ Enqueued ─▶ Receipt, once it is on the disk
+//!                  │ release   forward(frame, Authorized, Receipt) ─────────────▶  executes as this grant's own role
+//!                  │           readers overlap: the frame goes at once, what comes back waits for the Receipt
+//!   rows    ◀──────│ release   disclose(bytes, released)            ◀───────────  rows, undecoded
+//!                  │ session   the outcome: tag or SQLSTATE, rows, bytes, duration
+//!                  │ log       note(outcome), with the next batch
+//! ```
+//!
+//! The proofs are types. An `Authorized` comes only from `decide`, a `Receipt` only from a durable write; neither can
+//! be cloned, and each release consumes its own. "Can anything slip past?" is answered by reading `proxy/release.rs`.
+//!
+//! # The map
+//!
+//! | layer | modules | what they are |
+//! |---|---|---|
+//! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
+//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` | decisions as functions of values and `now` |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`config`] `net` [`observe`] | one seam each |
+//! | services | [`proxy`] [`portal`] [`cli`] | what runs |
+//!
+//! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
+//!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
+//!   sealed, and how its place in a log is proved; `session` is one connection's state machine.
+//! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
+//!   holder of keys that open records; `fence` what the database itself enforces.
+//! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
+//!
+//! # What must not be
+//!
+//! - The core touches no socket, file or clock; a test of it is a table and a timestamp.
+//! - No service imports another. No module imports one above it.
+//! - The proxy holds no key that opens a record: it cannot read back what it wrote.
+//! - The portal holds no credential of a customer's database; the keyring has no network.
+//! - A statement is never judged by its text. What a reader may do is privileges of a database role, nothing else.
+//! - Bytes are never rewritten: what is forwarded is what was validated, whole.
+//! - A write to the log that failed is never tried again.
+//! - There is no global state, no `unsafe`, and no second place that asks for the time or for randomness.
+//! - A secret is in no argument, no environment variable and no message.
+//!
+//! # The import law
+//!
+//! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
+//! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
+//! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `net` also `wire`;
+//! services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
+
+pub mod clock;
+pub mod entropy;
+pub mod ids;
+pub mod secret;

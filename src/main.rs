@@ -1,0 +1,3 @@
+//! Parses the arguments and calls a role; the roles come with their commits.
+
+fn main() {}
