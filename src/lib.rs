@@ -67,3 +67,5 @@ pub mod clock;
 pub mod entropy;
 pub mod ids;
 pub mod secret;
+
+pub mod wire;
