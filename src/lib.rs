@@ -68,4 +68,5 @@ pub mod entropy;
 pub mod ids;
 pub mod secret;
 
+pub mod audit;
 pub mod wire;

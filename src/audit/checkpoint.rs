@@ -1,0 +1,146 @@
+//! A signed statement of how long a log is and what its root is.
+//! Not here: where it is kept (`log/`), and cosignatures of witnesses, which a reader of these notes may ignore.
+//! C2SP tlog-checkpoint in a C2SP signed-note, Ed25519 (<https://c2sp.org/tlog-checkpoint>,
+//! <https://c2sp.org/signed-note>).
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::audit::tree::{Hash, sha256};
+use crate::secret::Secret;
+
+/// The signed note's number for Ed25519.
+const ED25519_NOTE: u8 = 1;
+
+/// What is wrong with a note.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not a checkpoint, or was changed.
+    #[error("the checkpoint was changed or is none: {0}")]
+    Changed(&'static str),
+    /// No signature is by the key it was checked against.
+    #[error("the checkpoint of {found} is not signed by the key of {expected}")]
+    WrongKey {
+        /// The origin the note gives.
+        found: String,
+        /// Whose key it was checked against.
+        expected: String,
+    },
+}
+
+/// How long a log is, and its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which log, such as `portreeve/proxy-gate-1`.
+    pub origin: String,
+    /// How many leaves.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+}
+
+/// The Ed25519 key that signs one log's checkpoints.
+pub struct SigningKey(Ed25519KeyPair);
+
+impl SigningKey {
+    /// The key with that seed (RFC 8032: the 32-byte private key).
+    pub fn from_seed(seed: &Secret<[u8; 32]>) -> Self {
+        SigningKey(Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("an Ed25519 seed has 32 bytes"))
+    }
+
+    /// The public key, by which others check.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(***)")
+    }
+}
+
+impl Checkpoint {
+    /// The signed note.
+    pub fn sign(&self, key: &SigningKey) -> String {
+        let text = format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root));
+        let mut signature = key_id(&self.origin, &key.public()).to_vec();
+        signature.extend_from_slice(key.0.sign(text.as_bytes()).as_ref());
+        format!("{text}\n— {} {}\n", self.origin, STANDARD.encode(signature))
+    }
+
+    /// Reads a signed note and checks the signature of the log itself; others are ignored.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] if there is no signature by that key of that origin, [`Error::Changed`] if it does not
+    /// verify.
+    pub fn open(note: &str, origin: &str, public: &[u8; 32]) -> Result<Checkpoint, Error> {
+        let (text, signatures) = note.rsplit_once("\n\n").ok_or(Error::Changed("it has no signature"))?;
+        let signed = format!("{text}\n");
+        let checkpoint = Checkpoint::parse(&signed)?;
+        let signatures = signatures.strip_suffix('\n').ok_or(Error::Changed("its last line has no end"))?;
+        let ours = key_id(origin, public);
+        let mut found = None;
+        for line in signatures.split('\n') {
+            let (name, signature) = line
+                .strip_prefix("— ")
+                .and_then(|line| line.split_once(' '))
+                .ok_or(Error::Changed("a line after the text is no signature"))?;
+            let signature = STANDARD.decode(signature).map_err(|_| Error::Changed("a signature is not base64"))?;
+            let (id, signature) =
+                signature.split_first_chunk::<4>().ok_or(Error::Changed("a signature is too short"))?;
+            if name == origin && *id == ours {
+                found = Some(signature.to_vec());
+            }
+        }
+        if found.is_none() || checkpoint.origin != origin {
+            return Err(Error::WrongKey { found: checkpoint.origin, expected: origin.to_owned() });
+        }
+        UnparsedPublicKey::new(&ED25519, public)
+            .verify(signed.as_bytes(), &found.unwrap_or_default())
+            .map_err(|_| Error::Changed("its signature does not verify"))?;
+        Ok(checkpoint)
+    }
+
+    /// The origin a note claims, unchecked.
+    pub fn claimed_origin(note: &str) -> Option<&str> {
+        note.split_once('\n').map(|(origin, _)| origin)
+    }
+
+    fn parse(text: &str) -> Result<Checkpoint, Error> {
+        let wrong = Error::Changed;
+        let mut lines = text.split('\n');
+        let mut line = || lines.next().ok_or(wrong("it has fewer than three lines"));
+        let (origin, size, root, end) = (line()?, line()?, line()?, line()?);
+        let is_decimal = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
+        let size = size.parse().ok().filter(|parsed: &u64| is_decimal && parsed.to_string() == size);
+        let root = STANDARD.decode(root).ok().and_then(|root| root.try_into().ok());
+        if origin.is_empty() || !end.is_empty() || lines.next().is_some() {
+            return Err(wrong("it has not exactly three lines"));
+        }
+        Ok(Checkpoint {
+            origin: origin.to_owned(),
+            size: size.ok_or(wrong("its size is not a number"))?,
+            root: root.ok_or(wrong("its root is not 32 bytes in base64"))?,
+        })
+    }
+}
+
+/// The verifier key in the signed note's own text form, for other tools: `origin+hash+key`.
+pub fn verifier_key(origin: &str, public: &[u8; 32]) -> String {
+    let mut key = vec![ED25519_NOTE];
+    key.extend_from_slice(public);
+    format!("{origin}+{:08x}+{}", u32::from_be_bytes(key_id(origin, public)), STANDARD.encode(key))
+}
+
+fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
+    let hash = sha256(&[name.as_bytes(), b"\n", &[ED25519_NOTE], public]);
+    let mut id = [0; 4];
+    id.iter_mut().zip(hash).for_each(|(byte, hash)| *byte = hash);
+    id
+}
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

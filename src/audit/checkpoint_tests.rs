@@ -1,0 +1,57 @@
+use super::*;
+
+fn key(byte: u8) -> SigningKey {
+    SigningKey::from_seed(&Secret::new([byte; 32]))
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { origin: "portreeve/proxy-gate-1".to_owned(), size: 1234, root: [7; 32] }
+}
+
+#[test]
+fn a_note_has_the_form_other_tools_read() {
+    let note = checkpoint().sign(&key(1));
+    let lines: Vec<&str> = note.split('\n').collect();
+    assert_eq!(lines[..4], ["portreeve/proxy-gate-1", "1234", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", ""]);
+    assert!(lines[4].starts_with("— portreeve/proxy-gate-1 "));
+    assert_eq!(lines[5..], [""]);
+    assert_eq!(Checkpoint::open(&note, "portreeve/proxy-gate-1", &key(1).public()), Ok(checkpoint()));
+    let with_witness = format!("{note}— witness.example AAAAAAAA\n");
+    assert_eq!(Checkpoint::open(&with_witness, "portreeve/proxy-gate-1", &key(1).public()), Ok(checkpoint()));
+}
+
+/// The verifier key of the example in the Go package golang.org/x/mod/sumdb/note.
+#[test]
+fn a_verifier_key_is_the_one_other_tools_make() {
+    let public = STANDARD.decode("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").expect("base64");
+    let public: [u8; 32] = public[1..].try_into().expect("32 bytes after the type");
+    assert_eq!(
+        verifier_key("PeterNeumann", &public),
+        "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    );
+}
+
+#[test]
+fn another_key_is_told_from_a_changed_note() {
+    let note = checkpoint().sign(&key(1));
+    let by_another = Checkpoint::open(&note, "portreeve/proxy-gate-1", &key(2).public());
+    assert!(matches!(by_another, Err(Error::WrongKey { .. })), "{by_another:?}");
+    let of_another = Checkpoint::open(&note, "portreeve/proxy-gate-2", &key(1).public());
+    assert!(matches!(of_another, Err(Error::WrongKey { .. })), "{of_another:?}");
+    let longer = note.replace("1234", "1235");
+    let changed = Checkpoint::open(&longer, "portreeve/proxy-gate-1", &key(1).public());
+    assert_eq!(changed, Err(Error::Changed("its signature does not verify")));
+}
+
+#[test]
+fn no_byte_of_a_note_can_be_changed() {
+    let note = checkpoint().sign(&key(1));
+    for at in 0..note.len() {
+        let mut bytes = note.clone().into_bytes();
+        bytes[at] ^= 1;
+        let opened =
+            String::from_utf8(bytes).ok().map(|n| Checkpoint::open(&n, &checkpoint().origin, &key(1).public()));
+        assert!(!matches!(opened, Some(Ok(_))), "byte {at} was changed and it opened");
+        assert!(Checkpoint::open(note.get(..at).unwrap_or(""), &checkpoint().origin, &key(1).public()).is_err());
+    }
+}

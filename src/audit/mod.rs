@@ -1,0 +1,11 @@
+//! What a record is, how it is sealed, and how its place in a log is proved: pure functions over bytes.
+//! Not here: files (`log/`) and private keys (`keyring/`).
+//! Byte by byte in FORMAT.md.
+
+pub mod checkpoint;
+pub mod descriptor;
+pub mod keys;
+pub mod record;
+pub mod seal;
+pub mod tag;
+pub mod tree;

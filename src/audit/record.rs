@@ -1,0 +1,305 @@
+//! What is written down about one act: its *skeleton* (who, when, what kind, how many) and its *values* (texts, bind
+//! values, names, addresses). The two parts are sealed under different keys, so that a person's data can go
+//! while accountability stays.
+//! Not here: how a part is sealed, or where a record stands in the log.
+//! Content is CBOR (RFC 8949), maps keyed by the numbers given here; a number is never used again for another meaning.
+
+use minicbor::{Decode, Encode};
+
+use crate::clock::Timestamp;
+use crate::ids::{CustomerId, SessionId};
+
+/// One record, as its writer hands it to the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// When the act happened, by the writer's clock.
+    pub at: Timestamp,
+    /// What kind of act.
+    pub kind: Kind,
+    /// Whose data it concerns; none: sealed to the vendor's own key.
+    pub customer: Option<CustomerId>,
+    /// The part that stays a year.
+    pub skeleton: Skeleton,
+    /// The part that goes with the customer's data.
+    pub values: Values,
+}
+
+impl Record {
+    /// An empty record of that kind, for its writer to fill.
+    pub fn new(at: Timestamp, kind: Kind, customer: Option<CustomerId>) -> Self {
+        Record { at, kind, customer, skeleton: Skeleton::default(), values: Values::default() }
+    }
+
+    /// Whether an outcome belongs to it: it is a frame that was to be forwarded, neither a notification of others nor a
+    /// frame that was not let through. These carry the number of the last frame before them.
+    pub fn awaits_outcome(&self) -> bool {
+        let is = |field: &Option<String>, word: &str| field.as_deref() == Some(word);
+        self.kind == Kind::Statement
+            && !is(&self.skeleton.verb, "notification")
+            && !is(&self.skeleton.result, "refused")
+    }
+}
+
+/// What kind of act a record describes. Its number is the type byte of the leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// A writer opened its log.
+    Opened = 1,
+    /// A writer recovered its log after a crash and dropped an unacknowledged tail.
+    Recovered = 2,
+    /// A writer closed its log in order.
+    Closed = 3,
+    /// Nothing happened for a minute; the log was alive.
+    Heartbeat = 4,
+    /// A data key, sealed to its recipient. Written by the log itself.
+    DataKey = 5,
+    /// A staff member signed in and was let in: a session began.
+    SignedIn = 10,
+    /// A sign-in was refused, or never got that far.
+    Refused = 11,
+    /// A session's frame, before it was forwarded: Query, Parse, Bind, Execute, Describe, Close, …
+    Statement = 12,
+    /// What became of a statement.
+    Outcome = 13,
+    /// Somebody asked to cancel a session's statement.
+    Cancelled = 14,
+    /// A session ended, and what became of its open transaction.
+    SessionEnded = 15,
+    /// A change of the register is about to be tried.
+    Intent = 20,
+    /// What became of an intent.
+    Decided = 21,
+    /// Somebody read the audit log.
+    Read = 30,
+    /// The keyring made keys.
+    KeysMade = 31,
+    /// The keyring opened data keys for somebody, or refused to.
+    KeysOpened = 32,
+}
+
+impl Kind {
+    /// Every kind, in the order of the numbers.
+    pub const ALL: [Kind; 16] = [
+        Kind::Opened,
+        Kind::Recovered,
+        Kind::Closed,
+        Kind::Heartbeat,
+        Kind::DataKey,
+        Kind::SignedIn,
+        Kind::Refused,
+        Kind::Statement,
+        Kind::Outcome,
+        Kind::Cancelled,
+        Kind::SessionEnded,
+        Kind::Intent,
+        Kind::Decided,
+        Kind::Read,
+        Kind::KeysMade,
+        Kind::KeysOpened,
+    ];
+
+    /// The kind with that number.
+    pub fn from_number(number: u8) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// The word people search by, such as `statement`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Opened => "opened",
+            Kind::Recovered => "recovered",
+            Kind::Closed => "closed",
+            Kind::Heartbeat => "heartbeat",
+            Kind::DataKey => "data-key",
+            Kind::SignedIn => "signed-in",
+            Kind::Refused => "refused",
+            Kind::Statement => "statement",
+            Kind::Outcome => "outcome",
+            Kind::Cancelled => "cancelled",
+            Kind::SessionEnded => "session-ended",
+            Kind::Intent => "intent",
+            Kind::Decided => "decided",
+            Kind::Read => "read",
+            Kind::KeysMade => "keys-made",
+            Kind::KeysOpened => "keys-opened",
+        }
+    }
+}
+
+/// Who, when, what kind, how many. No text a person wrote.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Skeleton {
+    /// The session.
+    #[n(0)]
+    pub session: Option<SessionId>,
+    /// The staff member's number.
+    #[n(1)]
+    pub staff: Option<u64>,
+    /// The grant's number.
+    #[n(2)]
+    pub grant: Option<u64>,
+    /// Which gated frame of the session this is, from 1; in an outcome: whose outcome.
+    #[n(3)]
+    pub frame: Option<u64>,
+    /// The frontend message (`query`, `parse`, `bind`, …), the reason code of a refusal or end, the verb of a change.
+    #[n(4)]
+    pub verb: Option<String>,
+    /// The CommandComplete tag, such as `SELECT 3`.
+    #[n(5)]
+    pub tag: Option<String>,
+    /// The SQLSTATE of an error, a refusal or an end.
+    #[n(6)]
+    pub sqlstate: Option<String>,
+    /// DataRow (or CopyData) messages the server sent for this frame.
+    #[n(7)]
+    pub rows: Option<u64>,
+    /// Bytes of those messages, headers included.
+    #[n(8)]
+    pub bytes: Option<u64>,
+    /// From forwarding the frame until its outcome, in microseconds.
+    #[n(9)]
+    pub duration_us: Option<u64>,
+    /// Relations the statement names, as far as a lexer can tell: a label, never a fence.
+    #[n(10)]
+    pub relations: Option<Vec<String>>,
+    /// `done`, `error`, `skipped`, `suspended`, `unknown`, `written`, `superseded`, `allowed`, `refused`, ….
+    #[n(11)]
+    pub result: Option<String>,
+    /// The register event's id (32 hexadecimal digits), for intent and decided.
+    #[n(12)]
+    pub event: Option<String>,
+    /// The register's sequence: expected by an intent, reached by its outcome, in force at a decision.
+    #[n(13)]
+    pub sequence: Option<u64>,
+    /// What became of an open transaction: `none`, `aborted`, `committed`, `in doubt`.
+    #[n(14)]
+    pub fate: Option<String>,
+    /// The login role in the upstream database.
+    #[n(15)]
+    pub role: Option<String>,
+    /// The server's process id.
+    #[n(16)]
+    pub backend: Option<i32>,
+    /// Why the grant was asked for: `fault`, `question`, `operation`.
+    #[n(17)]
+    pub purpose: Option<String>,
+    /// The grant's scope: `metadata`, `read`, `write`.
+    #[n(18)]
+    pub scope: Option<String>,
+    /// How many (keys, records, bytes dropped), as the kind says.
+    #[n(19)]
+    pub count: Option<u64>,
+    /// Execute's row limit; 0 is none.
+    #[n(20)]
+    pub row_limit: Option<i64>,
+    /// Whether the frame was forwarded before its record was durable (`overlap`) or after it (`strict`).
+    #[n(21)]
+    pub gate: Option<String>,
+    /// The owner's number, where an owner acted.
+    #[n(22)]
+    pub owner: Option<u64>,
+    /// The user id of the peer process, where a local process acted.
+    #[n(23)]
+    pub uid: Option<u32>,
+    /// Bytes of COPY data the client sent, without the messages' headers: in the record of CopyDone, and in the outcome
+    /// of a COPY that failed before one.
+    #[n(24)]
+    pub copied_bytes: Option<u64>,
+    /// Line feeds in that data, if its format is known to be text or CSV. The rows stand in the outcome's tag.
+    #[n(25)]
+    pub copied_lines: Option<u64>,
+    /// The frame that began the COPY this frame ends; none if none was under way.
+    #[n(26)]
+    pub begun_by: Option<u64>,
+    /// The OID of the function that a FunctionCall calls.
+    #[n(27)]
+    pub function: Option<u32>,
+}
+
+/// Texts, bind values, names, addresses: what concerns a person.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Values {
+    /// The statement's bytes as the client sent them, in `encoding`.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub text: Option<Vec<u8>>,
+    /// The client's encoding when the statement arrived, as PostgreSQL names it, such as `UTF8`.
+    #[n(1)]
+    pub encoding: Option<String>,
+    /// Bind values, in order.
+    #[n(2)]
+    pub binds: Option<Vec<Bind>>,
+    /// The name of the prepared statement, as bytes.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub statement: Option<Vec<u8>>,
+    /// The name of the portal, as bytes.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub portal: Option<Vec<u8>>,
+    /// The staff member's sign-in name, as given.
+    #[n(5)]
+    pub staff: Option<String>,
+    /// The grant's reason.
+    #[n(6)]
+    pub reason: Option<String>,
+    /// The grant's ticket.
+    #[n(7)]
+    pub ticket: Option<String>,
+    /// The client's address.
+    #[n(8)]
+    pub address: Option<String>,
+    /// What the client calls itself; claimed, not checked.
+    #[n(9)]
+    pub application: Option<String>,
+    /// The customer's name as asked for (`dbname`).
+    #[n(10)]
+    pub customer: Option<String>,
+    /// The upstream database.
+    #[n(11)]
+    pub database: Option<String>,
+    /// An error's primary message, a refusal's detail, a reader's reason.
+    #[n(12)]
+    pub message: Option<String>,
+    /// The address of whoever else acted (a cancel's sender, an owner's browser).
+    #[n(13)]
+    pub from: Option<String>,
+    /// The owner's sign-in name.
+    #[n(14)]
+    pub owner: Option<String>,
+    /// SHA-256 of the COPY data that `copied_bytes` counts.
+    #[cbor(n(15), with = "minicbor::bytes")]
+    pub digest: Option<Vec<u8>>,
+}
+
+/// One bind value as the client sent it, and the type it is of.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Bind {
+    /// The type's OID: declared in Parse, or learnt from ParameterDescription; 0 is not known.
+    #[n(0)]
+    pub type_oid: u32,
+    /// 0 is text, 1 is binary.
+    #[n(1)]
+    pub format: u16,
+    /// The raw bytes; none is NULL.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub value: Option<Vec<u8>>,
+}
+
+impl<C> Encode<C> for SessionId {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for SessionId {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let bytes = d.bytes()?;
+        bytes.try_into().map(SessionId).map_err(|_| minicbor::decode::Error::message("a session id has 8 bytes"))
+    }
+}

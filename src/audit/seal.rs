@@ -1,0 +1,157 @@
+//! How one part of a record is sealed under a data key: with a key of its own, a commitment to that key, and a
+//! binding to the place where it stands.
+//! Not here: how the data key reaches its recipient (`keys.rs`).
+//! HKDF-SHA-256 (RFC 5869, expand only: a data key is uniformly random), AES-256-GCM; FORMAT.md, "A sealed part".
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hkdf;
+use zeroize::Zeroizing;
+
+use crate::audit::descriptor::PLACE_BYTES;
+use crate::audit::keys::Part;
+use crate::secret::Secret;
+
+/// Bytes of the salt.
+pub const SALT_BYTES: usize = 16;
+const COMMITMENT_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
+/// How much longer a sealed part is than its padded content.
+const OVERHEAD_BYTES: usize = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES;
+/// Content is padded to a multiple of this, so that lengths tell less.
+const PAD_BYTES: usize = 64;
+
+/// A sealed part that does not open: another key, another place, or changed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed part does not open: another data key, another place, or changed bytes")]
+pub struct NotOpened;
+
+/// A data key made ready for use.
+pub struct DataKey(hkdf::Prk);
+
+impl DataKey {
+    /// Takes 32 random bytes as a data key.
+    pub fn new(key: &Secret<[u8; 32]>) -> Self {
+        DataKey(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()))
+    }
+
+    /// The record key, nonce and commitment for that salt, part and position.
+    fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
+        let mut okm = Zeroizing::new([0; 76]);
+        let part = [binding.part.number()];
+        let info = [b"portreeve/part/v0\n".as_slice(), salt, binding.position(), &part];
+        self.0
+            .expand(&info, ExpandedLength)
+            .and_then(|expanded| expanded.fill(okm.as_mut_slice()))
+            .expect("76 bytes are within what HKDF-SHA-256 expands to");
+        let mut expanded = Expanded { key: Zeroizing::new([0; 32]), nonce: [0; 12], commitment: [0; 32] };
+        let (key, rest) = okm.split_at(32);
+        let (nonce, commitment) = rest.split_at(12);
+        expanded.key.copy_from_slice(key);
+        expanded.nonce.copy_from_slice(nonce);
+        expanded.commitment.copy_from_slice(commitment);
+        expanded
+    }
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DataKey(***)")
+    }
+}
+
+struct ExpandedLength;
+
+impl hkdf::KeyType for ExpandedLength {
+    fn len(&self) -> usize {
+        76
+    }
+}
+
+struct Expanded {
+    key: Zeroizing<[u8; 32]>,
+    nonce: [u8; 12],
+    commitment: [u8; COMMITMENT_BYTES],
+}
+
+impl Expanded {
+    fn cipher(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&AES_256_GCM, self.key.as_slice()).expect("an AES-256 key has 32 bytes");
+        LessSafeKey::new(key)
+    }
+
+    fn nonce(&self) -> Nonce {
+        Nonce::assume_unique_for_key(self.nonce)
+    }
+}
+
+/// What a sealed part is bound to.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    part: Part,
+    bytes: Vec<u8>,
+}
+
+impl Binding {
+    /// The log, the place (see [`Place::to_bytes`](crate::audit::descriptor::Place::to_bytes)) and the part.
+    pub fn new(origin: &str, place: &[u8; PLACE_BYTES], part: Part) -> Self {
+        let mut bytes = Vec::with_capacity(PLACE_BYTES + 1 + origin.len());
+        bytes.extend_from_slice(place);
+        bytes.push(part.number());
+        bytes.extend_from_slice(origin.as_bytes());
+        Binding { part, bytes }
+    }
+
+    /// The position within the place.
+    fn position(&self) -> &[u8] {
+        self.bytes.get(8..16).expect("a place holds its position")
+    }
+}
+
+/// How long the sealed part of a content of that many bytes is.
+pub fn sealed_len(content_len: usize) -> usize {
+    (content_len / PAD_BYTES + 1) * PAD_BYTES + OVERHEAD_BYTES
+}
+
+/// Appends the sealed part to `out`: salt ‖ commitment ‖ ciphertext ‖ tag. The salt must be fresh for the batch;
+/// data keys are never used by two processes, so that a repeated salt alone repeats no nonce.
+pub fn seal(key: &DataKey, binding: &Binding, salt: &[u8; SALT_BYTES], content: &[u8], out: &mut Vec<u8>) {
+    let expanded = key.expand(salt, binding);
+    out.reserve(sealed_len(content.len()));
+    out.extend_from_slice(salt);
+    out.extend_from_slice(&expanded.commitment);
+    let start = out.len();
+    out.extend_from_slice(content);
+    out.push(0x80);
+    out.resize(start + sealed_len(content.len()) - OVERHEAD_BYTES, 0);
+    let (_, plain) = out.split_at_mut(start);
+    let tag = expanded
+        .cipher()
+        .seal_in_place_separate_tag(expanded.nonce(), Aad::from(binding.bytes.as_slice()), plain)
+        .expect("content is far below what AES-GCM seals at once");
+    out.extend_from_slice(tag.as_ref());
+}
+
+/// Opens a sealed part.
+///
+/// # Errors
+/// [`NotOpened`].
+pub fn open(key: &DataKey, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+    let (salt, rest) = sealed.split_first_chunk().ok_or(NotOpened)?;
+    let (commitment, ciphertext) = rest.split_first_chunk::<COMMITMENT_BYTES>().ok_or(NotOpened)?;
+    let expanded = key.expand(salt, binding);
+    verify_slices_are_equal(&expanded.commitment, commitment).map_err(|_| NotOpened)?;
+    let mut content = Zeroizing::new(ciphertext.to_vec());
+    let padded = expanded
+        .cipher()
+        .open_in_place(expanded.nonce(), Aad::from(binding.bytes.as_slice()), content.as_mut_slice())
+        .map_err(|_| NotOpened)?;
+    let end = padded.iter().rposition(|byte| *byte != 0).filter(|end| padded.get(*end) == Some(&0x80));
+    let end = end.ok_or(NotOpened)?;
+    content.truncate(end);
+    Ok(content)
+}
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! Tags and links: how a reader with a recipient's tag key recognises that recipient's records, and sees that none is
+//! missing between two of them. Without the key a tag is a random number that changes per segment.
+//! HMAC-SHA-256 (RFC 2104); FORMAT.md, "Tags and links".
+
+use std::collections::HashMap;
+
+use aws_lc_rs::hmac;
+
+use crate::audit::keys::{Recipient, Recipients, TagKey};
+use crate::audit::tree::Hash;
+
+/// A tag key made ready for use in one log.
+#[derive(Debug)]
+pub struct Tagger {
+    key: hmac::Key,
+    origin: String,
+}
+
+impl Tagger {
+    /// Makes the key ready for the log of that origin.
+    pub fn new(key: &TagKey, origin: &str) -> Self {
+        Tagger { key: hmac::Key::new(hmac::HMAC_SHA256, key.0.expose()), origin: origin.to_owned() }
+    }
+
+    /// The recipient's tag in that segment.
+    pub fn tag(&self, segment: u64) -> [u8; 16] {
+        let mut tag = [0; 16];
+        let full = self.mac(b"portreeve/tag/v0\n", &segment.to_le_bytes());
+        tag.iter_mut().zip(full).for_each(|(byte, full)| *byte = full);
+        tag
+    }
+
+    /// The link to the recipient's previous record, given the hash of its leaf; none: this is the first.
+    pub fn link(&self, previous: Option<&Hash>) -> [u8; 32] {
+        self.mac(b"portreeve/link/v0\n", previous.unwrap_or(&[0; 32]))
+    }
+
+    fn mac(&self, label: &[u8], input: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(label);
+        context.update(input);
+        context.update(self.origin.as_bytes());
+        let mut mac = [0; 32];
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
+    }
+}
+
+/// Recognises recipients by their tags, for readers.
+#[derive(Debug)]
+pub struct Tags {
+    taggers: Vec<(Recipient, Tagger)>,
+    segment: Option<u64>,
+    known: HashMap<[u8; 16], Recipient>,
+}
+
+impl Tags {
+    /// Every recipient whose tag key is in `recipients`, in the log of that origin.
+    pub fn new(recipients: &Recipients, origin: &str) -> Self {
+        let taggers = recipients.tags().into_iter().map(|(whose, key)| (whose, Tagger::new(&key, origin))).collect();
+        Tags { taggers, segment: None, known: HashMap::new() }
+    }
+
+    /// Whose tag this is in that segment; none if no known tag key makes it.
+    pub fn recognise(&mut self, segment: u64, tag: &[u8; 16]) -> Option<Recipient> {
+        if self.segment != Some(segment) {
+            self.known = self.taggers.iter().map(|(whose, tagger)| (tagger.tag(segment), *whose)).collect();
+            self.segment = Some(segment);
+        }
+        self.known.get(tag).copied()
+    }
+
+    /// The tagger of that recipient.
+    pub fn tagger(&self, recipient: Recipient) -> Option<&Tagger> {
+        self.taggers.iter().find(|(whose, _)| *whose == recipient).map(|(_, tagger)| tagger)
+    }
+}
+
+#[cfg(test)]
+#[path = "tag_tests.rs"]
+mod tests;
