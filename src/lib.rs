@@ -70,3 +70,5 @@ pub mod secret;
 
 pub mod audit;
 pub mod wire;
+
+pub mod disk;

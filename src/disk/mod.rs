@@ -1,0 +1,81 @@
+//! The few things we ask of a disk, as a seam: a real one here, and one that crashes for tests.
+//! Not here: what the bytes mean. Every verb that changes something has reached the medium when it returns.
+
+pub mod blocks;
+#[cfg(test)]
+pub(crate) mod crashing;
+pub mod real;
+pub mod secret_file;
+mod verbs;
+
+use std::io;
+use std::path::Path;
+
+pub use blocks::{BLOCK_BYTES, Blocks};
+pub use real::RealDisk;
+
+/// A disk. Errors are the operating system's; who calls says which file.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes the directory and those above it; it may exist. Not for other users to read.
+    fn make_directory(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names of the files in a directory, in no order.
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Takes the lock file, made if missing, for as long as the returned value lives.
+    /// [`io::ErrorKind::WouldBlock`] if another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+
+    /// Whether some process holds the lock file; a missing one is held by nobody.
+    fn is_locked(&self, path: &Path) -> io::Result<bool>;
+
+    /// The whole content of a small file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Puts a small file in place of the one that has this name, wholly or not at all, with these permission bits.
+    /// After an error either of the two is there.
+    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
+
+    /// Makes a file of `len` zeros that are really written, so that writing over them changes no metadata.
+    /// If it fails, nothing has this name. `len` is a multiple of [`BLOCK_BYTES`].
+    fn allocate(&self, path: &Path, len: u64) -> io::Result<()>;
+
+    /// Gives a file another name in the same directory; that name must not be taken.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file; it may be missing.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens an allocated file for writing blocks.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn BlockFile>>;
+
+    /// Opens a file for reading.
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>>;
+
+    /// How many bytes the file system of that directory can still take.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// A held lock; dropped, it is free.
+pub trait Lock: Send + Sync {}
+
+/// A file to read from.
+pub trait ReadAt: Send {
+    /// How long it is, in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `bytes` from `offset` on; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// An allocated file to write blocks over.
+pub trait BlockFile: Send {
+    /// Writes blocks at an offset that is a multiple of [`BLOCK_BYTES`] and waits until they survive power loss.
+    /// After an error the file must not be written again: nobody knows what it holds.
+    fn write_durably(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+}

@@ -1,0 +1,180 @@
+//! The operating system's disk.
+//! Not here: retries. After a failed write or sync nobody knows what is on the medium, so the caller gives up.
+//! Linux: open(2) O_DIRECT and O_DSYNC where the file system takes them, else pwrite(2) and fdatasync(2); flock(2).
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::verbs::{self, Calls};
+use super::{BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
+
+/// Linux's `O_DSYNC` on every architecture we build for; the constant of that name in `rustix` is `O_SYNC`, which
+/// would commit the file's times with each write too.
+const O_DSYNC: u32 = 0o10000;
+
+/// The operating system's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn make_directory(&self, dir: &Path) -> io::Result<()> {
+        verbs::make_directory(self, dir)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        verbs::replace(self, path, bytes, mode)
+    }
+
+    fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
+        verbs::allocate(self, path, len)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        verbs::rename(self, from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        verbs::remove(self, path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn BlockFile>> {
+        match open_direct(path) {
+            Ok(file) => Ok(Box::new(RealFile { file, direct: true })),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let file = OpenOptions::new().write(true).open(path)?;
+                Ok(Box::new(RealFile { file, direct: false }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
+        Ok(Box::new(RealFile { file: File::open(path)?, direct: false }))
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl Calls for RealDisk {
+    type File = File;
+
+    fn make_one_directory(&self, dir: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o750).create(dir)
+    }
+
+    fn remove_one_directory(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn is_directory(&self, dir: &Path) -> bool {
+        dir.is_dir()
+    }
+
+    fn is_taken(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn create(&self, path: &Path, mode: u32) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(file)
+    }
+
+    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename_over(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+struct RealLock {
+    _file: File,
+}
+
+impl Lock for RealLock {}
+
+struct RealFile {
+    file: File,
+    direct: bool,
+}
+
+impl ReadAt for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+}
+
+impl BlockFile for RealFile {
+    fn write_durably(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.file.write_all_at(blocks.bytes(), offset)?;
+        if self.direct { Ok(()) } else { self.file.sync_data() }
+    }
+}
+
+/// Opens for unbuffered synchronous writes; [`ErrorKind::InvalidInput`] where the file system does not take them,
+/// tried by reading the first block, for some take the flag and refuse the first transfer.
+fn open_direct(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::DIRECT.bits() | O_DSYNC).cast_signed();
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let mut first = Blocks::new();
+    file.read_exact_at(first.reset(BLOCK_BYTES), 0)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+#[path = "real_tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+use super::*;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[test]
+fn an_allocated_file_takes_blocks_and_gives_them_back() {
+    let dir = directory();
+    let path = dir.path().join("segment");
+    RealDisk.allocate(&path, 3 * BLOCK_BYTES as u64).expect("allocated");
+    let file = RealDisk.open(&path).expect("opened");
+    file.write_durably(BLOCK_BYTES as u64, &Blocks::of(b"hello")).expect("written");
+    let reader = RealDisk.open_to_read(&path).expect("opened");
+    assert_eq!(reader.len().expect("length"), 3 * BLOCK_BYTES as u64);
+    let mut bytes = vec![9; 2 * BLOCK_BYTES];
+    reader.read_at(0, &mut bytes).expect("read");
+    assert!(bytes[..BLOCK_BYTES].iter().all(|byte| *byte == 0));
+    assert_eq!(&bytes[BLOCK_BYTES..][..6], b"hello\0");
+    let past_the_end = reader.read_at(2 * BLOCK_BYTES as u64, &mut bytes).expect_err("there is one block left");
+    assert_eq!(past_the_end.kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_file_system_without_direct_writes_is_written_and_synced_instead() {
+    let dir = directory();
+    let path = dir.path().join("segment");
+    RealDisk.allocate(&path, BLOCK_BYTES as u64).expect("allocated");
+    let plain = RealFile { file: OpenOptions::new().write(true).open(&path).expect("opened"), direct: false };
+    plain.write_durably(0, &Blocks::of(b"hello")).expect("written");
+    assert_eq!(&RealDisk.read(&path).expect("read")[..6], b"hello\0");
+}
+
+#[test]
+fn a_lock_is_held_once_and_seen() {
+    let dir = directory();
+    let path = dir.path().join("lock");
+    assert!(!RealDisk.is_locked(&path).expect("looked"));
+    let held = RealDisk.lock(&path).expect("taken");
+    assert!(RealDisk.is_locked(&path).expect("looked"));
+    assert_eq!(RealDisk.lock(&path).map(|_| ()).expect_err("it is taken").kind(), ErrorKind::WouldBlock);
+    drop(held);
+    RealDisk.lock(&path).expect("taken again");
+}
+
+#[test]
+fn a_file_is_replaced_wholly_with_its_permissions() {
+    let dir = directory();
+    let path = dir.path().join("checkpoint");
+    RealDisk.replace(&path, b"one", 0o640).expect("written");
+    RealDisk.replace(&path, b"two", 0o600).expect("replaced");
+    assert_eq!(RealDisk.read(&path).expect("read"), b"two");
+    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(RealDisk.names(dir.path()).expect("listed"), ["checkpoint"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_never_lost() {
+    let dir = directory();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    RealDisk.replace(&one, b"1", 0o600).expect("written");
+    RealDisk.replace(&two, b"2", 0o600).expect("written");
+    assert_eq!(RealDisk.rename(&one, &two).expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(RealDisk.read(&two).expect("still there"), b"2");
+    RealDisk.remove(&two).expect("removed");
+    RealDisk.remove(&two).expect("removing what is gone is no error");
+    RealDisk.rename(&one, &two).expect("free now");
+}
+
+#[test]
+fn directories_are_made_down_to_the_last() {
+    let dir = directory();
+    let deep = dir.path().join("a/b/c");
+    RealDisk.make_directory(&deep).expect("made");
+    RealDisk.make_directory(&deep).expect("there already");
+    assert!(RealDisk.free_bytes(&deep).expect("asked") > 0);
+}
