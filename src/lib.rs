@@ -69,6 +69,8 @@ pub mod ids;
 pub mod secret;
 
 pub mod audit;
+pub mod session;
+pub mod statement;
 pub mod wire;
 
 pub mod disk;
