@@ -69,6 +69,7 @@ pub mod ids;
 pub mod secret;
 
 pub mod audit;
+pub mod grant;
 pub mod session;
 pub mod statement;
 pub mod wire;

@@ -1,0 +1,474 @@
+//! The fold's one step: an event is held to the chain, to the signature and to the rules, then changes the state.
+//! Not here: reading events from anywhere. An event that does not apply leaves the state as it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::consent::{By, Consent, Mode};
+use super::event::{Event, Stored, What, chain, signature_holds};
+use super::layout::Layout;
+use super::personal::{self, ERASED, Personal, TextFault};
+use super::scope::{Purpose, Scope};
+use super::state::{Customer, Grant, Owner, Staff, State};
+use crate::clock::Timestamp;
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
+
+/// How long a grant that staff open themselves lasts at most.
+pub const OWN_GRANT_MAX: Duration = Duration::from_secs(2 * 3600);
+
+/// What the fold trusts: the portal's Ed25519 public key, without which no event widens.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// The public half of the portal's signing key, raw.
+    pub portal_key: [u8; 32],
+}
+
+/// Why an event does not apply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's line says what its fields are")]
+pub enum Fault {
+    /// Not the next event.
+    #[error("event {found} stands where event {expected} should: events are missing or out of order")]
+    Gap { expected: Sequence, found: Sequence },
+    /// The hash is not that of the previous hash and the content.
+    #[error("event {0} does not continue the chain: it, or one before it, was changed")]
+    Chain(Sequence),
+    /// The content is not an event this version knows.
+    #[error("event {0} cannot be read: it was changed, or a newer version of portreeve wrote it")]
+    Content(Sequence),
+    /// The side row is not the one the event was made with.
+    #[error("the side row of event {0} is not the one it was written with")]
+    Side(Sequence),
+    /// An owner's act without the portal's signature.
+    #[error("event {0} claims an owner's act and carries no signature of the portal")]
+    Unsigned(Sequence),
+    /// A signature, and not the portal's.
+    #[error("the signature of event {0} is not the portal's")]
+    Signature(Sequence),
+    /// The rules forbid it.
+    #[error(transparent)]
+    Rule(#[from] Rule),
+}
+
+/// A rule that forbids an event. The texts are for whoever wanted it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's line says what its fields are")]
+pub enum Rule {
+    /// That actor may never do that.
+    #[error("{verb} cannot be done by {by}")]
+    NotYours { verb: &'static str, by: &'static str },
+    /// Only an owner widens.
+    #[error("only the account owner of {customer} can widen access, in the portal; an operator can only narrow it")]
+    OnlyOwnerWidens { customer: CustomerId },
+    /// An owner of somebody else, or one that is gone.
+    #[error("{owner} is not an owner of {customer}, or no longer")]
+    NotOwner { owner: OwnerId, customer: CustomerId },
+    /// No such customer.
+    #[error("there is no customer {0}")]
+    NoCustomer(CustomerId),
+    /// No such staff member, or removed.
+    #[error("there is no staff member {0}, or they were removed")]
+    NoStaff(StaffId),
+    /// No such owner, or removed.
+    #[error("there is no owner {0}, or they were removed")]
+    NoOwner(OwnerId),
+    /// No such grant, or over already.
+    #[error("there is no live grant {0}")]
+    NoGrant(GrantId),
+    /// A name that somebody has or had.
+    #[error(
+        "the name \"{name}\" belongs to {holder} and is never given twice, so that the audit log stays clear; \
+         choose another"
+    )]
+    NameTaken { name: String, holder: String },
+    /// A token that somebody has.
+    #[error("that API token is already in use")]
+    TokenTaken,
+    /// A database that is another customer's.
+    #[error(
+        "database \"{database}\" of cluster \"{cluster}\" belongs to {holder}: each customer needs one of its own, or a \
+         --tenant in shared tables"
+    )]
+    DatabaseTaken { cluster: String, database: String, holder: CustomerId },
+    /// Rows that are another customer's.
+    #[error("tenant \"{tenant}\" of database \"{database}\" of cluster \"{cluster}\" is {holder} already")]
+    TenantTaken { cluster: String, database: String, tenant: String, holder: CustomerId },
+    /// An operator makes a first owner only.
+    #[error("{0} has, or had, an owner: only an owner of the account can add another, in the portal")]
+    NotFirstOwner(CustomerId),
+    /// A deadline that is not ahead.
+    #[error("the end lies before the beginning: choose a time to come")]
+    AlreadyOver,
+    /// The owner's switch does not let staff open grants.
+    #[error("support access to {customer} is {mode}: ask its account owner to switch it on in the portal")]
+    NoStandingConsent { customer: CustomerId, mode: Mode },
+    /// More than the owner allows.
+    #[error("the account owner allows scope {allowed}, not {asked}: ask for --scope {allowed}, or ask the owner")]
+    ScopeTooWide { asked: Scope, allowed: Scope },
+    /// A scope that does not exist yet.
+    #[error("scope {0} is not offered yet: ask for --scope read")]
+    ScopeNotOffered(Scope),
+    /// Longer than staff may give themselves.
+    #[error("a grant lasts at most 2 hours: ask for --for 2h or less, and again when it is over")]
+    TooLong,
+    /// Longer than the owner allows.
+    #[error("the account owner's consent ends at {0}: ask for less time")]
+    BeyondConsent(Timestamp),
+    /// A text that breaks its rule.
+    #[error(transparent)]
+    Text(#[from] TextFault),
+}
+
+/// Folds the next event into the state.
+///
+/// # Errors
+/// Names why it does not apply; the state is then as it was.
+pub fn apply(state: &mut State, stored: &Stored, trust: &Trust) -> Result<(), Fault> {
+    let event = authentic(state, stored, trust)?;
+    let personal = side_of(stored, &event)?;
+    state.check(&event, personal.as_ref())?;
+    state.commit(&event, stored.sequence, personal.unwrap_or_default());
+    state.events = stored.sequence.0;
+    state.head = stored.hash;
+    Ok(())
+}
+
+/// The event, if it stands where it should and carries the signature it needs.
+fn authentic(state: &State, stored: &Stored, trust: &Trust) -> Result<Event, Fault> {
+    let expected = Sequence(state.events.saturating_add(1));
+    if stored.sequence != expected {
+        return Err(Fault::Gap { expected, found: stored.sequence });
+    }
+    if chain(&state.head, &stored.content) != stored.hash {
+        return Err(Fault::Chain(stored.sequence));
+    }
+    let event = Event::decode(&stored.content).ok_or(Fault::Content(stored.sequence))?;
+    match (&stored.signature, event.by) {
+        (Some(signature), _) if !signature_holds(&trust.portal_key, stored, &state.head, signature) => {
+            Err(Fault::Signature(stored.sequence))
+        }
+        (None, By::Owner(_)) => Err(Fault::Unsigned(stored.sequence)),
+        (Some(_), By::Owner(_)) | (Some(_) | None, By::Staff(_) | By::VendorApp | By::Operator | By::System) => {
+            Ok(event)
+        }
+    }
+}
+
+/// The side row, if there is one and it is the event's own.
+fn side_of(stored: &Stored, event: &Event) -> Result<Option<Personal>, Fault> {
+    let fault = Fault::Side(stored.sequence);
+    let needed = match event.what {
+        What::CustomerCreated { .. } | What::StaffCreated | What::OwnerCreated { .. } | What::GrantIssued { .. } => {
+            true
+        }
+        What::StaffRemoved { .. } | What::OwnerRemoved { .. } | What::ConsentSet { .. } | What::GrantEnded { .. } => {
+            false
+        }
+    };
+    match (&event.side, &stored.side) {
+        (Some(digest), Some(side)) if needed && side.digest() == *digest => {
+            Personal::decode(&side.body).map(Some).ok_or(fault)
+        }
+        (Some(_), None) if needed => Ok(None),
+        (None, None) if !needed => Ok(None),
+        (Some(_) | None, Some(_) | None) => Err(fault),
+    }
+}
+
+impl State {
+    /// Whether the rules allow the event. Texts are checked while they exist.
+    fn check(&self, event: &Event, personal: Option<&Personal>) -> Result<(), Rule> {
+        match event.what {
+            What::CustomerCreated { layout } => {
+                only_operator(event)?;
+                personal.map_or(Ok(()), |personal| self.check_customer(layout, personal))
+            }
+            What::StaffCreated => {
+                only_operator(event)?;
+                personal.map_or(Ok(()), |personal| self.check_staff(personal))
+            }
+            What::StaffRemoved { staff } => {
+                only_operator(event)?;
+                self.active_staff(staff).map(drop)
+            }
+            What::OwnerCreated { customer } => {
+                self.check_owner_creator(event, customer)?;
+                personal.map_or(Ok(()), |personal| self.check_owner(personal))
+            }
+            What::OwnerRemoved { owner } => {
+                let removed = self.owner(owner).filter(|owner| owner.active).ok_or(Rule::NoOwner(owner))?;
+                self.check_narrower(event, removed.customer, None)
+            }
+            What::ConsentSet { customer, mode, scope, until } => {
+                self.check_consent(event, customer, mode, scope, until)
+            }
+            What::GrantIssued { staff, customer, scope, ends, purpose: _ } => {
+                self.check_grant(event, staff, customer, scope, ends)?;
+                personal.map_or(Ok(()), check_grant_texts)
+            }
+            What::GrantEnded { grant } => {
+                let ended = self.grant(grant).filter(|grant| grant.ended.is_none()).ok_or(Rule::NoGrant(grant))?;
+                self.check_narrower(event, ended.customer, Some(ended.staff))
+            }
+        }
+    }
+
+    fn check_customer(&self, layout: Layout, personal: &Personal) -> Result<(), Rule> {
+        let name = required(&personal.name, "customer's name")?;
+        personal::check_name(name)?;
+        match self.customer_names.get(name) {
+            Some(id) => Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() }),
+            None => self.check_place(layout, personal),
+        }
+    }
+
+    fn check_staff(&self, personal: &Personal) -> Result<(), Rule> {
+        let name = required(&personal.name, "staff member's name")?;
+        personal::check_name(name)?;
+        required(&personal.verifier, "password verifier")?;
+        match self.staff_names.get(name) {
+            Some(id) => Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_owner(&self, personal: &Personal) -> Result<(), Rule> {
+        let name = required(&personal.name, "owner's name")?;
+        personal::check_owner_name(name)?;
+        required(&personal.password_hash, "password hash")?;
+        if let Some(id) = self.owner_names.get(name) {
+            return Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() });
+        }
+        let taken = personal.digests().iter().any(|digest| self.tokens.contains_key(digest));
+        if taken { Err(Rule::TokenTaken) } else { Ok(()) }
+    }
+
+    /// The first owner ever is made by an operator; each further one by an owner.
+    fn check_owner_creator(&self, event: &Event, customer: CustomerId) -> Result<(), Rule> {
+        self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        match event.by {
+            By::Operator if self.owners_of(customer).next().is_some() => Err(Rule::NotFirstOwner(customer)),
+            By::Operator => Ok(()),
+            By::Owner(owner) => self.active_owner_of(owner, customer),
+            By::Staff(_) | By::VendorApp | By::System => Err(not_yours(event)),
+        }
+    }
+
+    fn check_consent(
+        &self,
+        event: &Event,
+        customer: CustomerId,
+        mode: Mode,
+        scope: Scope,
+        until: Option<Timestamp>,
+    ) -> Result<(), Rule> {
+        let current = &self.customer(customer).ok_or(Rule::NoCustomer(customer))?.consent;
+        if mode != Mode::Off && until.is_some_and(|until| until <= event.at) {
+            return Err(Rule::AlreadyOver);
+        }
+        if !matches!(event.by, By::Owner(_)) && current.widened_by(mode, scope, until, event.at) {
+            return Err(Rule::OnlyOwnerWidens { customer });
+        }
+        self.check_narrower(event, customer, None)
+    }
+
+    fn check_grant(
+        &self,
+        event: &Event,
+        staff: StaffId,
+        customer: CustomerId,
+        scope: Scope,
+        ends: Timestamp,
+    ) -> Result<(), Rule> {
+        if event.by != By::Staff(staff) {
+            return Err(not_yours(event));
+        }
+        self.active_staff(staff)?;
+        let consent = &self.customer(customer).ok_or(Rule::NoCustomer(customer))?.consent;
+        let mode = consent.mode_at(event.at);
+        if mode != Mode::Standing {
+            return Err(Rule::NoStandingConsent { customer, mode });
+        }
+        if scope == Scope::Metadata {
+            return Err(Rule::ScopeNotOffered(scope));
+        }
+        if scope > consent.scope {
+            return Err(Rule::ScopeTooWide { asked: scope, allowed: consent.scope });
+        }
+        if ends <= event.at {
+            return Err(Rule::AlreadyOver);
+        }
+        if ends > event.at.plus(OWN_GRANT_MAX) {
+            return Err(Rule::TooLong);
+        }
+        if ends > consent.deadline() { Err(Rule::BeyondConsent(consent.deadline())) } else { Ok(()) }
+    }
+
+    /// Whoever may narrow the access to that customer: its owners, the vendor, and the staff member themselves.
+    fn check_narrower(&self, event: &Event, customer: CustomerId, own: Option<StaffId>) -> Result<(), Rule> {
+        match event.by {
+            By::Owner(owner) => self.active_owner_of(owner, customer),
+            By::Staff(staff) if own == Some(staff) => Ok(()),
+            By::Staff(_) => Err(not_yours(event)),
+            By::VendorApp | By::Operator | By::System => Ok(()),
+        }
+    }
+
+    fn active_staff(&self, id: StaffId) -> Result<&Staff, Rule> {
+        self.staff(id).filter(|staff| staff.active).ok_or(Rule::NoStaff(id))
+    }
+
+    fn active_owner_of(&self, owner: OwnerId, customer: CustomerId) -> Result<(), Rule> {
+        let found = self.owner(owner).filter(|owner| owner.active && owner.customer == customer);
+        found.map(drop).ok_or(Rule::NotOwner { owner, customer })
+    }
+
+    /// Changes the state as the event says; it was checked before.
+    fn commit(&mut self, event: &Event, sequence: Sequence, personal: Personal) {
+        match event.what {
+            What::CustomerCreated { layout } => self.add_customer(event, sequence, layout, personal),
+            What::StaffCreated => self.add_staff(event, sequence, personal),
+            What::StaffRemoved { staff } => {
+                if let Some(staff) = self.staff.get_mut(&staff) {
+                    Arc::make_mut(staff).active = false;
+                }
+                self.end_grants(event, |grant| grant.staff == staff);
+            }
+            What::OwnerCreated { customer } => self.add_owner(event, sequence, customer, personal),
+            What::OwnerRemoved { owner } => self.remove_owner(event, sequence, owner),
+            What::ConsentSet { customer, mode, scope, until } => {
+                let (set_at, set_by) = (event.at, event.by);
+                self.set_consent(event, customer, Consent { mode, scope, until, set_at, set_by, sequence });
+            }
+            What::GrantIssued { staff, customer, scope, ends, purpose } => {
+                self.end_grants(event, |grant| grant.staff == staff && grant.customer == customer);
+                self.add_grant(event, sequence, (staff, customer), (scope, ends, purpose), personal);
+            }
+            What::GrantEnded { grant } => self.end_grants(event, |other| other.id == grant),
+        }
+    }
+
+    fn add_customer(&mut self, event: &Event, sequence: Sequence, layout: Layout, personal: Personal) {
+        let id = CustomerId(sequence.0);
+        if let Some(name) = &personal.name {
+            self.customer_names.insert(name.clone(), id);
+        }
+        let (set_at, set_by) = (event.at, event.by);
+        let consent = Consent { mode: Mode::Off, scope: Scope::Read, until: None, set_at, set_by, sequence };
+        let (name, cluster, database) = (text(personal.name), text(personal.cluster), text(personal.database));
+        let tenant = match layout {
+            Layout::Database => None,
+            Layout::Shared => Some(text(personal.tenant)),
+        };
+        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created: event.at };
+        self.customers.insert(id, Arc::new(customer));
+    }
+
+    fn add_staff(&mut self, event: &Event, sequence: Sequence, personal: Personal) {
+        let id = StaffId(sequence.0);
+        if let Some(name) = &personal.name {
+            self.staff_names.insert(name.clone(), id);
+        }
+        let verifier = personal.verifier.unwrap_or_default();
+        let staff = Staff { id, name: text(personal.name), verifier, active: true, created: event.at };
+        self.staff.insert(id, Arc::new(staff));
+    }
+
+    fn add_owner(&mut self, event: &Event, sequence: Sequence, customer: CustomerId, personal: Personal) {
+        let id = OwnerId(sequence.0);
+        if let Some(name) = &personal.name {
+            self.owner_names.insert(name.clone(), id);
+        }
+        let token_digests = personal.digests();
+        self.tokens.extend(token_digests.iter().map(|digest| (*digest, id)));
+        let password_hash = personal.password_hash.unwrap_or_default();
+        let (name, created) = (text(personal.name), event.at);
+        let owner = Owner { id, customer, name, password_hash, token_digests, active: true, created };
+        self.owners.insert(id, Arc::new(owner));
+    }
+
+    /// Consent that nobody could withdraw any more is no consent: the last owner's going switches it off.
+    fn remove_owner(&mut self, event: &Event, sequence: Sequence, owner: OwnerId) {
+        let Some(removed) = self.owners.get_mut(&owner) else { return };
+        Arc::make_mut(removed).active = false;
+        let customer = removed.customer;
+        if self.owners_of(customer).any(|owner| owner.active) {
+            return;
+        }
+        if let Some(scope) = self.customer(customer).map(|customer| customer.consent.scope) {
+            let (set_at, set_by) = (event.at, event.by);
+            let consent = Consent { mode: Mode::Off, scope, until: None, set_at, set_by, sequence };
+            self.set_consent(event, customer, consent);
+        }
+    }
+
+    /// Moves the switch; grants it no longer covers end, and none lasts longer than it.
+    fn set_consent(&mut self, event: &Event, customer: CustomerId, consent: Consent) {
+        let (mode, scope, deadline) = (consent.mode, consent.scope, consent.deadline());
+        if let Some(customer) = self.customers.get_mut(&customer) {
+            Arc::make_mut(customer).consent = consent;
+        }
+        self.end_grants(event, |grant| grant.customer == customer && (mode != Mode::Standing || grant.scope > scope));
+        for id in self.newest_of(|(of, _)| *of == customer) {
+            if let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.ends > deadline) {
+                Arc::make_mut(grant).ends = deadline;
+            }
+        }
+    }
+
+    fn add_grant(
+        &mut self,
+        event: &Event,
+        sequence: Sequence,
+        (staff, customer): (StaffId, CustomerId),
+        (scope, ends, purpose): (Scope, Timestamp, Purpose),
+        personal: Personal,
+    ) {
+        let id = GrantId(sequence.0);
+        let (reason, ticket) = (text(personal.reason), text(personal.ticket));
+        let grant = Grant { id, staff, customer, scope, issued: event.at, ends, purpose, reason, ticket, ended: None };
+        self.grants.insert(id, Arc::new(grant));
+        self.newest.insert((customer, staff), id);
+    }
+
+    /// Ends every grant of that kind that has not ended; one that is over already only keeps its end.
+    fn end_grants(&mut self, event: &Event, which: impl Fn(&Grant) -> bool) {
+        for id in self.newest_of(|_| true) {
+            if let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.ended.is_none() && which(grant)) {
+                Arc::make_mut(grant).ended = Some((event.at, event.by));
+            }
+        }
+    }
+
+    fn newest_of(&self, which: impl Fn(&(CustomerId, StaffId)) -> bool) -> Vec<GrantId> {
+        self.newest.iter().filter(|(pair, _)| which(pair)).map(|(_, id)| *id).collect()
+    }
+}
+
+fn only_operator(event: &Event) -> Result<(), Rule> {
+    match event.by {
+        By::Operator => Ok(()),
+        By::Owner(_) | By::Staff(_) | By::VendorApp | By::System => Err(not_yours(event)),
+    }
+}
+
+fn not_yours(event: &Event) -> Rule {
+    Rule::NotYours { verb: event.what.verb(), by: event.by.word() }
+}
+
+fn check_grant_texts(personal: &Personal) -> Result<(), Rule> {
+    personal::check_reason(required(&personal.reason, "reason")?)?;
+    Ok(personal::check_ticket(required(&personal.ticket, "ticket")?)?)
+}
+
+fn required<'a>(text: &'a Option<String>, what: &'static str) -> Result<&'a str, TextFault> {
+    text.as_deref().ok_or(TextFault::Missing(what))
+}
+
+fn text(text: Option<String>) -> String {
+    text.unwrap_or_else(|| ERASED.to_owned())
+}
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -1,0 +1,56 @@
+//! How a customer's rows lie in the database: a database of its own, or rows among others' in shared tables.
+//! Not here: how the database keeps them apart (`fence/`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::apply::Rule;
+use super::personal::{self, Personal, TextFault};
+use super::scope::{NotAWord, words};
+use super::state::{Customer, State};
+
+words! {
+    /// Where a customer's rows are.
+    Layout {
+        /// In a database of its own.
+        Database = 0, "database";
+        /// In tables that hold several customers' rows, told apart by a tenant column.
+        Shared = 1, "shared";
+    }
+}
+
+impl State {
+    /// Whether a customer may lie there. Else whoever makes a second customer of the same rows, and its first owner,
+    /// could let themselves in.
+    pub(super) fn check_place(&self, layout: Layout, personal: &Personal) -> Result<(), Rule> {
+        let cluster = personal.cluster.as_deref().ok_or(TextFault::Missing("cluster"))?;
+        let database = personal.database.as_deref().ok_or(TextFault::Missing("database"))?;
+        personal::check_place(cluster, "cluster")?;
+        personal::check_place(database, "database")?;
+        let tenant = personal.tenant.as_deref();
+        match (layout, tenant) {
+            (Layout::Database, None) => {}
+            (Layout::Database, Some(_)) => return Err(TextFault::TenantOfNothing.into()),
+            (Layout::Shared, None) => return Err(TextFault::Missing("tenant").into()),
+            (Layout::Shared, Some(tenant)) => personal::check_tenant(tenant)?,
+        }
+        let there = |other: &&Customer| other.cluster == cluster && other.database == database;
+        let same = |other: &&Customer| {
+            layout == Layout::Database || other.layout == Layout::Database || other.tenant.as_deref() == tenant
+        };
+        let Some(other) = self.customers().filter(there).find(same) else { return Ok(()) };
+        let (cluster, database, holder) = (cluster.to_owned(), database.to_owned(), other.id);
+        Err(match (tenant, other.layout) {
+            (Some(tenant), Layout::Shared) => {
+                Rule::TenantTaken { cluster, database, tenant: tenant.to_owned(), holder }
+            }
+            (Some(_) | None, Layout::Database) | (None, Layout::Shared) => {
+                Rule::DatabaseTaken { cluster, database, holder }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

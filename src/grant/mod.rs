@@ -1,0 +1,32 @@
+//! Who may do what, when: consent, grants, the events that change them, and the decision.
+//! Not here: where events are kept (`register/`) and what the database enforces (`fence/`).
+//! An event widens only with the portal's signature; see section 7 and 8 of the design.
+
+mod apply;
+mod consent;
+mod decide;
+mod event;
+mod layout;
+mod locks;
+mod personal;
+mod refusal;
+mod scope;
+mod state;
+#[cfg(test)]
+pub(crate) mod world;
+
+pub use apply::{Fault, OWN_GRANT_MAX, Rule, Trust, apply};
+pub use consent::{By, Consent, Mode};
+pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
+pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
+pub use layout::Layout;
+pub use locks::{Lock, Locks};
+pub use personal::{
+    ERASED, Personal, TextFault, check_name, check_owner_name, check_place, check_reason, check_tenant, check_ticket,
+};
+pub use refusal::{Condition, Refusal};
+pub use scope::{NotAWord, Purpose, Scope};
+pub use state::{Customer, Grant, Owner, Staff, State};
+
+/// The state as roles share it.
+pub type Shared = std::sync::Arc<State>;

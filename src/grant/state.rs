@@ -1,0 +1,221 @@
+//! The fold of the register's events: who there is, how each switch stands, which grants live.
+//! Not here: how an event changes it (`apply`) and what follows from it (`decide`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::consent::{By, Consent};
+use super::layout::Layout;
+use super::scope::{Purpose, Scope};
+use crate::clock::Timestamp;
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
+
+/// A customer and its switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Customer {
+    /// The sequence of the event that created it.
+    pub id: CustomerId,
+    /// The name staff connect by, or `erased`.
+    pub name: String,
+    /// The cluster that holds its data, or `erased`.
+    pub cluster: String,
+    /// Its database there, or `erased`.
+    pub database: String,
+    /// How its rows lie there.
+    pub layout: Layout,
+    /// What stands in the tenant columns of its rows, or `erased`; none: the whole database is its own.
+    pub tenant: Option<String>,
+    /// The switch.
+    pub consent: Consent,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// A member of the vendor's staff.
+#[derive(Clone, PartialEq)]
+pub struct Staff {
+    /// The sequence of the event that created them.
+    pub id: StaffId,
+    /// The name they sign in by, or `erased`.
+    pub name: String,
+    /// `SCRAM-SHA-256$4096:salt$stored:server`; empty once erased, which no password matches.
+    pub verifier: String,
+    /// False once removed, for good.
+    pub active: bool,
+    /// When they were created.
+    pub created: Timestamp,
+}
+
+/// Somebody with credentials for one customer's account.
+#[derive(Clone, PartialEq)]
+pub struct Owner {
+    /// The sequence of the event that created them.
+    pub id: OwnerId,
+    /// Whose account.
+    pub customer: CustomerId,
+    /// The name they sign in by, or `erased`.
+    pub name: String,
+    /// An Argon2id hash in PHC form; empty once erased, which no password matches.
+    pub password_hash: String,
+    /// SHA-256 digests of their API tokens.
+    pub token_digests: Vec<[u8; 32]>,
+    /// False once removed, for good.
+    pub active: bool,
+    /// When they were created.
+    pub created: Timestamp,
+}
+
+/// One staff member's access to one customer for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    /// The sequence of the event that issued it.
+    pub id: GrantId,
+    /// Who.
+    pub staff: StaffId,
+    /// To whose data.
+    pub customer: CustomerId,
+    /// How far.
+    pub scope: Scope,
+    /// From when.
+    pub issued: Timestamp,
+    /// Its absolute end; brought forward when the owner shortens the consent.
+    pub ends: Timestamp,
+    /// Why, as one word.
+    pub purpose: Purpose,
+    /// Why, in words, or `erased`.
+    pub reason: String,
+    /// The ticket, or `erased`.
+    pub ticket: String,
+    /// When it ended before its time, and who ended it.
+    pub ended: Option<(Timestamp, By)>,
+}
+
+impl Grant {
+    /// Whether it is neither ended nor over.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && now < self.ends
+    }
+}
+
+impl fmt::Debug for Staff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Staff { id, name, verifier: _, active, created: _ } = self;
+        f.debug_struct("Staff").field("id", id).field("name", name).field("active", active).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Owner { id, customer, name, password_hash: _, token_digests: _, active, created: _ } = self;
+        let mut shown = f.debug_struct("Owner");
+        shown.field("id", id).field("customer", customer).field("name", name).field("active", active);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// The fold of the register's events. Cheap to clone: entries are shared.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub(super) events: u64,
+    pub(super) head: [u8; 32],
+    pub(super) customers: BTreeMap<CustomerId, Arc<Customer>>,
+    pub(super) staff: BTreeMap<StaffId, Arc<Staff>>,
+    pub(super) owners: BTreeMap<OwnerId, Arc<Owner>>,
+    pub(super) grants: BTreeMap<GrantId, Arc<Grant>>,
+    pub(super) customer_names: BTreeMap<String, CustomerId>,
+    pub(super) staff_names: BTreeMap<String, StaffId>,
+    pub(super) owner_names: BTreeMap<String, OwnerId>,
+    pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
+    /// The newest grant of each staff member for each customer: the only one that can be live.
+    pub(super) newest: BTreeMap<(CustomerId, StaffId), GrantId>,
+}
+
+impl State {
+    /// The number of events folded.
+    pub fn sequence(&self) -> Sequence {
+        Sequence(self.events)
+    }
+
+    /// The hash of the last event folded; zeros before the first.
+    pub fn head(&self) -> [u8; 32] {
+        self.head
+    }
+
+    /// The customer with that id.
+    pub fn customer(&self, id: CustomerId) -> Option<&Customer> {
+        self.customers.get(&id).map(Arc::as_ref)
+    }
+
+    /// The customer of that name.
+    pub fn customer_named(&self, name: &str) -> Option<&Customer> {
+        self.customer_names.get(name).and_then(|id| self.customer(*id))
+    }
+
+    /// The staff member with that id, removed ones included.
+    pub fn staff(&self, id: StaffId) -> Option<&Staff> {
+        self.staff.get(&id).map(Arc::as_ref)
+    }
+
+    /// The staff member of that name, removed ones included: look at `active`, or ask [`decide`](fn@super::decide).
+    pub fn staff_named(&self, name: &str) -> Option<&Staff> {
+        self.staff_names.get(name).and_then(|id| self.staff(*id))
+    }
+
+    /// The owner with that id, removed ones included.
+    pub fn owner(&self, id: OwnerId) -> Option<&Owner> {
+        self.owners.get(&id).map(Arc::as_ref)
+    }
+
+    /// The owner of that name, unless removed.
+    pub fn owner_named(&self, name: &str) -> Option<&Owner> {
+        self.owner_names.get(name).and_then(|id| self.owner(*id)).filter(|owner| owner.active)
+    }
+
+    /// The owner with an API token of that SHA-256 digest, unless removed.
+    pub fn owner_with_token(&self, digest: &[u8; 32]) -> Option<&Owner> {
+        self.tokens.get(digest).and_then(|id| self.owner(*id)).filter(|owner| owner.active)
+    }
+
+    /// The grant with that id, ended ones included.
+    pub fn grant(&self, id: GrantId) -> Option<&Grant> {
+        self.grants.get(&id).map(Arc::as_ref)
+    }
+
+    /// The newest grant of that staff member for that customer, ended or not.
+    pub fn newest_grant(&self, staff: StaffId, customer: CustomerId) -> Option<&Grant> {
+        self.newest.get(&(customer, staff)).and_then(|id| self.grant(*id))
+    }
+
+    /// Every customer, oldest first.
+    pub fn customers(&self) -> impl Iterator<Item = &Customer> {
+        self.customers.values().map(Arc::as_ref)
+    }
+
+    /// Every staff member, oldest first, removed ones included.
+    pub fn all_staff(&self) -> impl Iterator<Item = &Staff> {
+        self.staff.values().map(Arc::as_ref)
+    }
+
+    /// Every owner, oldest first, removed ones included.
+    pub fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.owners.values().map(Arc::as_ref)
+    }
+
+    /// Every grant, oldest first, ended ones included.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.values().map(Arc::as_ref)
+    }
+
+    /// The owners of that customer, oldest first, removed ones included.
+    pub fn owners_of(&self, customer: CustomerId) -> impl Iterator<Item = &Owner> {
+        self.owners().filter(move |owner| owner.customer == customer)
+    }
+
+    /// The grants for that customer that are neither ended nor over, each staff member's newest.
+    pub fn live_grants_of(&self, customer: CustomerId, now: Timestamp) -> impl Iterator<Item = &Grant> {
+        let of_customer = (customer, StaffId(0))..=(customer, StaffId(u64::MAX));
+        let newest = self.newest.range(of_customer).filter_map(|(_, id)| self.grant(*id));
+        newest.filter(move |grant| grant.is_live(now))
+    }
+}
