@@ -75,3 +75,4 @@ pub mod statement;
 pub mod wire;
 
 pub mod disk;
+pub mod log;

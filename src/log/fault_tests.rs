@@ -1,0 +1,112 @@
+//! A log on a disk whose n-th call fails, for every call it makes: it fails once and for all or goes on, whoever
+//! waits is answered, nothing is acknowledged after it failed, and it opens again with all that was acknowledged.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use super::crash_tests::World;
+use super::fixture::Fixture;
+use crate::disk::crashing::{Call, Ending, Fault, How};
+
+/// What a log did when something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Did {
+    NotOpen,
+    Fail,
+    GoOn,
+}
+
+/// Opens, writes over some segments, signs, closes, opens again, writes. The same calls each time.
+fn work(world: &mut World) -> Result<Did, String> {
+    for _ in 0..2 {
+        let Ok(mut hand) = world.open() else { return Ok(Did::NotOpen) };
+        for step in 0..5 {
+            world.records(&mut hand)?;
+            if step % 2 == 1 {
+                hand.tick();
+            }
+            if hand.has_failed() {
+                // Nothing more is acknowledged, nothing is kept waiting.
+                world.records(&mut hand)?;
+                world.note(&hand.log);
+                return hand.close().err().map(|_| Did::Fail).ok_or("a failed log closes in order".to_owned());
+            }
+        }
+        if hand.close().is_err() {
+            return Ok(Did::Fail);
+        }
+    }
+    Ok(Did::GoOn)
+}
+
+/// How many calls of each kind there are when nothing fails.
+fn calls(fixture: &Arc<Fixture>, seed: u64) -> Vec<(Call, u64)> {
+    let mut world = World::new(fixture, seed);
+    assert_eq!(work(&mut world), Ok(Did::GoOn));
+    Call::ALL.map(|call| (call, world.disk.count(call))).to_vec()
+}
+
+fn fails(fixture: &Arc<Fixture>, seed: u64, fault: Fault, ending: Ending) -> Result<Did, String> {
+    let mut world = World::new(fixture, seed);
+    world.disk.fail(fault);
+    let did = work(&mut world)?;
+    if !world.disk.all_failed() {
+        return Err("the fault did not happen".to_owned());
+    }
+    // Twice: what was seen in the page cache only and built upon must not go with it.
+    for ending in [ending, Ending::PowerLost] {
+        world.restart(ending)?;
+        let mut hand = world.open().map_err(|error| format!("it does not open: {error}"))?;
+        world.check()?;
+        world.records(&mut hand)?;
+        hand.tick();
+        drop(hand);
+        world.disk.stop();
+    }
+    world.restart(Ending::PowerLost)?;
+    world.open().map_err(|error| format!("it does not open at last: {error}"))?;
+    world.check().map(|()| did)
+}
+
+/// The ways in which that call can fail.
+fn ways(call: Call) -> Vec<(How, ErrorKind, Ending)> {
+    let hows: &[How] = match call {
+        Call::Sync | Call::SyncDirectory => &[How::Not, How::Partly, How::Whole, How::Lost],
+        Call::Write => &[How::Not, How::Partly, How::Whole],
+        Call::MakeDirectory | Call::Create | Call::Rename | Call::Unlink => &[How::Not, How::Whole],
+        // They only look.
+        Call::Names | Call::Lock | Call::Read | Call::Open | Call::OpenToRead | Call::ReadAt | Call::FreeBytes => {
+            return vec![(How::Not, ErrorKind::Other, Ending::PowerLost)];
+        }
+    };
+    let mut ways = Vec::new();
+    for how in hows {
+        ways.push((*how, ErrorKind::Other, Ending::Killed));
+        ways.push((*how, ErrorKind::StorageFull, Ending::PowerLost));
+    }
+    ways
+}
+
+#[test]
+fn whatever_call_fails_nothing_acknowledged_is_lost() {
+    let fixture = Arc::new(Fixture::new());
+    let (mut did, mut wrong, began) = (BTreeMap::<_, usize>::new(), Vec::new(), std::time::Instant::now());
+    let seeds = std::env::var("FAULT_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
+    for seed in 1..=seeds {
+        for (call, count) in calls(&fixture, seed) {
+            for (nth, (how, kind, ending)) in
+                (1..=count).flat_map(|nth| ways(call).into_iter().map(move |way| (nth, way)))
+            {
+                let fault = Fault { call, nth, kind, how };
+                match fails(&fixture, seed, fault, ending) {
+                    Ok(what) => *did.entry(what).or_default() += 1,
+                    Err(error) => wrong.push(format!("seed {seed}, {fault:?}, {ending:?}: {error}")),
+                }
+            }
+        }
+    }
+    println!("{did:?} in {:?}", began.elapsed());
+    assert!(wrong.is_empty(), "{} faults: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+    assert!(did.len() == 3 && did.values().all(|count| *count > 20), "{did:?}");
+}

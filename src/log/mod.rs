@@ -1,0 +1,329 @@
+//! The durable store of audit records: group commit, recovery, reading, verifying.
+//! Not here: what a record is (`audit/`) and who may read it (`keyring/`).
+//! Design: one queue, one writer thread that seals and writes whole batches, one thread for upkeep.
+
+mod batch;
+#[cfg(test)]
+mod crash_tests;
+mod error;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod fixture;
+pub mod open;
+#[cfg(test)]
+pub(crate) mod proofs;
+pub mod reader;
+mod recovery;
+pub mod search;
+pub mod segment;
+mod shared;
+mod start;
+mod upkeep;
+mod verdict;
+pub mod verify;
+mod writer;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+pub use batch::Epoch;
+pub use error::Error;
+
+use crate::audit::checkpoint::{Checkpoint, SigningKey};
+use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::record::{Kind, Record};
+use crate::clock::Clock;
+use crate::ids::SessionId;
+use batch::Item;
+use shared::Shared;
+
+/// A part of a record may have at most this many bytes.
+pub const PART_BYTES_MAX: usize = 512 << 20;
+
+/// Which frame of which session a receipt will be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The session.
+    pub session: SessionId,
+    /// The gated frame's number within it, from 1.
+    pub frame: u64,
+}
+
+impl Claim {
+    /// No frame: what [`Log::record`] gives receipts for. No gate opens for it, for frames count from 1.
+    pub const NONE: Claim = Claim { session: SessionId([0; 8]), frame: 0 };
+}
+
+/// Proof that a record survives power loss. Made only here, not `Clone`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Receipt {
+    claim: Claim,
+    position: u64,
+}
+
+impl Receipt {
+    /// For which frame.
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// For which session.
+    pub fn session(&self) -> SessionId {
+        self.claim.session
+    }
+
+    /// For which frame of that session.
+    pub fn frame(&self) -> u64 {
+        self.claim.frame
+    }
+
+    /// Which leaf of the log the record is, from 0.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+/// Proof that a record is queued, and the way to its receipt. A future itself, for `select!` by `&mut`.
+#[derive(Debug)]
+#[must_use = "only the receipt says that the record is durable"]
+pub struct Enqueued {
+    claim: Claim,
+    durable: oneshot::Receiver<Result<Receipt, Error>>,
+}
+
+impl Enqueued {
+    /// For which frame.
+    pub fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// For which session.
+    pub fn session(&self) -> SessionId {
+        self.claim.session
+    }
+
+    /// For which frame of that session.
+    pub fn frame(&self) -> u64 {
+        self.claim.frame
+    }
+
+    /// Waits for the durable write. Cancel-safe: call it again. After it was answered, it says [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Full`].
+    pub async fn durable(&mut self) -> Result<Receipt, Error> {
+        if self.durable.is_terminated() {
+            return Err(Error::Closed);
+        }
+        self.await
+    }
+}
+
+impl Future for Enqueued {
+    type Output = Result<Receipt, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.durable).poll(cx).map(|answer| answer.unwrap_or(Err(Error::Closed)))
+    }
+}
+
+/// How a log is kept.
+#[derive(Debug)]
+pub struct Settings {
+    /// Whose log, such as `proxy-gate-1`: letters, digits, `.`, `_` and `-`. The origin is `portreeve/` and this.
+    pub writer: String,
+    /// The key that signs its checkpoints.
+    pub signing: SigningKey,
+    /// How large a segment file is, unless one batch needs more. Rounded up to whole blocks.
+    pub segment_bytes: u64,
+    /// Below this much free space new sessions are refused.
+    pub reserve_bytes: u64,
+    /// How long one data key is used.
+    pub epoch: Epoch,
+    /// A log in which nothing happens gets a sign of life after this long.
+    pub heartbeat: Duration,
+    /// How many records, and with which root, somebody outside of the log's directory remembers of it: the log opens
+    /// only if it still begins with them.
+    pub remembered: Option<(u64, [u8; 32])>,
+}
+
+impl Settings {
+    /// The usual sizes: segments of 64 MiB, 256 MiB kept free, data keys for 15 minutes or 64 MiB.
+    pub fn new(writer: &str, signing: SigningKey) -> Self {
+        Settings {
+            writer: writer.to_owned(),
+            signing,
+            segment_bytes: 64 << 20,
+            reserve_bytes: 256 << 20,
+            heartbeat: Duration::from_secs(60),
+            epoch: Epoch { age: Duration::from_secs(15 * 60), bytes: 64 << 20 },
+            remembered: None,
+        }
+    }
+
+    /// The sizes of a configuration's `[audit]` section: of a segment, of what is kept free, and how long and for how
+    /// many bytes one data key is used.
+    #[must_use]
+    pub fn sized(self, segment_bytes: u64, reserve_bytes: u64, epoch_after: Duration, epoch_bytes: u64) -> Self {
+        let epoch = Epoch { age: epoch_after, bytes: epoch_bytes };
+        Settings { segment_bytes, reserve_bytes, epoch, ..self }
+    }
+
+    /// The log must begin with what is remembered of it; see [`Settings::remembered`].
+    #[must_use]
+    pub fn remembering(self, remembered: Option<(u64, [u8; 32])>) -> Self {
+        Settings { remembered, ..self }
+    }
+
+    /// The log's origin: its name in checkpoints and seals.
+    pub fn origin(&self) -> String {
+        origin(&self.writer)
+    }
+}
+
+/// The origin of that writer's log.
+pub fn origin(writer: &str) -> String {
+    format!("portreeve/{writer}")
+}
+
+/// An open audit log. Clones are the same log; when the last is dropped without [`Log::close`], what is queued is
+/// still written, by waiting for it.
+#[derive(Clone)]
+pub struct Log(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    recipients: Recipients,
+    clock: Arc<dyn Clock>,
+    threads: start::Threads,
+}
+
+impl Log {
+    /// Queues a record and starts a write, because somebody waits. The order of calls is the order of positions.
+    /// Missing `session` and `frame` in the record are filled from the claim.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::TooLarge`], [`Error::Misused`] (nothing was queued); [`Error::Full`] for a new
+    /// session below the reserve; [`Error::Failed`], [`Error::Closed`].
+    pub fn append(&self, mut record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        let session = *record.skeleton.session.get_or_insert(claim.session);
+        let frame = *record.skeleton.frame.get_or_insert(claim.frame);
+        if (Claim { session, frame }) != claim {
+            return Err(Error::Misused("the record is of another frame than its claim"));
+        }
+        self.enqueue(&record, claim)
+    }
+
+    /// Queues a record that nobody waits for: it goes with the next batch, at the latest after one second.
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub fn note(&self, record: Record) -> Result<(), Error> {
+        let item = self.0.item(&record, Claim::NONE)?;
+        self.0.shared.push_note(item)
+    }
+
+    /// Queues a record and waits until it is durable: for intents, sign-ins, refusals.
+    /// Cancelled, the record is still written.
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub async fn record(&self, record: Record) -> Result<Receipt, Error> {
+        self.enqueue(&record, Claim::NONE)?.await
+    }
+
+    /// Resolves when the log can no longer be written. Then the process must end: nothing is retried.
+    pub async fn failed(&self) {
+        self.0.shared.failed().await;
+    }
+
+    /// Whether new sessions may begin: more than the reserve is free, and the log works.
+    pub fn has_room(&self) -> bool {
+        self.0.shared.has_room()
+    }
+
+    /// How long the durable log is, and its root.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.0.shared.checkpoint()
+    }
+
+    /// Writes what is queued, a record of the end and a last checkpoint, and gives the lock back. Blocks for some
+    /// milliseconds. Other clones are closed too.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if it failed before or just now, [`Error::Closed`] if it was closed.
+    pub fn close(self) -> Result<(), Error> {
+        let now = self.0.clock.now();
+        let item = self.0.own_item(&Record::new(now, Kind::Closed, None), Claim::NONE);
+        let queued = item.and_then(|item| self.0.shared.push_last(item));
+        self.0.threads.stop(&self.0.shared);
+        queued?;
+        self.0.shared.result()
+    }
+
+    fn enqueue(&self, record: &Record, claim: Claim) -> Result<Enqueued, Error> {
+        let mut item = self.0.item(record, claim)?;
+        let (answer, durable) = oneshot::channel();
+        item.waiter = Some(answer);
+        self.0.shared.push(item)?;
+        Ok(Enqueued { claim, durable })
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Log").field(&self.0.shared.origin).finish()
+    }
+}
+
+impl Handle {
+    fn item(&self, record: &Record, claim: Claim) -> Result<Item, Error> {
+        match record.kind {
+            Kind::Opened | Kind::Recovered | Kind::Closed | Kind::Heartbeat | Kind::DataKey => {
+                Err(Error::Misused("records of the log itself are written by the log only"))
+            }
+            Kind::SignedIn if !self.shared.has_room() => Err(self.shared.result().err().unwrap_or(self.shared.full())),
+            _ => self.own_item(record, claim),
+        }
+    }
+
+    fn own_item(&self, record: &Record, claim: Claim) -> Result<Item, Error> {
+        item(record, claim, &self.recipients, self.clock.as_ref())
+    }
+}
+
+/// A record made ready for sealing, with the keys of now.
+fn item(record: &Record, claim: Claim, recipients: &Recipients, clock: &dyn Clock) -> Result<Item, Error> {
+    let recipient = Recipient::of(record.customer);
+    let period = recipient.period(clock.now());
+    let to = recipients.seal_to(recipient, period).ok_or(Error::NoKey { recipient, period })?;
+    let encode = |part: &dyn Fn(&mut Vec<u8>) -> bool| {
+        let mut bytes = Vec::with_capacity(256);
+        let encoded = part(&mut bytes);
+        (encoded && bytes.len() <= PART_BYTES_MAX).then_some(bytes).ok_or(Error::TooLarge)
+    };
+    Ok(Item {
+        kind: record.kind,
+        at: record.at,
+        to,
+        values: encode(&|bytes| minicbor::encode(&record.values, bytes).is_ok())?,
+        skeleton: encode(&|bytes| minicbor::encode(&record.skeleton, bytes).is_ok())?,
+        claim,
+        waiter: None,
+    })
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.threads.stop(&self.shared);
+    }
+}
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

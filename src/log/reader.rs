@@ -1,0 +1,318 @@
+//! Reads a log's entries in order, also while it is being written. Needs no key: parts come out sealed.
+//! Not here: opening parts (`open.rs`), or proving that nothing was changed (`verify.rs`).
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Error;
+use super::batch::DATA_KEY_BYTES;
+use super::segment::{Depth, Found, Leaf, SegmentHeader, batch_at, file_name, next_header, number_of};
+use super::upkeep::CHECKPOINT;
+use super::verify::Verdict;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::descriptor::Descriptor;
+use crate::audit::keys::{Part, Recipient, SealedDataKey};
+use crate::audit::record::Kind;
+use crate::audit::tag::Tags;
+use crate::disk::{BLOCK_BYTES, Disk, ReadAt, RealDisk};
+
+/// One leaf of a log with what it is a leaf of.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The leaf: position, time, kind, tag.
+    pub descriptor: Descriptor,
+    /// The record's sealed parts, or a data key.
+    pub content: Content,
+}
+
+/// What an entry holds.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A record.
+    Record {
+        /// The sealed values part.
+        values: Bytes,
+        /// The sealed skeleton part.
+        skeleton: Bytes,
+    },
+    /// A data key, sealed to whoever the tag stands for.
+    DataKey {
+        /// Which part it seals.
+        part: Part,
+        /// Which period's key it is sealed to.
+        period: u32,
+        /// HPKE's encapsulated key.
+        enc: Bytes,
+        /// HPKE's ciphertext.
+        sealed: Bytes,
+    },
+}
+
+impl Entry {
+    /// Which leaf of the log this is, from 0.
+    pub fn position(&self) -> u64 {
+        self.descriptor.place.position
+    }
+
+    /// What kind of record.
+    pub fn kind(&self) -> Kind {
+        self.descriptor.place.kind
+    }
+
+    /// Whose entry it is; none if no tag key that was given makes its tag.
+    pub fn recipient(&self, tags: &mut Tags) -> Option<Recipient> {
+        tags.recognise(self.descriptor.place.segment, &self.descriptor.place.tag)
+    }
+
+    /// The data key for the keyring to open, if this entry is one.
+    pub fn data_key(&self, origin: &str, recipient: Recipient) -> Option<SealedDataKey> {
+        match &self.content {
+            Content::Record { .. } => None,
+            Content::DataKey { part, period, enc, sealed } => Some(SealedDataKey {
+                origin: origin.to_owned(),
+                position: self.position(),
+                recipient,
+                part: *part,
+                period: *period,
+                enc: enc.to_vec(),
+                sealed: sealed.to_vec(),
+            }),
+        }
+    }
+
+    /// The entry of a leaf; none if a data key's leaf does not hold one.
+    pub fn of(leaf: Leaf) -> Option<Entry> {
+        let Leaf { descriptor, values, skeleton, .. } = leaf;
+        let content = match descriptor.place.kind {
+            Kind::DataKey => read_data_key(&values).filter(|_| skeleton.is_empty())?,
+            _ => Content::Record { values, skeleton },
+        };
+        Some(Entry { descriptor, content })
+    }
+}
+
+fn read_data_key(bytes: &Bytes) -> Option<Content> {
+    let (part, rest) = bytes.split_first_chunk::<4>().filter(|_| bytes.len() == DATA_KEY_BYTES)?;
+    let (period, _) = rest.split_first_chunk::<4>()?;
+    let part = Part::from_number(u8::try_from(u32::from_le_bytes(*part)).ok()?)?;
+    let (enc, sealed) = (bytes.slice(8..40), bytes.slice(40..DATA_KEY_BYTES));
+    Some(Content::DataKey { part, period: u32::from_le_bytes(*period), enc, sealed })
+}
+
+/// A segment's file and how long it is.
+type OpenSegment = (Box<dyn ReadAt>, u64);
+
+/// A log opened for reading.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    origin: String,
+}
+
+impl Reader {
+    /// Opens the log in that directory, which may be written at the same time.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if it cannot be read, [`Error::Unsound`] if there is no log.
+    pub fn open(dir: &Path) -> Result<Reader, Error> {
+        Reader::open_on(Arc::new(RealDisk), dir)
+    }
+
+    /// The same on another disk.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Reader, Error> {
+        let path = dir.join(CHECKPOINT);
+        let note = disk.read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::unsound(dir, Verdict::Missing, "there is no checkpoint"),
+            _ => Error::storage("read", &path, &error),
+        })?;
+        let note = String::from_utf8_lossy(&note).into_owned();
+        let origin = Checkpoint::claimed_origin(&note)
+            .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no log"))?;
+        Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned() })
+    }
+
+    /// The log's origin, as its checkpoint claims it; seals open under the right one only.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> Entries<'_> {
+        self.entries_from(0)
+    }
+
+    /// The entries from that position on.
+    pub fn entries_from(&self, position: u64) -> Entries<'_> {
+        Entries { reader: self, position, segment: None, file: None, offset: 0, read: VecDeque::new() }
+    }
+
+    /// Every data key whose recipient is in `tags`, for the keyring to open.
+    ///
+    /// # Errors
+    /// As for [`Entries::next`].
+    pub fn sealed_data_keys(&self, tags: &mut Tags) -> Result<Vec<SealedDataKey>, Error> {
+        let mut keys = Vec::new();
+        for entry in self.entries() {
+            let entry = entry?;
+            if let Content::DataKey { .. } = entry.content
+                && let Some(recipient) = entry.recipient(tags)
+            {
+                keys.extend(entry.data_key(&self.origin, recipient));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The segment that holds the position, or is the last one that could.
+    fn segment_of(&self, position: u64) -> Result<u64, Error> {
+        let names = self.disk.names(&self.dir).map_err(|error| Error::storage("list", &self.dir, &error))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+        numbers.sort_unstable();
+        for segment in numbers.into_iter().rev() {
+            let Some((file, length)) = self.segment(segment)? else {
+                continue;
+            };
+            let header = self.header(segment, file.as_ref(), length)?;
+            if header.is_some_and(|header| header.first_position <= position) {
+                return Ok(segment);
+            }
+        }
+        Ok(0)
+    }
+
+    fn segment(&self, segment: u64) -> Result<Option<OpenSegment>, Error> {
+        let path = self.dir.join(file_name(segment));
+        match self.disk.open_to_read(&path).and_then(|file| file.len().map(|length| (file, length))) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::storage("open", &path, &error)),
+        }
+    }
+
+    /// The segment's header; none if it is not begun yet.
+    fn header(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Option<SegmentHeader>, Error> {
+        let mut block = vec![0; BLOCK_BYTES];
+        if length >= BLOCK_BYTES as u64 {
+            let path = self.dir.join(file_name(segment));
+            file.read_at(0, &mut block).map_err(|error| Error::storage("read", &path, &error))?;
+        }
+        Ok(SegmentHeader::parse(&block))
+    }
+}
+
+/// The entries of a log. After the last it gives none; asked again, it looks whether more were written.
+pub struct Entries<'a> {
+    reader: &'a Reader,
+    /// The next position to give.
+    position: u64,
+    segment: Option<u64>,
+    file: Option<OpenSegment>,
+    offset: u64,
+    read: VecDeque<Leaf>,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, Error>;
+
+    /// Errors: [`Error::Storage`]; [`Error::Unsound`] where whole records follow others that are not.
+    fn next(&mut self) -> Option<Result<Entry, Error>> {
+        loop {
+            if let Some(leaf) = self.read.pop_front() {
+                let position = leaf.descriptor.place.position;
+                if position < self.position {
+                    continue;
+                }
+                if position > self.position {
+                    let missing = format!("positions {} to {} are not there", self.position, position - 1);
+                    self.position = position;
+                    self.read.push_front(leaf);
+                    return Some(Err(self.unsound(&missing)));
+                }
+                self.position = position + 1;
+                let wrong = || self.unsound(&format!("the leaf at position {position} holds no data key"));
+                return Some(Entry::of(leaf).ok_or_else(wrong));
+            }
+            match self.read_batch() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Entries<'_> {
+    /// Reads the next batch; false if there is none yet.
+    fn read_batch(&mut self) -> Result<bool, Error> {
+        let segment = match self.segment {
+            Some(segment) => segment,
+            None => *self.segment.insert(self.reader.segment_of(self.position)?),
+        };
+        if self.file.is_none() {
+            let Some((file, length)) = self.reader.segment(segment)? else {
+                return Ok(false);
+            };
+            if self.reader.header(segment, file.as_ref(), length)?.is_none() {
+                return Ok(false);
+            }
+            (self.file, self.offset) = (Some((file, length)), BLOCK_BYTES as u64);
+        }
+        let Some((file, length)) = &self.file else {
+            return Ok(false);
+        };
+        let path = self.reader.dir.join(file_name(segment));
+        let storage = |error| Error::storage("read", &path, &error);
+        let found = batch_at(file.as_ref(), self.offset, *length, Depth::Parts).map_err(storage)?;
+        // Looked at only after the batch was: if it is there, this segment gets no more batches.
+        let next_exists = match found {
+            Found::Batch(_) => false,
+            Found::Nothing | Found::Bad(_) => self.next_is_begun(segment)?,
+        };
+        match found {
+            Found::Batch(batch) => {
+                self.offset += batch.header.length;
+                self.read.extend(batch.leaves);
+                Ok(true)
+            }
+            Found::Nothing if next_exists => {
+                // A batch may have come between the two looks.
+                let again = batch_at(file.as_ref(), self.offset, *length, Depth::Leaves).map_err(storage)?;
+                if matches!(again, Found::Nothing) {
+                    (self.segment, self.file) = (Some(segment + 1), None);
+                }
+                Ok(true)
+            }
+            Found::Nothing => Ok(false),
+            Found::Bad(bad) => {
+                let later = next_header(file.as_ref(), self.offset + BLOCK_BYTES as u64, *length).map_err(storage)?;
+                let still = batch_at(file.as_ref(), self.offset, *length, Depth::Parts).map_err(storage)?;
+                match still {
+                    Found::Bad(_) if later.is_some() || next_exists => {
+                        Err(self.unsound(&format!("{} ({} at byte {})", bad.what, file_name(segment), bad.offset)))
+                    }
+                    // Being written just now, or torn: not acknowledged.
+                    Found::Bad(_) => Ok(false),
+                    Found::Batch(_) | Found::Nothing => Ok(true),
+                }
+            }
+        }
+    }
+
+    fn next_is_begun(&self, segment: u64) -> Result<bool, Error> {
+        let Some((file, length)) = self.reader.segment(segment + 1)? else {
+            return Ok(false);
+        };
+        Ok(self.reader.header(segment + 1, file.as_ref(), length)?.is_some())
+    }
+
+    fn unsound(&self, detail: &str) -> Error {
+        Error::unsound(&self.reader.dir, Verdict::Forked, detail)
+    }
+}

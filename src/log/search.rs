@@ -1,0 +1,334 @@
+//! Searches several logs as one: leaves are chosen by what they show, their data keys opened, the rest decided inside.
+//! Not here: the keyring (whoever calls brings a closure that asks it), and an index: every leaf is looked at.
+//! Only the data keys of leaves that may match are opened, all in one request.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::open::{DataKeys, Opened, open};
+use super::reader::{Content, Entry, Reader};
+use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
+use crate::audit::record::{Kind, Record};
+use crate::audit::tag::Tags;
+use crate::clock::Timestamp;
+use crate::ids::{CustomerId, SessionId, StaffId};
+use crate::secret::Secret;
+use crate::statement::value;
+
+/// An outcome may come this much later than the last statement asked for.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(86_400);
+
+/// What is looked for: everything given must be so.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Concerns that customer's data.
+    pub customer: Option<CustomerId>,
+    /// Done by that staff member.
+    pub staff: Option<StaffId>,
+    /// In that session.
+    pub session: Option<SessionId>,
+    /// Of one of these kinds; empty is any. An outcome is shown with its statement where that is found.
+    pub kinds: Vec<Kind>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// In the statement, a bind value, or any other text of it; upper and lower case are alike.
+    pub text: Option<String>,
+    /// At most so many, the newest; 0 is all.
+    pub limit: usize,
+    /// In the log of that origin, from that position on; in others from their beginning.
+    pub from: BTreeMap<String, u64>,
+    /// At exactly that position.
+    pub at: Option<u64>,
+}
+
+/// One record that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The log's origin, such as `portreeve/proxy-gate-1`.
+    pub log: String,
+    /// Its position in that log.
+    pub position: u64,
+    /// The record; a part that stayed sealed is empty in it.
+    pub record: Record,
+    /// Parts for which there is no data key.
+    pub still_sealed: Vec<Part>,
+    /// What became of it, for a statement whose outcome is recorded.
+    pub outcome: Option<Record>,
+    /// Why it does not open, if it does not: then somebody must run `portreeve audit verify`.
+    pub fault: Option<String>,
+}
+
+/// Why a search gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error<E> {
+    /// A log cannot be read.
+    #[error(transparent)]
+    Log(#[from] super::Error),
+    /// The data keys were not opened.
+    #[error(transparent)]
+    Opener(E),
+    /// The opener gave another number of keys than it was given.
+    #[error("bug: {given} data keys were opened instead of {asked}")]
+    Keys {
+        /// Sealed data keys handed over.
+        asked: usize,
+        /// Data keys returned.
+        given: usize,
+    },
+    /// The task that reads was stopped.
+    #[error("the search was stopped")]
+    Stopped,
+}
+
+/// The directories of all logs in the audit directory, by name.
+///
+/// # Errors
+/// [`super::Error::Storage`].
+pub fn logs(audit: &Path) -> Result<Vec<PathBuf>, super::Error> {
+    let failed = |error| super::Error::storage("list", audit, &error);
+    let mut dirs = Vec::new();
+    for entry in std::fs::read_dir(audit).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.join(super::upkeep::CHECKPOINT).is_file() {
+            dirs.push(path);
+        }
+    }
+    dirs.sort_unstable();
+    Ok(dirs)
+}
+
+/// Finds records in the logs of `dirs`, oldest first. `recipients` holds the tag keys by which leaves are recognised;
+/// leaves of nobody known stay out. `opener` opens sealed data keys, in order.
+///
+/// # Errors
+/// [`Error`]; a record that does not open is no error but a [`Found`] with its fault.
+pub async fn search<O, F, E>(
+    dirs: &[PathBuf],
+    query: &Query,
+    recipients: &Recipients,
+    opener: O,
+) -> Result<Vec<Found>, Error<E>>
+where
+    O: FnOnce(Vec<SealedDataKey>) -> F,
+    F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
+{
+    let (dirs, query, recipients) = (dirs.to_vec(), query.clone(), recipients.clone());
+    let planned = tokio::task::spawn_blocking(move || -> Result<_, super::Error> {
+        let plan: Vec<Plan> = dirs.iter().map(|dir| Plan::make(dir, &query, &recipients)).collect::<Result<_, _>>()?;
+        Ok((plan, query, recipients))
+    });
+    let (plans, query, recipients) = planned.await.map_err(|_| Error::Stopped)??;
+    let sealed: Vec<SealedDataKey> = plans.iter().flat_map(|plan| plan.keys.values().cloned()).collect();
+    let asked = sealed.len();
+    let opened = if sealed.is_empty() { Vec::new() } else { opener(sealed).await.map_err(Error::Opener)? };
+    if opened.len() != asked {
+        return Err(Error::Keys { asked, given: opened.len() });
+    }
+    let found = tokio::task::spawn_blocking(move || collect(plans, &query, &recipients, opened));
+    Ok(found.await.map_err(|_| Error::Stopped)??)
+}
+
+/// Which data keys one log needs, and how far it was read to know that.
+struct Plan {
+    reader: Reader,
+    keys: BTreeMap<u64, SealedDataKey>,
+    end: u64,
+}
+
+impl Plan {
+    fn make(dir: &Path, query: &Query, recipients: &Recipients) -> Result<Plan, super::Error> {
+        let reader = Reader::open(dir)?;
+        let mut tags = Tags::new(recipients, reader.origin());
+        let (mut sealed, mut wanted, mut end) = (HashMap::new(), BTreeSet::new(), 0);
+        for entry in reader.entries_from(query.start(reader.origin())) {
+            let entry = entry?;
+            end = entry.position() + 1;
+            let Some(recipient) = entry.recipient(&mut tags) else { continue };
+            if let Some(key) = entry.data_key(reader.origin(), recipient) {
+                sealed.insert(entry.position(), key);
+            } else if query.may_match(&entry, recipient) {
+                wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
+            }
+        }
+        let mut keys = BTreeMap::new();
+        for position in wanted {
+            let key = match sealed.remove(&position) {
+                // It stands before where reading began.
+                None => data_key_at(&reader, &mut tags, position)?,
+                key => key,
+            };
+            keys.extend(key.map(|key| (position, key)));
+        }
+        Ok(Plan { reader, keys, end })
+    }
+
+    /// The records that match, each statement with its outcome.
+    fn collect(&self, query: &Query, recipients: &Recipients, keys: &DataKeys) -> Result<Vec<Found>, super::Error> {
+        let mut tags = Tags::new(recipients, self.reader.origin());
+        let mut found = Newest::new(query.limit);
+        for entry in self.reader.entries_from(query.start(self.reader.origin())) {
+            let entry = entry?;
+            if entry.position() >= self.end {
+                break;
+            }
+            let Some(recipient) = entry.recipient(&mut tags) else { continue };
+            if matches!(entry.content, Content::DataKey { .. }) || !query.may_match(&entry, recipient) {
+                continue;
+            }
+            match open(self.reader.origin(), &entry, recipient, keys) {
+                Ok(opened) => found.take(query, self.found(&entry, opened)),
+                Err(error) => found.push(self.fault(&entry, recipient, error.to_string())),
+            }
+        }
+        Ok(found.kept.into())
+    }
+
+    fn found(&self, entry: &Entry, opened: Opened) -> Found {
+        Found {
+            log: self.reader.origin().to_owned(),
+            position: entry.position(),
+            record: opened.record,
+            still_sealed: opened.still_sealed,
+            outcome: None,
+            fault: None,
+        }
+    }
+
+    fn fault(&self, entry: &Entry, recipient: Recipient, fault: String) -> Found {
+        let record = Record::new(entry.descriptor.place.at, entry.kind(), recipient.customer());
+        Found { fault: Some(fault), ..self.found(entry, Opened { record, still_sealed: Part::ALL.to_vec() }) }
+    }
+}
+
+fn data_key_at(reader: &Reader, tags: &mut Tags, position: u64) -> Result<Option<SealedDataKey>, super::Error> {
+    let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
+    let recipient = entry.recipient(tags).filter(|_| entry.position() == position);
+    Ok(recipient.and_then(|recipient| entry.data_key(reader.origin(), recipient)))
+}
+
+fn collect(
+    plans: Vec<Plan>,
+    query: &Query,
+    recipients: &Recipients,
+    opened: Vec<Secret<[u8; 32]>>,
+) -> Result<Vec<Found>, super::Error> {
+    let mut opened = opened.into_iter();
+    let mut found = Vec::new();
+    for plan in plans {
+        let mut keys = DataKeys::new();
+        for (position, key) in plan.keys.keys().zip(opened.by_ref().take(plan.keys.len())) {
+            keys.insert(*position, &key);
+        }
+        found.extend(plan.collect(query, recipients, &keys)?);
+    }
+    found.sort_by(|a, b| (a.record.at, &a.log, a.position).cmp(&(b.record.at, &b.log, b.position)));
+    if query.limit > 0 {
+        found.drain(..found.len().saturating_sub(query.limit));
+    }
+    Ok(found)
+}
+
+/// The newest matches of one log, and where each statement among them stands.
+struct Newest {
+    limit: usize,
+    kept: VecDeque<Found>,
+    /// How many were dropped in front.
+    dropped: usize,
+    statements: HashMap<(SessionId, u64), usize>,
+}
+
+impl Newest {
+    fn new(limit: usize) -> Self {
+        Newest { limit, kept: VecDeque::new(), dropped: 0, statements: HashMap::new() }
+    }
+
+    /// Takes a record if it matches; an outcome goes to its statement.
+    fn take(&mut self, query: &Query, found: Found) {
+        let key = found.record.skeleton.session.zip(found.record.skeleton.frame);
+        if found.record.kind == Kind::Outcome
+            && let Some(index) = key.and_then(|key| self.statements.get(&key))
+        {
+            // A statement that fell out of the limit takes its outcome along.
+            if let Some(statement) = index.checked_sub(self.dropped).and_then(|index| self.kept.get_mut(index)) {
+                statement.outcome = Some(found.record);
+            }
+        } else if query.matches(&found) {
+            if let Some(key) = key.filter(|_| found.record.awaits_outcome()) {
+                self.statements.insert(key, self.dropped + self.kept.len());
+            }
+            self.push(found);
+        }
+    }
+
+    fn push(&mut self, found: Found) {
+        self.kept.push_back(found);
+        if self.limit > 0 && self.kept.len() > self.limit {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Query {
+    fn asks(&self, kind: Kind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// Where reading that log begins.
+    fn start(&self, origin: &str) -> u64 {
+        self.at.or_else(|| self.from.get(origin).copied()).unwrap_or(0)
+    }
+
+    /// Whether a leaf may belong to the answer, by what it shows without being opened.
+    fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
+        let at = entry.descriptor.place.at;
+        let joins = entry.kind() == Kind::Outcome && self.asks(Kind::Statement) && self.at.is_none();
+        let until = self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until });
+        self.at.is_none_or(|at| entry.position() == at)
+            && (joins || self.asks(entry.kind()))
+            && self.customer.is_none_or(|customer| recipient == Recipient::Customer(customer))
+            && self.since.is_none_or(|since| at >= since)
+            && until.is_none_or(|until| at < until)
+    }
+
+    /// Whether an opened record is one that was asked for.
+    fn matches(&self, found: &Found) -> bool {
+        let (record, skeleton) = (&found.record, &found.record.skeleton);
+        self.asks(record.kind)
+            && self.until.is_none_or(|until| record.at < until)
+            && self.staff.is_none_or(|staff| skeleton.staff == Some(staff.0))
+            && self.session.is_none_or(|session| skeleton.session == Some(session))
+            && self.text.as_ref().is_none_or(|text| contains(record, &text.to_lowercase()))
+    }
+}
+
+/// Whether any text of the record contains `text`, which is in lower case.
+fn contains(record: &Record, text: &str) -> bool {
+    let values = &record.values;
+    let within = |candidate: &str| candidate.to_lowercase().contains(text);
+    let texts = [
+        &values.staff,
+        &values.reason,
+        &values.ticket,
+        &values.address,
+        &values.application,
+        &values.customer,
+        &values.database,
+        &values.message,
+        &values.from,
+        &values.owner,
+    ];
+    let binds = values.binds.iter().flatten();
+    values.text.as_ref().is_some_and(|text| within(&String::from_utf8_lossy(text)))
+        || texts.into_iter().flatten().any(|text| within(text))
+        || binds
+            .filter_map(|bind| Some(value::display(bind.type_oid, bind.format, bind.value.as_deref()?)))
+            .any(|bind| within(&bind))
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

@@ -1,0 +1,58 @@
+use super::*;
+
+fn segment_header() -> SegmentHeader {
+    SegmentHeader {
+        segment: 3,
+        first_position: 100,
+        first_batch: 20,
+        created: Timestamp(5),
+        length: 1 << 20,
+        previous: [1; 32],
+        root: [2; 32],
+        origin: "portreeve/a".to_owned(),
+    }
+}
+
+fn batch_header() -> BatchHeader {
+    BatchHeader { batch: 9, first_position: 100, leaves: 2, length: 4096, written: Timestamp(6), previous: [3; 32] }
+}
+
+#[test]
+fn a_file_name_gives_the_number_and_no_other_name_does() {
+    assert_eq!(file_name(7), "000000000007.segment");
+    assert_eq!(number_of("000000000007.segment"), Some(7));
+    for other in ["7.segment", "000000000007.segment.new", "spare", "+00000000007.segment", "checkpoint"] {
+        assert_eq!(number_of(other), None, "{other}");
+    }
+}
+
+#[test]
+fn headers_read_back_and_no_byte_of_them_can_be_changed() {
+    let segment = segment_header().to_bytes();
+    assert_eq!(SegmentHeader::parse(&segment), Some(segment_header()));
+    for at in 0..segment.len() {
+        let mut changed = segment.clone();
+        changed[at] ^= 4;
+        assert_eq!(SegmentHeader::parse(&changed), None, "byte {at}");
+    }
+    let batch = batch_header().to_bytes();
+    assert_eq!(BatchHeader::parse(&batch), Some(batch_header()));
+    for at in 0..batch.len() {
+        let mut changed = batch;
+        changed[at] ^= 4;
+        assert_eq!(BatchHeader::parse(&changed), None, "byte {at}");
+        assert_eq!(BatchHeader::parse(&batch[..at]), None, "cut to {at}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_is_none() {
+    for unsound in [
+        BatchHeader { leaves: 0, ..batch_header() },
+        BatchHeader { length: 4095, ..batch_header() },
+        BatchHeader { leaves: 24, ..batch_header() },
+        BatchHeader { leaves: u32::MAX, ..batch_header() },
+    ] {
+        assert_eq!(BatchHeader::parse(&unsound.to_bytes()), None, "{unsound:?}");
+    }
+}

@@ -1,0 +1,293 @@
+//! What the log's callers and its two threads share: the queue, how far the log is durable, whether it failed.
+//! Not here: any file. Locks are held for moments only, and never two at once.
+
+use std::mem;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::Error;
+use super::batch::Item;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::tree::Frontier;
+
+/// A record that nobody waits for is written after this long at the latest.
+const NOTE_AGE_MAX: Duration = Duration::from_secs(1);
+/// How often an idle writer looks whether a note is due: it is not woken for one.
+const TICK: Duration = Duration::from_millis(500);
+/// A batch is cut after this many bytes, unless its only record is larger.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// While the disk is full, notes are kept up to this many bytes.
+const KEPT_BYTES_MAX: usize = 16 << 20;
+
+pub struct Shared {
+    pub origin: String,
+    pub dir: PathBuf,
+    queue: Mutex<Queue>,
+    /// Wakes the writer.
+    wake: Condvar,
+    durable: Mutex<Frontier>,
+    failed: watch::Sender<bool>,
+    /// Whether more than the reserve is free.
+    room: AtomicBool,
+    upkeep_stops: Mutex<bool>,
+    /// Wakes the upkeep.
+    upkeep: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: Vec<Item>,
+    bytes: usize,
+    /// How many of the items somebody waits for.
+    waiters: usize,
+    oldest_note: Option<Instant>,
+    writer_sleeps: bool,
+    state: State,
+}
+
+#[derive(Clone, Default, PartialEq)]
+enum State {
+    #[default]
+    Running,
+    /// No new records; the writer writes what is queued and ends.
+    Closing,
+    /// Nothing more is written.
+    Failed(String),
+}
+
+/// What the writer is to do next.
+pub enum Work {
+    /// Write these.
+    Write(Vec<Item>),
+    /// Nothing happened for as long as it was ready to wait.
+    Idle,
+    /// End.
+    Stop,
+}
+
+impl Shared {
+    pub fn new(origin: String, dir: PathBuf, durable: Frontier) -> Self {
+        Shared {
+            origin,
+            dir,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            durable: Mutex::new(durable),
+            failed: watch::Sender::new(false),
+            room: AtomicBool::new(true),
+            upkeep_stops: Mutex::new(false),
+            upkeep: Condvar::new(),
+        }
+    }
+
+    /// Queues a record that somebody waits for.
+    pub fn push(&self, item: Item) -> Result<(), Error> {
+        let mut queue = self.running()?;
+        queue.waiters += 1;
+        queue.add(item);
+        self.wake_writer(queue);
+        Ok(())
+    }
+
+    /// Queues a record that nobody waits for; never wakes the writer.
+    pub fn push_note(&self, item: Item) -> Result<(), Error> {
+        let mut queue = self.running()?;
+        queue.oldest_note.get_or_insert_with(Instant::now);
+        queue.add(item);
+        Ok(())
+    }
+
+    /// Queues the last record and lets no more in.
+    pub fn push_last(&self, item: Item) -> Result<(), Error> {
+        let mut queue = self.running()?;
+        queue.add(item);
+        queue.state = State::Closing;
+        self.wake_writer(queue);
+        Ok(())
+    }
+
+    /// Lets no more records in; what is queued is still written.
+    pub fn stop_writer(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.state == State::Running {
+            queue.state = State::Closing;
+        }
+        self.wake_writer(queue);
+    }
+
+    /// Waits until there is something to write, for at most `idle` without a record.
+    pub fn next_work(&self, idle: Duration) -> Work {
+        let asked = Instant::now();
+        let mut queue = lock(&self.queue);
+        loop {
+            let closing = match &queue.state {
+                State::Failed(_) => return Work::Stop,
+                State::Closing => true,
+                State::Running => false,
+            };
+            let note_age = queue.oldest_note.map(|since| since.elapsed());
+            let note_is_due = note_age.is_some_and(|age| age >= NOTE_AGE_MAX);
+            if queue.waiters > 0 || note_is_due || (closing && !queue.items.is_empty()) {
+                return Work::Write(queue.take());
+            }
+            if closing {
+                return Work::Stop;
+            }
+            if queue.items.is_empty() && asked.elapsed() >= idle {
+                return Work::Idle;
+            }
+            queue.writer_sleeps = true;
+            let wait = note_age.map_or(idle, |age| NOTE_AGE_MAX.saturating_sub(age)).min(TICK);
+            queue = self.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+            queue.writer_sleeps = false;
+        }
+    }
+
+    /// The batch is durable: the log is this long now.
+    pub fn advance(&self, durable: Frontier) {
+        *lock(&self.durable) = durable;
+    }
+
+    /// There was no space for these: who waits is told, what nobody waits for is kept for later.
+    pub fn refuse_full(&self, items: Vec<Item>) {
+        self.set_room(false);
+        let (waiting, mut notes): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.waiter.is_some());
+        answer_all(waiting, &self.full());
+        let mut queue = lock(&self.queue);
+        let kept: usize = notes.iter().map(Item::bytes).sum();
+        let too_much = queue.bytes + kept > KEPT_BYTES_MAX || queue.state == State::Closing;
+        if !notes.is_empty() {
+            queue.oldest_note = Some(Instant::now());
+        }
+        notes.append(&mut queue.items);
+        queue.items = notes;
+        queue.bytes += kept;
+        drop(queue);
+        if too_much {
+            self.fail("its file system is full and records wait that cannot be kept any longer");
+        }
+    }
+
+    /// Ends the log: everybody who waits is told, now and later.
+    pub fn fail(&self, why: &str) {
+        let mut queue = lock(&self.queue);
+        if !matches!(queue.state, State::Failed(_)) {
+            tracing::error!(log = self.origin, why, "the audit log failed");
+            queue.state = State::Failed(why.to_owned());
+        }
+        let items = mem::take(&mut queue.items);
+        let error = queue.error();
+        self.wake_writer(queue);
+        self.room.store(false, Ordering::Release);
+        answer_all(items, &error);
+        self.failed.send_replace(true);
+    }
+
+    pub async fn failed(&self) {
+        // The sender lives as long as `self`, so that waiting cannot fail.
+        let _ = self.failed.subscribe().wait_for(|failed| *failed).await;
+    }
+
+    /// Why the log failed, if it did.
+    pub fn result(&self) -> Result<(), Error> {
+        let queue = lock(&self.queue);
+        match queue.state {
+            State::Running | State::Closing => Ok(()),
+            State::Failed(_) => Err(queue.error()),
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.room.load(Ordering::Acquire)
+    }
+
+    pub fn set_room(&self, room: bool) {
+        if self.room.swap(room, Ordering::AcqRel) != room && !room {
+            tracing::error!(dir = %self.dir.display(), "the audit log's file system is nearly full; new sessions are refused");
+        }
+    }
+
+    pub fn full(&self) -> Error {
+        Error::Full(self.dir.clone())
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        let durable = lock(&self.durable).clone();
+        Checkpoint { origin: self.origin.clone(), size: durable.size(), root: durable.root() }
+    }
+
+    /// Waits for `span`, or until the upkeep is to stop; true then.
+    pub fn upkeep_waits(&self, span: Duration) -> bool {
+        let stops = lock(&self.upkeep_stops);
+        *self.upkeep.wait_timeout_while(stops, span, |stops| !*stops).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub fn stop_upkeep(&self) {
+        *lock(&self.upkeep_stops) = true;
+        self.upkeep.notify_all();
+    }
+
+    fn running(&self) -> Result<MutexGuard<'_, Queue>, Error> {
+        let queue = lock(&self.queue);
+        match queue.state {
+            State::Running => Ok(queue),
+            State::Closing | State::Failed(_) => Err(queue.error()),
+        }
+    }
+
+    /// Wakes the writer if it sleeps and nobody has woken it yet: each wake-up is a system call.
+    fn wake_writer(&self, mut queue: MutexGuard<'_, Queue>) {
+        let sleeps = mem::take(&mut queue.writer_sleeps);
+        drop(queue);
+        if sleeps {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    fn add(&mut self, item: Item) {
+        self.bytes += item.bytes();
+        self.items.push(item);
+    }
+
+    /// The next batch: everything, or the first so many bytes.
+    fn take(&mut self) -> Vec<Item> {
+        let mut bytes = 0;
+        let fits = |item: &&Item| {
+            bytes += item.bytes();
+            bytes <= BATCH_BYTES_MAX
+        };
+        let count = self.items.iter().take_while(fits).count().max(1).min(self.items.len());
+        let rest = self.items.split_off(count);
+        let taken = mem::replace(&mut self.items, rest);
+        self.waiters = self.items.iter().filter(|item| item.waiter.is_some()).count();
+        self.bytes = self.items.iter().map(Item::bytes).sum();
+        self.oldest_note = self.oldest_note.filter(|_| self.items.iter().any(|item| item.waiter.is_none()));
+        taken
+    }
+
+    fn error(&self) -> Error {
+        match &self.state {
+            State::Running | State::Closing => Error::Closed,
+            State::Failed(why) => Error::Failed(why.clone()),
+        }
+    }
+}
+
+/// Tells everybody who waits for these. A receiver that is gone no longer wants to know.
+pub fn answer_all(items: Vec<Item>, error: &Error) {
+    for item in items {
+        if let Some(waiter) = item.waiter {
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

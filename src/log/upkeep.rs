@@ -1,0 +1,128 @@
+//! What a log needs once a second, on a thread of its own so that nobody waits for it: a signed checkpoint, a look at
+//! the free space, and a spare segment filled with zeros before it is needed.
+//! Not here: records (`writer.rs`).
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Error;
+use super::shared::Shared;
+use super::writer::{FailsOnPanic, is_full};
+use crate::audit::checkpoint::{Checkpoint, SigningKey};
+use crate::disk::Disk;
+
+/// How often there is upkeep.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// The file name of the checkpoint.
+pub const CHECKPOINT: &str = "checkpoint";
+/// The file name of the spare segment.
+pub const SPARE: &str = "spare";
+
+/// A segment of zeros that waits for its number.
+pub struct Spare {
+    path: PathBuf,
+    bytes: u64,
+    wanted: AtomicBool,
+    /// Held while it is being made: who needs it then waits for it.
+    is_there: Mutex<bool>,
+}
+
+impl Spare {
+    pub fn new(dir: &Path, bytes: u64) -> Self {
+        let (wanted, is_there) = (AtomicBool::new(false), Mutex::new(false));
+        Spare { path: dir.join(SPARE), bytes, wanted, is_there }
+    }
+
+    /// Says whether a spare will be needed soon.
+    pub fn wanted(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Release);
+    }
+
+    /// Gives the spare that name; false if there is none.
+    pub fn take(&self, disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+        let mut is_there = self.is_there.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_there {
+            disk.rename(&self.path, path)
+                .map_err(|error| Error::storage("rename the spare segment to", path, &error))?;
+        }
+        Ok(std::mem::replace(&mut *is_there, false))
+    }
+
+    /// Makes one if it is wanted, is not there, and leaves the reserve free.
+    fn make(&self, disk: &dyn Disk, free: u64, reserve: u64) -> Result<(), Error> {
+        let mut is_there = self.is_there.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_there || !self.wanted.load(Ordering::Acquire) || free < reserve.saturating_add(self.bytes) {
+            return Ok(());
+        }
+        match disk.allocate(&self.path, self.bytes) {
+            Ok(()) => *is_there = true,
+            Err(error) if is_full(error.kind()) => {}
+            Err(error) => return Err(Error::storage("allocate", &self.path, &error)),
+        }
+        Ok(())
+    }
+}
+
+/// All that upkeep takes. Owned by one thread.
+pub struct Upkeep {
+    pub disk: Arc<dyn Disk>,
+    pub dir: PathBuf,
+    pub signing: SigningKey,
+    pub reserve_bytes: u64,
+    pub shared: Arc<Shared>,
+    pub spare: Arc<Spare>,
+    /// How long the log was at the last checkpoint.
+    pub signed_size: u64,
+    pub every: Duration,
+}
+
+impl Upkeep {
+    /// Works until it is told to stop, when it writes a last checkpoint, or the log fails.
+    pub fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _told = FailsOnPanic(&shared, "the upkeep");
+        loop {
+            let stops = shared.upkeep_waits(self.every);
+            if !self.turn(stops) || stops {
+                return;
+            }
+        }
+    }
+
+    /// One turn; false if the log failed in it.
+    pub fn turn(&mut self, stops: bool) -> bool {
+        self.tick(stops).inspect_err(|error| self.shared.fail(&error.to_string())).is_ok()
+    }
+
+    fn tick(&mut self, stops: bool) -> Result<(), Error> {
+        let checkpoint = self.shared.checkpoint();
+        if checkpoint.size != self.signed_size {
+            write_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing)?;
+            self.signed_size = checkpoint.size;
+        }
+        if stops || self.shared.result().is_err() {
+            return Ok(());
+        }
+        let free = free_bytes(self.disk.as_ref(), &self.dir)?;
+        self.shared.set_room(free >= self.reserve_bytes);
+        self.spare.make(self.disk.as_ref(), free, self.reserve_bytes)
+    }
+}
+
+pub fn free_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, Error> {
+    disk.free_bytes(dir).map_err(|error| Error::storage("ask the free space of", dir, &error))
+}
+
+/// Puts a signed checkpoint in place of the last.
+pub fn write_checkpoint(
+    disk: &dyn Disk,
+    dir: &Path,
+    checkpoint: &Checkpoint,
+    signing: &SigningKey,
+) -> Result<(), Error> {
+    let path = dir.join(CHECKPOINT);
+    let note = checkpoint.sign(signing);
+    disk.replace(&path, note.as_bytes(), 0o640).map_err(|error| Error::storage("write", &path, &error))
+}

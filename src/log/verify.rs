@@ -1,0 +1,409 @@
+//! Checks a log's directory from its first byte to its last, without any private key.
+//! Not here: whether a record tells the truth, and what only an outside memory could know: whether this is the newest
+//! state of the log. HOLE: there is no witness yet; a directory restored together with its old checkpoint reads `ok`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::Error;
+use super::open::{DataKeys, open};
+use super::reader::{Content, Entry};
+use super::segment::{
+    Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, file_name, last_not_zero, next_header,
+    number_of,
+};
+use super::start::LOCK;
+use super::upkeep::CHECKPOINT;
+pub use super::verdict::{Finding, Verdict};
+use crate::audit::checkpoint::{self, Checkpoint};
+use crate::audit::keys::{Part, Recipient, Recipients};
+use crate::audit::tag::Tags;
+use crate::audit::tree::{Frontier, Hash};
+use crate::disk::{BLOCK_BYTES, Disk, ReadAt, RealDisk};
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// What opens records while they are verified. All may be empty.
+pub struct Opening<'a> {
+    /// Tag keys, to recognise recipients and check the links between their records.
+    pub recipients: &'a Recipients,
+    /// Data keys, to open their parts.
+    pub keys: &'a DataKeys,
+}
+
+/// Verifies the log in that directory against the public key of its signing key. With `opening`, also opens every
+/// record there is a key for and checks the links. The log may be written at the same time.
+///
+/// # Errors
+/// [`Error::Storage`] if a file cannot be read; whatever else is wrong is a finding.
+pub fn verify(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>) -> Result<Vec<Finding>, Error> {
+    verify_on(&RealDisk, dir, public, opening)
+}
+
+/// The same on another disk.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_on(
+    disk: &dyn Disk,
+    dir: &Path,
+    public: &[u8; 32],
+    opening: Option<&Opening<'_>>,
+) -> Result<Vec<Finding>, Error> {
+    // First the checkpoint, then the segments: what is written meanwhile only makes the log longer.
+    let mut findings = Vec::new();
+    let checkpoint = read_checkpoint(disk, dir, public, &mut findings)?;
+    let is_live =
+        disk.is_locked(&dir.join(LOCK)).map_err(|error| Error::storage("look at", &dir.join(LOCK), &error))?;
+    let names = disk.names(dir).map_err(|error| Error::storage("list", dir, &error))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    let origin = checkpoint.as_ref().map(|checkpoint| checkpoint.origin.clone());
+    let tags = opening.zip(origin.as_ref()).map(|(opening, origin)| Tags::new(opening.recipients, origin));
+    let mut check = Check {
+        disk,
+        dir,
+        origin,
+        signed: checkpoint.map(|checkpoint| (checkpoint.size, checkpoint.root)),
+        is_live,
+        opening,
+        tags,
+        links: HashMap::new(),
+        findings,
+        tree: Frontier::new(),
+        batch: 0,
+        previous: [0; 32],
+        is_whole: true,
+        root_checked: false,
+        key_positions: HashMap::new(),
+    };
+    let last = numbers.last().copied();
+    let mut expected = 0;
+    for segment in numbers {
+        if segment != expected {
+            check.find(Verdict::Missing, &file_name(expected), "the segment is not there");
+            check.is_whole = false;
+        }
+        check.segment(segment, Some(segment) == last)?;
+        expected = segment + 1;
+    }
+    Ok(check.conclude(expected))
+}
+
+fn read_checkpoint(
+    disk: &dyn Disk,
+    dir: &Path,
+    public: &[u8; 32],
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Checkpoint>, Error> {
+    let path = dir.join(CHECKPOINT);
+    let mut find = |verdict, detail: &str| {
+        findings.push(Finding { verdict, place: CHECKPOINT.to_owned(), detail: detail.to_owned() });
+    };
+    let note = match disk.read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            find(Verdict::Missing, "there is no checkpoint");
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::storage("read", &path, &error)),
+    };
+    let note = String::from_utf8(note).unwrap_or_default();
+    let origin = Checkpoint::claimed_origin(&note).unwrap_or_default();
+    match Checkpoint::open(&note, origin, public) {
+        Ok(checkpoint) => return Ok(Some(checkpoint)),
+        Err(error @ checkpoint::Error::WrongKey { .. }) => find(Verdict::WrongKey, &error.to_string()),
+        Err(error @ checkpoint::Error::Changed(_)) => find(Verdict::Forked, &error.to_string()),
+    }
+    Ok(None)
+}
+
+struct Check<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    origin: Option<String>,
+    /// Size and root that were signed.
+    signed: Option<(u64, Hash)>,
+    is_live: bool,
+    opening: Option<&'a Opening<'a>>,
+    tags: Option<Tags>,
+    /// The last record's leaf of each recipient.
+    links: HashMap<Recipient, Hash>,
+    findings: Vec<Finding>,
+    tree: Frontier,
+    batch: u64,
+    previous: Hash,
+    /// Whether every leaf so far was there, so that the root can be compared.
+    is_whole: bool,
+    root_checked: bool,
+    /// The data keys seen so far in this segment: tag and part by position.
+    key_positions: HashMap<u64, ([u8; 16], Part)>,
+}
+
+impl Check<'_> {
+    fn segment(&mut self, segment: u64, is_last: bool) -> Result<(), Error> {
+        let path = self.dir.join(file_name(segment));
+        let storage = |error| Error::storage("read", &path, &error);
+        let file = self.disk.open_to_read(&path).map_err(storage)?;
+        let length = file.len().map_err(storage)?;
+        let mut block = vec![0; BLOCK_BYTES];
+        if length >= BLOCK {
+            file.read_at(0, &mut block).map_err(storage)?;
+        }
+        self.key_positions.clear();
+        let header = SegmentHeader::parse(&block);
+        if header.is_none() && is_last && self.is_unbegun(file.as_ref(), length).map_err(storage)? {
+            return Ok(());
+        }
+        if header.is_none() && is_last && self.is_first_write(file.as_ref(), length).map_err(storage)? {
+            if !self.is_live {
+                let dirty = last_not_zero(file.as_ref(), 0, length).map_err(storage)?.unwrap_or(0);
+                self.find_at(Verdict::Torn, &file_name(segment), dirty, None, "the first write was cut off");
+            }
+            return Ok(());
+        }
+        self.check_header(segment, header.as_ref(), length);
+        let mut offset = BLOCK;
+        loop {
+            match batch_at(file.as_ref(), offset, length, Depth::Parts).map_err(storage)? {
+                Found::Batch(batch) => {
+                    let end = offset + batch.header.length;
+                    self.check_batch(segment, offset, batch);
+                    offset = end;
+                }
+                Found::Nothing => break,
+                Found::Bad(bad) => match self.bad_batch(segment, offset, &bad, file.as_ref(), length, is_last)? {
+                    Some(next) => offset = next,
+                    None => return Ok(()),
+                },
+            }
+        }
+        self.check_rest(segment, offset, file.as_ref(), length, is_last)
+    }
+
+    /// Whether the last segment holds nothing: it was allocated for a batch that never came.
+    fn is_unbegun(&self, file: &dyn ReadAt, length: u64) -> std::io::Result<bool> {
+        Ok(last_not_zero(file, 0, length)?.is_none() || (self.is_live && next_header(file, 0, length)?.is_none()))
+    }
+
+    /// Whether the last segment, whose header is not there, can hold a part of its first write, of which the header
+    /// may have arrived last or never: one batch at most, and nothing of it signed.
+    fn is_first_write(&self, file: &dyn ReadAt, length: u64) -> std::io::Result<bool> {
+        let was_signed = self.signed.is_some_and(|(size, _)| self.tree.size() < size);
+        Ok(self.is_whole && !was_signed && next_header(file, 2 * BLOCK, length)?.is_none())
+    }
+
+    fn check_header(&mut self, segment: u64, header: Option<&SegmentHeader>, length: u64) {
+        let name = file_name(segment);
+        let Some(header) = header else {
+            return self.find_at(Verdict::Forked, &name, 0, None, "the segment's header was changed");
+        };
+        if self.is_whole {
+            let expected = SegmentHeader {
+                segment,
+                first_position: self.tree.size(),
+                first_batch: self.batch,
+                created: header.created,
+                length,
+                previous: self.previous,
+                root: self.tree.root(),
+                origin: self.origin.clone().unwrap_or_else(|| header.origin.clone()),
+            };
+            if *header != expected {
+                self.find_at(Verdict::Forked, &name, 0, None, "the segment does not continue the one before");
+            }
+        } else if header.segment != segment || header.length != length {
+            self.find_at(Verdict::Forked, &name, 0, None, "the segment is another than its name, or was cut");
+        }
+    }
+
+    fn check_batch(&mut self, segment: u64, offset: u64, batch: Batch) {
+        let name = file_name(segment);
+        let header = &batch.header;
+        let continues =
+            header.batch == self.batch && header.first_position == self.tree.size() && header.previous == self.previous;
+        if !continues && self.is_whole {
+            let position = Some(header.first_position);
+            self.find_at(Verdict::Forked, &name, offset, position, "the batch does not continue the one before");
+            self.is_whole = false;
+        }
+        self.continue_after(header, batch.digest);
+        for leaf in batch.leaves {
+            self.check_leaf(segment, leaf);
+        }
+    }
+
+    /// Goes on after this batch even if something before it was missing.
+    fn continue_after(&mut self, header: &BatchHeader, digest: Hash) {
+        (self.batch, self.previous) = (header.batch.saturating_add(1), digest);
+    }
+
+    fn check_leaf(&mut self, segment: u64, leaf: Leaf) {
+        let (place, offset) = (leaf.descriptor.place, leaf.offset);
+        let wrong = |check: &mut Self, verdict, detail: &str| {
+            check.find_at(verdict, &file_name(segment), offset, Some(place.position), detail);
+        };
+        self.tree.push(leaf.descriptor.leaf_hash());
+        if place.segment != segment {
+            wrong(self, Verdict::Forked, "the leaf is of another segment");
+        }
+        self.check_root();
+        let (values_key, skeleton_key) = (leaf.descriptor.values.key, leaf.descriptor.skeleton.key);
+        let Some(entry) = Entry::of(leaf) else {
+            return wrong(self, Verdict::Forked, "the leaf holds no data key");
+        };
+        if let Content::DataKey { part, .. } = entry.content {
+            self.key_positions.insert(place.position, (place.tag, part));
+            return;
+        }
+        for (key, part) in [(values_key, Part::Values), (skeleton_key, Part::Skeleton)] {
+            if self.is_whole && self.key_positions.get(&key) != Some(&(place.tag, part)) {
+                wrong(self, Verdict::Missing, &format!("the data key of its {part} is not at position {key}"));
+            }
+        }
+        if let Err((verdict, detail)) = self.check_content(&entry) {
+            wrong(self, verdict, &detail);
+        }
+    }
+
+    /// With keys: the link to the recipient's previous record, and both parts.
+    fn check_content(&mut self, entry: &Entry) -> Result<(), (Verdict, String)> {
+        let (Some(opening), Some(origin), Some(tags)) = (self.opening, &self.origin, &mut self.tags) else {
+            return Ok(());
+        };
+        let Some(recipient) = entry.recipient(tags) else {
+            return Ok(());
+        };
+        let before = self.links.insert(recipient, entry.descriptor.leaf_hash());
+        let link = tags.tagger(recipient).map(|tagger| tagger.link(before.as_ref()));
+        if self.is_whole && link != Some(entry.descriptor.place.link) {
+            return Err((Verdict::Missing, format!("a record of {recipient} before this one is not there")));
+        }
+        open(origin, entry, recipient, opening.keys).map_err(|error| (Verdict::WrongKey, error.to_string()))?;
+        Ok(())
+    }
+
+    fn check_root(&mut self) {
+        let Some((size, root)) = self.signed else { return };
+        if !self.is_whole || self.tree.size() != size {
+            return;
+        }
+        self.root_checked = true;
+        if self.tree.root() != root {
+            let detail = format!("the first {size} leaves are not those it was signed for");
+            self.find(Verdict::Forked, CHECKPOINT, &detail);
+        }
+    }
+
+    /// A batch that is not whole: a torn tail if nothing follows and nothing of it was signed. Gives the offset at
+    /// which to go on, if there is one.
+    fn bad_batch(
+        &mut self,
+        segment: u64,
+        offset: u64,
+        bad: &Bad,
+        file: &dyn ReadAt,
+        length: u64,
+        is_last: bool,
+    ) -> Result<Option<u64>, Error> {
+        let path = self.dir.join(file_name(segment));
+        let storage = |error| Error::storage("read", &path, &error);
+        let next = next_header(file, offset + BLOCK, length).map_err(storage)?;
+        if self.is_live
+            && next.is_some()
+            && let Found::Batch(_) = batch_at(file, offset, length, Depth::Parts).map_err(storage)?
+        {
+            // It was being written just now.
+            return Ok(Some(offset));
+        }
+        let was_signed = self.signed.is_some_and(|(size, _)| self.tree.size() < size);
+        let dirty = last_not_zero(file, offset, length).map_err(storage)?.unwrap_or(offset);
+        let is_longer = bad.header.as_ref().is_some_and(|header| dirty - offset >= header.length);
+        let is_tail = is_last && next.is_none() && !was_signed && !is_longer && self.is_whole;
+        if is_tail && self.is_live {
+            return Ok(None);
+        }
+        let verdict = if is_tail { Verdict::Torn } else { Verdict::Forked };
+        self.find_at(verdict, &file_name(segment), bad.offset, bad.position, bad.what);
+        if is_tail {
+            return Ok(None);
+        }
+        self.is_whole = false;
+        Ok(next)
+    }
+
+    /// After the last batch of a segment there are zeros only.
+    fn check_rest(
+        &mut self,
+        segment: u64,
+        offset: u64,
+        file: &dyn ReadAt,
+        length: u64,
+        is_last: bool,
+    ) -> Result<(), Error> {
+        let path = self.dir.join(file_name(segment));
+        let storage = |error| Error::storage("read", &path, &error);
+        let Some(dirty) = last_not_zero(file, offset, length).map_err(storage)? else {
+            return Ok(());
+        };
+        let next = next_header(file, offset, length).map_err(storage)?;
+        let now = batch_at(file, offset, length, Depth::Leaves).map_err(storage)?;
+        if is_last && self.is_live && (next.is_none() || matches!(now, Found::Batch(_))) {
+            // Being written just now, and after the checkpoint was read.
+            return Ok(());
+        }
+        if next.is_some() || !is_last {
+            self.is_whole = false;
+            self.find_at(
+                Verdict::Missing,
+                &file_name(segment),
+                offset,
+                None,
+                "bytes follow where a batch is not there",
+            );
+        } else {
+            self.find_at(Verdict::Torn, &file_name(segment), dirty, None, "bytes after the last batch are not zero");
+        }
+        Ok(())
+    }
+
+    fn conclude(mut self, segments: u64) -> Vec<Finding> {
+        let size = self.tree.size();
+        match self.signed {
+            Some((signed, _)) if self.is_whole && size < signed => {
+                let detail = format!("it was signed for {signed} leaves and {size} are there");
+                self.find(Verdict::RolledBack, CHECKPOINT, &detail);
+            }
+            Some((0, root)) if root != Frontier::new().root() => {
+                self.find(Verdict::Forked, CHECKPOINT, "it is of another empty log");
+            }
+            Some((signed, _)) if self.is_whole && size > signed => {
+                let detail = format!("the last {} leaves are not signed yet", size - signed);
+                self.find(Verdict::Unwitnessed, CHECKPOINT, &detail);
+            }
+            Some(_) if !self.is_whole && !self.root_checked => {
+                self.find(Verdict::Unwitnessed, CHECKPOINT, "its root cannot be compared, for leaves are not there");
+            }
+            Some(_) | None => {}
+        }
+        if !self.findings.iter().any(|finding| finding.verdict.is_alarm()) {
+            let place = self.origin.clone().unwrap_or_default();
+            let detail = format!("{size} leaves in {segments} segments are as they were signed");
+            self.findings.insert(0, Finding { verdict: Verdict::Ok, place, detail });
+        }
+        self.findings
+    }
+
+    fn find(&mut self, verdict: Verdict, place: &str, detail: &str) {
+        self.findings.push(Finding { verdict, place: place.to_owned(), detail: detail.to_owned() });
+    }
+
+    fn find_at(&mut self, verdict: Verdict, file: &str, offset: u64, position: Option<u64>, detail: &str) {
+        let position = position.map_or_else(String::new, |position| format!(", position {position}"));
+        self.find(verdict, &format!("{file} byte {offset}{position}"), detail);
+    }
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

@@ -1,0 +1,185 @@
+use std::fs;
+use std::path::Path;
+
+use super::super::fixture::*;
+use super::*;
+use crate::log::Log;
+
+const SEGMENT: &str = "000000000000.segment";
+
+fn closed(segment_bytes: u64, texts: &[&str]) -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.segment_bytes = segment_bytes;
+    let log = fixture.open();
+    record_all(&log, texts);
+    log.close().expect("closed");
+    fixture
+}
+
+fn record_all(log: &Log, texts: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    for text in texts {
+        runtime.block_on(log.record(statement(Some(SEVEN), text))).expect("durable");
+    }
+}
+
+fn findings(fixture: &Fixture) -> Vec<Finding> {
+    verify(&fixture.dir(), &signing(1).public(), None).expect("readable")
+}
+
+fn alarms(fixture: &Fixture) -> Vec<Finding> {
+    findings(fixture).into_iter().filter(|finding| finding.verdict.is_alarm()).collect()
+}
+
+/// What was done to a file's bytes, and how.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
+#[test]
+fn every_flipped_byte_is_found_and_placed() {
+    let fixture = closed(12 << 10, &["SELECT 1"]);
+    let names = ["000000000000.segment", "000000000001.segment"];
+    assert!(fixture.file(names[1]).exists(), "one segment is full, one has a tail of zeros");
+    for name in names {
+        let bytes = fs::read(fixture.file(name)).expect("read");
+        for (at, byte) in bytes.into_iter().enumerate() {
+            flip(&fixture.file(name), at, byte ^ 0x20);
+            let found = alarms(&fixture);
+            let first = found.first().unwrap_or_else(|| panic!("byte {at} of {name} was flipped and nothing found"));
+            let placed: u64 = placed(&first.place, name).unwrap_or_else(|| panic!("byte {at} of {name}: {first}"));
+            let at_most = at as u64;
+            assert!(placed <= at_most, "byte {at} of {name} is before what is said: {first}");
+            assert!(at_most - placed < BLOCK, "byte {at} of {name} is far from what is said: {first}");
+            flip(&fixture.file(name), at, byte);
+        }
+    }
+    let note = fs::read(fixture.file(CHECKPOINT)).expect("read");
+    for (at, byte) in note.into_iter().enumerate() {
+        flip(&fixture.file(CHECKPOINT), at, byte ^ 0x20);
+        let found = alarms(&fixture);
+        assert!(found.iter().any(|finding| finding.place == CHECKPOINT), "byte {at} of the checkpoint: {found:?}");
+        flip(&fixture.file(CHECKPOINT), at, byte);
+    }
+    assert_eq!(alarms(&fixture), []);
+}
+
+fn flip(path: &Path, at: usize, byte: u8) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::OpenOptions::new().write(true).open(path).expect("opened");
+    file.write_all_at(&[byte], at as u64).expect("written");
+}
+
+/// The byte a finding names, if it is in that file.
+fn placed(place: &str, file: &str) -> Option<u64> {
+    let at = place.strip_prefix(file)?.strip_prefix(" byte ")?;
+    at.split(',').next()?.parse().ok()
+}
+
+#[test]
+fn a_changed_part_is_placed_at_its_record() {
+    let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2"]);
+    // Header, the opening with the vendor's two data keys, then the first statement with the customer's two.
+    fixture.change(SEGMENT, |bytes| bytes[2 * BLOCK_BYTES + 900] ^= 1);
+    let found = alarms(&fixture);
+    let start = 2 * BLOCK_BYTES + super::super::segment::content_start(3) + 2 * 88;
+    assert_eq!(
+        found[0].to_string(),
+        format!("forked: {SEGMENT} byte {start}, position 5: a sealed part does not match its leaf")
+    );
+}
+
+#[test]
+fn a_cut_tail_is_rolled_back_and_a_cut_file_is_told() {
+    let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2"]);
+    let whole = fs::read(fixture.file(SEGMENT)).expect("read");
+    fixture.change(SEGMENT, |bytes| bytes[4 * BLOCK_BYTES..].fill(0));
+    let found = alarms(&fixture);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].verdict, Verdict::RolledBack);
+    assert_eq!(found[0].detail, "it was signed for 8 leaves and 7 are there");
+    for cut in [0, 1, BLOCK_BYTES, 3 * BLOCK_BYTES, 3 * BLOCK_BYTES + 100, whole.len() - 1] {
+        fixture.change(SEGMENT, |bytes| *bytes = whole[..cut].to_vec());
+        assert_ne!(alarms(&fixture), [], "cut to {cut}");
+        assert!(fixture.try_open().is_err(), "cut to {cut}");
+    }
+}
+
+#[test]
+fn another_key_is_the_wrong_key_and_nothing_else() {
+    let fixture = closed(64 << 10, &["SELECT 1"]);
+    let found = verify(&fixture.dir(), &signing(2).public(), None).expect("readable");
+    assert_eq!(found.iter().map(|finding| finding.verdict).collect::<Vec<_>>(), [Verdict::WrongKey], "{found:?}");
+}
+
+#[test]
+fn a_missing_file_is_told_by_name() {
+    let fixture = closed(16 << 10, &["SELECT 1"; 9]);
+    fs::remove_file(fixture.file("000000000001.segment")).expect("removed");
+    let found = alarms(&fixture);
+    assert_eq!((found[0].verdict, found[0].place.as_str()), (Verdict::Missing, "000000000001.segment"));
+    let fixture = closed(64 << 10, &["SELECT 1"]);
+    fs::remove_file(fixture.file(CHECKPOINT)).expect("removed");
+    let found = alarms(&fixture);
+    assert_eq!((found[0].verdict, found[0].place.as_str()), (Verdict::Missing, CHECKPOINT));
+}
+
+#[test]
+fn swapped_repeated_and_moved_batches_are_found() {
+    let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2", "SELECT 3"]);
+    let whole = fs::read(fixture.file(SEGMENT)).expect("read");
+    let block = |n: usize| n * BLOCK_BYTES..(n + 1) * BLOCK_BYTES;
+    let changes: [Change<'_>; 3] = [
+        ("swapped", &|bytes| {
+            bytes[block(3)].copy_from_slice(&whole[block(4)]);
+            bytes[block(4)].copy_from_slice(&whole[block(3)]);
+        }),
+        ("repeated", &|bytes| bytes[block(6)].copy_from_slice(&whole[block(5)])),
+        ("left out", &|bytes| {
+            bytes[block(3).start..block(5).end].copy_from_slice(&whole[block(4).start..block(6).end])
+        }),
+    ];
+    for (what, change) in changes {
+        fixture.change(SEGMENT, change);
+        assert_ne!(alarms(&fixture), [], "{what}");
+        assert!(fixture.try_open().is_err(), "{what}");
+        fs::write(fixture.file(SEGMENT), &whole).expect("restored");
+    }
+}
+
+#[test]
+fn a_log_that_is_being_written_raises_no_alarm() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let writing = log.clone();
+    let writer = std::thread::spawn(move || {
+        // Until the log is closed.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        while runtime.block_on(writing.record(statement(Some(SEVEN), "SELECT 1"))).is_ok() {}
+    });
+    for _ in 0..20 {
+        assert_eq!(alarms(&fixture), []);
+        assert_ne!(fixture.records(), []);
+    }
+    log.close().expect("closed");
+    writer.join().expect("it ends with the log");
+    assert_eq!(fixture.verify()[0].verdict, Verdict::Ok);
+}
+
+#[test]
+fn records_sealed_under_other_keys_or_links_are_found_with_keys() {
+    let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2"]);
+    let mut keys = fixture.data_keys();
+    for position in 0..8 {
+        if keys.holds(position) {
+            keys.insert(position, &crate::secret::Secret::new([9; 32]));
+        }
+    }
+    let opening = Opening { recipients: &fixture.recipients, keys: &keys };
+    let found = verify(&fixture.dir(), &signing(1).public(), Some(&opening)).expect("readable");
+    assert!(found.iter().all(|finding| finding.verdict == Verdict::WrongKey), "{found:?}");
+    assert_eq!(found.len(), 4, "the opening, two statements, the end");
+    let other_tags = Recipients::new();
+    other_tags.set_tag(Recipient::Customer(SEVEN), crate::audit::keys::TagKey(crate::secret::Secret::new([9; 32])));
+    let opening = Opening { recipients: &other_tags, keys: &keys };
+    let found = verify(&fixture.dir(), &signing(1).public(), Some(&opening)).expect("readable");
+    assert_eq!(found[0].verdict, Verdict::Ok, "records of others are left alone");
+}
