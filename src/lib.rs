@@ -76,3 +76,4 @@ pub mod wire;
 
 pub mod disk;
 pub mod log;
+pub mod register;

@@ -1,0 +1,130 @@
+//! What can go wrong with the register, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::narrow::Told;
+use crate::grant::{Fault, Lock};
+use crate::ids::Sequence;
+use crate::{grant, log};
+
+/// Why the register did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's line says what its fields are")]
+pub enum Error {
+    /// Another writer was faster. Refused: try again on the new state.
+    #[error("the register has moved on to {0}")]
+    LostRace(Sequence),
+    /// The rules forbid the change. Client: the text says what is allowed.
+    #[error("{0}")]
+    Refused(String),
+    /// What is stored does not verify. Storage, or somebody who wrote there: nothing is decided from it.
+    #[error(
+        "the register {} does not verify: {fault}; stop every role, keep a copy of the file for the investigation, \
+         and bring back the newest copy that verifies", path.display()
+    )]
+    Broken { path: PathBuf, fault: Fault },
+    /// The register is older than what this role has seen.
+    #[error(
+        "the register {} ends at {found}, but this role has seen {seen}: an old copy was brought back; bring back \
+         the newest copy; if it is lost for good, have every account owner look at their switch, then delete {}",
+        path.display(), seen_path.display()
+    )]
+    RolledBack { path: PathBuf, seen_path: PathBuf, found: Sequence, seen: Sequence },
+    /// The register's history is not the one this role has seen.
+    #[error(
+        "the register {} is not the one this role has seen: event {sequence} differs; bring back the right file; if \
+         it is meant to be another one, delete {}", path.display(), seen_path.display()
+    )]
+    Different { path: PathBuf, seen_path: PathBuf, sequence: Sequence },
+    /// The note of what was last seen cannot be read.
+    #[error(
+        "{} does not hold a sequence and a hash such as \"41 0f…\": bring back the file; deleting it gives up the \
+         check that the register was not rolled back", .0.display()
+    )]
+    SeenUnreadable(PathBuf),
+    /// The file was replaced under a running role.
+    #[error("the register {} was replaced while it was in use; start this role again", .0.display())]
+    Replaced(PathBuf),
+    /// The file is some other SQLite database, or of a newer version.
+    #[error("{} is not a register of this version; check [register] path in the configuration", .0.display())]
+    NotARegister(PathBuf),
+    /// A log's checkpoint went back, or changed without growing.
+    #[error(
+        "the audit log {log} stands at {found} records, but the register remembers {known}: the log was cut or an \
+         old copy was brought back; bring back the newest copy of its directory"
+    )]
+    LogBehind { log: String, found: u64, known: u64 },
+    /// SQLite could not do it.
+    #[error("cannot {doing} the register {}: {source}", path.display())]
+    Sqlite { doing: &'static str, path: PathBuf, source: rusqlite::Error },
+    /// A file verb failed.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The record that must come first could not be written.
+    #[error("nothing was changed, because it could not be recorded: {0}")]
+    Log(#[from] log::Error),
+    /// Storage: access is shut although the register did not take it.
+    #[error(
+        "access is shut by a lock ({locks}) in the proxy at {by}{others}, but the register does not have it: {cause}; the \
+         lock holds, over restarts too, until the register confirms it: mend the register, then do this again"
+    )]
+    Shut { locks: String, by: String, others: String, cause: Box<Error> },
+    /// Storage: access is not shut by anybody.
+    #[error(
+        "access is not shut: the register does not have it: {cause}; and no proxy could be told: {why}; stop every \
+         proxy that still runs, or mend the register and do this again"
+    )]
+    Open { why: String, cause: Box<Error> },
+    /// A task or a lock was lost: a bug.
+    #[error("bug: {0}")]
+    Bug(&'static str),
+}
+
+impl Error {
+    pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::File { doing, path, source }
+    }
+
+    pub(super) fn sqlite(doing: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Sqlite { doing, path, source }
+    }
+
+    /// What is the case when these locks were sent and the register then could not be read or written.
+    pub(super) fn unconfirmed(locks: &[Lock], told: &Told, cause: Error) -> Error {
+        let cause = match cause {
+            // The rules forbid it, or it is our mistake: that is not about the register's file.
+            forbidden @ (Error::Refused(_) | Error::Bug(_)) => return forbidden,
+            cause => Box::new(cause),
+        };
+        let joined = |texts: Vec<String>, between| texts.join(between);
+        let why = joined(told.warnings.clone(), "; ");
+        if told.by.is_empty() {
+            return Error::Open { why: if why.is_empty() { "none is configured".to_owned() } else { why }, cause };
+        }
+        let locks = joined(locks.iter().map(Lock::to_string).collect(), ", ");
+        let by = joined(told.by.iter().map(|socket| socket.display().to_string()).collect(), ", ");
+        let others = if why.is_empty() { why } else { format!(" ({why})") };
+        Error::Shut { locks, by, others, cause }
+    }
+
+    /// A fold's fault: a rule refuses what was wanted, anything else means the file does not verify.
+    pub(super) fn fault(path: &Path) -> impl FnOnce(Fault) -> Error {
+        let path = path.to_owned();
+        move |fault| Error::Broken { path, fault }
+    }
+}
+
+impl From<grant::Rule> for Error {
+    fn from(rule: grant::Rule) -> Self {
+        Error::Refused(rule.to_string())
+    }
+}
+
+impl From<grant::TextFault> for Error {
+    fn from(fault: grant::TextFault) -> Self {
+        Error::Refused(fault.to_string())
+    }
+}

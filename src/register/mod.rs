@@ -1,0 +1,19 @@
+//! The register: the hash-chained events of what was decided, kept in SQLite, followed by every role.
+//! Not here: what events mean (`grant/`).
+
+mod act;
+mod error;
+mod follower;
+mod narrow;
+mod owner;
+mod resolve;
+mod seen;
+mod sqlite;
+
+pub use act::{Acts, Done, Hands, OpenIntent};
+pub use error::Error;
+pub use follower::Follower;
+pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions};
+pub use owner::OwnerActs;
+pub use resolve::{has_intents, note_resolved, open_intents, resolved_up_to};
+pub use sqlite::{Register, Remembered};
