@@ -75,5 +75,6 @@ pub mod statement;
 pub mod wire;
 
 pub mod disk;
+pub mod keyring;
 pub mod log;
 pub mod register;

@@ -1,0 +1,170 @@
+//! The keyring: the only holder of keys that open records, behind a Unix socket with peer credentials.
+//! Not here: how records are sealed (`audit/`) and where they are kept (`log/`).
+//! Specification: the design, sections 4 and 10; the file's bytes are described in `file.rs`.
+
+mod client;
+pub mod file;
+pub mod init;
+mod keep;
+mod keys;
+mod protocol;
+mod server;
+
+use std::path::PathBuf;
+
+pub use client::Client;
+pub use keep::{Pace, keep_keys};
+pub use keys::{Keyring, Slot};
+pub use server::{Access, Kept, Server, Settings};
+
+/// What can go wrong with the keyring, and whose turn it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Refused: the peer's user may not use that verb.
+    #[error("the keyring refused user {uid} to {verb}: only users in `[keyring] {list}` of its configuration may")]
+    Refused {
+        /// The peer's user id, as the kernel tells it.
+        uid: u32,
+        /// The verb asked for.
+        verb: String,
+        /// The setting that lists who may: `writers` or `openers`.
+        list: String,
+    },
+    /// Refused: one of the sealed data keys does not open; nothing was opened.
+    #[error("the keyring did not open the data key at position {position} of {origin}: {reason}")]
+    NotOpened {
+        /// The log's origin.
+        origin: String,
+        /// The position of the sealed data key in it.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Client: the peer sent what is no message of the protocol, or too much of it.
+    #[error("not a keyring message: {0}")]
+    Message(String),
+    /// Upstream: nobody answers at the socket.
+    #[error("no keyring answers at {}: {source}; start it with `portreeve keyring`", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What connecting, writing or reading said.
+        source: std::io::Error,
+    },
+    /// Upstream: the keyring was reached and could not do it.
+    #[error("the keyring could not {verb}: {reason}")]
+    Failed {
+        /// The verb asked for.
+        verb: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Upstream: keys arrived that the pinned keyring did not sign.
+    #[error("keys for {recipient} are not signed by the pinned keyring: check the keyring's public key file")]
+    Untrusted {
+        /// Whose keys.
+        recipient: String,
+    },
+    /// Configuration: a file is missing.
+    #[error(
+        "{what} {} does not exist: make it with `portreeve keys init`, or restore it from its copy", path.display()
+    )]
+    Missing {
+        /// Such as `keyring file`.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Configuration: others may read a secret file.
+    #[error("{what} {} has mode {mode:04o} and must not be open to group or others: run `chmod {due:04o} {}`",
+        path.display(), path.display())]
+    Exposed {
+        /// Such as `keyring credential`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// The mode it should have.
+        due: u32,
+    },
+    /// Configuration: a file is not what it should be.
+    #[error("{what} {} is {problem}: restore it from its copy", path.display())]
+    Damaged {
+        /// Such as `keyring file`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, such as `shorter than its header`.
+        problem: String,
+    },
+    /// Configuration: the credential does not open the keyring file.
+    #[error("keyring file {} does not open with credential {}: \
+        one of them is damaged or belongs to another keyring; restore the pair from its copy",
+        path.display(), credential.display())]
+    WrongCredential {
+        /// The keyring file.
+        path: PathBuf,
+        /// The credential file.
+        credential: PathBuf,
+    },
+    /// Configuration: somebody else is at work there.
+    #[error("another keyring already uses {}: stop it first", path.display())]
+    Busy {
+        /// The keyring file or the socket.
+        path: PathBuf,
+    },
+    /// Configuration: a file that would be made exists.
+    #[error("{} exists already and is not overwritten: move it away first if new keys are wanted", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Storage: a file could not be read or written.
+    #[error("could not {verb} {}: {source}", path.display())]
+    Storage {
+        /// Such as `read`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Storage: the keyring's own log cannot be written, so nothing is answered.
+    #[error("the keyring's use cannot be recorded, so nothing is answered: {0}")]
+    Unrecorded(#[from] crate::log::Error),
+    /// Bug: cryptography refused what cannot be refused.
+    #[error("bug: {0}")]
+    Bug(&'static str),
+}
+
+impl Error {
+    /// Whether the configuration, or a file that it names, must be mended first.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Error::Missing { .. } | Error::Exposed { .. } | Error::Damaged { .. } | Error::WrongCredential { .. } => {
+                true
+            }
+            Error::Refused { .. }
+            | Error::NotOpened { .. }
+            | Error::Message(_)
+            | Error::Unreachable { .. }
+            | Error::Failed { .. }
+            | Error::Untrusted { .. }
+            | Error::Busy { .. }
+            | Error::Exists { .. }
+            | Error::Storage { .. }
+            | Error::Unrecorded(_)
+            | Error::Bug(_) => false,
+        }
+    }
+
+    /// The refusal of that verb to that user.
+    fn refused(uid: u32, verb: &str) -> Error {
+        let list = match verb {
+            "create" | "tags" => "writers",
+            _ => "openers",
+        };
+        Error::Refused { uid, verb: verb.to_owned(), list: list.to_owned() }
+    }
+}
