@@ -74,7 +74,9 @@ pub mod session;
 pub mod statement;
 pub mod wire;
 
+pub mod config;
 pub mod disk;
 pub mod keyring;
 pub mod log;
+pub mod observe;
 pub mod register;

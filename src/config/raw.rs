@@ -1,0 +1,260 @@
+//! The configuration file as serde sees it: every key once, with its default. A key without a default is an `Option`
+//! and is asked for by `mod.rs`. The list of known keys is made from these structs, nowhere else.
+//! Not here: what the keys mean together, and whether files exist.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+use super::user::User;
+
+/// The name that stands for any name in [`Raw::specimen`].
+pub(super) const ANY_NAME: &str = "*";
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Raw {
+    pub(super) proxy: Proxy,
+    pub(super) clusters: BTreeMap<String, Cluster>,
+    pub(super) register: Register,
+    pub(super) audit: Audit,
+    pub(super) keyring: Keyring,
+    pub(super) portal: Portal,
+    pub(super) fence: Fence,
+    pub(super) limits: Limits,
+    pub(super) cli: Cli,
+    pub(super) observe: Observe,
+}
+
+impl Raw {
+    /// The defaults, with one cluster under [`ANY_NAME`], so that every key there is occurs in it.
+    pub(super) fn specimen() -> Raw {
+        Raw { clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]), ..Raw::default() }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Proxy {
+    pub(super) id: String,
+    pub(super) listen: SocketAddr,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) strict: bool,
+    pub(super) frame_bytes_max: Size,
+    pub(super) idle_after: Span,
+    pub(super) state: PathBuf,
+    pub(super) log_key: PathBuf,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Proxy {
+            id: "gate-1".to_owned(),
+            listen: SocketAddr::from(([0, 0, 0, 0], 6432)),
+            certificate: "/etc/portreeve/proxy.crt".into(),
+            key: "/etc/portreeve/secrets/proxy.key".into(),
+            socket: "/run/portreeve-proxy/control.sock".into(),
+            strict: false,
+            frame_bytes_max: Size(64 << 20),
+            idle_after: minutes(15),
+            state: "/var/lib/portreeve-proxy".into(),
+            log_key: "/etc/portreeve/secrets/proxy-log.key".into(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Cluster {
+    pub(super) host: Option<String>,
+    pub(super) port: u16,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) provisioner: String,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster {
+            host: None,
+            port: 5432,
+            ca: None,
+            certificate: None,
+            key: None,
+            provisioner: "portreeve_provisioner".to_owned(),
+            password_file: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Register {
+    pub(super) path: PathBuf,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Register { path: "/var/lib/portreeve/register/register.sqlite".into() }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Audit {
+    pub(super) directory: PathBuf,
+    pub(super) segment_bytes: Size,
+    pub(super) reserve_bytes: Size,
+    pub(super) epoch_after: Span,
+    pub(super) epoch_bytes: Size,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit {
+            directory: "/var/lib/portreeve/audit".into(),
+            segment_bytes: Size(64 << 20),
+            reserve_bytes: Size(256 << 20),
+            epoch_after: minutes(15),
+            epoch_bytes: Size(64 << 20),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Keyring {
+    pub(super) socket: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) credential: PathBuf,
+    pub(super) public_key: PathBuf,
+    pub(super) writers: Vec<User>,
+    pub(super) openers: Vec<User>,
+    pub(super) log_key: PathBuf,
+}
+
+impl Default for Keyring {
+    fn default() -> Self {
+        let user = |name: &str| User::Name(name.to_owned());
+        Keyring {
+            socket: "/run/portreeve-keyring/keyring.sock".into(),
+            file: "/var/lib/portreeve-keyring/keyring".into(),
+            credential: "/etc/portreeve/secrets/keyring.credential".into(),
+            public_key: "/etc/portreeve/keyring.pub".into(),
+            writers: vec![user("portreeve-proxy"), user("portreeve-portal"), user("root")],
+            openers: vec![user("portreeve-portal"), user("root")],
+            log_key: "/etc/portreeve/secrets/keyring-log.key".into(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Portal {
+    pub(super) listen: SocketAddr,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) public_url: Option<String>,
+    pub(super) signing_key: PathBuf,
+    pub(super) signing_public_key: PathBuf,
+    pub(super) state: PathBuf,
+    pub(super) log_key: PathBuf,
+}
+
+impl Default for Portal {
+    fn default() -> Self {
+        Portal {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            certificate: "/etc/portreeve/portal.crt".into(),
+            key: "/etc/portreeve/secrets/portal.key".into(),
+            public_url: None,
+            signing_key: "/etc/portreeve/secrets/portal-signing.key".into(),
+            signing_public_key: "/etc/portreeve/portal-signing.pub".into(),
+            state: "/var/lib/portreeve-portal".into(),
+            log_key: "/etc/portreeve/secrets/portal-log.key".into(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Fence {
+    pub(super) accept: Vec<String>,
+    pub(super) revoke_public: bool,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Limits {
+    pub(super) connections_per_grant: u32,
+    pub(super) connections_per_address: u32,
+    pub(super) connections: u32,
+    pub(super) attempts_per_address: u32,
+    pub(super) attempts_per_name: u32,
+    pub(super) attempts_within: Span,
+    pub(super) sign_in_within: Span,
+    pub(super) register_stale_after: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_per_grant: 8,
+            connections_per_address: 64,
+            connections: 1000,
+            attempts_per_address: 20,
+            attempts_per_name: 10,
+            attempts_within: minutes(1),
+            sign_in_within: Span(Duration::from_secs(30)),
+            register_stale_after: Span(Duration::from_secs(5)),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Cli {
+    pub(super) log_key: PathBuf,
+    pub(super) state: PathBuf,
+}
+
+impl Default for Cli {
+    fn default() -> Self {
+        Cli { log_key: "/etc/portreeve/secrets/cli-log.key".into(), state: "/var/lib/portreeve/cli".into() }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Observe {
+    pub(super) level: String,
+    pub(super) format: Format,
+}
+
+impl Default for Observe {
+    fn default() -> Self {
+        Observe { level: "info".to_owned(), format: Format::Text }
+    }
+}
+
+/// How diagnostics are written to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One line per event, for people.
+    Text,
+    /// One JSON object per line, for collectors.
+    Json,
+}
+
+fn minutes(count: u64) -> Span {
+    Span(Duration::from_secs(60 * count))
+}

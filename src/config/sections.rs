@@ -1,0 +1,220 @@
+//! The sections of a checked configuration, as the roles use them: paths resolved, quantities with their types.
+//! Not here: defaults (`raw.rs`) and how a file becomes these (`source.rs`).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::Error;
+use super::raw::Format;
+use super::user::User;
+use super::{Config, secrets};
+
+/// `[proxy]`: the gate itself.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Its name among proxies; its log is called `proxy-<id>`.
+    pub id: String,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Its certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM, secret).
+    pub key: PathBuf,
+    /// Its control socket (Unix).
+    pub socket: PathBuf,
+    /// Every statement is durable before it is forwarded, readers' too.
+    pub strict: bool,
+    /// The largest frame of a client that is decoded, in bytes.
+    pub frame_bytes_max: usize,
+    /// How long a session may say nothing.
+    pub idle_after: Duration,
+    /// Its own folder: locks, and the register's last sequence and hash it saw.
+    pub state: PathBuf,
+    /// The key that signs its log (secret).
+    pub log_key: PathBuf,
+}
+
+/// `[clusters.<name>]`: one PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its host name or address, which its certificate must carry.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The authority that signed its certificate (PEM).
+    pub ca: PathBuf,
+    /// The proxy's client certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// That certificate's private key (PEM, secret).
+    pub key: PathBuf,
+    /// The role that opens and closes login roles.
+    pub provisioner: String,
+    /// That role's password (one line, secret).
+    pub password_file: PathBuf,
+}
+
+/// `[register]`: what was decided.
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+/// `[audit]`: what happened.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Every log is a folder in here, named as its writer.
+    pub directory: PathBuf,
+    /// The size of a segment, in bytes.
+    pub segment_bytes: u64,
+    /// What is kept free on the disk; below it no session begins. Bytes.
+    pub reserve_bytes: u64,
+    /// How long one data key is used.
+    pub epoch_after: Duration,
+    /// How much one data key seals, in bytes.
+    pub epoch_bytes: u64,
+}
+
+/// `[keyring]`: who may open what happened.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    /// Its socket (Unix).
+    pub socket: PathBuf,
+    /// The wrapped keys.
+    pub file: PathBuf,
+    /// What unwraps them (secret).
+    pub credential: PathBuf,
+    /// Its Ed25519 public key, which the other roles pin.
+    pub public_key: PathBuf,
+    /// Users that may have keys made to seal records.
+    pub writers: Vec<User>,
+    /// Users that may have records opened.
+    pub openers: Vec<User>,
+    /// The key that signs its log (secret).
+    pub log_key: PathBuf,
+}
+
+impl Keyring {
+    /// The numbers of `writers`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`] for the first that this machine does not know.
+    pub fn writer_uids(&self) -> Result<Vec<u32>, Error> {
+        self.writers.iter().map(User::uid).collect()
+    }
+
+    /// The numbers of `openers`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`] for the first that this machine does not know.
+    pub fn opener_uids(&self) -> Result<Vec<u32>, Error> {
+        self.openers.iter().map(User::uid).collect()
+    }
+}
+
+/// `[portal]`: the owner's pages.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    /// Where browsers connect.
+    pub listen: SocketAddr,
+    /// Its certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM, secret).
+    pub key: PathBuf,
+    /// Its address as owners type it, without a slash at the end.
+    pub public_url: String,
+    /// The key that signs what owners widen (secret).
+    pub signing_key: PathBuf,
+    /// The public half, by which every role checks that.
+    pub signing_public_key: PathBuf,
+    /// Its own folder: the register's last sequence and hash it saw.
+    pub state: PathBuf,
+    /// The key that signs its log (secret).
+    pub log_key: PathBuf,
+}
+
+/// `[fence]`: what the database enforces.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// Findings of the self-test that are accepted, by their names.
+    pub accept: Vec<String>,
+    /// Whether `fence apply` takes from PUBLIC what a reader could change things with.
+    pub revoke_public: bool,
+}
+
+/// `[limits]`: how much of anything.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions under one grant in one proxy.
+    pub connections_per_grant: u32,
+    /// Connections from one address, signed in or not.
+    pub connections_per_address: u32,
+    /// Connections of one proxy.
+    pub connections: u32,
+    /// Failed sign-ins from one address within `attempts_within`.
+    pub attempts_per_address: u32,
+    /// Failed sign-ins under one name within `attempts_within`.
+    pub attempts_per_name: u32,
+    /// How long a failed sign-in counts.
+    pub attempts_within: Duration,
+    /// How long signing in may take, from the first byte.
+    pub sign_in_within: Duration,
+    /// How long a proxy that cannot read the register keeps its sessions.
+    pub register_stale_after: Duration,
+}
+
+/// `[cli]`: the command line as a writer of records.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    /// The key that signs its log (secret).
+    pub log_key: PathBuf,
+    /// Its own folder: the register's last sequence and hash it saw.
+    pub state: PathBuf,
+}
+
+/// `[observe]`: diagnostics on standard error.
+#[derive(Clone, Debug)]
+pub struct Observe {
+    /// A `tracing` filter, such as `info` or `portreeve=debug`; `RUST_LOG` outranks it.
+    pub level: String,
+    /// Text or JSON.
+    pub format: Format,
+}
+
+/// A role whose secrets can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `portreeve proxy`.
+    Proxy,
+    /// `portreeve portal`.
+    Portal,
+    /// `portreeve keyring`.
+    Keyring,
+    /// Everything else: the command line.
+    Cli,
+}
+
+impl Config {
+    /// The secret files that `role` reads.
+    pub fn secrets(&self, role: Role) -> Vec<&Path> {
+        let files: Vec<&PathBuf> = match role {
+            Role::Proxy => {
+                let clusters = self.clusters.values().flat_map(|cluster| [&cluster.key, &cluster.password_file]);
+                [&self.proxy.key, &self.proxy.log_key].into_iter().chain(clusters).collect()
+            }
+            Role::Portal => vec![&self.portal.key, &self.portal.signing_key, &self.portal.log_key],
+            Role::Keyring => vec![&self.keyring.credential, &self.keyring.log_key],
+            Role::Cli => vec![&self.cli.log_key],
+        };
+        files.into_iter().map(PathBuf::as_path).collect()
+    }
+
+    /// Whether `role` can read its secrets and nobody else can.
+    ///
+    /// # Errors
+    /// As [`super::read_secret`], for the first file that is wrong.
+    pub fn check_secrets(&self, role: Role) -> Result<(), Error> {
+        self.secrets(role).into_iter().try_for_each(|file| secrets::read_secret(file).map(drop))
+    }
+}

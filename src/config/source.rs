@@ -1,0 +1,235 @@
+//! From the text of a configuration file to a checked [`Config`].
+//! Not here: defaults (`raw.rs`), and whether the files, sockets and servers it names are there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use toml::de::DeTable;
+
+use super::error::Error;
+use super::raw::{self, Raw};
+use super::sections::{Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register};
+use super::{Config, keys};
+
+/// A configuration file on its way to a [`Config`].
+pub(super) struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+    credentials: Option<&'a Path>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(file: &'a Path, text: &'a str, credentials: Option<&'a Path>) -> Self {
+        Source { file, text, credentials }
+    }
+
+    pub(super) fn config(&self) -> Result<Config, Error> {
+        let table = DeTable::parse(self.text).map_err(|fault| self.syntax(&fault))?;
+        let table = table.get_ref();
+        if let Some(unknown) = keys::first_unknown(table) {
+            let line = keys::line(self.text, unknown.offset);
+            return Err(Error::UnknownKey { file: self.file.to_owned(), line, key: unknown.key, hint: unknown.hint });
+        }
+        let raw: Raw = toml::from_str(self.text).map_err(|fault| self.wrong_type(table, &fault))?;
+        self.check(table, &raw)?;
+        self.sections(raw)
+    }
+
+    /// What types cannot say: names that become parts of paths, numbers that must not be zero.
+    fn check(&self, table: &DeTable<'_>, raw: &Raw) -> Result<(), Error> {
+        let a_name = "expected a name of 1 to 40 of a-z, 0-9, - and _, such as \"gate-1\"";
+        if !is_name(&raw.proxy.id) {
+            return Err(self.wrong(table, &["proxy", "id"], a_name));
+        }
+        for (name, cluster) in &raw.clusters {
+            if !is_name(name) {
+                return Err(self.wrong(table, &["clusters", name], a_name));
+            }
+            if cluster.port == 0 {
+                return Err(self.wrong(table, &["clusters", name, "port"], "expected a port from 1 to 65535"));
+            }
+        }
+        let values = serde_json::to_value(raw).expect("the file's values can be said in JSON");
+        for section in ["proxy", "audit", "limits"] {
+            let mut keys = values.get(section).and_then(Value::as_object).into_iter().flatten();
+            if let Some((key, _)) = keys.find(|(key, value)| key.as_str() != "reserve_bytes" && is_zero(value)) {
+                return Err(self.wrong(table, &[section, key], "must be more than zero"));
+            }
+        }
+        let url = raw.portal.public_url.as_deref();
+        if url.is_some_and(|url| url.strip_prefix("https://").is_none_or(str::is_empty)) {
+            return Err(self.wrong(table, &["portal", "public_url"], "expected an address that starts with https://"));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, table: &DeTable<'_>, path: &[&str], message: &str) -> Error {
+        Error::WrongValue {
+            file: self.file.to_owned(),
+            line: keys::offset_of(table, path).map_or(1, |offset| keys::line(self.text, offset)),
+            key: path.join("."),
+            message: message.to_owned(),
+        }
+    }
+
+    fn sections(&self, raw: Raw) -> Result<Config, Error> {
+        if raw.clusters.is_empty() {
+            return Err(Error::NoCluster { file: self.file.to_owned() });
+        }
+        let clusters = raw.clusters.into_iter().map(|(name, cluster)| {
+            let cluster = self.cluster(&format!("clusters.{name}"), cluster)?;
+            Ok((name, cluster))
+        });
+        Ok(Config {
+            clusters: clusters.collect::<Result<BTreeMap<_, _>, Error>>()?,
+            proxy: self.proxy(raw.proxy),
+            register: Register { path: self.path(raw.register.path) },
+            audit: self.audit(raw.audit),
+            keyring: self.keyring(raw.keyring),
+            portal: self.portal(raw.portal)?,
+            fence: Fence { accept: raw.fence.accept, revoke_public: raw.fence.revoke_public },
+            limits: limits(raw.limits),
+            cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
+            observe: Observe { level: raw.observe.level, format: raw.observe.format },
+        })
+    }
+
+    fn proxy(&self, raw: raw::Proxy) -> Proxy {
+        Proxy {
+            id: raw.id,
+            listen: raw.listen,
+            certificate: self.path(raw.certificate),
+            key: self.secret(raw.key),
+            socket: self.path(raw.socket),
+            strict: raw.strict,
+            frame_bytes_max: usize::try_from(raw.frame_bytes_max.0).unwrap_or(usize::MAX),
+            idle_after: raw.idle_after.0,
+            state: self.path(raw.state),
+            log_key: self.secret(raw.log_key),
+        }
+    }
+
+    fn cluster(&self, section: &str, raw: raw::Cluster) -> Result<Cluster, Error> {
+        Ok(Cluster {
+            host: self.required(section, "host", "db-1.internal", raw.host)?,
+            port: raw.port,
+            ca: self.path(self.required(section, "ca", "main-ca.crt", raw.ca)?),
+            certificate: self.path(self.required(section, "certificate", "main-client.crt", raw.certificate)?),
+            key: self.secret(self.required(section, "key", "secrets/main-client.key", raw.key)?),
+            provisioner: raw.provisioner,
+            password_file: self.secret(self.required(
+                section,
+                "password_file",
+                "secrets/main-provisioner.password",
+                raw.password_file,
+            )?),
+        })
+    }
+
+    fn audit(&self, raw: raw::Audit) -> Audit {
+        Audit {
+            directory: self.path(raw.directory),
+            segment_bytes: raw.segment_bytes.0,
+            reserve_bytes: raw.reserve_bytes.0,
+            epoch_after: raw.epoch_after.0,
+            epoch_bytes: raw.epoch_bytes.0,
+        }
+    }
+
+    fn keyring(&self, raw: raw::Keyring) -> Keyring {
+        Keyring {
+            socket: self.path(raw.socket),
+            file: self.path(raw.file),
+            credential: self.secret(raw.credential),
+            public_key: self.path(raw.public_key),
+            writers: raw.writers,
+            openers: raw.openers,
+            log_key: self.secret(raw.log_key),
+        }
+    }
+
+    fn portal(&self, raw: raw::Portal) -> Result<Portal, Error> {
+        let public_url = self.required("portal", "public_url", "https://access.example.com", raw.public_url)?;
+        Ok(Portal {
+            listen: raw.listen,
+            certificate: self.path(raw.certificate),
+            key: self.secret(raw.key),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            signing_key: self.secret(raw.signing_key),
+            signing_public_key: self.path(raw.signing_public_key),
+            state: self.path(raw.state),
+            log_key: self.secret(raw.log_key),
+        })
+    }
+
+    fn required<T>(
+        &self,
+        section: &str,
+        key: &'static str,
+        example: &'static str,
+        value: Option<T>,
+    ) -> Result<T, Error> {
+        value.ok_or_else(|| Error::MissingKey { file: self.file.to_owned(), section: section.to_owned(), key, example })
+    }
+
+    /// Resolved against the folder of the configuration file.
+    fn path(&self, path: PathBuf) -> PathBuf {
+        self.file.parent().map_or_else(|| path.clone(), |folder| folder.join(&path))
+    }
+
+    /// As [`Source::path`], but the credential of that file name if systemd handed one over.
+    fn secret(&self, path: PathBuf) -> PathBuf {
+        let handed = self.credentials.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+        handed.filter(|handed| handed.exists()).unwrap_or_else(|| self.path(path))
+    }
+
+    fn syntax(&self, fault: &toml::de::Error) -> Error {
+        let line = keys::line(self.text, fault.span().map_or(0, |span| span.start));
+        Error::Syntax { file: self.file.to_owned(), line, message: fault.message().replace('\n', "; ") }
+    }
+
+    fn wrong_type(&self, table: &DeTable<'_>, fault: &toml::de::Error) -> Error {
+        let offset = fault.span().map_or(0, |span| span.start);
+        let key = keys::key_at(table, offset).unwrap_or_else(|| "?".to_owned());
+        let line = keys::line(self.text, offset);
+        Error::WrongValue { file: self.file.to_owned(), line, key, message: plain(fault.message()) }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    (1..=40).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// A number, duration or size of nothing.
+fn is_zero(value: &Value) -> bool {
+    value.as_u64() == Some(0) || matches!(value.as_str(), Some("0ms" | "0B"))
+}
+
+/// serde's words in plain ones.
+fn plain(message: &str) -> String {
+    let types = [
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected socket address", "expected an address and a port such as \"0.0.0.0:6432\""),
+        ("invalid socket address syntax", "expected an address and a port such as \"0.0.0.0:6432\""),
+        ("expected path string", "expected a path"),
+        ("expected a boolean", "expected true or false"),
+    ];
+    let rust = types.iter().find(|(rust, _)| message.ends_with(rust));
+    rust.map_or_else(|| message.to_owned(), |(rust, plain)| message.replace(rust, plain))
+}
+
+fn limits(raw: raw::Limits) -> Limits {
+    Limits {
+        connections_per_grant: raw.connections_per_grant,
+        connections_per_address: raw.connections_per_address,
+        connections: raw.connections,
+        attempts_per_address: raw.attempts_per_address,
+        attempts_per_name: raw.attempts_per_name,
+        attempts_within: raw.attempts_within.0,
+        sign_in_within: raw.sign_in_within.0,
+        register_stale_after: raw.register_stale_after.0,
+    }
+}
