@@ -76,7 +76,9 @@ pub mod wire;
 
 pub mod config;
 pub mod disk;
+pub mod fence;
 pub mod keyring;
 pub mod log;
+pub mod net;
 pub mod observe;
 pub mod register;

@@ -1,0 +1,159 @@
+//! Ending what a grant opened: shut the role out, end its backends, see that they are gone, learn each transaction's
+//! fate, drop the role. Design section 6, "Ending a session".
+//! Not here: when, and what the client is told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::Lane;
+use super::{Error, Fence};
+
+const POLL_FIRST: Duration = Duration::from_millis(2);
+const POLL_MAX: Duration = Duration::from_millis(50);
+
+/// A backend that was told to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedBackend {
+    /// Its process id.
+    pub pid: i32,
+    /// The 64-bit id of the transaction it was in, if that had changed something by then.
+    pub xid: Option<String>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It left nothing behind.
+    Aborted,
+    /// It was durable before the end reached it.
+    Committed,
+    /// Still in progress, or too old for the server to know.
+    InDoubt,
+}
+
+/// The end of all backends of a role, confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Every backend that was told to end, with its transaction's fate; `None` where it had changed nothing.
+    pub backends: Vec<(EndedBackend, Option<Fate>)>,
+}
+
+impl Fence {
+    /// Shuts `role` out of `database` (NOLOGIN) and tells all its backends to end. They may live a moment longer: ask
+    /// [`Fence::backends`], or use [`Fence::end`]. No such role: nothing.
+    pub async fn end_backends(&self, database: &str, role: &str) -> Result<Vec<EndedBackend>, Error> {
+        const SQL: &str = "select pid, xid from portreeve.end_backends($1)";
+        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
+        rows.iter()
+            .map(|row| Ok(EndedBackend { pid: field(database, row, 0)?, xid: field(database, row, 1)? }))
+            .collect()
+    }
+
+    /// Tells the one backend of `role` with process id `pid` to end; the role stays open. `None`: it had no such
+    /// backend.
+    pub async fn end_backend(&self, database: &str, role: &str, pid: i32) -> Result<Option<EndedBackend>, Error> {
+        const SQL: &str = "select xid from portreeve.end_backend($1, $2)";
+        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await?;
+        rows.first().map(|row| Ok(EndedBackend { pid, xid: field(database, row, 0)? })).transpose()
+    }
+
+    /// How many backends work for `role` now.
+    pub async fn backends(&self, database: &str, role: &str) -> Result<usize, Error> {
+        let rows = self.again(Lane::Control, database, "select portreeve.backends($1)", &[(&role, Type::TEXT)]).await?;
+        let count: i32 = field(database, only(database, &rows)?, 0)?;
+        usize::try_from(count).map_err(|_| wrong(database, "a negative count"))
+    }
+
+    /// What became of the transaction `xid` of an [`EndedBackend`]; final once its backend is gone.
+    pub async fn fate(&self, database: &str, xid: &str) -> Result<Fate, Error> {
+        const SQL: &str = "select pg_xact_status($1::text::xid8)";
+        let rows = self.again(Lane::Control, database, SQL, &[(&xid, Type::TEXT)]).await?;
+        let status: Option<String> = field(database, only(database, &rows)?, 0)?;
+        match status.as_deref() {
+            Some("aborted") => Ok(Fate::Aborted),
+            Some("committed") => Ok(Fate::Committed),
+            Some("in progress") | None => Ok(Fate::InDoubt),
+            Some(other) => Err(wrong(database, other)),
+        }
+    }
+
+    /// Ends all backends of `role`, again and again until none is left, and asks for each transaction's fate. An error
+    /// after `within`: then nothing is known to be gone, and the role is shut out all the same.
+    pub async fn end(&self, database: &str, role: &str, within: Duration) -> Result<Ended, Error> {
+        let deadline = Instant::now() + within;
+        let mut pause = POLL_FIRST;
+        let mut told: Vec<EndedBackend> = Vec::new();
+        loop {
+            for backend in self.end_backends(database, role).await? {
+                remember(&mut told, backend);
+            }
+            if self.backends(database, role).await? == 0 {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(self.slow(database, within));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+        let mut backends = Vec::with_capacity(told.len());
+        for backend in told {
+            let fate = match &backend.xid {
+                Some(xid) => Some(self.fate(database, xid).await?),
+                None => None,
+            };
+            backends.push((backend, fate));
+        }
+        Ok(Ended { backends })
+    }
+
+    /// Drops `role` and what it owns. Its backends must be gone. True if there was such a role.
+    pub async fn close_grant(&self, database: &str, role: &str) -> Result<bool, Error> {
+        let rows =
+            self.again(Lane::Control, database, "select portreeve.close_grant($1)", &[(&role, Type::TEXT)]).await?;
+        field(database, only(database, &rows)?, 0)
+    }
+
+    /// Ends and drops every role of `database` whose name begins with `prefix`: those of a process that is gone.
+    /// Returns their names.
+    pub async fn sweep(&self, database: &str, prefix: &str, within: Duration) -> Result<Vec<String>, Error> {
+        const SQL: &str = "select r::text from portreeve.open_grants($1) as r";
+        let rows = self.again(Lane::Control, database, SQL, &[(&prefix, Type::TEXT)]).await?;
+        let mut swept = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let role: String = field(database, row, 0)?;
+            self.end(database, &role, within).await?;
+            self.close_grant(database, &role).await?;
+            swept.push(role);
+        }
+        Ok(swept)
+    }
+}
+
+/// A backend may be seen several times before it is gone; a transaction id that was seen once counts.
+fn remember(told: &mut Vec<EndedBackend>, backend: EndedBackend) {
+    match told.iter_mut().find(|known| known.pid == backend.pid) {
+        Some(known) => known.xid = backend.xid.or(known.xid.take()),
+        None => told.push(backend),
+    }
+}
+
+fn only<'a>(database: &str, rows: &'a [Row]) -> Result<&'a Row, Error> {
+    rows.first().ok_or_else(|| wrong(database, "no row"))
+}
+
+/// The value of a column.
+pub(super) fn field<'a, T: tokio_postgres::types::FromSql<'a>>(
+    database: &str,
+    row: &'a Row,
+    column: usize,
+) -> Result<T, Error> {
+    row.try_get(column).map_err(|error| wrong(database, &error.to_string()))
+}
+
+fn wrong(database: &str, reason: &str) -> Error {
+    Error::Answer { database: database.to_owned(), reason: reason.to_owned() }
+}

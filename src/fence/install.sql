@@ -1,0 +1,296 @@
+-- What the fence needs inside one database, run by a superuser in one transaction; running it again changes nothing.
+-- Every function is SECURITY DEFINER with a fixed search_path, checks the names it is given, and is closed to PUBLIC;
+-- `apply` opens those below the line to the provisioner. Roles, scopes and grants on tables come from `plan.rs`.
+
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = 'portreeve_staff') then
+        create role portreeve_staff nologin;
+    end if;
+exception when duplicate_object or unique_violation then null; -- another database was faster
+end $$;
+
+create schema if not exists portreeve;
+revoke all on schema portreeve from public;
+
+-- The role that carries all privileges of a scope. `database` catches copies: a database made from this one as template
+-- still names this one's roles.
+create table if not exists portreeve.scope (
+    name     text primary key check (name in ('metadata', 'read', 'write')),
+    role     name not null,
+    database name not null
+);
+-- The login roles that exist now.
+create table if not exists portreeve.grants (
+    role   name primary key,
+    scope  text not null,
+    until  timestamptz not null,
+    opened timestamptz not null default pg_catalog.now()
+);
+alter table portreeve.grants add column if not exists tenant text;
+-- How customers lie in this database: each database one customer's, or several in shared tables. No row: the former.
+create table if not exists portreeve.layout (
+    one           boolean primary key default true check (one),
+    name          text not null check (name in ('database', 'shared')),
+    tenant_column name
+);
+-- What the operator said of each table of a shared database: `own` rows are a customer's, told apart by a column;
+-- `everybody` may read the table whole; `nobody` reads it. `row_security` is whose doing it is that row policies apply;
+-- `fence` is our policy's expression as the server wrote it back.
+create table if not exists portreeve.shared_tables (
+    relation      regclass primary key,
+    class         text not null check (class in ('own', 'everybody', 'nobody')),
+    tenant_column name check ((tenant_column is null) = (class <> 'own')),
+    row_security  text check (row_security in ('ours', 'theirs')),
+    fence         text
+);
+-- What `remove` runs to give back what `apply` took away, latest first.
+create table if not exists portreeve.undo (
+    position  bigint generated always as identity primary key,
+    statement text not null unique
+);
+revoke all on all tables in schema portreeve from public;
+
+create or replace function portreeve.checked(role text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if role is null or role !~ '^pr_g_[a-z0-9_]+$' or octet_length(role) > 63 then
+        raise exception 'not a name of a grant''s role: %', coalesce(quote_literal(role), 'null')
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Names match ^pr_g_[a-z0-9_]+$ and have at most 63 bytes.';
+    end if;
+    return role;
+end $$;
+
+-- The role's row in portreeve.grants, locked until the end of the transaction: verbs about one role take turns.
+-- False if neither row nor role exists; an error if the role exists but was opened elsewhere.
+create or replace function portreeve.locked(role text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from portreeve.grants g where g.role = portreeve.checked(locked.role) for update;
+    if found then
+        return true;
+    elsif exists (select from pg_roles r where r.rolname = locked.role) then
+        raise exception 'role % was not opened in database %', quote_ident(role), quote_ident(current_database())
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    return false;
+end $$;
+
+-- A 32-bit transaction id with its epoch; it may be a little newer than our snapshot.
+create or replace function portreeve.with_epoch(id xid) returns xid8
+language sql stable strict set search_path = pg_catalog, pg_temp as $$
+    select (next - case when back >= 2147483648 then back - 4294967296 else back end)::text::xid8
+    from (select next, (next - id::text::bigint) & 4294967295 as back
+          from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) s) d
+$$;
+
+-- Whether several customers share the tables of this database.
+create or replace function portreeve.is_shared() returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from portreeve.layout l where l.name = 'shared')
+$$;
+
+-- The tenant whose rows this session may reach, as text; null, which equals nothing, for anybody without a grant. By
+-- session_user, which no statement of a session changes.
+create or replace function portreeve.customer() returns text
+language sql stable security definer parallel restricted set search_path = pg_catalog, pg_temp as $$
+    select g.tenant from portreeve.grants g where g.role = session_user
+$$;
+
+-- The tenant key as the tenant columns of this database hold it; an error if one of them cannot hold it, or would
+-- write it in another way (07 and 7): one tenant must not have two names.
+create or replace function portreeve.checked_tenant(tenant text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    kind text;
+    written text;
+begin
+    if portreeve.is_shared() <> (tenant is not null) then
+        raise exception '%', case when tenant is null
+                then format('customers share the tables of database %I, and this customer has no tenant key', current_database())
+                else format('the tables of database %I are not fenced for several customers', current_database()) end
+            using errcode = 'object_not_in_prerequisite_state', hint = case when tenant is null
+                then 'Create the customer with portreeve customer create … --tenant KEY.'
+                else 'Run portreeve fence apply --layout shared for this database.' end;
+    end if;
+    for kind in
+        select distinct format_type(a.atttypid, null) from portreeve.shared_tables s
+        join pg_attribute a on a.attrelid = s.relation and a.attname = s.tenant_column and not a.attisdropped
+        where s.class = 'own' and tenant is not null
+    loop
+        begin
+            execute format('select ($1::%s)::text', kind) into written using tenant;
+        exception when data_exception then written := null;
+        end;
+        if written is distinct from tenant then
+            raise exception 'tenant % is not how a column of type % writes it', quote_literal(tenant), kind
+                using errcode = 'invalid_parameter_value', hint = coalesce(
+                    'Create the customer with --tenant ' || quote_literal(written) || '.',
+                    'Create the customer with the value that stands in the tenant columns of its rows.');
+        end if;
+    end loop;
+    return tenant;
+end $$;
+
+revoke all on all functions in schema portreeve from public;
+
+------------------------------------------------------------------------------------------------ for the provisioner
+
+-- A login role for one grant in one process of the proxy; in a shared database for one tenant's rows.
+drop function if exists portreeve.open_grant(text, text, text, timestamptz, integer);
+create or replace function portreeve.open_grant(
+    role text, scope text, verifier text, until timestamptz, connections integer, tenant text default null)
+returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    carrier name;
+begin
+    perform portreeve.checked(role);
+    select s.role into carrier from portreeve.scope s where s.name = scope and s.database = current_database();
+    if carrier is null then
+        raise exception 'scope % is not set up in database %', quote_literal(scope), quote_ident(current_database())
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Run portreeve fence apply for this database.';
+    end if;
+    if verifier is null
+       or verifier !~ '^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$' then
+        raise exception 'not a SCRAM-SHA-256 verifier' using errcode = 'invalid_parameter_value';
+    end if;
+    if until is null or until <= now() or until > now() + interval '8 days' then
+        raise exception 'a grant ends within the next 7 days, not at %', coalesce(until::text, 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if connections is null or connections not between 1 and 1000 then
+        raise exception 'a grant has 1 to 1000 connections, not %', coalesce(connections::text, 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+    insert into portreeve.grants (role, scope, until, tenant)
+    values (role, scope, until, portreeve.checked_tenant(tenant));
+    execute format('create role %I login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls '
+                   'password %L valid until %L connection limit %s', role, verifier, until, connections);
+    if current_setting('server_version_num')::integer >= 160000 then
+        execute format('grant %I to %I with inherit true, set false', carrier, role);
+    else
+        execute format('grant %I to %I', carrier, role);
+    end if;
+exception when unique_violation or duplicate_object then
+    raise exception 'role % exists already', quote_ident(role) using errcode = 'duplicate_object';
+end $$;
+
+-- Backends that work for a role, parallel workers included.
+create or replace function portreeve.backends(role text) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform portreeve.checked(role);
+    return (select count(*) from pg_stat_activity a where a.usename = backends.role);
+end $$;
+
+-- Shuts a role out and tells all its backends to end; says which there were and what transaction each was in. They may
+-- live a moment longer: call again until `backends` is 0. No pg_cancel_backend before: it would let the next pipelined
+-- statement start, while pg_terminate_backend interrupts at the same places and lets nothing start.
+create or replace function portreeve.end_backends(role text) returns table (pid integer, xid text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    backend record;
+begin
+    if not portreeve.locked(end_backends.role) then
+        return;
+    end if;
+    if (select r.rolcanlogin from pg_roles r where r.rolname = end_backends.role) then
+        -- no wait for the disk: a crash ends all sessions, and only the proxy ever knew the password
+        perform set_config('synchronous_commit', 'off', true);
+        execute format('alter role %I nologin', end_backends.role);
+    end if;
+    for backend in
+        select a.pid, portreeve.with_epoch(a.backend_xid)::text as xid, a.backend_type
+        from pg_stat_activity a where a.usename = end_backends.role
+    loop
+        perform pg_terminate_backend(backend.pid);
+        if backend.backend_type = 'client backend' then
+            pid := backend.pid;
+            xid := backend.xid;
+            return next;
+        end if;
+    end loop;
+end $$;
+
+-- The same for one backend; the role stays open.
+create or replace function portreeve.end_backend(role text, pid integer) returns table (xid text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    backend record;
+begin
+    if not portreeve.locked(end_backend.role) then
+        return;
+    end if;
+    for backend in
+        select a.pid, portreeve.with_epoch(a.backend_xid)::text as xid
+        from pg_stat_activity a where a.usename = end_backend.role and a.pid = end_backend.pid
+    loop
+        perform pg_terminate_backend(backend.pid);
+        xid := backend.xid;
+        return next;
+    end loop;
+end $$;
+
+-- Removes a role with all it owns here (a reader can own large objects). False if there was none. Its backends must be
+-- gone: a session would keep what it has read.
+create or replace function portreeve.close_grant(role text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    existed boolean := false;
+begin
+    if not portreeve.locked(close_grant.role) then
+        return false;
+    end if;
+    if exists (select from pg_roles r where r.rolname = close_grant.role) then
+        if portreeve.backends(close_grant.role) > 0 then
+            raise exception 'role % still has backends', quote_ident(close_grant.role)
+                using errcode = 'object_in_use', hint = 'Call portreeve.end_backends first.';
+        end if;
+        execute format('drop owned by %I', close_grant.role);
+        execute format('drop role %I', close_grant.role);
+        existed := true;
+    end if;
+    delete from portreeve.grants g where g.role = close_grant.role;
+    return existed;
+end $$;
+
+-- The roles of this database that begin with `prefix`.
+create or replace function portreeve.open_grants(prefix text) returns setof name
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform portreeve.checked(prefix || 'x');
+    return query select g.role from portreeve.grants g where starts_with(g.role::text, prefix) order by g.role;
+end $$;
+
+-- What was declared of each table of a shared database, for the self-test.
+create or replace function portreeve.shared_report()
+returns table (relation oid, class text, tenant_column name, row_security text, fence text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select s.relation::oid, s.class, s.tenant_column, s.row_security, s.fence from portreeve.shared_tables s
+    join pg_class c on c.oid = s.relation
+$$;
+
+-- The lines of pg_hba.conf that may concern a member of portreeve_staff, in order, and every line the server could not
+-- read. It shows the file, which the server may not have loaded yet.
+create or replace function portreeve.hba_report()
+returns table (line integer, type text, databases text[], users text[], address text, netmask text, method text,
+               options text[], error text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select h.line_number, h.type, h.database, h.user_name, h.address, h.netmask, h.auth_method, h.options, h.error
+    from pg_hba_file_rules h
+    where h.error is not null or exists (
+        select from unnest(h.user_name) as u(name)
+        where u.name = 'all' or u.name like '/%' or u.name like 'pr\_g\_%'
+           or exists (
+               select from pg_roles line, portreeve.scope s join pg_roles carrier on carrier.rolname = s.role
+               where left(u.name, 1) = '+' and line.rolname = substr(u.name, 2)
+                 and pg_has_role(carrier.oid, line.oid, 'member')))
+    order by coalesce((to_jsonb(h) ->> 'rule_number')::integer, h.line_number), h.line_number
+$$;
+
+revoke all on all functions in schema portreeve from public;
+grant execute on function portreeve.customer() to portreeve_staff;

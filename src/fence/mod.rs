@@ -1,0 +1,131 @@
+//! The fence: what the database itself enforces for a grant. A login role per grant, made and ended by functions that a
+//! superuser installed once (`install.sql`), and a self-test that refuses an unsound fence.
+//! Not here: who may (`grant/`) and what travels (`proxy/`). Layouts: a database per customer, shared tables.
+
+mod announced;
+mod apply;
+mod checks;
+mod connection;
+mod end;
+mod hba;
+mod name;
+mod open;
+mod plan;
+mod planner;
+mod self_test;
+mod shared;
+mod shared_checks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use tokio::sync::Mutex;
+
+pub use apply::{Applied, Removed, Superuser};
+pub use end::{Ended, EndedBackend, Fate};
+pub use name::{role_name, scope_role};
+pub use open::Place;
+pub use plan::{Keep, Layout, Loss, Plan, Revocable, Shared, Step, Wanted};
+pub use self_test::{Accepted, Finding, Report};
+
+use crate::net::tls_connect::{self, VerifiedTls};
+use crate::secret::Secret;
+
+/// Why the fence could not do what was asked. Each variant names whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Upstream: the server could not be reached, or the connection broke.
+    #[error("cannot reach database \"{database}\" at {place}: {reason}")]
+    Unreachable {
+        /// Which database.
+        database: String,
+        /// Host and port.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Upstream: no answer in time.
+    #[error("database \"{database}\" at {place} did not answer within {seconds} s")]
+    Slow {
+        /// Which database.
+        database: String,
+        /// Host and port.
+        place: String,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// Upstream: the server refused, with its own words.
+    #[error("database \"{database}\" refused: {message} ({sqlstate})")]
+    Refused {
+        /// Which database.
+        database: String,
+        /// Its code.
+        sqlstate: String,
+        /// Its message and hint.
+        message: String,
+    },
+    /// Configuration: the fence is not installed there, or not for this provisioner.
+    #[error("the fence is not set up in database \"{database}\": {message}; run portreeve fence apply for it")]
+    NotInstalled {
+        /// Which database.
+        database: String,
+        /// The server's message.
+        message: String,
+    },
+    /// Configuration: the fence cannot be applied as asked.
+    #[error("{0}")]
+    Blocked(String),
+    /// Configuration: TLS towards the server.
+    #[error(transparent)]
+    Tls(#[from] tls_connect::Error),
+    /// Bug: an answer that the installed functions do not give.
+    #[error("database \"{database}\" gave an answer that does not fit: {reason}")]
+    Answer {
+        /// Which database.
+        database: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// A PostgreSQL server, and how the provisioner signs in to it.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Where to dial: a DNS name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The name its certificate must have.
+    pub server_name: String,
+    /// Whom to trust, and the proxy's own certificate.
+    pub tls: Arc<ClientConfig>,
+    /// The provisioner's role.
+    pub provisioner: String,
+    /// Its password.
+    pub password: Secret<String>,
+}
+
+/// The fence of one server: a few control connections, opened when first needed and again when they broke.
+#[derive(Clone)]
+pub struct Fence(Arc<Inner>);
+
+struct Inner {
+    upstream: Upstream,
+    tls: VerifiedTls,
+    accepted: Vec<Accepted>,
+    slots: Mutex<HashMap<(String, connection::Lane), connection::Slot>>,
+}
+
+impl Fence {
+    /// The fence of `upstream`. Nothing is connected yet.
+    pub fn new(upstream: Upstream) -> Result<Fence, Error> {
+        Fence::accepting(upstream, Vec::new())
+    }
+
+    /// The fence of `upstream`, whose self-test puts up with what the operator accepted in writing.
+    pub fn accepting(upstream: Upstream, accepted: Vec<Accepted>) -> Result<Fence, Error> {
+        let tls = VerifiedTls::new(Arc::clone(&upstream.tls), &upstream.server_name)?;
+        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, slots: Mutex::default() })))
+    }
+}

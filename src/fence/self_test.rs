@@ -1,0 +1,207 @@
+//! The self-test: does the database really hold what a scope promises? Before the first statement of a grant, and each
+//! minute.
+//! Not here: caching, and what a session is told.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::checks::{CHECKS, Check, For, PREAMBLE, UNGRANTED, Weight};
+use super::connection::{Lane, refusal};
+use super::end::field;
+use super::hba::{Line, holes};
+use super::name::scope_role;
+use super::shared_checks::SHARED_CHECKS;
+use super::{Error, Fence, announced};
+use crate::grant::Scope;
+
+const HBA: &str =
+    "select line, type, databases, users, address, netmask, method, options, error from portreeve.hba_report()";
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its name, by which it can be accepted: `notify`, `connect:postgres`, `definer:public.total(integer)`.
+    pub word: String,
+    /// What was found, in words.
+    pub found: String,
+    /// What to do about it: a full sentence.
+    pub hint: String,
+}
+
+/// A finding that the operator put up with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The word of a finding, or the part before its colon for all of the kind.
+    pub word: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Accepted {
+    /// An entry of `[fence] accept`: the finding's word, then the reason.
+    pub fn from_entry(entry: &str) -> Accepted {
+        let (word, reason) = entry.split_once(' ').unwrap_or((entry, ""));
+        Accepted { word: word.to_owned(), reason: reason.trim().to_owned() }
+    }
+}
+
+/// What the self-test found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The fence does not hold: no statement may pass.
+    pub refusals: Vec<Finding>,
+    /// What a reader could still change, though not rows: statements wait for their records (strict).
+    pub strict: Vec<Finding>,
+    /// Either of these, accepted, with the operator's reason.
+    pub accepted: Vec<(Finding, String)>,
+    /// Worth knowing: `unprotected` (pg_hba.conf lets these roles in by another road), `ungranted`, unjudged
+    /// extensions.
+    pub remarks: Vec<Finding>,
+}
+
+impl Report {
+    /// No refusals: statements may pass.
+    pub fn is_sound(&self) -> bool {
+        self.refusals.is_empty()
+    }
+
+    /// A reader can change nothing that was not accepted: statements may go while their records are being written.
+    pub fn may_overlap(&self) -> bool {
+        self.is_sound() && self.strict.is_empty()
+    }
+
+    fn sort_in(&mut self, finding: Finding, weight: Weight, accepted: &[Accepted]) {
+        let kind = finding.word.split(':').next().unwrap_or_default().to_owned();
+        let excuse = accepted.iter().find(|accepted| accepted.word == finding.word || accepted.word == kind);
+        match (weight, excuse) {
+            (Weight::Refuse, _) | (Weight::RefuseUnlessAccepted, None) => self.refusals.push(finding),
+            (Weight::StrictUnlessAccepted, None) => self.strict.push(finding),
+            (Weight::RefuseUnlessAccepted | Weight::StrictUnlessAccepted, Some(excuse)) => {
+                self.accepted.push((finding, excuse.reason.clone()));
+            }
+            (Weight::Remark, _) => self.remarks.push(finding),
+        }
+    }
+}
+
+/// Whom to examine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    /// The role itself: a grant's, or the scope's carrier.
+    pub role: &'a str,
+    pub scope: Scope,
+    pub provisioner: &'a str,
+}
+
+impl Fence {
+    /// Examines what `role`, opened in `database` for `scope`, could do. An error if that could not be found out, which
+    /// is a refusal too.
+    pub async fn self_test(&self, database: &str, role: &str, scope: Scope) -> Result<Report, Error> {
+        let (client, _) = self.client(Lane::Test, database).await?;
+        let subject = Subject { role, scope, provisioner: &self.0.upstream.provisioner };
+        self.bounded(database, examine(&client, database, subject, &self.0.accepted)).await
+    }
+}
+
+/// Examines over a connection to `database` as anybody who may call `portreeve.hba_report()`.
+pub(super) async fn examine(
+    client: &Client,
+    database: &str,
+    subject: Subject<'_>,
+    accepted: &[Accepted],
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    if let Some(finding) = pooler(client, database).await? {
+        report.sort_in(finding, Weight::Refuse, accepted);
+    }
+    let further = if is_shared(client, database).await? { SHARED_CHECKS } else { UNGRANTED };
+    let asked: Vec<&Check> = CHECKS.iter().chain(further).filter(|check| check.is_for(subject.scope)).collect();
+    let carrier = scope_role(database, subject.scope);
+    let parameters: [super::connection::Parameter<'_>; 3] =
+        [(&subject.role, Type::TEXT), (&carrier, Type::TEXT), (&subject.provisioner, Type::TEXT)];
+    let refused = |error| refusal(database, &error);
+    let rows = client.query_typed(&question(&asked), &parameters).await.map_err(refused)?;
+    for row in &rows {
+        let number: i32 = field(database, row, 0)?;
+        let check = usize::try_from(number).ok().and_then(|number| asked.get(number));
+        let check = check.ok_or_else(|| Error::Answer {
+            database: database.to_owned(),
+            reason: "a check that was not asked".to_owned(),
+        })?;
+        let finding =
+            Finding { word: field(database, row, 1)?, found: field(database, row, 2)?, hint: check.hint.to_owned() };
+        report.sort_in(finding, check.weight, accepted);
+    }
+    let rows = client.query_typed(HBA, &[]).await.map_err(refused)?;
+    let lines = rows.iter().map(|row| line(database, row)).collect::<Result<Vec<_>, _>>()?;
+    for found in holes(&lines, database) {
+        report.sort_in(unprotected(found), Weight::Remark, accepted);
+    }
+    Ok(report)
+}
+
+impl Check {
+    fn is_for(&self, scope: Scope) -> bool {
+        match (self.scopes, scope) {
+            (For::Every, _) | (For::Readers, Scope::Metadata | Scope::Read) | (For::Writers, Scope::Write) => true,
+            (For::Readers, Scope::Write) | (For::Writers, Scope::Metadata | Scope::Read) => false,
+        }
+    }
+}
+
+/// One statement for all questions: one round trip, one snapshot.
+fn question(asked: &[&Check]) -> String {
+    let parts: Vec<String> = asked
+        .iter()
+        .enumerate()
+        .map(|(number, check)| {
+            format!("select {number} as number, word::text, found::text from ({}) c{number}(word, found)", check.query)
+        })
+        .collect();
+    format!("{PREAMBLE}{}\norder by number, word, found", parts.join("\nunion all\n"))
+}
+
+async fn is_shared(client: &Client, database: &str) -> Result<bool, Error> {
+    let asked = client.query_typed("select portreeve.is_shared()", &[]).await;
+    let rows = asked.map_err(|error| refusal(database, &error))?;
+    rows.first().map_or(Ok(false), |row| field(database, row, 0))
+}
+
+/// A pooler hands out process ids of its own.
+async fn pooler(client: &Client, database: &str) -> Result<Option<Finding>, Error> {
+    let rows = client.query_typed("select pg_backend_pid()", &[]).await.map_err(|error| refusal(database, &error))?;
+    let real: Option<i32> = rows.first().map(|row| field(database, row, 0)).transpose()?;
+    let announced = announced::process_id(client).await;
+    if real.is_some() && real == announced {
+        return Ok(None);
+    }
+    let shown = |id: Option<i32>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    Ok(Some(Finding {
+        word: "pooler".to_owned(),
+        found: format!("the server announced process id {} and works as {}", shown(announced), shown(real)),
+        hint: "Point the cluster's host at PostgreSQL itself: behind a pooler a session cannot be ended for sure."
+            .to_owned(),
+    }))
+}
+
+fn line(database: &str, row: &Row) -> Result<Line, Error> {
+    let text = |column| field::<Option<String>>(database, row, column);
+    let list = |column| field::<Option<Vec<String>>>(database, row, column).map(Option::unwrap_or_default);
+    Ok(Line {
+        number: field(database, row, 0)?,
+        kind: text(1)?.unwrap_or_default(),
+        databases: list(2)?,
+        users: list(3)?,
+        address: text(4)?,
+        netmask: text(5)?,
+        method: text(6)?.unwrap_or_default(),
+        options: list(7)?,
+        error: text(8)?,
+    })
+}
+
+fn unprotected(found: String) -> Finding {
+    let hint = "Put before it: hostssl all +portreeve_staff <proxy> scram-sha-256 clientcert=verify-ca, then host all \
+                +portreeve_staff all reject, with ssl_ca_file of a CA for the proxy alone; then pg_reload_conf().";
+    Finding { word: "unprotected".to_owned(), found, hint: hint.to_owned() }
+}
