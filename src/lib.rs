@@ -82,3 +82,5 @@ pub mod log;
 pub mod net;
 pub mod observe;
 pub mod register;
+
+pub mod proxy;

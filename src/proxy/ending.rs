@@ -1,0 +1,267 @@
+//! Ending a session: stop showing, stop the server's work, make sure it is gone, say so, record what became of it.
+//! Not here: why (`proxy/reason.rs`). The order is the design's section 6: closing the socket alone would let a
+//! running UPDATE commit.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::net::sockopt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::{client, server};
+
+use crate::audit::record::Kind;
+use crate::fence::{self, Fate, Fence};
+use crate::grant::{Decision, Locks, Refusal, Scope};
+use crate::log;
+use crate::proxy::Gate;
+use crate::proxy::reason::Reason;
+use crate::proxy::relay::Relay;
+use crate::proxy::release::Closing;
+use crate::proxy::who::Who;
+use crate::session::Session;
+use crate::wire::backend::TransactionStatus;
+use crate::wire::response::error_response;
+
+/// How long the rest of a message that has begun is waited for.
+const BOUNDARY_WITHIN: Duration = Duration::from_millis(50);
+/// How long the client has to take its last bytes, after which the connection is reset.
+const DRAINED_WITHIN: Duration = Duration::from_millis(150);
+/// How long the client has to take the gate's own last word, which shows nothing of the customer's.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+/// How long the server's work may take to be confirmed gone.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the register's own reason is waited for, once the server's work is gone.
+const CONFIRMED_WITHIN: Duration = Duration::from_millis(250);
+/// How long an orderly end may take.
+const ORDERLY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is known about the server's work after the end.
+#[derive(Debug)]
+struct Stopped {
+    /// Whether the backend is confirmed gone.
+    is_gone: bool,
+    /// What became of an open transaction.
+    fate: &'static str,
+}
+
+/// Ends the session and records how. Answers when nothing of it is left.
+pub async fn end(gate: &Gate, relay: Relay, reason: Reason) {
+    let Relay { who, place, client, server, session, ledger, to_client, .. } = relay;
+    let mut reason = reason;
+    tracing::info!(session = %who.session, staff = %who.staff, customer = %who.customer, reason = reason.code(), "session ends");
+    let stopped = if reason.is_forced() {
+        let closing = to_client.cut(&ledger);
+        forced(gate, &who, &session, (client, server), closing, &mut reason).await
+    } else {
+        orderly(&session, client, server).await
+    };
+    record(gate, &who, (&session, ledger.forwarded()), &reason, &stopped).await;
+    drop(place);
+    if let Some(fence) = gate.fence(&who.cluster)
+        && let Err(error) = gate.roles.release(fence, &who.need).await
+    {
+        tracing::warn!(role = who.role.name, %error, "a login role could not be dropped; the next start sweeps it");
+    }
+}
+
+/// Both sides know: close both connections.
+async fn orderly(
+    session: &Session,
+    mut client: Box<server::TlsStream<TcpStream>>,
+    mut server: client::TlsStream<TcpStream>,
+) -> Stopped {
+    // Each side may have closed first; a connection that cannot be shut down is closed by dropping it.
+    let closing = async { tokio::join!(client.shutdown(), server.shutdown()) };
+    if timeout(ORDERLY_WITHIN, closing).await.is_err() {
+        tracing::debug!("a connection did not close in time and is dropped");
+    }
+    let fate = match session.transaction() {
+        TransactionStatus::Idle => "none",
+        TransactionStatus::Block | TransactionStatus::Failed => "aborted",
+    };
+    Stopped { is_gone: true, fate }
+}
+
+/// The gate ends it: the server's work is stopped while the client gets the rest of its message.
+async fn forced(
+    gate: &Gate,
+    who: &Who,
+    session: &Session,
+    (mut client, mut server): (Box<server::TlsStream<TcpStream>>, client::TlsStream<TcpStream>),
+    mut closing: Closing,
+    reason: &mut Reason,
+) -> Stopped {
+    let finish = async {
+        let begun = Instant::now();
+        complete(&mut closing, &mut server, begun + BOUNDARY_WITHIN).await;
+        drain(&mut client, &mut closing, begun + DRAINED_WITHIN).await
+    };
+    let (drained, stopped) = tokio::join!(finish, stop(gate, who, session, reason.ends_grant()));
+    drop(server);
+    if let Reason::Refused(refusal) = reason {
+        *refusal = confirmed(gate, who, refusal.clone()).await;
+    }
+    let report = reason.report(&who.names.customer, &gate.follower.state());
+    if let (Ok(()), true, Some(report)) = (&drained, closing.is_whole(), report) {
+        closing.say(error_response(&report));
+        let told = drain(&mut client, &mut closing, Instant::now() + TOLD_WITHIN).await;
+        if told.is_ok() && timeout(TOLD_WITHIN, client.shutdown()).await.is_ok() {
+            return stopped;
+        }
+    }
+    reset(&client);
+    stopped
+}
+
+/// What the register itself says against the session by now. A narrowing act comes to the proxy before it is in the
+/// register; it is worth a moment to tell the client and the record who did what, instead of "locked".
+async fn confirmed(gate: &Gate, who: &Who, refusal: Refusal) -> Refusal {
+    let mut changed = gate.follower.changed();
+    let confirmed = async {
+        loop {
+            changed.mark_unchanged();
+            if let Decision::Refuse(refusal) = gate.decide(&gate.follower.state(), who, &Locks::default()) {
+                return Some(refusal);
+            }
+            changed.changed().await.ok()?;
+        }
+    };
+    timeout(CONFIRMED_WITHIN, confirmed).await.ok().flatten().unwrap_or(refusal)
+}
+
+/// Reads from the server until the message whose beginning the client has is whole.
+async fn complete(closing: &mut Closing, server: &mut client::TlsStream<TcpStream>, until: Instant) {
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    while !closing.is_whole() {
+        buffer.reserve(16 * 1024);
+        match timeout_at(until, server.read_buf(&mut buffer)).await {
+            Ok(Ok(1..)) => closing.complete(&buffer.split().freeze()),
+            Ok(Ok(0) | Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+async fn drain(
+    client: &mut server::TlsStream<TcpStream>,
+    closing: &mut Closing,
+    until: Instant,
+) -> Result<(), io::Error> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    while !closing.pending().is_empty() {
+        let count = timeout_at(until, client.write(closing.pending())).await.map_err(late)??;
+        closing.written(count);
+    }
+    timeout_at(until, client.flush()).await.map_err(late)?
+}
+
+/// What is still in the send buffer is thrown away with the connection.
+fn reset(client: &server::TlsStream<TcpStream>) {
+    if let Err(error) = sockopt::set_socket_linger(client.get_ref().0, Some(Duration::ZERO)) {
+        tracing::warn!(%error, "a client's connection could not be set to reset; it is closed");
+    }
+}
+
+/// NOLOGIN where the grant has ended, cancel, terminate, confirm, and ask what became of the transaction.
+async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stopped {
+    let is_idle = session.unanswered().is_empty() && session.transaction() == TransactionStatus::Idle;
+    let work = async {
+        let fence = gate.fence(&who.cluster).ok_or("the cluster is not configured".to_owned())?;
+        let fate = gone(fence, who, shut_out).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(match fate {
+            Some(Fate::Aborted) => "aborted",
+            Some(Fate::Committed) => "committed",
+            Some(Fate::InDoubt) => "in doubt",
+            None if is_idle => "none",
+            // It had changed nothing when it was told to end; a writer's last statement might have begun and
+            // committed since.
+            None if who.need.scope == Scope::Write => "in doubt",
+            None => "aborted",
+        })
+    };
+    match timeout(GONE_WITHIN, work).await {
+        Ok(Ok(fate)) => Stopped { is_gone: true, fate },
+        Ok(Err(error)) => {
+            tracing::error!(session = %who.session, error, "the control connection failed; the statement is cancelled instead");
+            cancel_instead(gate, who).await
+        }
+        Err(_) => {
+            tracing::error!(session = %who.session, "the backend was not confirmed gone in time");
+            cancel_instead(gate, who).await
+        }
+    }
+}
+
+/// Tells the backend to end until there is no such backend; answers what became of its transaction, if it had changed
+/// something.
+async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, fence::Error> {
+    let database = &who.need.database;
+    let mut xid = None;
+    if shut_out {
+        let mut ended = who.role.ended.lock().await;
+        for backend in fence.end_backends(database, &who.role.name).await? {
+            let known = ended.entry(backend.pid).or_default();
+            *known = backend.xid.or(known.take());
+        }
+        xid = ended.get(&who.backend.0).cloned().flatten();
+    }
+    let mut pause = Duration::from_millis(2);
+    while let Some(ended) = fence.end_backend(database, &who.role.name, who.backend.0).await? {
+        xid = ended.xid.or(xid);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    match xid {
+        Some(xid) => fence.fate(database, &xid).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Without a control connection all that is left is the cancel request, and nobody knows the transaction's fate.
+async fn cancel_instead(gate: &Gate, who: &Who) -> Stopped {
+    if let Some(target) = gate.target(&who.cluster) {
+        let (backend, secret) = &who.backend;
+        match timeout(GONE_WITHIN, target.cancel(*backend, secret)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(session = %who.session, %error, "the statement could not be cancelled"),
+            Err(_) => tracing::error!(session = %who.session, "the cancel request was not taken in time"),
+        }
+    }
+    Stopped { is_gone: false, fate: "in doubt" }
+}
+
+/// Outcomes nobody saw are `unknown`, and frames that still waited for their records were never forwarded; then the end
+/// itself, durable before the session's place is given up.
+async fn record(gate: &Gate, who: &Who, (session, forwarded): (&Session, u64), reason: &Reason, stopped: &Stopped) {
+    let now = gate.clock.now();
+    let unfinished = session.unfinished_copy();
+    for frame in session.unanswered() {
+        let result = if frame > forwarded { "not forwarded" } else { "unknown" };
+        let copied = unfinished.as_ref().filter(|(of, _)| *of == frame).map(|(_, copied)| copied);
+        let outcome = who.unseen(frame, result, copied, now);
+        if let Err(error) = gate.log.note(outcome) {
+            tracing::error!(session = %who.session, frame, %error, "an outcome could not be recorded");
+        }
+    }
+    let mut ended = who.blank(Kind::SessionEnded, now);
+    ended.skeleton.verb = Some(reason.code());
+    ended.skeleton.sqlstate = reason.sqlstate().map(str::to_owned);
+    ended.skeleton.fate = Some(stopped.fate.to_owned());
+    ended.skeleton.result = Some(if stopped.is_gone { "gone" } else { "not confirmed" }.to_owned());
+    ended.skeleton.role = Some(who.role.name.clone());
+    ended.skeleton.backend = Some(who.backend.0);
+    ended.skeleton.sequence = Some(gate.follower.state().sequence().0);
+    if let Reason::EndedByOwner(owner) = reason {
+        ended.skeleton.owner = Some(owner.0);
+    }
+    let recorded = match gate.log.record(ended.clone()).await {
+        // The end has happened all the same: it is written as soon as there is space.
+        Err(log::Error::Full(_)) => gate.log.note(ended),
+        recorded => recorded.map(drop),
+    };
+    if let Err(error) = recorded {
+        tracing::error!(session = %who.session, %error, "the session's end could not be recorded");
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a sign-in was refused, what the client is told, and what the record says.
+//! Not here: the decision's own conditions (`grant/refusal.rs`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::grant::{Refusal, State};
+use crate::net::upstream;
+use crate::proxy::reason::minutes;
+use crate::proxy::roles;
+use crate::wire::Fault;
+use crate::wire::response::{Report, Severity};
+use crate::wire::sqlstate;
+
+/// Why a client did not get in.
+#[derive(Debug)]
+pub enum Refused {
+    /// The client's connection broke: there is nobody to tell.
+    Broken(io::Error),
+    /// Signing in took too long.
+    Late(Duration),
+    /// No TLS.
+    Plaintext,
+    /// The protocol was broken, a parameter is not taken, or the password is wrong.
+    Protocol(Fault),
+    /// Too many attempts failed.
+    TooManyAttempts(Duration),
+    /// No such customer. Said to staff who proved who they are only.
+    UnknownCustomer(String),
+    /// The decision, and the state it was made from.
+    Decision(Box<Refusal>, Arc<State>),
+    /// The customer's cluster is not in the configuration.
+    NotConfigured(String),
+    /// The customer has no keys its records could be sealed to.
+    NoKeys(String),
+    /// The disk is nearly full.
+    NoRoom,
+    /// The login role could not be had.
+    Role(roles::Error),
+    /// The database could not be reached, or trusted.
+    Upstream(upstream::Error),
+    /// The audit log cannot be written.
+    Log(crate::log::Error),
+}
+
+impl Refused {
+    /// The word in the record's skeleton.
+    pub fn code(&self) -> String {
+        let word = match self {
+            Refused::Decision(refusal, _) => return refusal.code(),
+            Refused::Broken(_) => "broken",
+            Refused::Late(_) => "late",
+            Refused::Plaintext => "plaintext",
+            Refused::Protocol(fault) if fault.sqlstate() == sqlstate::INVALID_PASSWORD => "wrong-password",
+            Refused::Protocol(_) => "protocol",
+            Refused::TooManyAttempts(_) => "too-many-attempts",
+            Refused::UnknownCustomer(_) => "unknown-customer",
+            Refused::NotConfigured(_) => "not-configured",
+            Refused::NoKeys(_) => "no-keys",
+            Refused::NoRoom => "no-room",
+            Refused::Role(_) => "fence",
+            Refused::Upstream(_) => "upstream",
+            Refused::Log(_) => "log-failed",
+        };
+        word.to_owned()
+    }
+
+    /// The particulars, for the record and for operators.
+    pub fn for_the_record(&self) -> String {
+        match self {
+            Refused::Broken(error) => error.to_string(),
+            Refused::Late(within) => format!("not signed in within {within:?}"),
+            Refused::Plaintext => "no TLS".to_owned(),
+            Refused::Protocol(fault) => fault.to_string(),
+            Refused::TooManyAttempts(wait) => format!("blocked for another {wait:?}"),
+            Refused::UnknownCustomer(name) => format!("no customer \"{name}\""),
+            Refused::Decision(refusal, state) => refusal.detail(state),
+            Refused::NotConfigured(cluster) => format!("no section [clusters.{cluster}]"),
+            Refused::NoKeys(why) => why.clone(),
+            Refused::NoRoom => "below the reserve".to_owned(),
+            Refused::Role(error) => error.to_string(),
+            Refused::Upstream(error) => error.to_string(),
+            Refused::Log(error) => error.to_string(),
+        }
+    }
+
+    /// What the client is told; of the vendor's own machinery no particulars.
+    pub fn report(&self) -> Option<Report> {
+        let fatal = |state: &'static str, message: &str| Report::new(Severity::Fatal, state, message);
+        Some(match self {
+            Refused::Broken(_) => return None,
+            Refused::Late(within) => fatal(sqlstate::CONNECTION_REJECTED, "sign-in took too long")
+                .detail(format!("The gate waits {} for a sign-in.", minutes(*within)))
+                .hint("Connect again."),
+            Refused::Plaintext => {
+                fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, "the gate accepts encrypted connections only")
+                    .detail("The client asked for a session without TLS.")
+                    .hint("Connect with sslmode=verify-full and sslrootcert set to the gate's certificate authority.")
+            }
+            Refused::Protocol(fault) => fault.report(),
+            Refused::TooManyAttempts(wait) => {
+                fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, "too many failed sign-ins")
+                    .detail("Further attempts from this address are not looked at for a while.")
+                    .hint(format!("Try again in {}.", minutes(*wait)))
+            }
+            Refused::UnknownCustomer(name) => fatal(sqlstate::INVALID_CATALOG_NAME, "there is no such customer")
+                .detail(format!(
+                    "No customer is called \"{name}\"; the database name of a connection names the customer."
+                ))
+                .hint("Connect with dbname set to the customer's name, as shown by \"portreeve customer list\"."),
+            Refused::Decision(refusal, state) => {
+                fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, &refusal.message(state))
+                    .detail(refusal.detail(state))
+                    .hint(refusal.hint(state))
+            }
+            Refused::NotConfigured(_) | Refused::NoKeys(_) => {
+                fatal(sqlstate::CANNOT_CONNECT_NOW, "the gate is not ready for this customer")
+                    .detail("Its database or its audit keys are not set up yet.")
+                    .hint("Tell an operator; the proxy's own log says what is missing.")
+            }
+            Refused::NoRoom => fatal(sqlstate::DISK_FULL, "no new sessions: the disk of the audit log is nearly full")
+                .detail("What cannot be recorded is not let through.")
+                .hint("Tell an operator to make room."),
+            Refused::Role(roles::Error::Unsound { .. }) => {
+                fatal(sqlstate::CANNOT_CONNECT_NOW, "the fence around this customer is not sound")
+                    .detail("The self-test of the database's own access control found a way around it.")
+                    .hint("Tell an operator to run \"portreeve fence check\".")
+            }
+            Refused::Role(roles::Error::Fence(_)) | Refused::Upstream(_) => {
+                fatal(sqlstate::CONNECTION_FAILURE, "the customer's database cannot be reached")
+                    .detail("The gate could not open a session there.")
+                    .hint("Try again later; an operator finds the reason in the proxy's own log.")
+            }
+            Refused::Log(_) => fatal(sqlstate::IO_ERROR, "the audit log cannot be written")
+                .detail("Nothing is let through that cannot be recorded.")
+                .hint("Tell an operator; the proxy's own log says which file failed."),
+        })
+    }
+}

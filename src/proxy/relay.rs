@@ -1,0 +1,484 @@
+//! One session between two sockets: client frames are decided, recorded and forwarded; what the server sends is
+//! withheld until its cause is durable. One task, no channel, no waiting but for the sockets, the log and orders.
+//! Not here: the rule itself (`proxy/release.rs`), what frames mean (`session/`), ending (`proxy/ending.rs`).
+
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use crate::clock::Timestamp;
+use crate::grant::{Any, Authorized, Decision, State};
+use crate::log::{Claim, Enqueued};
+use crate::proxy::Gate;
+use crate::proxy::live::{Order, Place};
+use crate::proxy::notifications::Notifications;
+use crate::proxy::reason::Reason;
+use crate::proxy::release::{Ledger, Present, Slip, ToClient, ToServer, Unrecorded};
+use crate::proxy::who::Who;
+use crate::session::{Event, Session, Step};
+use crate::wire::frame::{self, Frame};
+
+mod patience;
+
+use patience::Told;
+
+/// How much is read from a socket at a time: one TLS record.
+const READ_BYTES: usize = 16 * 1024;
+/// Above this nothing more is read from the peer until some has gone on: back-pressure in both directions.
+const BUFFERED_BYTES_MAX: usize = 256 * 1024;
+/// So many frames wait for their records at most (strict).
+const WAITING_FRAMES_MAX: usize = 1024;
+
+/// A client frame that waits for its record, in order with the unrecorded frames behind it.
+#[derive(Debug)]
+enum Waiting {
+    Gated(Frame, Enqueued),
+    Unrecorded(Unrecorded),
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        match self {
+            Waiting::Gated(frame, _) => frame.bytes().len(),
+            Waiting::Unrecorded(frame) => frame.len(),
+        }
+    }
+}
+
+/// The relay of one session.
+pub struct Relay {
+    gate: Arc<Gate>,
+    /// Whose session it is, as each record says it.
+    pub who: Who,
+    /// The session's place among the live ones.
+    pub place: Place,
+    /// Towards the client.
+    pub client: Box<tokio_rustls::server::TlsStream<TcpStream>>,
+    /// Towards the server.
+    pub server: tokio_rustls::client::TlsStream<TcpStream>,
+    /// What the session's frames mean.
+    pub session: Session,
+    /// What the session's records have reached.
+    pub ledger: Ledger,
+    from_client: BytesMut,
+    from_server: BytesMut,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    to_server: ToServer,
+    /// What the client has not been given yet.
+    pub to_client: ToClient,
+    /// A cancel that came while a frame waited for its record: it is sent on once the frame is.
+    cancel_due: bool,
+    client_left: bool,
+    server_gone: bool,
+    server_unflushed: bool,
+    client_unflushed: bool,
+    /// When bytes last went either way; a client that takes nothing is stuck.
+    moved_at: Timestamp,
+    /// When the client last asked, or was last answered. What the gate or others tell it does not count.
+    active_at: Timestamp,
+    told: Told,
+    timer: Pin<Box<Sleep>>,
+    events: Vec<Event>,
+    channels: Notifications,
+}
+
+/// The two streams and what was read from them already.
+pub struct Streams {
+    /// Towards the client.
+    pub client: Box<tokio_rustls::server::TlsStream<TcpStream>>,
+    /// What the client sent after its last sign-in message.
+    pub from_client: BytesMut,
+    /// Towards the server.
+    pub server: tokio_rustls::client::TlsStream<TcpStream>,
+    /// What the server sent after its first ReadyForQuery.
+    pub from_server: BytesMut,
+}
+
+type Turn = Result<bool, Reason>;
+
+impl Relay {
+    /// A relay that has forwarded nothing yet. `ledger` begins with the receipt of the sign-in.
+    pub fn new(
+        gate: Arc<Gate>,
+        who: Who,
+        place: Place,
+        streams: Streams,
+        (session, ledger): (Session, Ledger),
+    ) -> Relay {
+        let now = gate.clock.now();
+        let to_client = ToClient::new(&ledger);
+        let Streams { client, from_client, server, from_server } = streams;
+        Relay {
+            gate,
+            channels: Notifications::of(&who),
+            who,
+            place,
+            client,
+            server,
+            session,
+            ledger,
+            from_client,
+            from_server,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            to_server: ToServer::default(),
+            to_client,
+            cancel_due: false,
+            client_left: false,
+            server_gone: false,
+            server_unflushed: false,
+            client_unflushed: false,
+            moved_at: now,
+            active_at: now,
+            told: Told::default(),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            events: Vec::new(),
+        }
+    }
+
+    /// Relays until there is a reason to end. Cancel-safe: all that is under way is kept in `self`.
+    pub async fn run(&mut self) -> Reason {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        loop {
+            match self.turn(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(reason) => return Poll::Ready(reason),
+            }
+        }
+    }
+
+    /// Moves whatever can be moved once; answers whether anything did.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut moved = self.orders(cx)?;
+        moved |= self.deadlines(cx)?;
+        moved |= self.receipts(cx)?;
+        moved |= self.read_client(cx)?;
+        moved |= self.forward_waiting(cx)?;
+        moved |= self.write_server(cx)?;
+        moved |= self.read_server(cx)?;
+        moved |= self.disclose()?;
+        moved |= self.write_client(cx)?;
+        if self.server_gone && self.to_client.is_empty() && !self.client_unflushed {
+            return Err(if self.client_left { Reason::ClientLeft } else { Reason::UpstreamGone });
+        }
+        Ok(moved)
+    }
+
+    fn orders(&mut self, cx: &mut Context<'_>) -> Turn {
+        let Poll::Ready(order) = self.place.orders.poll_recv(cx) else { return Ok(false) };
+        match order {
+            Some(Order::Recheck) => self.allowed(&self.gate.follower.state()).map(|_| true),
+            Some(Order::Cancel) => {
+                if self.waiting.is_empty() {
+                    self.gate.cancel_upstream(&self.who);
+                } else {
+                    self.cancel_due = true;
+                }
+                Ok(true)
+            }
+            Some(Order::EndByOwner(owner)) => Err(Reason::EndedByOwner(owner)),
+            Some(Order::Stop) | None => Err(Reason::Stopping),
+            Some(Order::LogFailed) => Err(Reason::LogFailed),
+        }
+    }
+
+    /// Asks the decision again, for this moment.
+    fn allowed(&self, state: &State) -> Result<Authorized<Any>, Reason> {
+        match self.gate.decide(state, &self.who, &self.gate.locks.current()) {
+            Decision::Allow(allowed) => Ok(allowed),
+            Decision::Refuse(refusal) => Err(Reason::Refused(refusal)),
+        }
+    }
+
+    fn receipts(&mut self, cx: &mut Context<'_>) -> Turn {
+        match self.ledger.poll_durable(cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(_)) => Err(Reason::LogFailed),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut moved = self.take_frames()?;
+        if self.client_left || self.is_client_held_back() {
+            return Ok(moved);
+        }
+        self.from_client.reserve(READ_BYTES);
+        match pin!(self.client.read_buf(&mut self.from_client)).poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
+            Poll::Ready(Ok(_)) => {
+                self.moved_at = self.gate.clock.now();
+                self.active_at = self.moved_at;
+                self.take_frames()?;
+                moved = true;
+            }
+        }
+        Ok(moved)
+    }
+
+    fn is_client_held_back(&self) -> bool {
+        self.to_server.pending().len() > BUFFERED_BYTES_MAX
+            || self.waiting.len() >= WAITING_FRAMES_MAX
+            || self.waiting_bytes > BUFFERED_BYTES_MAX
+            || self.session.is_full()
+    }
+
+    /// Takes the whole frames that were read, each through the decision and the log.
+    fn take_frames(&mut self) -> Turn {
+        let mut moved = false;
+        while !self.client_left && !self.is_client_held_back() {
+            let cut = frame::cut(&mut self.from_client, self.gate.settings.frame_bytes_max);
+            let Some(frame) = cut.map_err(Reason::Invalid)? else { break };
+            self.take(frame)?;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<(), Reason> {
+        let now = self.gate.clock.now();
+        match self.session.client(&frame, now).map_err(Reason::Invalid)? {
+            Step::Gate(statement) => {
+                let state = self.gate.follower.state();
+                let allowed = self.allowed(&state)?;
+                let claim = Claim { session: self.who.session, frame: statement.frame };
+                let is_strict = self.who.strict || statement.durable_first || !self.waiting.is_empty();
+                let road = if is_strict { Err(allowed) } else { allowed.read_only() };
+                let record = self.who.record(statement, now, if road.is_ok() { "overlap" } else { "strict" });
+                let enqueued = self.gate.log.append(record, claim).map_err(|_| Reason::LogFailed)?;
+                self.place.entry.count();
+                self.told.idle = false;
+                let present = Present { sequence: state.sequence(), now };
+                match road {
+                    Ok(allowed) => self
+                        .to_server
+                        .forward_overlapped(&frame, allowed, enqueued, &mut self.ledger, present)
+                        .map_err(Reason::Slipped),
+                    // Decided again when the record is durable.
+                    Err(_) => {
+                        self.wait(Waiting::Gated(frame, enqueued));
+                        Ok(())
+                    }
+                }?;
+                self.settle()
+            }
+            Step::Copy(counted) => {
+                self.told.idle = false;
+                self.pass(Unrecorded::counted(counted));
+                Ok(())
+            }
+            Step::Pass | Step::Terminate => {
+                self.client_left = frame.tag() == b'X';
+                let Some(unrecorded) = Unrecorded::of(&frame) else {
+                    return Err(Reason::Unsupported("this message is not let through".to_owned()));
+                };
+                self.pass(unrecorded);
+                Ok(())
+            }
+        }
+    }
+
+    /// What has no record of its own goes on behind what waits for its record.
+    fn pass(&mut self, unrecorded: Unrecorded) {
+        if self.waiting.is_empty() {
+            self.to_server.pass(unrecorded);
+        } else {
+            self.wait(Waiting::Unrecorded(unrecorded));
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    /// Records what the client's frame decided by itself: a CopyDone that nobody waits for has its outcome already.
+    fn settle(&mut self) -> Result<(), Reason> {
+        let mut events = std::mem::take(&mut self.events);
+        self.session.told(&mut events);
+        let heard = self.hear(&mut events);
+        self.events = events;
+        heard
+    }
+
+    /// Forwards the frames whose records have become durable, each decided again at that moment.
+    fn forward_waiting(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut moved = false;
+        loop {
+            let receipt = match self.waiting.front_mut() {
+                None => break,
+                Some(Waiting::Unrecorded(_)) => None,
+                Some(Waiting::Gated(_, enqueued)) => match Pin::new(enqueued).poll(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(receipt)) => Some(receipt),
+                    Poll::Ready(Err(_)) => return Err(Reason::LogFailed),
+                },
+            };
+            let next = self.waiting.pop_front();
+            self.waiting_bytes -= next.as_ref().map_or(0, Waiting::bytes);
+            match (next, receipt) {
+                (Some(Waiting::Gated(frame, _)), Some(receipt)) => {
+                    let state = self.gate.follower.state();
+                    let allowed = self.allowed(&state)?;
+                    let present = Present { sequence: state.sequence(), now: self.gate.clock.now() };
+                    self.to_server
+                        .forward(&frame, allowed, receipt, &mut self.ledger, present)
+                        .map_err(Reason::Slipped)?;
+                }
+                (Some(Waiting::Unrecorded(frame)), None) => self.to_server.pass(frame),
+                (Some(Waiting::Gated(..) | Waiting::Unrecorded(_)) | None, _) => break,
+            }
+            moved = true;
+        }
+        if self.cancel_due && self.waiting.is_empty() && self.to_server.pending().is_empty() {
+            self.cancel_due = false;
+            self.gate.cancel_upstream(&self.who);
+        }
+        Ok(moved)
+    }
+
+    fn write_server(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut moved = false;
+        while !self.to_server.pending().is_empty() {
+            match Pin::new(&mut self.server).poll_write(cx, self.to_server.pending()) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) => {
+                    self.to_server.written(count);
+                    self.server_unflushed = true;
+                    moved = true;
+                }
+                Poll::Ready(Err(_)) => return self.server_closed(),
+            }
+        }
+        if self.server_unflushed {
+            match Pin::new(&mut self.server).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.server_unflushed = false,
+                Poll::Ready(Err(_)) => return self.server_closed(),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The server takes nothing more; what it said before is still shown.
+    fn server_closed(&mut self) -> Turn {
+        self.server_gone = true;
+        self.server_unflushed = false;
+        self.to_server = ToServer::default();
+        Ok(true)
+    }
+
+    fn read_server(&mut self, cx: &mut Context<'_>) -> Turn {
+        if self.server_gone || self.to_client.len() > BUFFERED_BYTES_MAX {
+            return Ok(false);
+        }
+        if self.from_server.is_empty() {
+            self.from_server.reserve(READ_BYTES);
+            match pin!(self.server.read_buf(&mut self.from_server)).poll(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.server_gone = true;
+                    return Ok(true);
+                }
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        let bytes = self.from_server.split().freeze();
+        self.take_server_bytes(bytes)?;
+        Ok(true)
+    }
+
+    fn take_server_bytes(&mut self, bytes: Bytes) -> Result<(), Reason> {
+        let now = self.gate.clock.now();
+        self.moved_at = now;
+        let mut events = std::mem::take(&mut self.events);
+        let walked = self.session.server(&bytes, now, &mut events);
+        let heard = self.hear(&mut events);
+        self.events = events;
+        heard?;
+        walked.map_err(Reason::UpstreamBroke)?;
+        let bytes = self.channels.pass(bytes, &self.gate, &self.who, now)?;
+        self.to_client.withhold(bytes, &self.ledger);
+        Ok(())
+    }
+
+    fn hear(&mut self, events: &mut Vec<Event>) -> Result<(), Reason> {
+        let now = self.gate.clock.now();
+        for event in events.drain(..) {
+            match event {
+                Event::Outcome(outcome) => {
+                    self.active_at = now;
+                    let record = self.who.outcome(outcome, now);
+                    self.gate.log.note(record).map_err(|_| Reason::LogFailed)?;
+                }
+                Event::CopyBothStarted => return Err(Reason::Unsupported("replication is not let through".to_owned())),
+                Event::Notification { channel } => {
+                    self.channels.came(channel, &self.gate, &self.who, &mut self.ledger)?
+                }
+                Event::Fatal { sqlstate, message } => {
+                    tracing::info!(session = %self.who.session, sqlstate, message, "the server ends the session");
+                }
+                Event::CopyInStarted | Event::ParameterStatus { .. } | Event::ReadyForQuery(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn disclose(&mut self) -> Turn {
+        if !self.to_client.has_releasable(&self.ledger) {
+            return Ok(false);
+        }
+        let state = self.gate.follower.state();
+        let allowed = self.allowed(&state)?;
+        let present = Present { sequence: state.sequence(), now: self.gate.clock.now() };
+        match self.ledger.released(allowed, present) {
+            Ok(released) => self.to_client.disclose(&released),
+            // A deadline passed between the two readings of the clock: the next turn decides again and refuses.
+            Err(Slip::Stale) => {}
+            Err(slip @ (Slip::WrongReceipt { .. } | Slip::CopyDoneEarly)) => return Err(Reason::Slipped(slip)),
+        }
+        Ok(true)
+    }
+
+    fn write_client(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut moved = false;
+        while !self.to_client.pending().is_empty() {
+            match Pin::new(&mut self.client).poll_write(cx, self.to_client.pending()) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) => {
+                    self.to_client.written(count);
+                    self.client_unflushed = true;
+                    self.moved_at = self.gate.clock.now();
+                    moved = true;
+                }
+                Poll::Ready(Err(_)) => return Err(self.client_broke()),
+            }
+        }
+        if self.client_unflushed {
+            match Pin::new(&mut self.client).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.client_unflushed = false,
+                Poll::Ready(Err(_)) => return Err(self.client_broke()),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// After Terminate a client may close at once.
+    fn client_broke(&self) -> Reason {
+        if self.client_left { Reason::ClientLeft } else { Reason::ClientGone }
+    }
+}

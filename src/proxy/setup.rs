@@ -1,0 +1,365 @@
+//! Putting a proxy together from its configuration, and taking it down in order.
+//! Not here: what it does in between (`proxy/mod.rs` and the rest of the folder).
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::audit::checkpoint::SigningKey;
+use crate::audit::keys::{Recipient, Recipients};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config};
+use crate::disk::RealDisk;
+use crate::entropy::{self, Entropy, OsEntropy};
+use crate::fence::{self, Accepted, Fence};
+use crate::grant::{Limits, Trust};
+use crate::keyring;
+use crate::log::{self, Log};
+use crate::net::entry::ALPN;
+use crate::net::tls::{self, Certificate};
+use crate::net::tls_connect::{self, Identity};
+use crate::net::upstream::Target;
+use crate::proxy::attempts::Attempts;
+use crate::proxy::live::{Live, Order};
+use crate::proxy::locks::{self, LockBook};
+use crate::proxy::roles::Roles;
+use crate::proxy::{Gate, Settings, Upstream, accept, control};
+use crate::register::{self, Follower, Register};
+use crate::secret::Secret;
+
+/// How long the upstream has for connecting and signing in.
+const UPSTREAM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may leave what it asked for untaken.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+/// How long a dead process's roles have to end at start.
+const SWEPT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the sessions have to end when the proxy is told to stop.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+/// The same when its log failed: nothing can be recorded any more.
+const ENDED_WITHIN_WHEN_FAILED: Duration = Duration::from_secs(1);
+/// How often the register is told how long this proxy's log is.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the proxy does not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration or a file it names.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// The certificate towards clients.
+    #[error(transparent)]
+    Certificate(#[from] tls::Error),
+    /// TLS towards a cluster.
+    #[error("cluster \"{cluster}\": {source}")]
+    ClusterTls {
+        /// Its name.
+        cluster: String,
+        /// What is wrong.
+        source: tls_connect::Error,
+    },
+    /// A cluster's fence cannot be used as configured.
+    #[error("cluster \"{cluster}\": {source}")]
+    ClusterFence {
+        /// Its name.
+        cluster: String,
+        /// What is wrong.
+        source: fence::Error,
+    },
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The register.
+    #[error(transparent)]
+    Register(#[from] register::Error),
+    /// The lock file.
+    #[error(transparent)]
+    Locks(#[from] locks::Error),
+    /// A socket or a folder.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried, and where.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The audit log failed while the proxy ran: it has ended all sessions and stops.
+    #[error(
+        "the audit log of this proxy could not be written and all sessions were ended; see the message before this one, \
+         mend the disk and start again"
+    )]
+    LogFailed,
+}
+
+impl Error {
+    /// Whether the configuration, or a file that it names, must be mended first.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Error::Configuration(_) | Error::Certificate(_) | Error::ClusterTls { .. } => true,
+            Error::Keyring(error) => error.is_configuration(),
+            Error::ClusterFence { .. }
+            | Error::Log(_)
+            | Error::Register(_)
+            | Error::Locks(_)
+            | Error::System { .. }
+            | Error::LogFailed => false,
+        }
+    }
+
+    fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
+        let what = what.into();
+        move |source| Error::System { what, source }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Any [`Error`].
+pub async fn run(config: Config) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::system("listen for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::system("listen for SIGINT"))?;
+    let listen = config.proxy.listen;
+    let listener = TcpListener::bind(listen).await.map_err(Error::system(format!("listen on {listen}")))?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    run_on(config, listener, stop).await
+}
+
+/// Runs on a socket that is bound already, until `stop` is over.
+///
+/// # Errors
+/// Any [`Error`].
+pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    let certificate = Certificate::load(&config.proxy.certificate, &config.proxy.key)?;
+    let (gate, register) = assemble(&config, &certificate).await?;
+    sweep(&gate).await;
+    let socket = control::bind(&config.proxy.socket)
+        .map_err(Error::system(format!("control socket {}", config.proxy.socket.display())))?;
+    let address = listener.local_addr().map_err(Error::system("the listening socket"))?;
+    let mut tasks = tokio::task::JoinSet::new();
+    let accepting = tasks.spawn(accept(Arc::clone(&gate), listener));
+    tasks.spawn(control::serve(Arc::clone(&gate), socket));
+    tasks.spawn(follow(Arc::clone(&gate)));
+    let (follower, changed) = (gate.follower.clone(), gate.follower.changed());
+    let all = move || wanted(&follower);
+    let pace = keyring::Pace::default();
+    tasks.spawn(keyring::keep_keys(gate.keyring.clone(), gate.recipients.clone(), all, changed, pace));
+    tasks.spawn(reload(certificate));
+    tasks.spawn(remember(gate.log.clone(), register.clone()));
+    tracing::info!(%address, id = config.proxy.id, "the gate is open");
+    let failed = {
+        let log = gate.log.clone();
+        async move { log.failed().await }
+    };
+    let outcome = tokio::select! {
+        () = stop => {
+            tracing::info!("told to stop; ending all sessions");
+            accepting.abort();
+            gate.end_all(&Order::Stop, ENDED_WITHIN).await;
+            Ok(())
+        }
+        () = failed => {
+            tracing::error!("the audit log failed; ending all sessions");
+            accepting.abort();
+            gate.end_all(&Order::LogFailed, ENDED_WITHIN_WHEN_FAILED).await;
+            Err(Error::LogFailed)
+        }
+    };
+    tasks.shutdown().await;
+    outcome?;
+    let last = gate.log.checkpoint();
+    gate.log.clone().close()?;
+    register.note_checkpoint(&last.origin, last.size, last.root)?;
+    Ok(())
+}
+
+/// The name of that proxy's log.
+fn writer(id: &str) -> String {
+    format!("proxy-{id}")
+}
+
+async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Arc<Gate>, Register), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
+    let register = Register::open(&config.register.path, trust.clone())?;
+    let seen = config.proxy.state.join("register.seen");
+    let follower = Follower::start(&config.register.path, trust, &seen, Arc::clone(&clock))?;
+    let recipients = Recipients::new();
+    let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
+    let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
+    keyring.ensure(&recipients, &wanted(&follower)).await?;
+    let log = open_log(config, &recipients, &clock, &entropy, &register)?;
+    let gate = Gate {
+        settings: Settings {
+            strict: config.proxy.strict,
+            frame_bytes_max: config.proxy.frame_bytes_max,
+            idle_after: config.proxy.idle_after,
+            stuck_after: STUCK_AFTER,
+            sign_in_within: config.limits.sign_in_within,
+            connections_per_address: config.limits.connections_per_address as usize,
+        },
+        limits: Limits {
+            connections_per_grant: config.limits.connections_per_grant as usize,
+            register_stale_after: config.limits.register_stale_after,
+            portal_url: config.portal.public_url.clone(),
+        },
+        clusters: clusters(config)?,
+        roles: Roles::new(&config.proxy.id, config.limits.connections_per_grant, Arc::clone(&entropy)),
+        live: Arc::new(Live::default()),
+        locks: LockBook::open(&config.proxy.state)?,
+        attempts: Attempts::new(
+            config.limits.attempts_per_name,
+            config.limits.attempts_per_address,
+            config.limits.attempts_within,
+        ),
+        mock_secret: Secret::new(entropy::random(&*entropy)),
+        tls: TlsAcceptor::from(certificate.server_config(ALPN)?),
+        connections: Arc::new(Semaphore::new(config.limits.connections as usize)),
+        is_stopping: AtomicBool::new(false),
+        per_address: std::sync::Mutex::default(),
+        clock,
+        entropy,
+        follower,
+        log,
+        recipients,
+        keyring,
+    };
+    Ok((Arc::new(gate), register))
+}
+
+/// Everybody whose records this proxy writes.
+fn wanted(follower: &Follower) -> Vec<Recipient> {
+    let state = follower.state();
+    let customers = state.customers().map(|customer| Recipient::Customer(customer.id));
+    std::iter::once(Recipient::Vendor).chain(customers).collect()
+}
+
+/// Opens this proxy's log, which must begin with all that the register remembers of it.
+fn open_log(
+    config: &Config,
+    recipients: &Recipients,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    register: &Register,
+) -> Result<Log, Error> {
+    let writer = writer(&config.proxy.id);
+    let seed = keyring::init::read_seed(&config.proxy.log_key)?;
+    let audit = &config.audit;
+    let settings = log::Settings::new(&writer, SigningKey::from_seed(&seed))
+        .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
+        .remembering(register.remembered(&writer)?);
+    let directory = config.audit.directory.join(&writer);
+    let log = Log::open(
+        Arc::new(RealDisk),
+        &directory,
+        settings,
+        recipients.clone(),
+        Arc::clone(clock),
+        Arc::clone(entropy),
+    )?;
+    Ok(log)
+}
+
+fn clusters(config: &Config) -> Result<HashMap<String, Upstream>, Error> {
+    let mut clusters = HashMap::new();
+    for (name, cluster) in &config.clusters {
+        let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
+        let tls = tls_connect::client_config(&cluster.ca, Some(identity))
+            .map_err(|source| Error::ClusterTls { cluster: name.clone(), source })?;
+        let upstream = fence::Upstream {
+            host: cluster.host.clone(),
+            port: cluster.port,
+            server_name: cluster.host.clone(),
+            tls: Arc::clone(&tls),
+            provisioner: cluster.provisioner.clone(),
+            password: config::read_secret_line(&cluster.password_file)?,
+        };
+        let accepted = config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
+        let fence = Fence::accepting(upstream, accepted)
+            .map_err(|source| Error::ClusterFence { cluster: name.clone(), source })?;
+        let target = Target { host: cluster.host.clone(), port: cluster.port, tls, within: UPSTREAM_WITHIN };
+        clusters.insert(name.clone(), Upstream { target, fence });
+    }
+    Ok(clusters)
+}
+
+/// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
+/// alive.
+async fn sweep(gate: &Gate) {
+    for customer in gate.follower.state().customers() {
+        let Some(fence) = gate.fence(&customer.cluster) else {
+            tracing::error!(customer = %customer.id, cluster = customer.cluster, "no such cluster in the configuration");
+            continue;
+        };
+        match fence.sweep(&customer.database, gate.roles.family(), SWEPT_WITHIN).await {
+            Ok(swept) if swept.is_empty() => {}
+            Ok(swept) => tracing::warn!(database = customer.database, ?swept, "ended roles of a dead process"),
+            Err(error) => {
+                tracing::error!(database = customer.database, %error, "cannot end roles of dead processes there")
+            }
+        }
+    }
+}
+
+/// Passes every change of the register on to the sessions, and lifts locks it confirms.
+async fn follow(gate: Arc<Gate>) {
+    let mut changed = gate.follower.changed();
+    while changed.changed().await.is_ok() {
+        gate.live.tell_all(&Order::Recheck);
+        let state = gate.follower.state();
+        match gate.locks.lift_confirmed(&state) {
+            Ok(lifted) => lifted.iter().for_each(|lock| tracing::info!(%lock, "confirmed by the register")),
+            Err(error) => tracing::error!(%error, "the lock file"),
+        }
+    }
+}
+
+/// Reads the certificate again on SIGHUP; open sessions keep theirs.
+async fn reload(certificate: Arc<Certificate>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::error!(%error, "SIGHUP is not heard; a renewed certificate needs a restart"),
+    };
+    while hangup.recv().await.is_some() {
+        match certificate.reload() {
+            Ok(()) => tracing::info!("certificate read again"),
+            Err(error) => tracing::error!(%error, "the certificate in use stays"),
+        }
+    }
+}
+
+/// Tells the register now and then how long this log is, so that a log that was cut is noticed at the next start.
+async fn remember(log: Log, register: Register) {
+    let mut noted = 0;
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        let last = log.checkpoint();
+        if last.size == noted {
+            continue;
+        }
+        noted = last.size;
+        let register = register.clone();
+        let told =
+            tokio::task::spawn_blocking(move || register.note_checkpoint(&last.origin, last.size, last.root)).await;
+        match told {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the register does not take this log's checkpoint"),
+            Err(error) => tracing::warn!(%error, "the register does not take this log's checkpoint"),
+        }
+    }
+}

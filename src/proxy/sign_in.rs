@@ -1,0 +1,408 @@
+//! From a start-up packet to a relay: parameters, SCRAM, the decision, the record, the login role, the upstream.
+//! Not here: TLS and the first packet (`net/entry.rs`), what follows (`proxy/relay.rs`).
+//! Whatever is refused is recorded before the client is told.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+
+use crate::audit::record::{Kind, Record};
+use crate::clock::Timestamp;
+use crate::entropy;
+use crate::grant::{Ask, Authorized, Customer, Decision, Grant, Staff, decide};
+use crate::ids::{CustomerId, SessionId};
+use crate::log::{Claim, Receipt};
+use crate::net::upstream::Connection;
+use crate::proxy::Gate;
+use crate::proxy::ending;
+use crate::proxy::live::Opening;
+use crate::proxy::reason::{Reason, minutes};
+use crate::proxy::refused::Refused;
+use crate::proxy::relay::{Relay, Streams};
+use crate::proxy::release::Ledger;
+use crate::proxy::roles::{Need, Role};
+use crate::proxy::who::{Begun, Names, Who};
+use crate::session::Session;
+use crate::wire::backend::{Backend, TransactionStatus, Walker};
+use crate::wire::frame::{self, Frame};
+use crate::wire::response;
+use crate::wire::scram::{self, Verifier};
+use crate::wire::startup::{self, Startup, StartupParameters};
+
+/// A password message is small.
+const PASSWORD_BYTES_MAX: usize = 10_000;
+/// What verifiers of staff are made with; the mock of an unknown name shows the same.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
+
+/// A client that is signing in.
+struct Client {
+    stream: Box<TlsStream<TcpStream>>,
+    buffer: BytesMut,
+    address: SocketAddr,
+    session: SessionId,
+}
+
+/// Whoever signed in, where to, and by which grant.
+struct Admitted {
+    staff: Staff,
+    customer: Customer,
+    grant: Grant,
+    until: Timestamp,
+}
+
+/// Takes one client from its start-up packet to the end of its session. It has until `until` to prove who it is.
+pub async fn serve(
+    gate: Arc<Gate>,
+    stream: Box<TlsStream<TcpStream>>,
+    startup: Startup,
+    address: SocketAddr,
+    until: Instant,
+) {
+    let session = SessionId(entropy::random(&*gate.entropy));
+    let mut client = Client { stream, buffer: BytesMut::new(), address, session };
+    let mut asked = Asked::default();
+    let opened = Box::pin(open(&gate, &mut client, &startup, &mut asked, until)).await;
+    match opened {
+        Ok(opened) => Box::pin(run(gate, client, opened)).await,
+        Err(refused) => turn_away(&gate, client, &asked, refused).await,
+    }
+}
+
+/// What the client asked for, as far as it is known, for the record of a refusal.
+#[derive(Debug, Default)]
+struct Asked {
+    staff: Option<(u64, String)>,
+    user: Option<String>,
+    database: Option<String>,
+    application: Option<String>,
+    customer: Option<CustomerId>,
+}
+
+/// A session that is open on both sides.
+struct Opened {
+    who: Who,
+    upstream: Connection,
+    ledger: Ledger,
+    until: Timestamp,
+    version: u32,
+}
+
+/// Waits for the client until `until`. What is then opened for it has time limits of its own and is not given up
+/// halfway: a role would stay behind, and a session that was recorded as begun would have no end.
+async fn open(
+    gate: &Arc<Gate>,
+    client: &mut Client,
+    startup: &Startup,
+    asked: &mut Asked,
+    until: Instant,
+) -> Result<Opened, Refused> {
+    let parameters = startup::check_parameters(startup).map_err(Refused::Protocol)?;
+    asked.user = Some(parameters.user.clone());
+    asked.database = Some(parameters.database.clone());
+    asked.application = Some(parameters.application_name.clone());
+    let proving = prove(gate, client, startup.version, &parameters);
+    let late = |_| Refused::Late(gate.settings.sign_in_within);
+    let staff = tokio::time::timeout_at(until, proving).await.map_err(late)??;
+    asked.staff = Some((staff.id.0, staff.name.clone()));
+    let admitted = admit(gate, client, &parameters, staff, asked)?;
+    gate.has_room()?;
+    gate.ensure_keys(admitted.customer.id).await?;
+    let until = admitted.until;
+    let (who, upstream, ledger) = connect(gate, client, &parameters, admitted).await?;
+    Ok(Opened { who, upstream, ledger, until, version: startup::agreed_version(startup.version) })
+}
+
+/// What the client has to do its part in: agreeing on a protocol, and proving who it is.
+async fn prove(
+    gate: &Gate,
+    client: &mut Client,
+    version: u32,
+    parameters: &StartupParameters,
+) -> Result<Staff, Refused> {
+    if let Some(negotiate) = startup::negotiate_protocol(version, &parameters.unrecognised) {
+        client.send(&negotiate).await?;
+    }
+    authenticate(gate, client, parameters).await
+}
+
+/// SCRAM-SHA-256. An unknown or inactive name runs the whole exchange and fails as a wrong password does.
+async fn authenticate(gate: &Gate, client: &mut Client, parameters: &StartupParameters) -> Result<Staff, Refused> {
+    let (user, address) = (&parameters.user, client.address.ip());
+    if let Some(wait) = gate.attempts.blocked(address, user, gate.clock.now()) {
+        return Err(Refused::TooManyAttempts(wait));
+    }
+    let state = gate.follower.state();
+    let staff = state.staff_named(user).cloned();
+    let stored = staff.as_ref().filter(|staff| staff.active).and_then(|staff| staff.verifier.parse::<Verifier>().ok());
+    let verifier = stored.unwrap_or_else(|| Verifier::mock(gate.mock_secret.expose(), user, ITERATIONS));
+    client.send(&response::authentication_sasl(&[scram::MECHANISM])).await?;
+    let first = scram::initial_response(&client.frame().await?).map_err(Refused::Protocol)?;
+    let nonce = entropy::random(&*gate.entropy);
+    let (challenged, challenge) = scram::challenge(&first, verifier, nonce).map_err(Refused::Protocol)?;
+    client.send(&response::authentication_sasl_continue(&challenge)).await?;
+    let last = scram::response(&client.frame().await?).map_err(Refused::Protocol)?;
+    match (challenged.prove(&last, user), staff) {
+        (Ok(signature), Some(staff)) => {
+            gate.attempts.succeeded(address, user);
+            client.send(&response::authentication_sasl_final(&signature)).await?;
+            Ok(staff)
+        }
+        (Ok(_), None) => Err(Refused::Protocol(scram::wrong_password(user))),
+        (Err(fault), _) => {
+            gate.attempts.failed(address, user, gate.clock.now());
+            Err(Refused::Protocol(fault))
+        }
+    }
+}
+
+/// Which customer is meant, and whether the decision allows it.
+fn admit(
+    gate: &Gate,
+    client: &Client,
+    parameters: &StartupParameters,
+    staff: Staff,
+    asked: &mut Asked,
+) -> Result<Admitted, Refused> {
+    let state = gate.follower.state();
+    let unknown = || Refused::UnknownCustomer(parameters.database.clone());
+    let customer = state.customer_named(&parameters.database).cloned().ok_or_else(unknown)?;
+    asked.customer = Some(customer.id);
+    let allowed = ask(gate, client, &staff, &customer, None)?;
+    let grant = state.grant(allowed.grant()).cloned().ok_or_else(unknown)?;
+    Ok(Admitted { until: allowed.until(), staff, customer, grant })
+}
+
+/// Asks the decision for a session that is being opened.
+fn ask(
+    gate: &Gate,
+    client: &Client,
+    staff: &Staff,
+    customer: &Customer,
+    grant: Option<&Grant>,
+) -> Result<Authorized, Refused> {
+    let state = gate.follower.state();
+    let locks = gate.locks.current();
+    let ask = Ask {
+        staff: staff.id,
+        customer: customer.id,
+        address: client.address.ip(),
+        grant: grant.map(|grant| grant.id),
+        connections: gate.live.connections(staff.id, customer.id, client.session),
+        register_read: gate.follower.last_read(),
+        locks: &locks,
+    };
+    match decide(&state, &ask, &gate.limits, gate.clock.now()) {
+        Decision::Allow(allowed) => Ok(allowed),
+        Decision::Refuse(refusal) => Err(Refused::Decision(Box::new(refusal), state)),
+    }
+}
+
+/// The sign-in's record first; then the role, the upstream and the place among the live sessions.
+async fn connect(
+    gate: &Arc<Gate>,
+    client: &Client,
+    parameters: &StartupParameters,
+    admitted: Admitted,
+) -> Result<(Who, Connection, Ledger), Refused> {
+    let Admitted { staff, customer, grant, until } = admitted;
+    let configured = || Refused::NotConfigured(customer.cluster.clone());
+    let fence = gate.fence(&customer.cluster).ok_or_else(configured)?;
+    let target = gate.target(&customer.cluster).ok_or_else(configured)?;
+    let begun = Begun {
+        session: client.session,
+        staff: staff.id,
+        customer: customer.id,
+        grant: grant.id,
+        address: client.address,
+        need: Need {
+            grant: grant.id,
+            database: customer.database.clone(),
+            tenant: customer.tenant.clone(),
+            scope: grant.scope,
+            until,
+        },
+        cluster: customer.cluster.clone(),
+        names: Arc::new(Names::of(&staff, &customer, &grant, &parameters.application_name)),
+    };
+    let ledger = Ledger::begin(signed_in(gate, &begun).await?);
+    let role = match gate.roles.acquire(fence, &begun.need).await {
+        Ok(role) => role,
+        Err(error) => return Err(failed(gate, &begun, Refused::Role(error)).await),
+    };
+    // Decided again: opening the role took time.
+    let upstream = match ask(gate, client, &staff, &customer, Some(&grant)) {
+        Ok(_) => dial(target, parameters, &role, &customer).await,
+        Err(refused) => Err(refused),
+    };
+    match upstream {
+        Ok(upstream) => {
+            let strict = gate.settings.strict || !role.strict.is_empty();
+            let backend = (upstream.backend, upstream.secret.clone());
+            Ok((Who { begun, strict, role, backend }, upstream, ledger))
+        }
+        Err(refused) => {
+            if let Err(error) = gate.roles.release(fence, &begun.need).await {
+                tracing::warn!(role = role.name, %error, "a login role could not be dropped; the next start sweeps it");
+            }
+            Err(failed(gate, &begun, refused).await)
+        }
+    }
+}
+
+async fn dial(
+    target: &crate::net::upstream::Target,
+    parameters: &StartupParameters,
+    role: &Role,
+    customer: &Customer,
+) -> Result<Connection, Refused> {
+    let mut sent = vec![("user", role.name.as_str()), ("database", customer.database.as_str())];
+    sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    target.connect(&sent, &role.password).await.map_err(Refused::Upstream)
+}
+
+/// The record that begins a session: frame 0, durable before anything is opened for it.
+async fn signed_in(gate: &Gate, begun: &Begun) -> Result<Receipt, Refused> {
+    let mut record = begun.blank(Kind::SignedIn, gate.clock.now());
+    record.skeleton.frame = Some(0);
+    record.skeleton.sequence = Some(gate.follower.state().sequence().0);
+    let claim = Claim { session: begun.session, frame: 0 };
+    let mut enqueued = gate.log.append(record, claim).map_err(Refused::Log)?;
+    enqueued.durable().await.map_err(Refused::Log)
+}
+
+/// A session that was recorded as begun and came to nothing is recorded as ended.
+async fn failed(gate: &Gate, begun: &Begun, refused: Refused) -> Refused {
+    let mut record = begun.blank(Kind::SessionEnded, gate.clock.now());
+    record.skeleton.verb = Some(refused.code());
+    record.skeleton.fate = Some("none".to_owned());
+    record.skeleton.result = Some("not opened".to_owned());
+    record.values.message = Some(refused.for_the_record());
+    match gate.log.record(record).await {
+        Ok(_) => refused,
+        Err(error) => Refused::Log(error),
+    }
+}
+
+/// Tells the client it is in, and relays until the end.
+async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
+    let Opened { who, upstream, ledger, until, version } = opened;
+    let secret_bytes = if version == startup::VERSION_3_0 { 4 } else { 32 };
+    let mut secret = vec![0; secret_bytes];
+    gate.entropy.fill(&mut secret);
+    let now = gate.clock.now();
+    let text = format!(
+        "access to customer \"{}\" ({}) for another {}; every statement is recorded and shown to its owner",
+        who.names.customer,
+        who.names.scope,
+        minutes(until.since(now))
+    );
+    let mut greeting = BytesMut::from(response::authentication_ok().as_ref());
+    greeting.extend_from_slice(&upstream.greeting);
+    greeting.extend_from_slice(&response::backend_key_data(upstream.backend, &secret));
+    greeting.extend_from_slice(&response::notice(&response::note(text)));
+    greeting.extend_from_slice(&response::ready_for_query(TransactionStatus::Idle));
+    let place = gate.live.enter(Opening {
+        session: who.session,
+        staff: who.staff,
+        customer: who.customer,
+        grant: who.grant,
+        scope: who.need.scope,
+        since: now,
+        address: who.address,
+        application: who.names.application.clone(),
+        cancel: (upstream.backend, secret),
+    });
+    let (session_id, strict) = (who.session, who.strict);
+    tracing::info!(session = %session_id, staff = %who.staff, customer = %who.customer, strict, "session begins");
+    let greeted = client.send(&greeting).await;
+    let mut session = Session::new(now);
+    learn(&mut session, &upstream.greeting);
+    let Client { stream, buffer, .. } = client;
+    let streams = Streams { client: stream, from_client: buffer, server: upstream.stream, from_server: upstream.rest };
+    let mut relay = Relay::new(Arc::clone(&gate), who, place, streams, (session, ledger));
+    let reason = match greeted {
+        Ok(()) if gate.is_stopping.load(Ordering::SeqCst) => Reason::Stopping,
+        Ok(()) => relay.run().await,
+        Err(_) => Reason::ClientGone,
+    };
+    ending::end(&gate, relay, reason).await;
+}
+
+/// The settings the server announced while signing in, the client's encoding above all.
+fn learn(session: &mut Session, greeting: &[u8]) {
+    let walked = Walker::new().walk(greeting, |message| {
+        if let Backend::ParameterStatus { name, value } = message {
+            session.learn(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+        }
+    });
+    if let Err(fault) = walked {
+        tracing::warn!(%fault, "the server's greeting");
+    }
+}
+
+/// Records the refusal, then tells the client.
+async fn turn_away(gate: &Gate, mut client: Client, asked: &Asked, refused: Refused) {
+    let (code, reason) = (refused.code(), refused.for_the_record());
+    tracing::info!(session = %client.session, address = %client.address, code, reason, "turned away");
+    let report = match record_refusal(gate, &client, asked, &refused).await {
+        Ok(()) => refused.report(),
+        Err(error) => Refused::Log(error).report(),
+    };
+    let Some(report) = report else { return };
+    let told = async {
+        client.send(&response::error_response(&report)).await?;
+        client.stream.shutdown().await.map_err(Refused::Broken)
+    };
+    if tokio::time::timeout(gate.settings.sign_in_within, told).await.is_err() {
+        tracing::debug!(session = %client.session, "a refused client did not take its message");
+    }
+}
+
+async fn record_refusal(
+    gate: &Gate,
+    client: &Client,
+    asked: &Asked,
+    refused: &Refused,
+) -> Result<(), crate::log::Error> {
+    // A customer's owner sees who was turned away; what concerns no customer is the vendor's own record.
+    let customer = asked.customer.filter(|customer| gate.has_keys(*customer));
+    let mut record = Record::new(gate.clock.now(), Kind::Refused, customer);
+    record.skeleton.session = Some(client.session);
+    record.skeleton.verb = Some(refused.code());
+    record.skeleton.sqlstate = refused.report().map(|report| report.sqlstate.to_owned());
+    record.skeleton.result = Some("refused".to_owned());
+    record.skeleton.staff = asked.staff.as_ref().map(|(id, _)| *id);
+    record.skeleton.sequence = Some(gate.follower.state().sequence().0);
+    record.values.staff = asked.staff.as_ref().map(|(_, name)| name.clone()).or_else(|| asked.user.clone());
+    record.values.customer.clone_from(&asked.database);
+    record.values.application.clone_from(&asked.application);
+    record.values.address = Some(client.address.to_string());
+    record.values.message = Some(refused.for_the_record());
+    gate.log.record(record).await.map(|_| ())
+}
+
+impl Client {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        self.stream.write_all(bytes).await.map_err(Refused::Broken)?;
+        self.stream.flush().await.map_err(Refused::Broken)
+    }
+
+    /// The client's next frame, which is small.
+    async fn frame(&mut self) -> Result<Frame, Refused> {
+        loop {
+            if let Some(frame) = frame::cut(&mut self.buffer, PASSWORD_BYTES_MAX).map_err(Refused::Protocol)? {
+                return Ok(frame);
+            }
+            if self.stream.read_buf(&mut self.buffer).await.map_err(Refused::Broken)? == 0 {
+                return Err(Refused::Broken(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Whose session it is, as each of its records says it: no join is needed to answer "who ran this".
+//! Not here: whether they may (`grant/`).
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::audit::record::{Kind, Record};
+use crate::clock::Timestamp;
+use crate::grant::{Customer, Grant, Staff};
+use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
+use crate::proxy::roles::{Need, Role};
+use crate::session::{Copied, Outcome, Statement};
+
+/// A session that has begun: its sign-in is recorded, nothing is open for it yet.
+#[derive(Debug)]
+pub struct Begun {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub staff: StaffId,
+    /// Whose data it reaches.
+    pub customer: CustomerId,
+    /// The grant it runs under.
+    pub grant: GrantId,
+    /// Where the client is.
+    pub address: SocketAddr,
+    /// Which role of which database the grant needs.
+    pub need: Need,
+    /// The cluster's name in the configuration.
+    pub cluster: String,
+    /// The texts.
+    pub names: Arc<Names>,
+}
+
+/// A session that is open on both sides.
+#[derive(Debug)]
+pub struct Who {
+    /// Whose it is.
+    pub begun: Begun,
+    /// Every statement is durable before it is forwarded, whatever the scope.
+    pub strict: bool,
+    /// The login role in the database.
+    pub role: Arc<Role>,
+    /// The server's process id and its own cancel secret.
+    pub backend: (i32, Bytes),
+}
+
+impl Deref for Who {
+    type Target = Begun;
+
+    fn deref(&self) -> &Begun {
+        &self.begun
+    }
+}
+
+/// The texts that go with each record of the session.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The staff member's name.
+    pub staff: String,
+    /// The customer's name.
+    pub customer: String,
+    /// The grant's purpose, reason and ticket.
+    pub purpose: &'static str,
+    /// Why the grant was asked for.
+    pub reason: String,
+    /// Its ticket.
+    pub ticket: String,
+    /// Its scope.
+    pub scope: &'static str,
+    /// What the client calls itself.
+    pub application: String,
+    /// The upstream database.
+    pub database: String,
+}
+
+impl Names {
+    /// The texts of a session under that grant.
+    pub fn of(staff: &Staff, customer: &Customer, grant: &Grant, application: &str) -> Names {
+        Names {
+            staff: staff.name.clone(),
+            customer: customer.name.clone(),
+            purpose: grant.purpose.word(),
+            reason: grant.reason.clone(),
+            ticket: grant.ticket.clone(),
+            scope: grant.scope.word(),
+            application: application.to_owned(),
+            database: customer.database.clone(),
+        }
+    }
+}
+
+impl Begun {
+    /// Fills in whose record it is.
+    pub fn fill(&self, record: &mut Record) {
+        let skeleton = &mut record.skeleton;
+        skeleton.session = Some(self.session);
+        skeleton.staff = Some(self.staff.0);
+        skeleton.grant = Some(self.grant.0);
+        skeleton.purpose = Some(self.names.purpose.to_owned());
+        skeleton.scope = Some(self.names.scope.to_owned());
+        let values = &mut record.values;
+        values.staff = Some(self.names.staff.clone());
+        values.reason = Some(self.names.reason.clone());
+        values.ticket = Some(self.names.ticket.clone());
+        values.address = Some(self.address.to_string());
+        values.application = Some(self.names.application.clone());
+        values.customer = Some(self.names.customer.clone());
+        values.database = Some(self.names.database.clone());
+    }
+
+    /// An empty record of that kind in this session.
+    pub fn blank(&self, kind: Kind, now: Timestamp) -> Record {
+        let mut record = Record::new(now, kind, Some(self.customer));
+        self.fill(&mut record);
+        record
+    }
+
+    /// The record of a frame, before it is forwarded.
+    pub fn record(&self, statement: Statement, now: Timestamp, gate: &str) -> Record {
+        let Statement { frame, verb, durable_first: _, skeleton, values } = statement;
+        let mut record = Record { at: now, kind: Kind::Statement, customer: Some(self.customer), skeleton, values };
+        self.fill(&mut record);
+        record.skeleton.frame = Some(frame);
+        record.skeleton.verb = Some(verb.to_owned());
+        record.skeleton.gate = Some(gate.to_owned());
+        record
+    }
+
+    /// The record of a frame whose outcome nobody saw: `unknown`, or `not forwarded`.
+    pub fn unseen(&self, frame: u64, result: &str, copied: Option<&Copied>, now: Timestamp) -> Record {
+        let mut record = self.blank(Kind::Outcome, now);
+        record.skeleton.frame = Some(frame);
+        record.skeleton.result = Some(result.to_owned());
+        if let Some(copied) = copied {
+            tell(&mut record, copied);
+        }
+        record
+    }
+
+    /// The record of what became of a frame: who and which, without the texts its statement's record holds.
+    pub fn outcome(&self, outcome: Outcome, now: Timestamp) -> Record {
+        let mut record = Record::new(now, Kind::Outcome, Some(self.customer));
+        let skeleton = &mut record.skeleton;
+        skeleton.session = Some(self.session);
+        skeleton.staff = Some(self.staff.0);
+        skeleton.grant = Some(self.grant.0);
+        skeleton.frame = Some(outcome.frame);
+        skeleton.tag = outcome.tag;
+        skeleton.sqlstate = outcome.sqlstate;
+        skeleton.rows = Some(outcome.rows);
+        skeleton.bytes = Some(outcome.bytes);
+        skeleton.duration_us = Some(outcome.duration_us);
+        skeleton.result = Some(outcome.result.word().to_owned());
+        record.values.message = outcome.message;
+        if let Some(copied) = outcome.copied {
+            tell(&mut record, &copied);
+        }
+        record
+    }
+}
+
+/// What a client had sent for a COPY that came to nothing.
+fn tell(record: &mut Record, copied: &Copied) {
+    record.skeleton.copied_bytes = Some(copied.bytes);
+    record.skeleton.copied_lines = copied.lines;
+    record.values.digest = Some(copied.digest.to_vec());
+}
