@@ -83,4 +83,5 @@ pub mod net;
 pub mod observe;
 pub mod register;
 
+pub mod portal;
 pub mod proxy;

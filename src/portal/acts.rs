@@ -1,0 +1,49 @@
+//! What an owner does through the portal, as the portal asks for it.
+//! Not here: how it is done: [`OwnerActs`] records the intent, signs and appends the event, and tells the proxies.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::audit::record::Record;
+use crate::clock::Timestamp;
+use crate::grant::{Consent, Mode, Scope};
+use crate::ids::{CustomerId, GrantId, OwnerId};
+use crate::log;
+use crate::register::{self, OwnerActs};
+
+/// The end of an act, later.
+pub type Acting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An owner's acts. [`OwnerActs`] does them; a test's own does them without an audit log.
+pub trait Acts: Send + Sync + 'static {
+    /// Moves the switch to that mode, scope and end.
+    fn set_consent(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        to: (Mode, Scope, Option<Timestamp>),
+    ) -> Acting<'_, Result<Consent, register::Error>>;
+    /// Ends a grant.
+    fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>>;
+    /// Writes a record into the portal's own log, durably.
+    fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>>;
+}
+
+impl Acts for OwnerActs {
+    fn set_consent(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        (mode, scope, until): (Mode, Scope, Option<Timestamp>),
+    ) -> Acting<'_, Result<Consent, register::Error>> {
+        Box::pin(OwnerActs::set_consent(self, owner, customer, mode, scope, until))
+    }
+
+    fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(OwnerActs::end_grant(self, owner, grant))
+    }
+
+    fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>> {
+        Box::pin(async move { self.log().record(record).await.map(drop) })
+    }
+}

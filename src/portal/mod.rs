@@ -1,0 +1,314 @@
+//! The owners' portal: a page and a JSON API over HTTPS for the switch, who is in now, and what was done.
+//! Not here: the rules (`grant/`), the writing of decisions (`register/`), any key that opens a record (`keyring/`).
+
+pub mod acts;
+pub mod api;
+pub mod attempts;
+pub mod book;
+pub mod browser;
+pub mod consent;
+pub mod error;
+pub mod history;
+pub mod pages;
+pub mod session;
+pub mod sign_in;
+mod start;
+pub mod tls;
+pub mod words;
+
+pub use self::start::{StartError, run, run_on};
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State as Shared};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use self::acts::Acts;
+use self::attempts::{Attempts, Bounds};
+use self::consent::Wish;
+use self::error::Error;
+use self::history::{Away, Book, Entry, Live, Place, Range};
+use self::session::Sessions;
+use self::sign_in::Passwords;
+use crate::audit::record::{Kind, Record};
+use crate::clock::{Clock, Timestamp};
+use crate::entropy::Entropy;
+use crate::grant::{Consent, Customer, Owner, State};
+use crate::ids::{CustomerId, GrantId, SessionId};
+use crate::register::Follower;
+
+/// The protocol that browsers are offered.
+const ALPN: &[u8] = b"http/1.1";
+/// The largest request body in bytes.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+/// How old the last reading of the register may be before nothing is widened by it.
+const REGISTER_STALE_AFTER: Duration = Duration::from_secs(5);
+/// How long the book may take for the history, which opens keys.
+const HISTORY_WAIT: Duration = Duration::from_secs(15);
+/// How long the gate may take to say who is in, or to end a session.
+const GATE_WAIT: Duration = Duration::from_secs(3);
+/// How long connections may take to end when the portal stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What the portal needs from the shell that starts it.
+pub struct Settings {
+    /// The socket, already bound, so that its address is known.
+    pub socket: TcpListener,
+    /// TLS 1.2 and 1.3 with the portal's certificate.
+    pub tls: Arc<ServerConfig>,
+    /// Where owners find the portal, such as `https://portal.example:8443`; forms from elsewhere are refused.
+    pub public_url: String,
+    /// How often somebody may try to sign in.
+    pub attempts: Bounds,
+    /// Connections from one address.
+    pub per_address: usize,
+    /// Where `now` comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where session ids come from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
+///
+/// # Errors
+/// [`StartError::PublicUrl`] when `public_url` is not an HTTPS origin, [`StartError::System`] when the socket is
+/// unusable.
+pub async fn serve(
+    settings: Settings,
+    follower: Follower,
+    acts: Arc<dyn Acts>,
+    book: Arc<dyn Book>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartError> {
+    let unusable = |source| StartError::System { what: "the portal's socket".to_owned(), source };
+    let listener = tls::Listener::start(settings.socket, settings.tls, settings.per_address).map_err(unusable)?;
+    let portal = Portal(Arc::new(Parts {
+        passwords: Passwords::new(settings.entropy.as_ref()).map_err(|error| StartError::Bug(error.to_string()))?,
+        origin: Origin::new(&settings.public_url)?,
+        clock: settings.clock,
+        entropy: settings.entropy,
+        sessions: Sessions::default(),
+        attempts: Attempts::new(settings.attempts),
+        follower,
+        acts,
+        book,
+    }));
+    let service = router(portal).into_make_service_with_connect_info::<tls::Peer>();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let told = async move {
+        shutdown.await;
+        // An error means that serving has ended before: nobody is left to be told.
+        let _ended = stop.send(());
+    };
+    let serving = axum::serve(listener, service).with_graceful_shutdown(told).into_future();
+    tokio::select! {
+        served = serving => served.map_err(unusable),
+        () = farewell(stopped) => Ok(()),
+    }
+}
+
+async fn farewell(stopped: tokio::sync::oneshot::Receiver<()>) {
+    match stopped.await {
+        Ok(()) => tokio::time::sleep(FAREWELL).await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn router(portal: Portal) -> Router {
+    Router::new()
+        .merge(browser::routes().method_not_allowed_fallback(browser::no_such_method))
+        .merge(api::routes().method_not_allowed_fallback(api::no_such_method))
+        .fallback(no_such_address)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(portal.clone(), guard))
+        .with_state(portal)
+}
+
+async fn no_such_address(uri: Uri) -> Response {
+    if uri.path().starts_with("/v1/") {
+        return Error::NotFound("address").into_response();
+    }
+    browser::Page::from(Error::NotFound("page")).into_response()
+}
+
+/// Puts the headers on every answer that keep browsers from doing anything with it but show it.
+async fn guard(Shared(portal): Shared<Portal>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let fixed: [(HeaderName, &'static str); 7] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        // Not `no-referrer`: browsers would then send `Origin: null` with our own forms.
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if portal.0.origin.lasting {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
+}
+
+/// Where our own forms come from.
+struct Origin {
+    /// As browsers write it in `Origin`: scheme, host and port, lower case.
+    text: String,
+    /// Whether browsers may be told to use nothing but HTTPS there: not on a machine's own `localhost`, where other
+    /// things live.
+    lasting: bool,
+}
+
+impl Origin {
+    fn new(public_url: &str) -> Result<Origin, StartError> {
+        let wrong = || StartError::PublicUrl(public_url.to_owned());
+        let text = public_url.trim_end_matches('/').to_ascii_lowercase();
+        let text = text.strip_suffix(":443").unwrap_or(&text);
+        let authority = text.strip_prefix("https://").ok_or_else(wrong)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+        if authority.is_empty() || !authority.chars().all(plain) {
+            return Err(wrong());
+        }
+        let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((v6, _)) => v6,
+            None => authority.split_once(':').map_or(authority, |(host, _)| host),
+        };
+        let lasting = host != "localhost" && !host.ends_with(".localhost") && host.parse::<IpAddr>().is_err();
+        Ok(Origin { text: text.to_owned(), lasting })
+    }
+}
+
+struct Parts {
+    follower: Follower,
+    acts: Arc<dyn Acts>,
+    book: Arc<dyn Book>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    origin: Origin,
+    sessions: Sessions,
+    attempts: Attempts,
+    passwords: Passwords,
+}
+
+/// What each request is answered from.
+#[derive(Clone)]
+pub struct Portal(Arc<Parts>);
+
+impl Portal {
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.0.follower.state()
+    }
+
+    /// An error when the register was not read lately: what we know may be out of date.
+    fn fresh(&self) -> Result<(), Error> {
+        let age = self.now().since(self.0.follower.last_read());
+        if age > REGISTER_STALE_AFTER {
+            let cause = format!("last read {} s ago", age.as_secs());
+            return Err(Error::Unavailable { place: "the register", cause });
+        }
+        Ok(())
+    }
+
+    /// Sets the switch. Runs to its end even if the browser goes away; switching off is tried whatever else is broken.
+    async fn set_consent(&self, owner: &Owner, customer: &Customer, wish: Wish) -> Result<Consent, Error> {
+        if wish.widens() {
+            self.fresh()?;
+        }
+        let (acts, owner, customer) = (Arc::clone(&self.0.acts), owner.id, customer.clone());
+        let scope = wish.scope.unwrap_or(customer.consent.scope);
+        let act = async move { acts.set_consent(owner, customer.id, (wish.mode, scope, wish.until)).await };
+        Ok(to_its_end(act).await??)
+    }
+
+    /// Ends a grant of the owner's customer.
+    async fn end_grant(&self, owner: &Owner, grant: GrantId) -> Result<(), Error> {
+        let state = self.state();
+        if state.grant(grant).is_none_or(|grant| grant.customer != owner.customer) {
+            return Err(Error::NotFound("visit"));
+        }
+        let (acts, owner) = (Arc::clone(&self.0.acts), owner.id);
+        Ok(to_its_end(async move { acts.end_grant(owner, grant).await }).await??)
+    }
+
+    /// Entries of the owner's customer, newest first, and where the next page begins.
+    async fn history(&self, owner: &Owner, range: Range) -> Result<(Vec<Entry>, Option<Place>), Error> {
+        let limit = range.limit;
+        let more = Range { limit: limit.saturating_add(1), ..range };
+        let read = self.0.book.history(owner.id, owner.customer, more);
+        let mut entries = in_time(HISTORY_WAIT, "the history", read).await?;
+        let next = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| next).map(|entry| entry.place.clone());
+        Ok((entries, next))
+    }
+
+    /// Who is in now.
+    async fn sessions(&self, customer: CustomerId) -> Result<Vec<Live>, Error> {
+        let mut live = in_time(GATE_WAIT, "the gate", self.0.book.sessions(customer)).await?;
+        live.retain(|live| live.customer == customer);
+        live.sort_by_key(|live| (live.since, live.session));
+        Ok(live)
+    }
+
+    /// Ends a session of that customer; false when there is none such.
+    async fn end_session(&self, owner: &Owner, customer: CustomerId, session: SessionId) -> Result<bool, Error> {
+        if !self.sessions(customer).await?.iter().any(|live| live.session == session) {
+            return Ok(false);
+        }
+        let (book, owner) = (Arc::clone(&self.0.book), owner.id);
+        let act = async move { in_time(GATE_WAIT, "the gate", book.end_session(owner, session)).await };
+        to_its_end(act).await?
+    }
+
+    /// Writes down that somebody signed in as an owner, or could not. A log that cannot be written does not keep an
+    /// owner from signing in: it is from here that access is switched off. The history stays shut then anyway.
+    async fn record_sign_in(&self, kind: Kind, owner: Option<&Owner>, name: &str, address: IpAddr) {
+        let mut record = Record::new(self.now(), kind, owner.map(|owner| owner.customer));
+        record.skeleton.owner = owner.map(|owner| owner.id.0);
+        record.skeleton.verb = Some("portal".to_owned());
+        record.values.owner = Some(name.to_owned());
+        record.values.from = Some(address.to_string());
+        if let Err(error) = self.0.acts.record(record).await {
+            tracing::error!(%error, "a sign-in to the portal could not be recorded");
+        }
+    }
+}
+
+async fn in_time<T>(wait: Duration, place: &'static str, asked: history::Answer<'_, T>) -> Result<T, Error> {
+    let late = |_| Away { place, cause: format!("no answer within {} s", wait.as_secs()) };
+    Ok(timeout(wait, asked).await.map_err(late)??)
+}
+
+/// Runs an act as a task of its own, so that a browser that goes away cannot leave it half done.
+async fn to_its_end<T: Send + 'static>(act: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+    tokio::spawn(act).await.map_err(|error| Error::Bug(format!("an act did not end: {error}")))
+}
+
+#[cfg(test)]
+mod test_site;
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

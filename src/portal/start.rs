@@ -1,0 +1,304 @@
+//! Putting the portal together from its configuration, and taking it down in order.
+//! Not here: what it does in between (`portal/mod.rs` and the rest of the folder).
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use super::attempts::Bounds;
+use super::book::Records;
+use super::{ALPN, Settings, serve};
+use crate::audit::checkpoint::{Checkpoint, SigningKey};
+use crate::audit::keys::{Recipient, Recipients};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::disk::RealDisk;
+use crate::entropy::{Entropy, OsEntropy};
+use crate::grant::Trust;
+use crate::log::{self, Log};
+use crate::net::tls::{self, Certificate};
+use crate::register::{self, Acts, Follower, OwnerActs, Register};
+use crate::{config, keyring};
+
+/// The name of the portal's log.
+const WRITER: &str = "portal";
+/// How often the register is told how long the portal's log is.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the portal does not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Configuration: not an HTTPS origin.
+    #[error(
+        "the portal's public_url \"{0}\" is not the address of a site: expected https://, a host and perhaps a port, \
+         such as https://access.example.com:8443"
+    )]
+    PublicUrl(String),
+    /// Configuration: the two halves are not of one key.
+    #[error(
+        "the portal's signing_public_key {public} is not the public half of its signing_key: no owner could switch \
+         anything on; bring back the pair"
+    )]
+    SigningKey {
+        /// The file of the public half.
+        public: String,
+    },
+    /// The configuration or a file it names.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// The certificate towards browsers.
+    #[error(transparent)]
+    Certificate(#[from] tls::Error),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The register.
+    #[error(transparent)]
+    Register(#[from] register::Error),
+    /// A socket or a signal.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried, and where.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The audit log failed while the portal ran.
+    #[error("the audit log of the portal could not be written; mend the disk and start again")]
+    LogFailed,
+    /// Our own mistake.
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+impl StartError {
+    /// Whether the configuration, or a file that it names, must be mended first.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            StartError::PublicUrl(_)
+            | StartError::SigningKey { .. }
+            | StartError::Configuration(_)
+            | StartError::Certificate(_) => true,
+            StartError::Keyring(error) => error.is_configuration(),
+            StartError::Log(_)
+            | StartError::Register(_)
+            | StartError::System { .. }
+            | StartError::LogFailed
+            | StartError::Bug(_) => false,
+        }
+    }
+
+    fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+        let what = what.into();
+        move |source| StartError::System { what, source }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Any [`StartError`].
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::system("listen for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::system("listen for SIGINT"))?;
+    let listen = config.portal.listen;
+    let listener = TcpListener::bind(listen).await.map_err(StartError::system(format!("listen on {listen}")))?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    run_on(config, listener, stop).await
+}
+
+/// Runs on a socket that is bound already, until `stop` is over.
+///
+/// # Errors
+/// Any [`StartError`].
+pub async fn run_on(
+    config: Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartError> {
+    let certificate = Certificate::load(&config.portal.certificate, &config.portal.key)?;
+    let address = listener.local_addr().map_err(StartError::system("the portal's socket"))?;
+    let settings = Settings {
+        socket: listener,
+        tls: certificate.server_config(ALPN)?,
+        public_url: config.portal.public_url.clone(),
+        attempts: Bounds {
+            window: config.limits.attempts_within,
+            per_name: config.limits.attempts_per_name,
+            per_address: config.limits.attempts_per_address,
+        },
+        per_address: config.limits.connections_per_address as usize,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+    };
+    let parts = Assembled::from(&config).await?;
+    let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
+    let book = Records {
+        directory: config.audit.directory.clone(),
+        recipients: parts.recipients.clone(),
+        keyring: parts.keyring.clone(),
+        acts: Arc::clone(&acts),
+    };
+    let (log, register) = (parts.acts.log.clone(), parts.acts.register.clone());
+    let mut tasks = JoinSet::new();
+    let (follower, changed) = (parts.follower.clone(), parts.follower.changed());
+    let all = move || wanted(&follower);
+    tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
+    tasks.spawn(remember(log.clone(), register.clone()));
+    tasks.spawn(reload(certificate));
+    tracing::info!(%address, url = config.portal.public_url, "the portal is open");
+    let outcome = tokio::select! {
+        served = serve(settings, parts.follower, acts, Arc::new(book), stop) => served,
+        () = log.failed() => Err(StartError::LogFailed),
+    };
+    tasks.shutdown().await;
+    outcome?;
+    log.clone().close()?;
+    let Checkpoint { origin, size, root } = log.checkpoint();
+    Ok(register.note_checkpoint(&origin, size, root)?)
+}
+
+struct Assembled {
+    acts: Acts,
+    follower: Follower,
+    recipients: Recipients,
+    keyring: keyring::Client,
+    key: Ed25519KeyPair,
+}
+
+impl Assembled {
+    async fn from(config: &Config) -> Result<Assembled, StartError> {
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
+        let key = signing_key(&config.portal.signing_key, &config.portal.signing_public_key, &trust)?;
+        let register = Register::open(&config.register.path, trust.clone())?;
+        let seen = config.portal.state.join("seen");
+        let follower = Follower::start(&config.register.path, trust.clone(), &seen, Arc::clone(&clock))?;
+        let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
+        let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
+        let recipients = Recipients::new();
+        keyring.ensure(&recipients, &wanted(&follower)).await?;
+        let log = open_log(config, &recipients, &clock, &entropy, &register)?;
+        let Checkpoint { origin, size, root } = log.checkpoint();
+        register.note_checkpoint(&origin, size, root)?;
+        let sockets = vec![config.proxy.socket.clone()];
+        let acts = Acts { register, log, trust, sockets, clock, entropy };
+        if let Err(why) = resolve(config, &acts, &keyring, &recipients).await {
+            tracing::error!("what a portal that died was about to change is not resolved: {why}");
+        }
+        Ok(Assembled { acts, follower, recipients, keyring, key })
+    }
+}
+
+/// The key that signs what owners allow; its public half must be the one that every role trusts.
+fn signing_key(secret: &Path, public: &Path, trust: &Trust) -> Result<Ed25519KeyPair, StartError> {
+    let seed = keyring::init::read_seed(secret)?;
+    let key = Ed25519KeyPair::from_seed_unchecked(seed.expose())
+        .map_err(|_| StartError::Bug("32 bytes are no Ed25519 seed".to_owned()))?;
+    if key.public_key().as_ref() != trust.portal_key {
+        return Err(StartError::SigningKey { public: public.display().to_string() });
+    }
+    Ok(key)
+}
+
+/// Opens the portal's log, which must begin with all that the register remembers of it.
+fn open_log(
+    config: &Config,
+    recipients: &Recipients,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    register: &Register,
+) -> Result<Log, StartError> {
+    let seed = keyring::init::read_seed(&config.portal.log_key)?;
+    let audit = &config.audit;
+    let settings = log::Settings::new(WRITER, SigningKey::from_seed(&seed))
+        .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
+        .remembering(register.remembered(WRITER)?);
+    let directory = config.audit.directory.join(WRITER);
+    let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+    Ok(Log::open(Arc::new(RealDisk), &directory, settings, recipients.clone(), clock, entropy)?)
+}
+
+/// Finds out what became of what an earlier portal was about to change when it died, and records it.
+async fn resolve(
+    config: &Config,
+    acts: &Acts,
+    keyring: &keyring::Client,
+    recipients: &Recipients,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (directory, note) = (config.audit.directory.join(WRITER), config.portal.state.join("resolved"));
+    let Checkpoint { origin, size, .. } = acts.log.checkpoint();
+    let from = register::resolved_up_to(&note);
+    let dir = directory.clone();
+    if tokio::task::spawn_blocking(move || register::has_intents(&dir, from)).await?? {
+        keyring.known(recipients).await?;
+        let opener = |keys| keyring.open(keys, WRITER, "what became of what was about to be changed");
+        let open = register::open_intents(&directory, &origin, from, recipients, opener).await?;
+        let concerned: Vec<_> = open.iter().map(|intent| Recipient::of(intent.customer)).collect();
+        keyring.ensure(recipients, &concerned).await?;
+        for (intent, found) in acts.resolve_open_intents(&open).await? {
+            tracing::warn!(event = %intent.event, ?found, "a portal died over a change; what became of it is recorded");
+        }
+    }
+    Ok(register::note_resolved(&note, size)?)
+}
+
+/// Everybody whose records the portal writes.
+fn wanted(follower: &Follower) -> Vec<Recipient> {
+    let state = follower.state();
+    let customers = state.customers().map(|customer| Recipient::Customer(customer.id));
+    std::iter::once(Recipient::Vendor).chain(customers).collect()
+}
+
+/// Tells the register now and then how long the portal's log is, so that a log that was cut is noticed at the next
+/// start.
+async fn remember(log: Log, register: Register) {
+    let mut noted = 0;
+    loop {
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
+        let Checkpoint { origin, size, root } = log.checkpoint();
+        if size == noted {
+            continue;
+        }
+        noted = size;
+        let register = register.clone();
+        let told = tokio::task::spawn_blocking(move || register.note_checkpoint(&origin, size, root)).await;
+        match told {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
+            Err(error) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
+        }
+    }
+}
+
+/// Reads the certificate again on SIGHUP; open connections keep theirs.
+async fn reload(certificate: Arc<Certificate>) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::error!(%error, "SIGHUP is not heard; a renewed certificate needs a restart"),
+    };
+    while hangup.recv().await.is_some() {
+        match certificate.reload() {
+            Ok(()) => tracing::info!("certificate read again"),
+            Err(error) => tracing::error!(%error, "the certificate in use stays"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

@@ -1,0 +1,415 @@
+//! A portal for tests: a real register, real TLS on a port of its own, `curl` as the browser, a book written by hand.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::ALPN;
+use super::acts::{Acting, Acts};
+use super::attempts::Bounds;
+use super::history::{Answer as Later, Away, Book, Entry, Live, Place, Range};
+use super::session::sha256;
+use super::{Settings, StartError, serve};
+use crate::audit::record::{Kind, Record};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::entropy::{OsEntropy, random};
+use crate::grant::world::{customer, portal_key, staff, trust};
+use crate::grant::{By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
+use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
+use crate::net::tls::Certificate;
+use crate::register::{self, Follower, Register};
+
+/// Olga owns acme.
+pub(super) const OLGA_PASSWORD: &str = "correct horse & battery=staple";
+pub(super) const OLGA_TOKEN: &str = "olga-token-0123456789abcdef";
+/// Otto owns globex.
+pub(super) const OTTO_TOKEN: &str = "otto-token-0123456789abcdef";
+
+/// 2026-11-21T14:02:00Z.
+const TWO_PAST_TWO: Timestamp = Timestamp(1_795_269_720_000_000);
+
+pub(super) fn session(number: u8) -> SessionId {
+    SessionId([number; 8])
+}
+
+/// Acts straight upon the register, without an audit log.
+struct Direct {
+    register: Register,
+    recorded: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Direct {
+    fn append(&self, by: By, what: What, personal: Option<Personal>) -> Result<Sequence, register::Error> {
+        let state = self.register.state()?;
+        let draft = Draft { by, what, personal };
+        let place = (state.sequence(), state.head());
+        let (id, salt) = (EventId(random(&OsEntropy)), random(&OsEntropy));
+        let mut proposal = draft.propose(id, SystemClock.now(), salt, place);
+        if let By::Owner(_) = by {
+            proposal.sign(&portal_key(), &state.head());
+        }
+        self.register.append(&proposal)
+    }
+}
+
+impl Acts for Direct {
+    fn set_consent(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        (mode, scope, until): (Mode, Scope, Option<Timestamp>),
+    ) -> Acting<'_, Result<Consent, register::Error>> {
+        Box::pin(async move {
+            self.append(By::Owner(owner), What::ConsentSet { customer, mode, scope, until }, None)?;
+            let state = self.register.state()?;
+            Ok(state.customer(customer).expect("it was there").consent.clone())
+        })
+    }
+
+    fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(async move { self.append(By::Owner(owner), What::GrantEnded { grant }, None).map(drop) })
+    }
+
+    fn record(&self, record: Record) -> Acting<'_, Result<(), crate::log::Error>> {
+        self.recorded.lock().expect("not poisoned").push(record);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A book with these pages.
+struct FixedBook {
+    entries: Vec<(CustomerId, Entry)>,
+    live: Mutex<Vec<Live>>,
+    readers: Mutex<Vec<OwnerId>>,
+    shut: AtomicBool,
+}
+
+impl FixedBook {
+    fn open(&self) -> Result<(), Away> {
+        let away = Away { place: "the history", cause: "the keyring is shut".to_owned() };
+        if self.shut.load(Ordering::SeqCst) { Err(away) } else { Ok(()) }
+    }
+}
+
+impl Book for FixedBook {
+    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Later<'_, Vec<Entry>> {
+        Box::pin(async move {
+            self.open()?;
+            self.readers.lock().expect("not poisoned").push(reader);
+            let own = self.entries.iter().filter(|(whose, _)| *whose == customer).map(|(_, entry)| entry);
+            let mut held: Vec<_> = own.filter(|entry| range.holds(&entry.place)).cloned().collect();
+            held.sort_by(|a, b| b.place.cmp(&a.place));
+            held.truncate(range.limit);
+            Ok(held)
+        })
+    }
+
+    fn sessions(&self, _customer: CustomerId) -> Later<'_, Vec<Live>> {
+        // All of them: the portal itself must leave out what is not the customer's.
+        Box::pin(async move {
+            self.open()?;
+            Ok(self.live.lock().expect("not poisoned").clone())
+        })
+    }
+
+    fn end_session(&self, _by: OwnerId, session: SessionId) -> Later<'_, bool> {
+        Box::pin(async move {
+            self.open()?;
+            let mut live = self.live.lock().expect("not poisoned");
+            let before = live.len();
+            live.retain(|live| live.session != session);
+            Ok(live.len() < before)
+        })
+    }
+}
+
+fn entry(position: u64, minutes: u64, kind: Kind, customer: CustomerId, staff: StaffId) -> Entry {
+    let at = TWO_PAST_TWO.plus(Duration::from_secs(60 * minutes));
+    let mut record = Record::new(at, kind, Some(customer));
+    record.skeleton.staff = Some(staff.0);
+    Entry { place: Place { at, log: "proxy-gate-1".to_owned(), position }, record, outcome: None, fault: None }
+}
+
+fn entries(acme: CustomerId, globex: CustomerId, jane: StaffId) -> Vec<(CustomerId, Entry)> {
+    let mut refused = entry(1, 0, Kind::Refused, acme, jane);
+    refused.record.skeleton.verb = Some("consent-off,no-grant".to_owned());
+    let mut other = entry(2, 10, Kind::Statement, globex, jane);
+    other.record.values.text = Some(b"select 'globex'".to_vec());
+    let came_in = entry(3, 40, Kind::SignedIn, acme, jane);
+    let mut statement = entry(4, 41, Kind::Statement, acme, jane);
+    statement.record.skeleton.verb = Some("query".to_owned());
+    statement.record.skeleton.relations = Some(vec!["contacts".to_owned()]);
+    statement.record.values.text = Some(b"select '<script>'".to_vec());
+    let mut outcome = Record::new(statement.record.at, Kind::Outcome, Some(acme));
+    outcome.skeleton.result = Some("done".to_owned());
+    outcome.skeleton.tag = Some("SELECT 12".to_owned());
+    (outcome.skeleton.rows, outcome.skeleton.bytes) = (Some(12), Some(480));
+    statement.outcome = Some(outcome);
+    vec![(acme, refused), (globex, other), (acme, came_in), (acme, statement)]
+}
+
+fn live(number: u8, staff: StaffId, customer: CustomerId) -> Live {
+    Live {
+        session: session(number),
+        staff,
+        customer,
+        grant: GrantId(9),
+        scope: Scope::Read,
+        since: TWO_PAST_TWO.plus(Duration::from_secs(u64::from(number))),
+        address: "192.0.2.7".to_owned(),
+        application: "psql".to_owned(),
+        statements: 3,
+    }
+}
+
+pub(super) fn owner(name: &str, password: &str, token: &str) -> Personal {
+    let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &random::<16>(&OsEntropy));
+    Personal {
+        name: Some(name.to_owned()),
+        password_hash: Some(hash.expect("it hashes").to_string()),
+        token_digests: Some(vec![sha256(token.as_bytes()).to_vec().into()]),
+        ..Personal::default()
+    }
+}
+
+/// A portal that runs.
+pub(super) struct Site {
+    pub(super) address: SocketAddr,
+    pub(super) origin: String,
+    directory: TempDir,
+    follower: Follower,
+    book: Arc<FixedBook>,
+    recorded: Arc<Mutex<Vec<Record>>>,
+    jars: AtomicU64,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), StartError>>,
+}
+
+impl Site {
+    /// acme with olga, globex with otto, jane of the staff; the switches off, the book as above.
+    pub(super) async fn start() -> Site {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("register/register.sqlite");
+        let recorded = Arc::default();
+        let acts =
+            Direct { register: Register::open(&path, trust()).expect("it opens"), recorded: Arc::clone(&recorded) };
+        let must = |what, personal| acts.append(By::Operator, what, Some(personal)).expect("the rules allow it").0;
+        let acme = CustomerId(must(What::CustomerCreated { layout: Layout::Database }, customer("acme")));
+        let globex = CustomerId(must(What::CustomerCreated { layout: Layout::Database }, customer("globex")));
+        must(What::OwnerCreated { customer: acme }, owner("olga", OLGA_PASSWORD, OLGA_TOKEN));
+        must(What::OwnerCreated { customer: globex }, owner("otto", "something else", OTTO_TOKEN));
+        let jane = StaffId(must(What::StaffCreated, staff("jane")));
+        let seen = directory.path().join("seen");
+        let follower = Follower::start(&path, trust(), &seen, Arc::new(SystemClock)).expect("it follows");
+        let book = Arc::new(FixedBook {
+            entries: entries(acme, globex, jane),
+            live: Mutex::new(vec![live(2, jane, acme), live(1, jane, acme), live(3, jane, globex)]),
+            readers: Mutex::default(),
+            shut: AtomicBool::new(false),
+        });
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let origin = format!("https://localhost:{}", address.port());
+        let (chain, key) = certificate(&directory);
+        let settings = Settings {
+            socket,
+            tls: Certificate::load(&chain, &key).and_then(|both| both.server_config(ALPN)).expect("it fits"),
+            public_url: origin.clone(),
+            attempts: Bounds { window: Duration::from_secs(900), per_name: 5, per_address: 30 },
+            per_address: 64,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let told = async move { drop(stopped.await) };
+        let served = tokio::spawn(serve(settings, follower.clone(), Arc::new(acts), book.clone(), told));
+        Site { address, origin, directory, follower, book, recorded, jars: AtomicU64::new(0), stop, served }
+    }
+
+    pub(super) async fn stop(self) -> Result<(), StartError> {
+        drop(self.stop);
+        self.served.await.expect("it ends")
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
+    pub(super) fn state(&self) -> Arc<State> {
+        self.follower.state()
+    }
+
+    pub(super) fn customer(&self, name: &str) -> CustomerId {
+        self.state().customer_named(name).expect("it is there").id
+    }
+
+    pub(super) fn owner(&self, name: &str) -> OwnerId {
+        self.state().owner_named(name).expect("it is there").id
+    }
+
+    /// The consent once the follower shows it in that mode.
+    pub(super) async fn consent(&self, name: &str, mode: Mode) -> Consent {
+        for _ in 0..200 {
+            let consent = self.state().customer_named(name).expect("it is there").consent.clone();
+            if consent.mode == mode {
+                return consent;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the consent of {name} did not become {mode:?}");
+    }
+
+    pub(super) fn readers(&self) -> Vec<OwnerId> {
+        self.book.readers.lock().expect("not poisoned").clone()
+    }
+
+    /// What was recorded, as kind, owner and name.
+    pub(super) fn recorded(&self) -> Vec<(Kind, Option<u64>, String)> {
+        let recorded = self.recorded.lock().expect("not poisoned");
+        recorded.iter().map(|r| (r.kind, r.skeleton.owner, r.values.owner.clone().unwrap_or_default())).collect()
+    }
+
+    pub(super) fn sessions_left(&self) -> Vec<SessionId> {
+        self.book.live.lock().expect("not poisoned").iter().map(|live| live.session).collect()
+    }
+
+    pub(super) fn shut_the_book(&self) {
+        self.book.shut.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn stranger(&self) -> Browser<'_> {
+        let jar = format!("cookies-{}", self.jars.fetch_add(1, Ordering::SeqCst));
+        Browser { site: self, jar: self.directory.path().join(jar) }
+    }
+
+    pub(super) async fn signed_in(&self, name: &str, password: &str) -> Browser<'_> {
+        let browser = self.stranger();
+        let answer = browser.sign_in(name, password).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        browser
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.curl(&[&self.url(path)]).await
+    }
+
+    pub(super) async fn api(&self, method: &str, path: &str, token: &str, body: Option<&str>) -> Answer {
+        let authorization = format!("Authorization: Bearer {token}");
+        let mut arguments = vec!["-X", method, "-H", &authorization];
+        if let Some(body) = body {
+            arguments.extend(["-H", "Content-Type: application/json", "--data-binary", body]);
+        }
+        let url = self.url(path);
+        arguments.push(&url);
+        self.curl(&arguments).await
+    }
+
+    /// One request by curl.
+    pub(super) async fn curl(&self, arguments: &[&str]) -> Answer {
+        curl(self.directory.path(), self.address.port(), arguments).await
+    }
+}
+
+/// One request by curl to that port, trusting the certificate in that directory; status 0 when there was no answer.
+pub(super) async fn curl(directory: &Path, port: u16, arguments: &[&str]) -> Answer {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--include", "--max-time", "30", "--noproxy", "*", "--cacert"]);
+    command.arg(directory.join("chain.pem"));
+    command.args(["--resolve", &format!("localhost:{port}:127.0.0.1")]);
+    let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("curl is installed");
+    Answer::parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+pub(super) fn certificate(directory: &TempDir) -> (PathBuf, PathBuf) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
+    std::fs::write(&chain, made.cert.pem()).expect("it writes");
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&key).expect("it opens");
+    std::io::Write::write_all(&mut file, made.signing_key.serialize_pem().as_bytes()).expect("it writes");
+    (chain, key)
+}
+
+/// A browser with cookies of its own.
+pub(super) struct Browser<'a> {
+    site: &'a Site,
+    jar: PathBuf,
+}
+
+impl Browser<'_> {
+    pub(super) async fn request(&self, path: &str, arguments: &[&str]) -> Answer {
+        let (jar, url) = (self.jar.display().to_string(), self.site.url(path));
+        let mut all = vec!["-b", &jar, "-c", &jar, &url];
+        all.extend(arguments);
+        self.site.curl(&all).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.request(path, &[]).await
+    }
+
+    /// A form from our own page, each field already encoded.
+    pub(super) async fn post(&self, path: &str, fields: &[&str]) -> Answer {
+        let origin = format!("Origin: {}", self.site.origin);
+        let mut arguments = vec!["-H", &origin, "-X", "POST"];
+        arguments.extend(fields.iter().flat_map(|field| ["-d", field]));
+        self.request(path, &arguments).await
+    }
+
+    pub(super) async fn post_with(&self, csrf: &str, path: &str, fields: &[&str]) -> Answer {
+        let token = format!("csrf={csrf}");
+        let fields: Vec<_> = std::iter::once(token.as_str()).chain(fields.iter().copied()).collect();
+        self.post(path, &fields).await
+    }
+
+    pub(super) async fn sign_in(&self, name: &str, password: &str) -> Answer {
+        let origin = format!("Origin: {}", self.site.origin);
+        let (name, password) = (format!("name={name}"), format!("password={password}"));
+        let form = ["-H", &origin, "--data-urlencode", &name, "--data-urlencode", &password];
+        self.request("/sign-in", &form).await
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: BTreeMap<String, String>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let pairs = lines.filter_map(|line| line.split_once(": "));
+        let headers = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Answer { status: status.unwrap_or(0), headers, body: body.to_owned() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The token in the page's forms.
+    pub(super) fn csrf(&self) -> String {
+        let (_, rest) = self.body.split_once("name=\"csrf\" value=\"").expect("a form");
+        rest.split('"').next().expect("a value").to_owned()
+    }
+}
