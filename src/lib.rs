@@ -83,5 +83,6 @@ pub mod net;
 pub mod observe;
 pub mod register;
 
+pub mod cli;
 pub mod portal;
 pub mod proxy;

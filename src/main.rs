@@ -1,3 +1,40 @@
-//! Parses the arguments and calls a role; the roles come with their commits.
+//! Parses the arguments, starts a service or does what a verb says, and maps an error to an exit code.
 
-fn main() {}
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
+use portreeve::{config, observe, portal, proxy};
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let Arguments { config, format, command } = Arguments::parse();
+    let done = match command {
+        Command::Service(service) => serve(service, &config),
+        Command::Verb(verb) => run(verb, config, format),
+    };
+    done.unwrap_or_else(|failure| failure.tell()).into()
+}
+
+fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
+    let config = config::load(path)?;
+    observe::start(&config.observe.level, config.observe.format)?;
+    config.check_secrets(service.role())?;
+    let runtime = Runtime::new()?;
+    match service {
+        Service::Proxy => runtime
+            .block_on(proxy::run(config))
+            .map_err(|error| if error.is_configuration() { Failure::configuration(&error) } else { error.into() })?,
+        Service::Portal => runtime
+            .block_on(portal::run(config))
+            .map_err(|error| if error.is_configuration() { Failure::configuration(&error) } else { error.into() })?,
+        Service::Keyring => runtime.block_on(cli::keyring::serve(config))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn run(verb: Verb, path: PathBuf, format: cli::Format) -> Result<Exit, Failure> {
+    observe::start("warn", config::Format::Text)?;
+    Runtime::new()?.block_on(cli::run(verb, path, format))
+}

@@ -1,0 +1,304 @@
+use std::path::Path;
+
+use super::*;
+use crate::audit::checkpoint::SigningKey;
+use crate::audit::keys::Recipient;
+use crate::audit::record::{Bind, Record};
+use crate::cli::{Format, keyring};
+use crate::clock::Timestamp;
+use crate::config::{Config, load};
+use crate::disk::RealDisk;
+use crate::entropy::OsEntropy;
+use crate::log::{self, Claim, Log};
+
+pub(in crate::cli) fn config(dir: &Path) -> Config {
+    let me = rustix::process::getuid().as_raw();
+    let text = format!(
+        "[clusters.main]\nhost = \"db\"\nca = \"x\"\ncertificate = \"x\"\nkey = \"x\"\npassword_file = \"x\"\n\
+         [proxy]\nlog_key = \"secrets/proxy\"\nsocket = \"control.sock\"\n\
+         [register]\npath = \"register.sqlite\"\n\
+         [audit]\ndirectory = \"audit\"\nsegment_bytes = \"1MiB\"\nreserve_bytes = \"0B\"\n\
+         [keyring]\nsocket = \"keyring.sock\"\nfile = \"var/keyring\"\ncredential = \"secrets/credential\"\n\
+         public_key = \"keyring.pub\"\nwriters = [{me}]\nopeners = [{me}]\nlog_key = \"secrets/keyring-log\"\n\
+         [portal]\npublic_url = \"https://x\"\nsigning_key = \"secrets/portal\"\nsigning_public_key = \"portal.pub\"\n\
+         log_key = \"secrets/portal-log\"\n\
+         [cli]\nlog_key = \"secrets/cli-log\"\nstate = \"cli\"\n"
+    );
+    std::fs::write(dir.join("portreeve.toml"), text).expect("written");
+    std::fs::create_dir_all(dir.join("cli")).expect("made");
+    load(&dir.join("portreeve.toml")).expect("a configuration")
+}
+
+/// A keyring that answers, in this process.
+pub(in crate::cli) async fn started(dir: &Path) -> (Context, tokio::task::JoinHandle<Result<(), String>>) {
+    let context = Context { config: config(dir), format: Format::Json };
+    keys::run(keys::Command::Init, &context).await.map_err(|failure| failure.message().to_owned()).expect("keys");
+    let config = context.config.clone();
+    let served = tokio::spawn(async { keyring::serve(config).await.map_err(|failure| failure.message().to_owned()) });
+    for _ in 0..200 {
+        if context.config.keyring.socket.exists() {
+            return (context, served);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the keyring does not answer: {served:?}");
+}
+
+/// What a proxy writes of one session: a statement that is answered, one that fails, one whose outcome never came.
+async fn write(context: &Context) {
+    let config = &context.config;
+    let public = init::read_public_key(&config.keyring.public_key).expect("a key");
+    let client = Client::connect(&config.keyring.socket, public).await.expect("connected");
+    let recipients = Recipients::new();
+    client.ensure(&recipients, &[Recipient::Vendor, Recipient::Customer(CustomerId(7))]).await.expect("keys");
+    let signing = SigningKey::from_seed(&init::read_seed(&config.proxy.log_key).expect("a key"));
+    let settings =
+        log::Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..log::Settings::new("proxy-gate-1", signing) };
+    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
+    let dir = config.audit.directory.join("proxy-gate-1");
+    let log = Log::open(disk, &dir, settings, recipients, clock, entropy).expect("a log");
+    let session = SessionId([1; 8]);
+    for (frame, text) in [(1, "select * from contacts where id = $1"), (2, "select\u{1b}[2J"), (3, "update contacts")] {
+        let mut record = Record::new(SystemClock.now(), Kind::Statement, Some(CustomerId(7)));
+        record.skeleton.staff = Some(3);
+        record.skeleton.verb = Some("query".to_owned());
+        record.values.staff = Some("jane".to_owned());
+        record.values.text = Some(text.as_bytes().to_vec());
+        record.values.binds = Some(vec![Bind { type_oid: 23, format: 1, value: Some(vec![0, 0, 0, 42]) }]);
+        let _receipt = log.append(record, Claim { session, frame }).expect("queued").await.expect("durable");
+        let mut outcome = Record::new(SystemClock.now(), Kind::Outcome, Some(CustomerId(7)));
+        outcome.skeleton.session = Some(session);
+        outcome.skeleton.frame = Some(frame);
+        outcome.skeleton.duration_us = Some(1500);
+        match frame {
+            1 => (outcome.skeleton.tag, outcome.skeleton.rows) = (Some("SELECT 3".to_owned()), Some(3)),
+            2 => {
+                outcome.skeleton.sqlstate = Some("42601".to_owned());
+                outcome.values.message = Some("syntax error".to_owned());
+            }
+            _ => continue,
+        }
+        log.note(outcome).expect("queued");
+    }
+    log.close().expect("closed");
+}
+
+fn json(table: &Table) -> Vec<serde_json::Value> {
+    let mut out = Vec::new();
+    table.write(Format::Json, &mut out).expect("written");
+    let lines = String::from_utf8(out).expect("text");
+    lines.lines().map(|line| serde_json::from_str(line).expect("json")).collect()
+}
+
+/// What a search prints for programs.
+async fn objects(context: &Context, looked: Looked) -> Vec<serde_json::Value> {
+    let auditor = plain(Auditor::begin(context, "search", looked.reason.as_deref()).await);
+    let found = plain(found(context, &auditor, &looked).await);
+    found.iter().map(|found| object::object(found, &auditor.names())).collect()
+}
+
+fn plain<T>(done: Result<T, Failure>) -> T {
+    done.map_err(|failure| failure.message().to_owned()).expect("done")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+
+    let rows = objects(&context, Looked { customer: Some("c7".to_owned()), ..Looked::default() }).await;
+    let column =
+        |name: &str| -> Vec<serde_json::Value> { rows.iter().map(|row| row.get(name).expect(name).clone()).collect() };
+    assert_eq!(column("result"), ["SELECT 3", "42601 syntax error", "unknown"]);
+    assert_eq!(column("staff"), ["jane"; 3]);
+    assert_eq!(column("customer"), ["c7"; 3]);
+    assert_eq!(column("kind"), ["statement"; 3]);
+    let first = rows.first().expect("a row");
+    let bind = serde_json::json!([{"oid": 23, "format": 1, "raw": "0000002a", "display": "42"}]);
+    assert_eq!(first.get("binds"), Some(&bind));
+    assert_eq!(first.get("session"), Some(&"0101010101010101".into()));
+    assert_eq!(first.pointer("/outcome/tag"), Some(&"SELECT 3".into()));
+    assert_eq!(first.pointer("/outcome/duration_us"), Some(&1500.into()));
+    assert_eq!(first.get("rows"), Some(&serde_json::json!(3)));
+    assert_eq!(first.get("duration_ms"), Some(&serde_json::json!(1.5)));
+
+    let looked = Looked { text: Some("CONTACTS".to_owned()), limit: 1, ..Looked::default() };
+    let newest = objects(&context, looked).await;
+    assert_eq!(newest.len(), 1);
+    assert_eq!(newest.first().and_then(|row| row.get("text")), Some(&"update contacts".into()));
+    // The keyring's own log is searched like any other: it says who read.
+    let reads = Looked { kind: vec![Kind::KeysOpened], text: Some("audit search".to_owned()), ..Looked::default() };
+    assert!(!objects(&context, reads).await.is_empty());
+
+    let place = first.get("place").and_then(|place| place.as_str()).expect("a place").to_owned();
+    let (table, exit) = plain(record(&context, &place, Some("a test")).await);
+    assert_eq!(exit, Exit::Done);
+    let fields = json(&table);
+    let value = |field: &str| {
+        fields.iter().find(|row| row.get("field") == Some(&field.into())).and_then(|row| row.get("value")).cloned()
+    };
+    assert_eq!(value("outcome tag"), Some("SELECT 3".into()));
+    assert_eq!(value("bind $1 (type 23)"), Some("42".into()));
+    assert_eq!(value("text"), Some("select * from contacts where id = $1".into()));
+
+    for open in [false, true] {
+        let (table, exit) = plain(verified(&context, open, None).await);
+        assert_eq!(exit, Exit::Done, "{:?}", json(&table));
+        assert!(json(&table).len() >= 2, "{:?}", json(&table));
+    }
+    what_the_register_remembers_is_compared(&context).await;
+    served.abort();
+    flipped_byte_is_found(&context).await;
+}
+
+async fn what_the_register_remembers_is_compared(context: &Context) {
+    let register = context.register().map_err(|failure| failure.message().to_owned()).expect("a register");
+    let dir = context.config.audit.directory.join("proxy-gate-1");
+    let tree = first_leaves(&dir, 3).expect("readable");
+    let remember = |size, root| register.note_checkpoint("portreeve/proxy-gate-1", size, root).expect("noted");
+    let verdicts = async || -> Vec<String> {
+        let rows = json(&plain(verified(context, false, None).await).0);
+        let of_proxy = rows.iter().filter(|row| row.get("log") == Some(&"proxy-gate-1".into()));
+        of_proxy.filter_map(|row| Some(row.get("verdict")?.as_str()?.to_owned())).filter(|word| word != "ok").collect()
+    };
+    remember(tree.size(), tree.root());
+    assert_eq!(verdicts().await, [""; 0]);
+    remember(4, [9; 32]);
+    assert_eq!(verdicts().await, ["forked"]);
+    remember(4000, [9; 32]);
+    assert_eq!(verdicts().await, ["rolled-back"]);
+}
+
+async fn flipped_byte_is_found(context: &Context) {
+    let dir = context.config.audit.directory.join("proxy-gate-1");
+    let segment = std::fs::read_dir(&dir).expect("listed").filter_map(|entry| Some(entry.ok()?.path()));
+    let segment = segment.filter(|path| path.extension().is_some_and(|it| it == "segment")).min().expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("read");
+    // The second block begins with the first batch.
+    *bytes.get_mut(4096 + 200).expect("within") ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+    let (table, exit) = plain(verified(context, false, None).await);
+    assert_eq!(exit, Exit::Findings);
+    let rows = json(&table);
+    let is_alarm = |row: &serde_json::Value| {
+        row.get("log") == Some(&"proxy-gate-1".into()) && row.get("verdict") != Some(&"ok".into())
+    };
+    assert!(rows.iter().any(is_alarm), "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_key_is_not_pinned_is_not_vouched_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    std::fs::remove_file(keys::log_public_key(&context.config, "proxy-gate-1")).expect("removed");
+    let (table, exit) = plain(verified(&context, false, None).await);
+    assert_eq!(exit, Exit::Findings);
+    let rows = json(&table);
+    let wrong = rows.iter().find(|row| row.get("verdict") == Some(&"wrong-key".into())).expect("a finding");
+    assert!(wrong.get("detail").is_some_and(|detail| detail.to_string().contains("not pinned")), "{rows:?}");
+    served.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_none_is_refused_with_the_places_there_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    for (place, expected) in [
+        ("nonsense", "is not a place"),
+        ("proxy-gate-9/1", "there are: keyring"),
+        ("keyring/99999", "no record that can be shown at position 99999"),
+    ] {
+        let failure = record(&context, place, None).await.expect_err(place);
+        assert!(failure.message().contains(expected), "{}", failure.message());
+    }
+    served.abort();
+}
+
+#[test]
+fn moments_are_read_as_people_type_them() {
+    let now = Timestamp(1_795_305_600_000_000);
+    let day = Timestamp(1_795_219_200_000_000);
+    for (text, at) in [
+        ("2026-11-21", day),
+        ("2026-11-21T00:00:00Z", day),
+        ("2026-11-21T01:00:00+01:00", day),
+        ("2026-11-21 00:00", day),
+        ("24h", Timestamp(now.0 - 86_400_000_000)),
+    ] {
+        assert_eq!(when::read(text, now), Ok(at), "{text}");
+    }
+    for wrong in ["", "yesterday", "2026-13-01", "2026-11-21T25:00:00Z"] {
+        assert!(when::read(wrong, now).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_kind_is_known_by_its_word() {
+    assert_eq!(kind("signed-in"), Ok(Kind::SignedIn));
+    assert!(kind("signedin").is_err_and(|known| known.contains("signed-in")));
+}
+
+fn one(kind: Kind, fill: impl FnOnce(&mut Record)) -> Found {
+    let mut record = Record::new(Timestamp(1_795_305_600_000_000), kind, Some(CustomerId(7)));
+    fill(&mut record);
+    let (still_sealed, outcome, fault) = (Vec::new(), None, None);
+    Found { log: "portreeve/proxy-gate-1".to_owned(), position: 17, record, still_sealed, outcome, fault }
+}
+
+fn nameless() -> shown::Names<'static> {
+    shown::Names { customer: Box::new(|_| None), staff: Box::new(|_| None) }
+}
+
+#[test]
+fn every_name_of_an_object_stands_in_the_help() {
+    let mut found = one(Kind::Statement, |record| {
+        record.values.binds = Some(vec![Bind::default()]);
+    });
+    found.outcome = Some(Record::new(Timestamp(0), Kind::Outcome, None));
+    let object = object::object(&found, &nameless());
+    let outcome = object.get("outcome").and_then(|outcome| outcome.as_object()).expect("nested");
+    let bind = object.pointer("/binds/0").and_then(|bind| bind.as_object()).expect("one");
+    let names: Vec<&String> =
+        object.as_object().expect("one").keys().chain(outcome.keys()).chain(bind.keys()).collect();
+    assert!(names.len() > 90, "{names:?}");
+    let words: Vec<&str> = object::FIELDS.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for name in names {
+        assert!(words.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_given_exactly() {
+    let found = one(Kind::Statement, |record| {
+        record.values.text = Some(b"select '\xe4'".to_vec());
+        record.values.encoding = Some("LATIN1".to_owned());
+        record.values.binds = Some(vec![Bind { type_oid: 25, format: 0, value: None }]);
+    });
+    let object = object::object(&found, &nameless());
+    assert_eq!(object.get("text_hex"), Some(&"73656c6563742027e427".into()));
+    assert_eq!(object.get("text"), Some(&"select '\u{fffd}'".into()));
+    assert_eq!(object.pointer("/binds/0/raw"), Some(&serde_json::Value::Null));
+    assert_eq!(object.get("place"), Some(&"proxy-gate-1/17".into()));
+    let found = one(Kind::Statement, |record| record.values.text = Some("select 'ä'".as_bytes().to_vec()));
+    assert_eq!(object::object(&found, &nameless()).get("text_hex"), Some(&serde_json::Value::Null));
+}
+
+#[test]
+fn people_see_how_a_session_ended_and_why_somebody_was_refused() {
+    let ended = one(Kind::SessionEnded, |record| {
+        record.skeleton.sqlstate = Some("57P01".to_owned());
+        record.skeleton.fate = Some("aborted".to_owned());
+        record.skeleton.result = Some("gone".to_owned());
+    });
+    assert_eq!(shown::result(&ended).as_deref(), Some("57P01 aborted, gone"));
+    let refused = one(Kind::Refused, |record| {
+        record.skeleton.sqlstate = Some("28000".to_owned());
+        record.skeleton.result = Some("refused".to_owned());
+        record.values.message = Some("the switch is off".to_owned());
+    });
+    assert_eq!(shown::result(&refused).as_deref(), Some("28000 the switch is off"));
+    let closed = one(Kind::SessionEnded, |record| record.skeleton.fate = Some("none".to_owned()));
+    assert_eq!(shown::result(&closed).as_deref(), Some("none"));
+}

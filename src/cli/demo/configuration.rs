@@ -1,0 +1,74 @@
+//! The configuration of a stage: every role on this machine, ports chosen, everything in one folder.
+//! Not here: the stage itself (`stage.rs`).
+
+use std::fmt::Write as _;
+
+use super::cluster::PROVISIONER;
+use super::stage::Stage;
+
+impl Stage {
+    /// The file's text.
+    pub(super) fn toml(&self) -> String {
+        let certificates = self.cluster.certificates();
+        let (user, port) = (rustix::process::getuid().as_raw(), self.portal_port);
+        let (gate, portal, proxy) = (&certificates.gate, &certificates.portal, &certificates.proxy);
+        let sections: [(&str, String); 10] = [
+            (
+                "proxy",
+                format!(
+                    "id = \"gate-1\"\nlisten = \"127.0.0.1:0\"\ncertificate = {:?}\nkey = {:?}\nsocket = \"proxy/control.sock\"\n\
+                     state = \"proxy\"\nlog_key = \"proxy/log.key\"",
+                    gate.certificate, gate.key
+                ),
+            ),
+            (
+                "clusters.main",
+                format!(
+                    "host = \"localhost\"\nport = {}\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n\
+                     provisioner = \"{PROVISIONER}\"\npassword_file = \"provisioner.password\"",
+                    self.cluster.port(),
+                    certificates.cluster_ca,
+                    proxy.certificate,
+                    proxy.key
+                ),
+            ),
+            ("register", "path = \"register/register.sqlite\"".to_owned()),
+            ("audit", "directory = \"audit\"\nsegment_bytes = \"4MiB\"\nreserve_bytes = \"16MiB\"".to_owned()),
+            (
+                "keyring",
+                format!(
+                    "socket = \"keyring/keyring.sock\"\nfile = \"keyring/keyring\"\ncredential = \"keyring/credential\"\n\
+                     public_key = \"keyring.pub\"\nwriters = [{user}]\nopeners = [{user}]\nlog_key = \"keyring/log.key\""
+                ),
+            ),
+            (
+                "portal",
+                format!(
+                    "listen = \"127.0.0.1:{port}\"\ncertificate = {:?}\nkey = {:?}\n\
+                     public_url = \"https://localhost:{port}\"\n\
+                     signing_key = \"portal/signing.key\"\nsigning_public_key = \"portal-signing.pub\"\nstate = \"portal\"\n\
+                     log_key = \"portal/log.key\"",
+                    portal.certificate, portal.key
+                ),
+            ),
+            (
+                "fence",
+                "accept = [\"notify a notification carries no rows\", \
+                 \"alter-self the role is dropped with its grant\"]\nrevoke_public = true"
+                    .to_owned(),
+            ),
+            ("limits", String::new()),
+            ("cli", "log_key = \"cli/log.key\"\nstate = \"cli\"".to_owned()),
+            ("observe", String::new()),
+        ];
+        let mut toml = String::new();
+        for (section, lines) in sections {
+            // Writing to a String does not fail.
+            write!(toml, "[{section}]\n{lines}\n").unwrap_or_default();
+            for (_, line) in self.settings.lines.iter().filter(|(of, _)| of == section) {
+                writeln!(toml, "{line}").unwrap_or_default();
+            }
+        }
+        toml
+    }
+}

@@ -1,0 +1,190 @@
+//! `portreeve grant`: a staff member opens access for themselves, with their own password, where the owner lets them.
+//! Not here: the rules (`grant/`), and grants that an owner gives.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::context::{Desk, actor, customer, grant, moment, password, staff};
+use super::{Context, Exit, Failure, Table};
+use crate::audit::record::{Kind, Record};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::units;
+use crate::grant::{By, Draft, Grant, Lock, Personal, Purpose, Scope, State, What};
+use crate::ids::{GrantId, StaffId};
+use crate::secret::Secret;
+use crate::wire::scram::Verifier;
+
+/// What can be done with grants.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open access for yourself, where the account owner allows it; asks for your password.
+    Create(Create),
+    /// List grants, newest last.
+    List {
+        /// Only those for this customer, by name or id.
+        #[arg(long)]
+        customer: Option<String>,
+        /// Only those of this staff member, by name or id.
+        #[arg(long)]
+        staff: Option<String>,
+        /// Only those that are neither ended nor over.
+        #[arg(long)]
+        live: bool,
+    },
+    /// Show one grant.
+    Show {
+        /// Its id, such as g7.
+        grant: String,
+    },
+    /// End a grant and its sessions at once.
+    Revoke {
+        /// Its id, such as g7.
+        grant: String,
+    },
+}
+
+/// A grant somebody wants.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Who: your own name.
+    #[arg(long)]
+    staff: String,
+    /// For which customer, by name or id.
+    #[arg(long)]
+    customer: String,
+    /// How far: read or write.
+    #[arg(long, default_value = "read")]
+    scope: Scope,
+    /// How long, at most 2h.
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = units::duration)]
+    lasting: Duration,
+    /// Why: fault, question or operation.
+    #[arg(long)]
+    purpose: Purpose,
+    /// Why, in a sentence the account owner will read.
+    #[arg(long)]
+    reason: String,
+    /// The ticket it belongs to.
+    #[arg(long)]
+    ticket: String,
+    /// A file of mode 0600 that holds your password on one line; - is standard input; without it you are asked.
+    #[arg(long, value_name = "PATH")]
+    password_file: Option<PathBuf>,
+}
+
+/// Does what `command` says.
+///
+/// # Errors
+/// If the register refuses it, or cannot be used.
+pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Create(wanted) => create(context, wanted).await,
+        Command::List { customer, staff, live } => list(context, customer.as_deref(), staff.as_deref(), live),
+        Command::Show { grant: id } => {
+            let state = context.state()?;
+            show(context, &state, [grant(&state, &id)?])
+        }
+        Command::Revoke { grant: id } => revoke(context, &id).await,
+    }
+}
+
+async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
+    let Create { staff: name, customer: of, scope, lasting, purpose, reason, ticket, password_file } = wanted;
+    let register = context.register()?;
+    let state = register.state()?;
+    let id = customer(&state, &of)?.id;
+    let password = password(password_file.as_deref(), &name)?;
+    let desk = context.desk(register, &[id]).await?;
+    let Some(who) = signed_in(&state, &name, &password) else {
+        return Err(refuse(desk, &name).await?);
+    };
+    let personal = Personal { reason: Some(reason), ticket: Some(ticket), ..Personal::default() };
+    let done = desk
+        .act(|_| {
+            let ends = SystemClock.now().plus(lasting);
+            let what = What::GrantIssued { staff: who, customer: id, scope, ends, purpose };
+            Ok(Draft { by: By::Staff(who), what, personal: Some(personal.clone()) })
+        })
+        .await?;
+    show(context, &done.state, done.state.grant(GrantId(done.sequence.0)))
+}
+
+/// The staff member, if the password is theirs. Whether the name or the password was wrong is not told.
+fn signed_in(state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
+    let staff = state.staff_named(name).filter(|staff| staff.active)?;
+    let verifier: Verifier = staff.verifier.parse().ok()?;
+    verifier.fits(password.expose()).then_some(staff.id)
+}
+
+/// Records that somebody without the right password wanted a grant.
+async fn refuse(desk: Desk, name: &str) -> Result<Failure, Failure> {
+    let mut record = Record::new(SystemClock.now(), Kind::Refused, None);
+    record.skeleton.verb = Some("grant.create".to_owned());
+    record.skeleton.result = Some("refused".to_owned());
+    record.skeleton.uid = Some(rustix::process::getuid().as_raw());
+    record.values.staff = Some(name.to_owned());
+    record.values.message = Some("wrong name or password".to_owned());
+    desk.log().record(record).await?;
+    desk.close()?;
+    Ok(Failure::refused(format!("wrong password for \"{name}\", or there is no such active staff member")))
+}
+
+async fn revoke(context: &Context, id: &str) -> Result<Exit, Failure> {
+    let (register, state) = context.register_to_narrow(id.parse().ok().map(Lock::Grant)).await?;
+    let Grant { id, customer, .. } = grant(&state, id)?;
+    let (id, customer) = (*id, *customer);
+    let done = context.narrow(register, &state, &[customer], What::GrantEnded { grant: id }).await?;
+    show(context, &done.state, done.state.grant(id))
+}
+
+fn list(context: &Context, of: Option<&str>, whose: Option<&str>, live: bool) -> Result<Exit, Failure> {
+    let state = context.state()?;
+    let customer = of.map(|name| customer(&state, name)).transpose()?.map(|customer| customer.id);
+    let staff = whose.map(|name| staff(&state, name)).transpose()?.map(|staff| staff.id);
+    let now = SystemClock.now();
+    let wanted = |grant: &&Grant| {
+        customer.is_none_or(|customer| grant.customer == customer)
+            && staff.is_none_or(|staff| grant.staff == staff)
+            && (!live || grant.is_live(now))
+    };
+    show(context, &state, state.grants().filter(wanted))
+}
+
+fn show<'s>(context: &Context, state: &State, grants: impl IntoIterator<Item = &'s Grant>) -> Result<Exit, Failure> {
+    context.show(&table(state, grants, SystemClock.now()))?;
+    Ok(Exit::Done)
+}
+
+fn table<'s>(state: &State, grants: impl IntoIterator<Item = &'s Grant>, now: Timestamp) -> Table {
+    let columns = [
+        "id", "staff", "customer", "scope", "status", "issued", "ends", "purpose", "reason", "ticket", "ended_at",
+        "ended_by",
+    ];
+    let mut table = Table::new(&columns);
+    for grant in grants {
+        let early = grant.ended.filter(|(at, _)| *at < grant.ends);
+        let status = match early {
+            Some(_) => "ended",
+            None if grant.is_live(now) => "live",
+            None => "over",
+        };
+        table.row([
+            grant.id.to_string().into(),
+            state.staff(grant.staff).map(|staff| staff.name.as_str()).into(),
+            state.customer(grant.customer).map(|customer| customer.name.as_str()).into(),
+            grant.scope.word().into(),
+            status.into(),
+            moment(grant.issued),
+            moment(grant.ends),
+            grant.purpose.word().into(),
+            grant.reason.as_str().into(),
+            grant.ticket.as_str().into(),
+            early.map_or(Value::Null, |(at, _)| moment(at)),
+            early.map_or(Value::Null, |(_, by)| actor(state, by)),
+        ]);
+    }
+    table
+}

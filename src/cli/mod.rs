@@ -1,0 +1,192 @@
+//! The command line: what can be asked for, and who does it. Each verb lives in the file of its name.
+//! Not here: the services. `main.rs` starts those, since services never import each other.
+
+pub mod audit;
+mod config;
+mod context;
+pub mod customer;
+pub mod demo;
+pub mod exit;
+pub mod fence;
+pub mod grant;
+pub mod keyring;
+pub mod keys;
+pub mod owner;
+pub mod render;
+pub mod staff;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+pub use render::{Format, Table};
+
+use crate::config::{Config, DEFAULT_PATH, Role, load};
+
+/// The gate between a SaaS vendor's own staff and its customers' data.
+#[derive(Debug, Parser)]
+#[command(name = "portreeve", version, after_help = exit::CODES)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// How rows are shown.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs until it is told to stop.
+    #[command(flatten)]
+    Service(Service),
+    /// Does one thing and ends.
+    #[command(flatten)]
+    Verb(Verb),
+}
+
+/// The long-running roles.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Service {
+    /// Run the gate: let staff in where an owner allows it, and record every statement.
+    Proxy,
+    /// Run the owner's pages and API.
+    Portal,
+    /// Run the keyring: the only holder of keys that open records.
+    Keyring,
+}
+
+impl Service {
+    /// Whose secrets it needs.
+    pub fn role(self) -> Role {
+        match self {
+            Service::Proxy => Role::Proxy,
+            Service::Portal => Role::Portal,
+            Service::Keyring => Role::Keyring,
+        }
+    }
+}
+
+/// Everything that ends by itself.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Customers, and the databases they are in.
+    #[command(subcommand)]
+    Customer(customer::Command),
+    /// Support staff.
+    #[command(subcommand)]
+    Staff(staff::Command),
+    /// Account owners: those who allow access.
+    #[command(subcommand)]
+    Owner(owner::Command),
+    /// Grants: who may reach which customer's data, how far, until when.
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// The audit log: search it, follow it, show a record, verify everything.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// What the database itself enforces.
+    #[command(subcommand)]
+    Fence(fence::Command),
+    /// Show all of it on a throw-away PostgreSQL.
+    Demo(demo::Arguments),
+    /// The configuration file.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// What every verb is given.
+#[derive(Debug)]
+pub struct Context {
+    /// The checked configuration.
+    pub config: Config,
+    /// How rows are shown.
+    pub format: Format,
+}
+
+impl Context {
+    /// Shows rows on standard output. A reader that went away (`| head`) is no failure.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn show(&self, table: &Table) -> Result<(), Failure> {
+        show(table, self.format)
+    }
+
+    /// The name of the command line's own audit log on this host: `cli-<host>`.
+    ///
+    /// # Errors
+    /// If the host's name cannot be read.
+    pub fn writer(&self) -> Result<String, Failure> {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+        let first = host.trim().split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        Ok(format!("cli-{}", first.chars().map(plain).collect::<String>()))
+    }
+}
+
+fn show(table: &Table, format: Format) -> Result<(), Failure> {
+    to_stdout(|out| table.write(format, out))
+}
+
+/// Shows one JSON value a line on standard output.
+fn lines(values: impl IntoIterator<Item = serde_json::Value>) -> Result<(), Failure> {
+    to_stdout(|out| values.into_iter().try_for_each(|value| writeln!(out, "{value}")))
+}
+
+/// A reader that went away (`| head`) is no failure.
+fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Does what `verb` says.
+///
+/// # Errors
+/// Any [`Failure`] of the verb, or of reading the configuration.
+pub async fn run(verb: Verb, path: PathBuf, format: Format) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Demo(arguments) => demo::run(arguments).await,
+        Verb::Config(command) => config::run(command, &path, format),
+        verb => {
+            let context = Context { config: load(&path)?, format };
+            dispatch(verb, &context).await
+        }
+    }
+}
+
+async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Keys(command) => keys::run(command, context).await,
+        Verb::Customer(command) => customer::run(command, context).await,
+        Verb::Staff(command) => staff::run(command, context).await,
+        Verb::Owner(command) => owner::run(command, context).await,
+        Verb::Grant(command) => grant::run(command, context).await,
+        Verb::Audit(command) => audit::run(command, context).await,
+        Verb::Fence(command) => {
+            let settings = fence::Settings::of(&command, &context.config)?;
+            let done = fence::run(&command, &settings, context.format, &mut io::stdout()).await;
+            match done.map_err(|error| Failure::failed(error.to_string()))? {
+                fence::Outcome::Done => Ok(Exit::Done),
+                fence::Outcome::Unsound => Ok(Exit::Findings),
+            }
+        }
+        Verb::Demo(_) | Verb::Config(_) => Err(Failure::failed("bug: this verb needs no configuration")),
+    }
+}
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;
