@@ -1,0 +1,43 @@
+# What one does here. Everything starts from Rust and apt: `make test` installs what is missing.
+# DEMO=check: run the demonstration unattended and fail if a step is not as promised.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := target/venv/bin/python
+
+.PHONY: help setup test check demo bench
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(PYTHON) ## install what is missing; does nothing when all is there
+	@.ci/setup
+	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+
+$(PYTHON): .ci/requirements.txt
+	@.ci/setup
+	@python3 -m venv --clear target/venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test: setup ## run every test
+	cargo nextest run --locked --profile ci
+	cargo test --locked --doc
+
+# cargo-deny would need to download its advisory database; licences, bans and duplicates are checked by a script.
+check: ## format, lints, documentation, house rules, dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --document-private-items
+	cargo test --locked --quiet --test tidy --test shipped
+	.ci/dependencies
+
+demo: setup ## the whole story on a throw-away PostgreSQL
+	cargo build --locked
+	target/debug/portreeve demo $(if $(filter check,$(DEMO)),--check)
+
+bench: setup ## measure; writes target/bench/report.json
+	@.ci/setup bench
+	cargo bench --locked --bench aead --bench gate
