@@ -1,0 +1,155 @@
+//! Somebody in the middle: listens, passes connections on or plays a trick on them, and remembers what it heard.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::ground::PATIENCE;
+use crate::packets::{frame, ssl_request};
+
+/// What it does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trick {
+    /// Passes every byte on.
+    Pass,
+    /// Answers `N` to SSLRequest and listens.
+    Decline,
+    /// Takes SSLRequest and never answers.
+    Stall,
+    /// Answers `N` to SSLRequest and passes on whatever then comes in the clear.
+    Strip,
+    /// Answers `S` and shows a certificate of its own.
+    Impersonate,
+    /// Puts a message in the clear between the server's `S` and its handshake: the sign-in succeeded.
+    Inject,
+}
+
+pub(crate) struct Middleman {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Vec<u8>>>,
+}
+
+struct Shared {
+    server: u16,
+    trick: Mutex<Trick>,
+    identity: TlsAcceptor,
+    heard: mpsc::UnboundedSender<Vec<u8>>,
+}
+
+impl Middleman {
+    /// Listens at `address` and stands before the server at 127.0.0.1 on that port. At first it only passes on.
+    pub(crate) async fn start(address: &str, server: u16, identity: TlsAcceptor) -> Middleman {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port");
+        let port = listener.local_addr().as_ref().map(SocketAddr::port).expect("an address");
+        let (sender, heard) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { server, trick: Mutex::new(Trick::Pass), identity, heard: sender });
+        let each = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((victim, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&each).meet(victim));
+            }
+        });
+        Middleman { port, shared, heard: tokio::sync::Mutex::new(heard) }
+    }
+
+    /// What it does with connections from now on.
+    pub(crate) fn play(&self, trick: Trick) {
+        *self.shared.trick.lock().unwrap_or_else(PoisonError::into_inner) = trick;
+    }
+
+    /// What it heard on the next so many connections it played a trick on, each from its first byte to its end.
+    pub(crate) async fn heard(&self, count: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut heard = self.heard.lock().await;
+        while all.len() < count {
+            let next = timeout(PATIENCE, heard.recv()).await.expect("somebody was tricked");
+            all.extend(next);
+        }
+        all
+    }
+}
+
+/// A victim or a server that closes the connection is none of this one's business: results of writes are not looked at.
+impl Shared {
+    async fn meet(self: Arc<Shared>, mut victim: TcpStream) {
+        let trick = *self.trick.lock().unwrap_or_else(PoisonError::into_inner);
+        if trick == Trick::Pass {
+            let mut server = self.server().await;
+            // Either side may close as it likes.
+            copy_bidirectional(&mut victim, &mut server).await.map(drop).unwrap_or_default();
+            return;
+        }
+        let mut request = vec![0; 8];
+        if victim.read_exact(&mut request).await.is_err() {
+            return;
+        }
+        let more = match trick {
+            Trick::Pass => Vec::new(),
+            Trick::Decline => answer(victim, b"N").await,
+            Trick::Stall => answer(victim, b"").await,
+            Trick::Strip => self.strip(victim).await,
+            Trick::Impersonate => self.impersonate(victim).await,
+            Trick::Inject => self.inject(victim).await,
+        };
+        request.extend(more);
+        // The test may be over.
+        self.heard.send(request).unwrap_or_default();
+    }
+
+    async fn server(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.server)).await.expect("the server listens")
+    }
+
+    /// Whatever the victim says in the clear goes to the server, and is remembered.
+    async fn strip(&self, mut victim: TcpStream) -> Vec<u8> {
+        victim.write_all(b"N").await.unwrap_or_default();
+        let mut heard = vec![0; 64 * 1024];
+        let count = victim.read(&mut heard).await.unwrap_or_default();
+        heard.truncate(count);
+        if !heard.is_empty() {
+            let mut server = self.server().await;
+            server.write_all(&heard).await.unwrap_or_default();
+            copy_bidirectional(&mut victim, &mut server).await.map(drop).unwrap_or_default();
+        }
+        heard
+    }
+
+    /// What follows is encrypted from end to end; the victim must find the message that was not.
+    async fn inject(&self, mut victim: TcpStream) -> Vec<u8> {
+        let mut server = self.server().await;
+        server.write_all(&ssl_request()).await.unwrap_or_default();
+        server.read_exact(&mut [0; 1]).await.map(drop).unwrap_or_default();
+        let ready = [b"S", &frame(b'R', &[0; 4])[..], &frame(b'Z', b"I")].concat();
+        victim.write_all(&ready).await.unwrap_or_default();
+        copy_bidirectional(&mut victim, &mut server).await.map(drop).unwrap_or_default();
+        Vec::new()
+    }
+
+    /// Everything the victim says to a false server: nothing, unless it takes the certificate.
+    async fn impersonate(&self, mut victim: TcpStream) -> Vec<u8> {
+        victim.write_all(b"S").await.unwrap_or_default();
+        match self.identity.accept(victim).await {
+            Ok(mut stream) => {
+                // In TLS 1.3 a server may be done before the client has refused it.
+                let mut heard = Vec::new();
+                stream.read_to_end(&mut heard).await.map(drop).unwrap_or_default();
+                heard
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// Answers, and listens to the end.
+async fn answer(mut victim: TcpStream, bytes: &[u8]) -> Vec<u8> {
+    let mut heard = Vec::new();
+    victim.write_all(bytes).await.unwrap_or_default();
+    victim.read_to_end(&mut heard).await.map(drop).unwrap_or_default();
+    heard
+}
