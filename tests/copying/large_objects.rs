@@ -1,0 +1,40 @@
+//! psql's large objects, which libpq does by FunctionCall.
+
+use std::fs;
+
+use portreeve::cli::demo::stage::said;
+
+use super::ground::{Ground, cell};
+
+#[tokio::test]
+async fn imported_exported_and_unlinked() {
+    let ground = Ground::new().await;
+    // This fence leaves large objects to everybody.
+    let give = "grant execute on function lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea) to public";
+    ground.stage.cluster.run_sql("acme", give).await.expect("granted");
+    let (from, to) = (ground.stage.path("picture"), ground.stage.path("picture-back"));
+    let picture: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(&from, &picture).expect("written");
+    // In one session: what a grant's role owns goes with the role.
+    let output = ground.psql(&[
+        &format!("\\lo_import '{}'", from.display()),
+        &format!("\\lo_export :LASTOID '{}'", to.display()),
+        "\\lo_unlink :LASTOID",
+        "\\lo_unlink 4711",
+    ]);
+    assert!(!output.status.success() && said(&output).contains("4711 does not exist"), "{}", said(&output));
+    assert!(fs::read(&to).expect("readable") == picture, "the picture came back as it went");
+    assert_eq!(ground.value("select count(*) from pg_largeobject_metadata").await, "0");
+
+    let unlinked = ground.record("statement", |record| {
+        cell(record, "function") == "lo_unlink" && cell(record, "result").contains("42704")
+    });
+    assert_eq!(cell(&unlinked, "verb"), "function-call");
+    assert!(unlinked.to_string().contains("4711"), "{unlinked:#}");
+    let calls = ground.search("statement");
+    let of = |name: &str| calls.iter().filter(|call| cell(call, "function") == name).count();
+    assert!(of("lo_open") >= 2 && of("lowrite") > 10 && of("loread") > 10 && of("lo_close") >= 2, "{calls:#?}");
+    let read = calls.iter().find(|call| cell(call, "function") == "loread").expect("a call");
+    assert!(read.get("bytes").and_then(serde_json::Value::as_u64).is_some_and(|bytes| bytes > 1000), "{read:#}");
+    ground.verified();
+}
