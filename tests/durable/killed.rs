@@ -1,0 +1,122 @@
+//! The proxy is killed again and again while clients work: whatever a client saw is in the log.
+//! Not here: a crash of the machine (`src/log` has a disk that forgets).
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use portreeve::audit::record::{Kind, Record};
+use portreeve::cli::demo::stage::{STAFF, Stage, said};
+use tokio::task::JoinHandle;
+
+use crate::auditor::Auditor;
+use crate::client::{Session, sign_in, words};
+use crate::ground::{BINARY, OTHER, SOON, psql, stage};
+
+const ROUNDS: usize = 20;
+const CLIENTS: usize = 3;
+/// The load before each kill: a little more each round, so that the kill comes at another moment.
+const LOAD: Duration = Duration::from_millis(300);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_the_proxy_under_load_and_nothing_seen_is_lost() {
+    let mut stage = stage(Path::new(BINARY), None).await;
+    let mut auditor = Auditor::new(&stage, &stage.audit()).await;
+    let (mut seen_in_all, mut recorded_in_all) = (0, 0);
+    for round in 0..ROUNDS {
+        let mut clients = Vec::new();
+        for client in 0..CLIENTS {
+            for staff in [STAFF, OTHER] {
+                clients.push(load(&stage, staff, format!("r{round}-{staff}{client}")).await);
+            }
+        }
+        let script = scripted(&stage, &format!("r{round}-psql"));
+        tokio::time::sleep(LOAD + Duration::from_millis(17) * u32::try_from(round).unwrap_or(0)).await;
+        stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
+        let mut seen = script.await.expect("no panic");
+        for client in clients {
+            seen.extend(client.await.expect("no panic"));
+        }
+        stage.start_proxy().expect("it starts again");
+
+        let found = auditor.news(&[Kind::Statement]).await;
+        let recorded: HashSet<String> = found.iter().flat_map(|found| marks(&found.record)).collect();
+        let lost: Vec<_> = seen.iter().filter(|mark| !recorded.contains(*mark)).collect();
+        assert!(lost.is_empty(), "round {round}: clients saw what is not recorded: {lost:?}");
+        assert!(seen.len() > 20, "round {round}: hardly any load: {seen:?}");
+        let verified = stage.command(&["audit", "verify"]).output().expect("a command");
+        assert!(verified.status.success(), "round {round}: a false alarm: {}", said(&verified));
+        (seen_in_all, recorded_in_all) = (seen_in_all + seen.len(), recorded_in_all + recorded.len());
+    }
+    let Session { client, .. } = sign_in(&stage, STAFF, "acme", "after").await.expect("the proxy serves again");
+    assert!(client.simple_query("select 1").await.is_ok());
+    let roles = stage.cluster.run_sql("postgres", "select rolname from pg_roles where rolname like 'pr\\_g\\_%'").await;
+    assert_eq!(roles.expect("roles").len(), 1, "roles of dead processes were left");
+    println!("{ROUNDS} rounds: clients saw {seen_in_all} results, {recorded_in_all} statements are in the log");
+}
+
+/// A client that asks numbered statements, alternately plain and with parameters, until it is cut off; what it saw.
+async fn load(stage: &Stage, staff: &'static str, name: String) -> JoinHandle<Vec<String>> {
+    let session = sign_in(stage, staff, "acme", &name).await;
+    let Session { client, port, connection, .. } = session.unwrap_or_else(|error| unreachable!("{}", words(&error)));
+    tokio::spawn(async move {
+        let mut seen = Vec::new();
+        for number in 0.. {
+            let mark = format!("{name}-{number}.");
+            let answered = if number % 2 == 0 {
+                client.simple_query(&format!("select '{mark}'")).await.map(drop)
+            } else if staff == STAFF {
+                client
+                    .execute("update contacts set note = $1 where id = 1 + $2", &[&mark, &i64::from(number % 97)])
+                    .await
+                    .map(drop)
+            } else {
+                client.query("select $1::text, id from contacts limit 5", &[&mark]).await.map(drop)
+            };
+            if answered.is_err() {
+                break;
+            }
+            seen.push(mark);
+        }
+        drop(client);
+        let (_, error) = tokio::time::timeout(SOON, connection).await.expect("cut off").expect("no panic");
+        assert!(error.is_none_or(|error| error.as_db_error().is_none()), "a killed proxy says nothing to port {port}");
+        seen
+    })
+}
+
+/// The same with psql and a script; what it printed.
+fn scripted(stage: &Stage, name: &str) -> JoinHandle<Vec<String>> {
+    let mut child = psql(stage, STAFF).spawn().expect("psql");
+    let mut stdin = child.stdin.take().expect("piped");
+    let text: String = (0..20_000).map(|number| format!("select '{name}-{number}.';\n")).collect();
+    let writer = std::thread::spawn(move || {
+        // psql ends before it has read everything: that is what is tried.
+        stdin.write_all(text.as_bytes()).is_ok()
+    });
+    tokio::task::spawn_blocking(move || {
+        let mut printed = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut printed).expect("UTF-8");
+        let until = Instant::now() + SOON;
+        while child.try_wait().expect("our child").is_none() {
+            assert!(Instant::now() < until, "psql does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!writer.join().expect("no panic"), "psql came to the end of its script");
+        printed.lines().filter(|line| line.ends_with('.')).map(str::to_owned).collect()
+    })
+}
+
+/// The numbered names in a record: in its text, or among its bind values.
+fn marks(record: &Record) -> Vec<String> {
+    let binds = record.values.binds.iter().flatten().filter_map(|bind| bind.value.as_deref());
+    let texts = record.values.text.as_deref().into_iter().chain(binds).map(String::from_utf8_lossy);
+    texts
+        .flat_map(|text| {
+            let words: Vec<String> = text.split(['\'', ' ', ';']).map(str::to_owned).collect();
+            words
+        })
+        .filter(|word| word.starts_with('r') && word.ends_with('.'))
+        .collect()
+}

@@ -1,0 +1,12 @@
+//! Whatever a session is doing and whoever ends it: it stops, nothing is kept, it is told and recorded.
+//! Not here: what the audit log survives (`tests/durable`).
+
+mod auditor;
+mod cast;
+mod client;
+mod ground;
+mod heard;
+mod left_alone;
+mod measured;
+mod proxy_ends;
+mod revoked;
