@@ -1,0 +1,141 @@
+//! `make bench`: what the gate costs, beside PgBouncer, a bare TLS relay and no proxy at all, in one interleaved run.
+//! Not a test: a figure that is missed is shown, not a failure. Figures and their limits: the design's section on speed.
+//! `cargo bench --bench gate -- --quick` for a short look, `--binary PATH` for another build of `portreeve`.
+
+mod audit;
+mod bouncer;
+mod bulk;
+mod ground;
+mod pgbench;
+mod process;
+mod relay;
+mod report;
+mod revocation;
+mod samples;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ground::Ground;
+use pgbench::{Load, Mode};
+use report::Report;
+use samples::Samples;
+
+/// Anything that keeps a bench from being run.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+struct Plan {
+    binary: PathBuf,
+    rounds: usize,
+    /// Seconds of each pgbench run, the first of which is not counted.
+    seconds: u32,
+    /// Rows of a kilobyte in the table that is copied out.
+    copied_rows: u32,
+    /// Bytes of the single large value.
+    value_bytes: u32,
+    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, or one load's.
+    only: Vec<String>,
+}
+
+impl Plan {
+    fn from_arguments(arguments: impl Iterator<Item = String>) -> Plan {
+        let mut plan = Plan {
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_portreeve")),
+            rounds: 5,
+            seconds: 4,
+            copied_rows: 500_000,
+            value_bytes: 100_000_000,
+            only: Vec::new(),
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => {
+                    (plan.rounds, plan.seconds) = (1, 3);
+                    (plan.copied_rows, plan.value_bytes) = (50_000, 10_000_000);
+                }
+                "--binary" => plan.binary = arguments.next().map(PathBuf::from).unwrap_or(plan.binary),
+                "--rounds" => plan.rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(plan.rounds),
+                // What cargo itself says to a bench.
+                "--bench" => {}
+                name => plan.only.push(name.to_owned()),
+            }
+        }
+        plan
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+fn main() -> Result<(), Failed> {
+    let mut arguments = std::env::args().skip(1);
+    let runtime = tokio::runtime::Runtime::new()?;
+    if std::env::args().nth(1).as_deref() == Some(relay::ARGUMENT) {
+        return runtime.block_on(relay::run(arguments.by_ref().skip(1)));
+    }
+    let plan = Plan::from_arguments(arguments);
+    runtime.block_on(measure(&plan))
+}
+
+async fn measure(plan: &Plan) -> Result<(), Failed> {
+    let begun = Instant::now();
+    let say = |what: &str| eprintln!("[{:>4.0} s] {what}", begun.elapsed().as_secs_f64());
+    say("setting the stage: PostgreSQL, Portreeve, PgBouncer, a bare relay");
+    let ground = Ground::prepare(plan).await?;
+    let mut report = Report::new(ground::machine(&ground).await?);
+    let mut samples = Samples::default();
+    for round in 1..=plan.rounds {
+        for load in loads(plan) {
+            say(&format!("round {round} of {}: {}", plan.rounds, load.id()));
+            for contender in ground.contenders() {
+                let measured = pgbench::run(&ground, &contender, load, plan.seconds)?;
+                samples.add(&load.id(), &contender.name, measured);
+            }
+        }
+        if plan.has("bulk") {
+            for bulk in bulk::ALL {
+                say(&format!("round {round} of {}: {}", plan.rounds, bulk.id()));
+                for contender in ground.contenders() {
+                    let measured = bulk::run(&ground, &contender, bulk).await?;
+                    samples.add(bulk.id(), &contender.name, measured);
+                }
+            }
+        }
+        if plan.has("audit") {
+            say(&format!("round {round} of {}: the audit log", plan.rounds));
+            for (what, measured) in audit::run(&ground.stage.path("bench-log"), plan.rounds == 1).await? {
+                samples.add("audit", what, measured);
+            }
+        }
+        if plan.has("revocation") {
+            say(&format!(
+                "round {round} of {}: switching off with {} live sessions",
+                plan.rounds,
+                revocation::SESSIONS
+            ));
+            for (what, measured) in revocation::run(&ground).await? {
+                samples.add("revocation", what, measured);
+            }
+        }
+    }
+    report.fill(&samples);
+    report.show(&samples);
+    let path = report.write()?;
+    say(&format!("done; {}", path.display()));
+    Ok(())
+}
+
+/// What pgbench plays.
+fn loads(plan: &Plan) -> impl Iterator<Item = Load> + '_ {
+    let selects = [Mode::Simple, Mode::Prepared]
+        .into_iter()
+        .flat_map(|mode| [1, 8, 32].map(|clients| Load { mode, clients, writes: false }));
+    let writes = [Load { mode: Mode::Simple, clients: 8, writes: true }];
+    selects
+        .filter(|load| plan.has("select") || plan.has(&load.id()))
+        .chain(writes.into_iter().filter(|load| plan.has("write") || plan.has(&load.id())))
+}
