@@ -201,9 +201,12 @@ async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, 
     let mut xid = None;
     if shut_out {
         let mut ended = who.role.ended.lock().await;
-        for backend in fence.end_backends(database, &who.role.name).await? {
-            let known = ended.entry(backend.pid).or_default();
-            *known = backend.xid.or(known.take());
+        // Whoever came first has told all backends of the role, this session's too.
+        if !ended.contains_key(&who.backend.0) {
+            for backend in fence.end_backends(database, &who.role.name).await? {
+                let known = ended.entry(backend.pid).or_default();
+                *known = backend.xid.or(known.take());
+            }
         }
         xid = ended.get(&who.backend.0).cloned().flatten();
     }
