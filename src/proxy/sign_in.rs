@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,6 +39,8 @@ use crate::wire::startup::{self, Startup, StartupParameters};
 
 /// A password message is small.
 const PASSWORD_BYTES_MAX: usize = 10_000;
+/// How long a sign-in waits for the register to be read once more; then it is decided by what is known, and its age.
+const REGISTER_READ_WITHIN: Duration = Duration::from_secs(1);
 /// What verifiers of staff are made with; the mock of an unknown name shows the same.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
 
@@ -107,6 +110,8 @@ async fn open(
     asked.user = Some(parameters.user.clone());
     asked.database = Some(parameters.database.clone());
     asked.application = Some(parameters.application_name.clone());
+    // Who was told a moment ago that they may come in is let in.
+    gate.follower.caught_up(gate.clock.now(), REGISTER_READ_WITHIN).await;
     let proving = prove(gate, client, startup.version, &parameters);
     let late = |_| Refused::Late(gate.settings.sign_in_within);
     let staff = tokio::time::timeout_at(until, proving).await.map_err(late)??;

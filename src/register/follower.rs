@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -10,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::error::Error;
 use super::seen::{Seen, check_seen};
@@ -34,6 +35,8 @@ pub struct Follower {
 struct Shared {
     state: RwLock<Arc<State>>,
     last_read: AtomicI64,
+    /// Told after each successful look.
+    looked: Notify,
     changed: watch::Sender<Sequence>,
     fault: RwLock<Option<String>>,
 }
@@ -71,6 +74,7 @@ impl Follower {
             changed: watch::Sender::new(state.sequence()),
             state: RwLock::new(Arc::clone(&state)),
             last_read: AtomicI64::new(read_at.0),
+            looked: Notify::new(),
             fault: RwLock::new(None),
         });
         let (stop, stopped) = mpsc::channel();
@@ -109,6 +113,23 @@ impl Follower {
         Timestamp(self.shared.last_read.load(Ordering::Acquire))
     }
 
+    /// Waits until the register was read after `asked`, so that a change which was confirmed before then is known; not
+    /// longer than `within`. Cancel-safe.
+    pub async fn caught_up(&self, asked: Timestamp, within: Duration) {
+        let looked = async {
+            loop {
+                let mut next = pin!(self.shared.looked.notified());
+                next.as_mut().enable();
+                if self.last_read() >= asked {
+                    return;
+                }
+                next.await;
+            }
+        };
+        // One that cannot be read shows in `last_read`, and decisions go by that.
+        let _ = tokio::time::timeout(within, looked).await;
+    }
+
     /// Why the register is not followed at the moment, or any more; none: it is.
     pub fn fault(&self) -> Option<String> {
         self.shared.fault.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -138,6 +159,7 @@ impl Watching {
             match self.look() {
                 Ok(()) => {
                     self.shared.last_read.store(at.0, Ordering::Release);
+                    self.shared.looked.notify_waiters();
                     self.tell(None);
                 }
                 Err(passing @ (Error::Sqlite { .. } | Error::File { .. })) => self.tell(Some(passing.to_string())),

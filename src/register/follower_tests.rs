@@ -56,6 +56,23 @@ async fn each_change_is_told() {
     assert_eq!(follower.state().sequence(), Sequence(4), "published before it was told");
 }
 
+#[tokio::test]
+async fn whoever_asks_after_a_change_knows_of_it() {
+    let mut world = World::with_people();
+    let (_directory, path, register) = register_of(&world);
+    let follower = follow(&path).expect("it starts");
+    for round in 0..20 {
+        let mode = if round % 2 == 0 { Mode::Standing } else { Mode::Off };
+        world.consent(mode, Scope::Read, None);
+        let sequence = register.append(&proposal(world.events.last().expect("made").clone())).expect("it applies");
+        follower.caught_up(SystemClock.now(), Duration::from_secs(10)).await;
+        assert_eq!(follower.state().sequence(), sequence);
+    }
+    let (before, within) = (Instant::now(), Duration::from_millis(50));
+    follower.caught_up(Timestamp(i64::MAX), within).await;
+    assert!((within..Duration::from_secs(5)).contains(&before.elapsed()), "bounded");
+}
+
 /// A clock that a test moves.
 struct Hand(AtomicI64);
 

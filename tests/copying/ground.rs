@@ -106,13 +106,26 @@ impl Ground {
 
     /// The CopyDone of these bytes: recorded first, with their digest, and this became of it.
     pub fn copied(&self, data: &[u8], result: &str) {
+        let found = self.copy_done(data);
+        assert!(found.contains(result), "{found}");
+    }
+
+    /// As [`Ground::copied`], of bytes the server failed at: before the CopyDone came or after.
+    pub fn copied_in_vain(&self, data: &[u8], error: &str) {
+        let found = self.copy_done(data);
+        assert!(found.contains(error) || found == "skipped", "{found}");
+    }
+
+    /// What became of the CopyDone of these bytes.
+    fn copy_done(&self, data: &[u8]) -> String {
         let digest = sha256(data);
         let record = self.record("statement", |record| {
             let is_it = cell(record, "verb") == "copy-done" && cell(record, "copied_sha256") == digest;
             is_it && cell(record, "result") != "unknown"
         });
-        assert!(cell(&record, "result").contains(result) && cell(&record, "gate") == "strict", "{record:#}");
+        assert_eq!(cell(&record, "gate"), "strict", "{record:#}");
         assert_eq!(record.get("copied_bytes").and_then(Value::as_u64), Some(data.len() as u64), "{record:#}");
+        cell(&record, "result").to_owned()
     }
 
     /// The logs are whole.
