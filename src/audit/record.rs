@@ -30,6 +30,51 @@ impl Record {
         Record { at, kind, customer, skeleton: Skeleton::default(), values: Values::default() }
     }
 
+    /// Adds what a further frame or outcome has of its own. What all share (session, staff, grant, who and why) is left
+    /// out of it, and a text that is the one before.
+    pub fn add(&mut self, skeleton: Skeleton, mut values: Values) {
+        let before = self.values.further.as_ref().and_then(|further| further.last()).unwrap_or(&self.values);
+        let text = match before.text_before {
+            Some(true) => self.text_at(self.values.further.as_ref().map_or(0, Vec::len)),
+            Some(false) | None => before.text.as_ref(),
+        };
+        if values.text.is_some() && values.text.as_ref() == text {
+            (values.text, values.text_before) = (None, Some(true));
+        }
+        if values.encoding == self.values.encoding {
+            values.encoding = None;
+        }
+        self.skeleton.further.get_or_insert_default().push(skeleton);
+        self.values.further.get_or_insert_default().push(values);
+    }
+
+    /// The text of the frame at that place, 0 being the first: its own or the nearest before.
+    fn text_at(&self, place: usize) -> Option<&Vec<u8>> {
+        let further = self.values.further.as_deref().unwrap_or_default();
+        let of = |place: usize| place.checked_sub(1).map_or(Some(&self.values), |place| further.get(place));
+        let own = (0..=place).rev().filter_map(of).find(|values| values.text_before != Some(true))?;
+        own.text.as_ref()
+    }
+
+    /// One record for each frame or outcome that this one tells of, each whole. A part that stayed sealed is empty.
+    pub fn unfold(mut self) -> Vec<Record> {
+        let skeletons = self.skeleton.further.take().unwrap_or_default();
+        let values = self.values.further.take().unwrap_or_default();
+        let count = skeletons.len().max(values.len());
+        let mut records = Vec::with_capacity(count + 1);
+        let (mut skeletons, mut values) = (skeletons.into_iter(), values.into_iter());
+        let shared = Record { skeleton: self.skeleton.shared(), values: self.values.shared(), ..self };
+        records.push(self);
+        for _ in 0..count {
+            let own = skeletons.next().unwrap_or_default();
+            let skeleton = own.over(&shared.skeleton);
+            let own = values.next().unwrap_or_default();
+            let text = records.last().and_then(|before: &Record| before.values.text.clone());
+            records.push(Record { skeleton, values: own.over(&shared.values, text), ..shared });
+        }
+        records
+    }
+
     /// Whether an outcome belongs to it: it is a frame that was to be forwarded, neither a notification of others nor a
     /// frame that was not let through. These carry the number of the last frame before them.
     pub fn awaits_outcome(&self) -> bool {
@@ -216,6 +261,10 @@ pub struct Skeleton {
     /// The OID of the function that a FunctionCall calls.
     #[n(27)]
     pub function: Option<u32>,
+    /// Further frames that came together with this one and share its record, or further outcomes: each with what is its
+    /// own; see [`Record::unfold`].
+    #[n(28)]
+    pub further: Option<Vec<Skeleton>>,
 }
 
 /// Texts, bind values, names, addresses: what concerns a person.
@@ -270,6 +319,12 @@ pub struct Values {
     /// SHA-256 of the COPY data that `copied_bytes` counts.
     #[cbor(n(15), with = "minicbor::bytes")]
     pub digest: Option<Vec<u8>>,
+    /// The values of the further frames or outcomes, as many as the skeleton has.
+    #[n(16)]
+    pub further: Option<Vec<Values>>,
+    /// The text is that of the frame before, in the same record.
+    #[n(17)]
+    pub text_before: Option<bool>,
 }
 
 /// One bind value as the client sent it, and the type it is of.
@@ -285,6 +340,68 @@ pub struct Bind {
     /// The raw bytes; none is NULL.
     #[cbor(n(2), with = "minicbor::bytes")]
     pub value: Option<Vec<u8>>,
+}
+
+impl Skeleton {
+    /// What every frame or outcome of one record shares.
+    fn shared(&self) -> Skeleton {
+        Skeleton {
+            session: self.session,
+            staff: self.staff,
+            grant: self.grant,
+            purpose: self.purpose.clone(),
+            scope: self.scope.clone(),
+            gate: self.gate.clone(),
+            ..Skeleton::default()
+        }
+    }
+
+    /// One's own, over what is shared.
+    fn over(self, shared: &Skeleton) -> Skeleton {
+        Skeleton {
+            session: self.session.or(shared.session),
+            staff: self.staff.or(shared.staff),
+            grant: self.grant.or(shared.grant),
+            purpose: self.purpose.or_else(|| shared.purpose.clone()),
+            scope: self.scope.or_else(|| shared.scope.clone()),
+            gate: self.gate.or_else(|| shared.gate.clone()),
+            ..self
+        }
+    }
+}
+
+impl Values {
+    /// What every frame or outcome of one record shares.
+    fn shared(&self) -> Values {
+        Values {
+            encoding: self.encoding.clone(),
+            staff: self.staff.clone(),
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+            address: self.address.clone(),
+            application: self.application.clone(),
+            customer: self.customer.clone(),
+            database: self.database.clone(),
+            ..Values::default()
+        }
+    }
+
+    /// One's own, over what is shared; `before` is the text of the frame before.
+    fn over(self, shared: &Values, before: Option<Vec<u8>>) -> Values {
+        Values {
+            text: if self.text_before == Some(true) { before } else { self.text },
+            text_before: None,
+            encoding: self.encoding.or_else(|| shared.encoding.clone()),
+            staff: self.staff.or_else(|| shared.staff.clone()),
+            reason: self.reason.or_else(|| shared.reason.clone()),
+            ticket: self.ticket.or_else(|| shared.ticket.clone()),
+            address: self.address.or_else(|| shared.address.clone()),
+            application: self.application.or_else(|| shared.application.clone()),
+            customer: self.customer.or_else(|| shared.customer.clone()),
+            database: self.database.or_else(|| shared.database.clone()),
+            ..self
+        }
+    }
 }
 
 impl<C> Encode<C> for SessionId {
@@ -303,3 +420,7 @@ impl<'b, C> Decode<'b, C> for SessionId {
         bytes.try_into().map(SessionId).map_err(|_| minicbor::decode::Error::message("a session id has 8 bytes"))
     }
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -65,7 +65,7 @@ async fn write(context: &Context) {
         record.values.staff = Some("jane".to_owned());
         record.values.text = Some(text.as_bytes().to_vec());
         record.values.binds = Some(vec![Bind { type_oid: 23, format: 1, value: Some(vec![0, 0, 0, 42]) }]);
-        let _receipt = log.append(record, Claim { session, frame }).expect("queued").await.expect("durable");
+        let _receipt = log.append(record, Claim::of(session, frame)).expect("queued").await.expect("durable");
         let mut outcome = Record::new(SystemClock.now(), Kind::Outcome, Some(CustomerId(7)));
         outcome.skeleton.session = Some(session);
         outcome.skeleton.frame = Some(frame);

@@ -307,6 +307,10 @@ impl Calls for CrashingDisk {
         Ok(())
     }
 
+    fn append_zeros(&self, file: &mut Self::File, len: u64) -> io::Result<()> {
+        self.append(file, &vec![0; usize::try_from(len).map_err(io::Error::other)?])
+    }
+
     fn sync(&self, (file, path, _): &Self::File) -> io::Result<()> {
         self.sync_file(*file, path)
     }

@@ -16,6 +16,9 @@ use super::{BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
 /// would commit the file's times with each write too.
 const O_DSYNC: u32 = 0o10000;
 
+/// How many bytes of zeros are written at a time.
+const ZEROS_BYTES: usize = 1 << 20;
+
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -120,6 +123,31 @@ impl Calls for RealDisk {
         file.write_all(bytes)
     }
 
+    /// Past the page cache where the file system lets us: these zeros are read by nobody, and a cache filled with them
+    /// costs more than the writing.
+    fn append_zeros(&self, file: &mut File, len: u64) -> io::Result<()> {
+        let mut zeros = Blocks::new();
+        let mut is_direct = set_direct(file, true);
+        let mut left = len;
+        while left > 0 {
+            let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+            zeros.reset(now);
+            match file.write_all(zeros.bytes().get(..now).unwrap_or_default()) {
+                Err(error) if is_direct && error.kind() == ErrorKind::InvalidInput => {
+                    is_direct = !set_direct(file, false)
+                }
+                written => {
+                    written?;
+                    left -= now as u64;
+                }
+            }
+        }
+        if is_direct && !set_direct(file, false) {
+            return Err(io::Error::other("a file cannot be brought back to buffered writing"));
+        }
+        Ok(())
+    }
+
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_all()
     }
@@ -163,6 +191,17 @@ impl BlockFile for RealFile {
         self.file.write_all_at(blocks.bytes(), offset)?;
         if self.direct { Ok(()) } else { self.file.sync_data() }
     }
+}
+
+/// Switches unbuffered writing on or off; whether that worked.
+fn set_direct(file: &File, direct: bool) -> bool {
+    rustix::fs::fcntl_getfl(file)
+        .and_then(|flags| {
+            let mut wanted = flags;
+            wanted.set(OFlags::DIRECT, direct);
+            rustix::fs::fcntl_setfl(file, wanted)
+        })
+        .is_ok()
 }
 
 /// Opens for unbuffered synchronous writes; [`ErrorKind::InvalidInput`] where the file system does not take them,

@@ -5,9 +5,6 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// How many bytes of zeros are written at a time.
-const ZEROS_BYTES: usize = 1 << 20;
-
 /// The system calls.
 pub(super) trait Calls {
     /// An open file.
@@ -25,6 +22,8 @@ pub(super) trait Calls {
     fn create(&self, path: &Path, mode: u32) -> io::Result<Self::File>;
     /// Writes where the last write ended.
     fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
+    /// Writes so many zeros where the last write ended, whole blocks.
+    fn append_zeros(&self, file: &mut Self::File, len: u64) -> io::Result<()>;
     /// fsync(2).
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     /// rename(2), which replaces.
@@ -78,7 +77,10 @@ pub(super) fn replace(calls: &impl Calls, path: &Path, bytes: &[u8], mode: u32) 
 pub(super) fn allocate(calls: &impl Calls, path: &Path, len: u64) -> io::Result<()> {
     let new = beside(path);
     create_anew(calls, &new, 0o640)
-        .and_then(|mut file| fill_with_zeros(calls, &mut file, len))
+        .and_then(|mut file| {
+            calls.append_zeros(&mut file, len)?;
+            calls.sync(&file)
+        })
         .and_then(|()| free_name(calls, path))
         .inspect_err(|_| discard(calls, &new))?;
     // From here on the name is ours: if nobody knows whether it lasts, it goes.
@@ -117,17 +119,6 @@ fn create_anew<C: Calls>(calls: &C, path: &Path, mode: u32) -> io::Result<C::Fil
 
 fn free_name(calls: &impl Calls, path: &Path) -> io::Result<()> {
     if calls.is_taken(path)? { Err(ErrorKind::AlreadyExists.into()) } else { Ok(()) }
-}
-
-fn fill_with_zeros<C: Calls>(calls: &C, file: &mut C::File, len: u64) -> io::Result<()> {
-    let zeros = vec![0; usize::try_from(len).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES)];
-    let mut left = len;
-    while left > 0 {
-        let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-        calls.append(file, zeros.get(..now).unwrap_or(&zeros))?;
-        left -= now as u64;
-    }
-    calls.sync(file)
 }
 
 /// Removes what a failed verb left; the next one overwrites it if that fails too.

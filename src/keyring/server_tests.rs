@@ -148,7 +148,7 @@ async fn a_statement_goes_from_the_writer_through_the_log_to_the_auditor() {
         record.values.text = Some(text.as_bytes().to_vec());
         record.values.binds = Some(vec![Bind { type_oid: 23, format: 1, value: Some(vec![0, 0, 0, 42]) }]);
         let _receipt =
-            proxy.append(record, Claim { session, frame }).expect("queued").durable().await.expect("durable");
+            proxy.append(record, Claim::of(session, frame)).expect("queued").durable().await.expect("durable");
         let mut outcome = Record::new(setup.clock.now(), Kind::Outcome, Some(CustomerId(customer)));
         outcome.skeleton.session = Some(session);
         outcome.skeleton.frame = Some(frame);

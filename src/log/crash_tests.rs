@@ -177,7 +177,7 @@ impl World {
         let record = self.asked(bytes);
         let number = self.last_life().len() - 1;
         let session = SessionId([self.random.below(3) as u8 + 1; 8]);
-        match log.append(record, Claim { session, frame: number as u64 + 1 }) {
+        match log.append(record, Claim::of(session, number as u64 + 1)) {
             Ok(enqueued) => Some((number, enqueued)),
             Err(_) => {
                 self.last_life().pop();

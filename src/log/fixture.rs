@@ -164,7 +164,7 @@ pub fn signing(seed: u8) -> SigningKey {
 }
 
 pub fn claim(frame: u64) -> Claim {
-    Claim { session: SessionId([1; 8]), frame }
+    Claim::of(SessionId([1; 8]), frame)
 }
 
 pub fn statement(customer: Option<CustomerId>, text: &str) -> Record {

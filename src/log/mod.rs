@@ -40,23 +40,41 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use batch::Item;
-use shared::Shared;
+use shared::{Pace, Shared};
 
 /// A part of a record may have at most this many bytes.
 pub const PART_BYTES_MAX: usize = 512 << 20;
 
-/// Which frame of which session a receipt will be for.
+/// Which frames of which session a receipt will be for: one, or several that came together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The session.
     pub session: SessionId,
-    /// The gated frame's number within it, from 1.
+    /// The gated frame's number within it, from 1; the first one's.
     pub frame: u64,
+    /// How many more behind it share its record.
+    pub further: u64,
 }
 
 impl Claim {
     /// No frame: what [`Log::record`] gives receipts for. No gate opens for it, for frames count from 1.
-    pub const NONE: Claim = Claim { session: SessionId([0; 8]), frame: 0 };
+    pub const NONE: Claim = Claim::of(SessionId([0; 8]), 0);
+
+    /// One frame.
+    pub const fn of(session: SessionId, frame: u64) -> Claim {
+        Claim { session, frame, further: 0 }
+    }
+
+    /// That frame and so many behind it.
+    #[must_use]
+    pub const fn and(self, further: u64) -> Claim {
+        Claim { further, ..self }
+    }
+
+    /// The last frame of them.
+    pub fn last(&self) -> u64 {
+        self.frame.saturating_add(self.further)
+    }
 }
 
 /// Proof that a record survives power loss. Made only here, not `Clone`.
@@ -93,6 +111,8 @@ impl Receipt {
 #[must_use = "only the receipt says that the record is durable"]
 pub struct Enqueued {
     claim: Claim,
+    /// Which batch it waits for.
+    ticket: u64,
     durable: oneshot::Receiver<Result<Receipt, Error>>,
 }
 
@@ -210,13 +230,31 @@ impl Log {
     /// # Errors
     /// [`Error::NoKey`], [`Error::TooLarge`], [`Error::Misused`] (nothing was queued); [`Error::Full`] for a new
     /// session below the reserve; [`Error::Failed`], [`Error::Closed`].
-    pub fn append(&self, mut record: Record, claim: Claim) -> Result<Enqueued, Error> {
-        let session = *record.skeleton.session.get_or_insert(claim.session);
-        let frame = *record.skeleton.frame.get_or_insert(claim.frame);
-        if (Claim { session, frame }) != claim {
-            return Err(Error::Misused("the record is of another frame than its claim"));
+    pub fn append(&self, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, claim, Pace::AtOnce)
+    }
+
+    /// As [`Log::append`], but nobody waits yet: while others are being written, it goes with them, within
+    /// milliseconds, or when somebody begins to wait and says so by [`Log::hurry`].
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub fn append_ahead(&self, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, claim, Pace::Ahead)
+    }
+
+    /// Somebody waits for this one now.
+    pub fn hurry(&self, enqueued: &Enqueued) {
+        self.0.shared.hurry(enqueued.ticket);
+    }
+
+    fn claimed(&self, mut record: Record, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
+        record.skeleton.session.get_or_insert(claim.session);
+        record.skeleton.frame.get_or_insert(claim.frame);
+        if !is_of(&record, claim) {
+            return Err(Error::Misused("the record is of other frames than its claim"));
         }
-        self.enqueue(&record, claim)
+        self.enqueue(&record, claim, pace)
     }
 
     /// Queues a record that nobody waits for: it goes with the next batch, at the latest after one second.
@@ -234,7 +272,7 @@ impl Log {
     /// # Errors
     /// As for [`Log::append`].
     pub async fn record(&self, record: Record) -> Result<Receipt, Error> {
-        self.enqueue(&record, Claim::NONE)?.await
+        self.enqueue(&record, Claim::NONE, Pace::AtOnce)?.await
     }
 
     /// Resolves when the log can no longer be written. Then the process must end: nothing is retried.
@@ -266,13 +304,24 @@ impl Log {
         self.0.shared.result()
     }
 
-    fn enqueue(&self, record: &Record, claim: Claim) -> Result<Enqueued, Error> {
+    fn enqueue(&self, record: &Record, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
         let mut item = self.0.item(record, claim)?;
         let (answer, durable) = oneshot::channel();
         item.waiter = Some(answer);
-        self.0.shared.push(item)?;
-        Ok(Enqueued { claim, durable })
+        let ticket = self.0.shared.push(item, pace)?;
+        Ok(Enqueued { claim, ticket, durable })
     }
+}
+
+/// Whether the record tells of the claim's frames, all of them and no others.
+fn is_of(record: &Record, claim: Claim) -> bool {
+    let skeleton = &record.skeleton;
+    let further = skeleton.further.as_deref().unwrap_or_default();
+    let frames = further.iter().map(|further| further.frame);
+    skeleton.session == Some(claim.session)
+        && skeleton.frame == Some(claim.frame)
+        && further.len() as u64 == claim.further
+        && frames.zip(claim.frame + 1..).all(|(found, due)| found == Some(due))
 }
 
 impl std::fmt::Debug for Log {

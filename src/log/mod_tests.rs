@@ -372,3 +372,75 @@ fn misuse_is_refused() {
         assert_eq!(fixture.try_open_with(settings).err(), Some(Error::Name(name.to_owned())));
     }
 }
+
+/// A record of so many frames, from that one on.
+fn burst(first: u64, count: u64) -> Record {
+    let mut record = statement(Some(SEVEN), "SELECT 1");
+    record.skeleton.frame = Some(first);
+    for frame in first + 1..first + count {
+        let skeleton = crate::audit::record::Skeleton { frame: Some(frame), ..Default::default() };
+        record.add(skeleton, record.values.clone());
+    }
+    record
+}
+
+#[test]
+fn a_record_of_several_frames_is_claimed_as_what_it_is() {
+    let fixture = Fixture::new();
+    let log = fixture.open();
+    let misused = |record: Record, claim: Claim| matches!(log.append(record, claim), Err(Error::Misused(_)));
+    assert!(misused(burst(1, 2), claim(1)) && misused(burst(1, 1), claim(1).and(1)));
+    assert!(misused(burst(1, 3), claim(1).and(1)) && misused(burst(2, 2), claim(1).and(1)));
+    let mut gap = burst(1, 2);
+    gap.skeleton.further.as_mut().expect("one more")[0].frame = Some(3);
+    assert!(misused(gap, claim(1).and(1)));
+    wait(async {
+        let receipt = log.append_ahead(burst(1, 3), claim(1).and(2)).expect("queued").await.expect("durable");
+        assert_eq!((receipt.frame(), receipt.claim().last()), (1, 3));
+    });
+    log.close().expect("closed");
+    let (_, record) = fixture.records().into_iter().nth(1).expect("the record");
+    assert_eq!(record.unfold().len(), 3);
+}
+
+#[test]
+fn what_nobody_waits_for_yet_is_gathered_and_still_written_within_milliseconds() {
+    let fixture = Fixture::new();
+    let disk = fixture.disk.clone();
+    let log = fixture.open();
+    let before = disk.tried.load(Ordering::Acquire);
+    wait(async {
+        let ahead = (1..=50).map(|frame| {
+            let record = statement(Some(SEVEN), "SELECT 1");
+            log.append_ahead(record, claim(frame)).expect("queued")
+        });
+        let ahead: Vec<Enqueued> = ahead.collect();
+        for enqueued in ahead {
+            enqueued.await.expect("durable without anybody's hurry");
+        }
+    });
+    let batches = disk.tried.load(Ordering::Acquire) - before;
+    assert!(batches < 25, "{batches} writes for 50 records");
+}
+
+#[test]
+fn whoever_waits_has_it_written_at_once() {
+    let fixture = Fixture::new();
+    let disk = fixture.disk.clone();
+    let log = fixture.open();
+    wait(async {
+        disk.hold(true);
+        // Two are few; the third waits for company.
+        let mut first = [1, 2].map(|frame| log.append_ahead(burst(frame, 1), claim(frame)).expect("queued"));
+        let third = log.append_ahead(burst(3, 1), claim(3)).expect("queued");
+        log.hurry(&third);
+        // Somebody who hurries what is being written, or is written, changes nothing.
+        log.hurry(&first[0]);
+        disk.hold(false);
+        third.await.expect("durable");
+        for enqueued in &mut first {
+            log.hurry(enqueued);
+            enqueued.durable().await.expect("durable");
+        }
+    });
+}

@@ -179,7 +179,12 @@ impl Plan {
                 continue;
             }
             match open(self.reader.origin(), &entry, recipient, keys) {
-                Ok(opened) => found.take(query, self.found(&entry, opened)),
+                Ok(Opened { record, still_sealed }) => {
+                    for record in record.unfold() {
+                        let opened = Opened { record, still_sealed: still_sealed.clone() };
+                        found.take(query, self.found(&entry, opened));
+                    }
+                }
                 Err(error) => found.push(self.fault(&entry, recipient, error.to_string())),
             }
         }

@@ -48,8 +48,7 @@ impl Written {
             let mut record = Record::new(at(frame), Kind::Statement, customer);
             record.skeleton.staff = Some(frame % 3);
             record.values.text = Some(format!("select {frame} from t").into_bytes());
-            let _receipt =
-                log.append(record, Claim { session: SESSION, frame }).expect("queued").await.expect("durable");
+            let _receipt = log.append(record, Claim::of(SESSION, frame)).expect("queued").await.expect("durable");
             let mut outcome = Record::new(at(frame + 1), Kind::Outcome, customer);
             (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(frame));
             log.note(outcome).expect("queued");

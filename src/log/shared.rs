@@ -18,6 +18,10 @@ use crate::audit::tree::Frontier;
 const NOTE_AGE_MAX: Duration = Duration::from_secs(1);
 /// How often an idle writer looks whether a note is due: it is not woken for one.
 const TICK: Duration = Duration::from_millis(500);
+/// A record that somebody may come to wait for is written after this long, if nobody does before.
+const AHEAD_MAX: Duration = Duration::from_millis(2);
+/// Up to so many records on their way are each written at once: gathering would only cost time.
+const FEW: usize = 2;
 /// A batch is cut after this many bytes, unless its only record is larger.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// While the disk is full, notes are kept up to this many bytes.
@@ -42,11 +46,38 @@ pub struct Shared {
 struct Queue {
     items: Vec<Item>,
     bytes: usize,
-    /// How many of the items somebody waits for.
+    /// How many of the items somebody waits for, or will.
     waiters: usize,
+    /// How many of those that are being written.
+    writing: usize,
+    /// Batches taken so far: the ticket of what is queued.
+    taken: u64,
+    /// Somebody waits for something of what is queued.
+    urgent: bool,
+    oldest_ahead: Option<Instant>,
     oldest_note: Option<Instant>,
-    writer_sleeps: bool,
+    writer: Asleep,
     state: State,
+}
+
+/// Whether the writer sleeps, and for how long at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asleep {
+    #[default]
+    No,
+    /// As long as what is queued can wait.
+    Short,
+    /// Until it is woken, or looks whether a note is due.
+    Long,
+}
+
+/// How soon a record is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Somebody waits.
+    AtOnce,
+    /// Somebody may come to wait.
+    Ahead,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -84,13 +115,30 @@ impl Shared {
         }
     }
 
-    /// Queues a record that somebody waits for.
-    pub fn push(&self, item: Item) -> Result<(), Error> {
+    /// Queues a record that somebody waits for, or will; gives the ticket of its batch.
+    pub fn push(&self, item: Item, pace: Pace) -> Result<u64, Error> {
         let mut queue = self.running()?;
         queue.waiters += 1;
         queue.add(item);
-        self.wake_writer(queue);
-        Ok(())
+        if pace == Pace::AtOnce || queue.waiters + queue.writing <= FEW {
+            queue.urgent = true;
+        } else if queue.oldest_ahead.is_none() {
+            queue.oldest_ahead = Some(Instant::now());
+        }
+        let ticket = queue.taken;
+        if queue.urgent || queue.writer == Asleep::Long {
+            self.wake_writer(queue);
+        }
+        Ok(ticket)
+    }
+
+    /// Somebody waits for what has that ticket, if it is not being written already.
+    pub fn hurry(&self, ticket: u64) {
+        let mut queue = lock(&self.queue);
+        if ticket == queue.taken && !queue.urgent && !queue.items.is_empty() {
+            queue.urgent = true;
+            self.wake_writer(queue);
+        }
     }
 
     /// Queues a record that nobody waits for; never wakes the writer.
@@ -123,15 +171,17 @@ impl Shared {
     pub fn next_work(&self, idle: Duration) -> Work {
         let asked = Instant::now();
         let mut queue = lock(&self.queue);
+        queue.writing = 0;
         loop {
             let closing = match &queue.state {
                 State::Failed(_) => return Work::Stop,
                 State::Closing => true,
                 State::Running => false,
             };
-            let note_age = queue.oldest_note.map(|since| since.elapsed());
-            let note_is_due = note_age.is_some_and(|age| age >= NOTE_AGE_MAX);
-            if queue.waiters > 0 || note_is_due || (closing && !queue.items.is_empty()) {
+            let left = |since: Option<Instant>, max: Duration| since.map(|since| max.saturating_sub(since.elapsed()));
+            let (note, ahead) = (left(queue.oldest_note, NOTE_AGE_MAX), left(queue.oldest_ahead, AHEAD_MAX));
+            let is_due = [note, ahead].contains(&Some(Duration::ZERO));
+            if queue.urgent || is_due || (closing && !queue.items.is_empty()) {
                 return Work::Write(queue.take());
             }
             if closing {
@@ -140,10 +190,10 @@ impl Shared {
             if queue.items.is_empty() && asked.elapsed() >= idle {
                 return Work::Idle;
             }
-            queue.writer_sleeps = true;
-            let wait = note_age.map_or(idle, |age| NOTE_AGE_MAX.saturating_sub(age)).min(TICK);
+            queue.writer = if ahead.is_some() { Asleep::Short } else { Asleep::Long };
+            let wait = ahead.or(note).unwrap_or(idle).min(TICK);
             queue = self.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
-            queue.writer_sleeps = false;
+            queue.writer = Asleep::No;
         }
     }
 
@@ -241,9 +291,9 @@ impl Shared {
 
     /// Wakes the writer if it sleeps and nobody has woken it yet: each wake-up is a system call.
     fn wake_writer(&self, mut queue: MutexGuard<'_, Queue>) {
-        let sleeps = mem::take(&mut queue.writer_sleeps);
+        let was = mem::take(&mut queue.writer);
         drop(queue);
-        if sleeps {
+        if was != Asleep::No {
             self.wake.notify_one();
         }
     }
@@ -265,7 +315,12 @@ impl Queue {
         let count = self.items.iter().take_while(fits).count().max(1).min(self.items.len());
         let rest = self.items.split_off(count);
         let taken = mem::replace(&mut self.items, rest);
-        self.waiters = self.items.iter().filter(|item| item.waiter.is_some()).count();
+        let waiters = self.items.iter().filter(|item| item.waiter.is_some()).count();
+        self.writing = self.waiters - waiters;
+        self.waiters = waiters;
+        self.taken += 1;
+        // What did not fit goes at once.
+        (self.urgent, self.oldest_ahead) = (waiters > 0, None);
         self.bytes = self.items.iter().map(Item::bytes).sum();
         self.oldest_note = self.oldest_note.filter(|_| self.items.iter().any(|item| item.waiter.is_none()));
         taken

@@ -162,7 +162,7 @@ impl World {
         let mut statement = record(5, Kind::Statement);
         statement.skeleton.verb = Some("query".to_owned());
         statement.values.text = Some(b"select * from contacts".to_vec());
-        let claim = Claim { session: SESSION, frame: 1 };
+        let claim = Claim::of(SESSION, 1);
         log.append(statement, claim).expect("queued").durable().await.expect("durable");
         let mut outcome = record(5, Kind::Outcome);
         (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(1));

@@ -55,9 +55,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Counts one more recorded frame.
-    pub fn count(&self) {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+    /// Counts so many more recorded frames.
+    pub fn count(&self, frames: u64) {
+        self.statements.fetch_add(frames, Ordering::Relaxed);
     }
 
     fn tell(&self, order: Order) {

@@ -75,7 +75,7 @@ fn gated(channel: Vec<u8>, gate: &Gate, who: &Who, ledger: &mut Ledger) -> Resul
     record.skeleton.frame = Some(frame);
     record.skeleton.verb = Some("notification".to_owned());
     record.values.text = Some(channel);
-    let claim = Claim { session: who.session, frame };
+    let claim = Claim::of(who.session, frame);
     let enqueued = gate.log.append(record, claim).map_err(|_| Reason::LogFailed)?;
     ledger.withhold(enqueued).map_err(Reason::Slipped)
 }

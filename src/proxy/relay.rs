@@ -20,9 +20,9 @@ use crate::proxy::Gate;
 use crate::proxy::live::{Order, Place};
 use crate::proxy::notifications::Notifications;
 use crate::proxy::reason::Reason;
-use crate::proxy::release::{Ledger, Present, Slip, ToClient, ToServer, Unrecorded};
+use crate::proxy::release::{Burst, Ledger, Present, Slip, ToClient, ToServer, Unrecorded};
 use crate::proxy::who::Who;
-use crate::session::{Event, Session, Step};
+use crate::session::{Event, Session, Statement, Step};
 use crate::wire::frame::{self, Frame};
 
 mod patience;
@@ -36,17 +36,34 @@ const BUFFERED_BYTES_MAX: usize = 256 * 1024;
 /// So many frames wait for their records at most (strict).
 const WAITING_FRAMES_MAX: usize = 1024;
 
-/// A client frame that waits for its record, in order with the unrecorded frames behind it.
+/// So many frames, and about so many bytes, share a record at most.
+const BURST_FRAMES_MAX: usize = 64;
+const BURST_BYTES_MAX: usize = 64 * 1024;
+
+/// Client frames that wait for their record, in order with the unrecorded frames behind them.
 #[derive(Debug)]
 enum Waiting {
-    Gated(Frame, Enqueued),
+    Gated(Burst, Enqueued),
     Unrecorded(Unrecorded),
+}
+
+/// Client frames of one read that will share a record.
+#[derive(Debug, Default)]
+struct Gathered {
+    burst: Burst,
+    statements: Vec<Statement>,
+}
+
+impl Gathered {
+    fn is_full(&self) -> bool {
+        self.statements.len() >= BURST_FRAMES_MAX || self.burst.len() >= BURST_BYTES_MAX
+    }
 }
 
 impl Waiting {
     fn bytes(&self) -> usize {
         match self {
-            Waiting::Gated(frame, _) => frame.bytes().len(),
+            Waiting::Gated(burst, _) => burst.len(),
             Waiting::Unrecorded(frame) => frame.len(),
         }
     }
@@ -69,6 +86,7 @@ pub struct Relay {
     pub ledger: Ledger,
     from_client: BytesMut,
     from_server: BytesMut,
+    gathered: Gathered,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     to_server: ToServer,
@@ -127,6 +145,7 @@ impl Relay {
             ledger,
             from_client,
             from_server,
+            gathered: Gathered::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             to_server: ToServer::default(),
@@ -236,46 +255,41 @@ impl Relay {
             || self.session.is_full()
     }
 
-    /// Takes the whole frames that were read, each through the decision and the log.
+    /// Takes the whole frames that were read, through the decision and the log.
     fn take_frames(&mut self) -> Turn {
         let mut moved = false;
-        while !self.client_left && !self.is_client_held_back() {
-            let cut = frame::cut(&mut self.from_client, self.gate.settings.frame_bytes_max);
-            let Some(frame) = cut.map_err(Reason::Invalid)? else { break };
-            self.take(frame)?;
-            moved = true;
-        }
-        Ok(moved)
+        let taken = loop {
+            if self.client_left || self.is_client_held_back() {
+                break Ok(());
+            }
+            match frame::cut(&mut self.from_client, self.gate.settings.frame_bytes_max) {
+                Ok(None) => break Ok(()),
+                Ok(Some(frame)) => match self.take(frame) {
+                    Ok(()) => moved = true,
+                    Err(reason) => break Err(reason),
+                },
+                Err(fault) => break Err(Reason::Invalid(fault)),
+            }
+        };
+        // What came whole ahead of a frame that ends the session is recorded all the same.
+        self.send_gathered()?;
+        taken.map(|()| moved)
     }
 
     fn take(&mut self, frame: Frame) -> Result<(), Reason> {
-        let now = self.gate.clock.now();
-        match self.session.client(&frame, now).map_err(Reason::Invalid)? {
+        match self.session.client(&frame, self.gate.clock.now()).map_err(Reason::Invalid)? {
             Step::Gate(statement) => {
-                let state = self.gate.follower.state();
-                let allowed = self.allowed(&state)?;
-                let claim = Claim { session: self.who.session, frame: statement.frame };
-                let is_strict = self.who.strict || statement.durable_first || !self.waiting.is_empty();
-                let road = if is_strict { Err(allowed) } else { allowed.read_only() };
-                let record = self.who.record(statement, now, if road.is_ok() { "overlap" } else { "strict" });
-                let enqueued = self.gate.log.append(record, claim).map_err(|_| Reason::LogFailed)?;
-                self.place.entry.count();
-                self.told.idle = false;
-                let present = Present { sequence: state.sequence(), now };
-                match road {
-                    Ok(allowed) => self
-                        .to_server
-                        .forward_overlapped(&frame, allowed, enqueued, &mut self.ledger, present)
-                        .map_err(Reason::Slipped),
-                    // Decided again when the record is durable.
-                    Err(_) => {
-                        self.wait(Waiting::Gated(frame, enqueued));
-                        Ok(())
-                    }
-                }?;
-                self.settle()
+                // CopyDone goes by itself: its record is durable before it is forwarded.
+                let is_alone = statement.durable_first;
+                if is_alone || self.gathered.is_full() {
+                    self.send_gathered()?;
+                }
+                self.gathered.burst.add(&frame);
+                self.gathered.statements.push(statement);
+                if is_alone { self.send_gathered() } else { Ok(()) }
             }
             Step::Copy(counted) => {
+                self.send_gathered()?;
                 self.told.idle = false;
                 self.pass(Unrecorded::counted(counted));
                 Ok(())
@@ -285,10 +299,46 @@ impl Relay {
                 let Some(unrecorded) = Unrecorded::of(&frame) else {
                     return Err(Reason::Unsupported("this message is not let through".to_owned()));
                 };
-                self.pass(unrecorded);
+                if self.gathered.burst.is_empty() {
+                    self.pass(unrecorded);
+                } else {
+                    self.gathered.burst.add_unrecorded(&unrecorded);
+                }
                 Ok(())
             }
         }
+    }
+
+    /// One decision and one record for the frames that came together; then they go on, or wait for it.
+    fn send_gathered(&mut self) -> Result<(), Reason> {
+        let Gathered { burst, statements } = std::mem::take(&mut self.gathered);
+        let Some(first) = statements.first() else { return Ok(()) };
+        let now = self.gate.clock.now();
+        let state = self.gate.follower.state();
+        let allowed = self.allowed(&state)?;
+        let count = statements.len() as u64;
+        let claim = Claim::of(self.who.session, first.frame).and(count - 1);
+        let is_strict = self.who.strict || first.durable_first || !self.waiting.is_empty();
+        let road = if is_strict { Err(allowed) } else { allowed.read_only() };
+        let gate = if road.is_ok() { "overlap" } else { "strict" };
+        let Some(record) = self.who.record(statements, now, gate) else { return Ok(()) };
+        self.place.entry.count(count);
+        self.told.idle = false;
+        match road {
+            Ok(allowed) => {
+                let enqueued = self.gate.log.append_ahead(record, claim).map_err(|_| Reason::LogFailed)?;
+                let present = Present { sequence: state.sequence(), now };
+                self.to_server
+                    .forward_overlapped(burst, allowed, enqueued, &mut self.ledger, present)
+                    .map_err(Reason::Slipped)?;
+            }
+            // Decided again when the record is durable.
+            Err(_) => {
+                let enqueued = self.gate.log.append(record, claim).map_err(|_| Reason::LogFailed)?;
+                self.wait(Waiting::Gated(burst, enqueued));
+            }
+        }
+        self.settle()
     }
 
     /// What has no record of its own goes on behind what waits for its record.
@@ -330,12 +380,12 @@ impl Relay {
             let next = self.waiting.pop_front();
             self.waiting_bytes -= next.as_ref().map_or(0, Waiting::bytes);
             match (next, receipt) {
-                (Some(Waiting::Gated(frame, _)), Some(receipt)) => {
+                (Some(Waiting::Gated(burst, _)), Some(receipt)) => {
                     let state = self.gate.follower.state();
                     let allowed = self.allowed(&state)?;
                     let present = Present { sequence: state.sequence(), now: self.gate.clock.now() };
                     self.to_server
-                        .forward(&frame, allowed, receipt, &mut self.ledger, present)
+                        .forward(burst, allowed, receipt, &mut self.ledger, present)
                         .map_err(Reason::Slipped)?;
                 }
                 (Some(Waiting::Unrecorded(frame)), None) => self.to_server.pass(frame),
@@ -417,13 +467,10 @@ impl Relay {
 
     fn hear(&mut self, events: &mut Vec<Event>) -> Result<(), Reason> {
         let now = self.gate.clock.now();
+        let mut outcomes = Vec::new();
         for event in events.drain(..) {
             match event {
-                Event::Outcome(outcome) => {
-                    self.active_at = now;
-                    let record = self.who.outcome(outcome, now);
-                    self.gate.log.note(record).map_err(|_| Reason::LogFailed)?;
-                }
+                Event::Outcome(outcome) => outcomes.push(outcome),
                 Event::CopyBothStarted => return Err(Reason::Unsupported("replication is not let through".to_owned())),
                 Event::Notification { channel } => {
                     self.channels.came(channel, &self.gate, &self.who, &mut self.ledger)?
@@ -434,10 +481,19 @@ impl Relay {
                 Event::CopyInStarted | Event::ParameterStatus { .. } | Event::ReadyForQuery(_) => {}
             }
         }
+        if let Some(record) = self.who.outcome(outcomes.into_iter(), now) {
+            self.active_at = now;
+            self.gate.log.note(record).map_err(|_| Reason::LogFailed)?;
+        }
         Ok(())
     }
 
     fn disclose(&mut self) -> Turn {
+        if self.to_client.waits(&self.ledger)
+            && let Some(enqueued) = self.ledger.awaited()
+        {
+            self.gate.log.hurry(enqueued);
+        }
         if !self.to_client.has_releasable(&self.ledger) {
             return Ok(false);
         }
@@ -448,7 +504,9 @@ impl Relay {
             Ok(released) => self.to_client.disclose(&released),
             // A deadline passed between the two readings of the clock: the next turn decides again and refuses.
             Err(Slip::Stale) => {}
-            Err(slip @ (Slip::WrongReceipt { .. } | Slip::CopyDoneEarly)) => return Err(Reason::Slipped(slip)),
+            Err(slip @ (Slip::WrongReceipt { .. } | Slip::WrongCount { .. } | Slip::CopyDoneEarly)) => {
+                return Err(Reason::Slipped(slip));
+            }
         }
         Ok(true)
     }

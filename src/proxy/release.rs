@@ -30,6 +30,14 @@ pub enum Slip {
     /// The register moved on, or a deadline passed, between the decision and now: decide again.
     #[error("the decision is older than the register or past its deadline")]
     Stale,
+    /// The record tells of another number of frames than are to go on.
+    #[error("a record of {recorded} frames was shown for {forwarded}")]
+    WrongCount {
+        /// Frames the record tells of.
+        recorded: u64,
+        /// Gated frames that were to be forwarded.
+        forwarded: u64,
+    },
     /// The receipt is for another session or another frame.
     #[error("a receipt for frame {found} of another place was shown for frame {expected}")]
     WrongReceipt {
@@ -83,6 +91,46 @@ impl Unrecorded {
     }
 }
 
+/// Client frames that came together and go on together, under one record: gated ones in their order, and between them
+/// such as need none.
+#[derive(Debug, Default)]
+pub struct Burst {
+    bytes: BytesMut,
+    gated: u64,
+    has_copy_done: bool,
+}
+
+impl Burst {
+    /// Only that gated frame.
+    pub fn of(frame: &Frame) -> Burst {
+        let mut burst = Burst::default();
+        burst.add(frame);
+        burst
+    }
+
+    /// The next gated frame: the record will tell of it.
+    pub fn add(&mut self, frame: &Frame) {
+        self.gated += 1;
+        self.has_copy_done |= frame.tag() == b'c';
+        self.bytes.extend_from_slice(frame.bytes());
+    }
+
+    /// The next frame, which needs no record.
+    pub fn add_unrecorded(&mut self, frame: &Unrecorded) {
+        self.bytes.extend_from_slice(&frame.0);
+    }
+
+    /// Bytes of all frames.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no frame in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 /// What the session's records have reached, and what went on before its record was durable.
 /// Receipts are consumed in the order of the frames, each once.
 #[derive(Debug)]
@@ -90,7 +138,7 @@ pub struct Ledger {
     session: SessionId,
     /// The last frame put into the server's buffer.
     forwarded: u64,
-    /// How many things that need a record went on: frames forwarded, and notifications the server sent by itself.
+    /// How many things with a record went on: bursts forwarded, and notifications the server sent by itself.
     steps: u64,
     /// So many of them, counted from the first, are known to have durable records.
     durable: u64,
@@ -119,10 +167,21 @@ impl Ledger {
         self.forwarded
     }
 
+    /// The last record that is on its way, if any is: whoever waits for it may hurry it.
+    pub fn awaited(&self) -> Option<&Enqueued> {
+        self.awaited.iter().rev().find_map(|awaited| match awaited {
+            Awaited::Record(enqueued) => Some(enqueued),
+            Awaited::Durable => None,
+        })
+    }
+
     /// Withholds all that follows until this record, which stands for something the server sent by itself after the
     /// last frame forwarded, is durable. The record claims that frame.
     pub fn withhold(&mut self, enqueued: Enqueued) -> Result<(), Slip> {
         self.expect(enqueued.claim(), self.forwarded)?;
+        if enqueued.claim().further != 0 {
+            return Err(Slip::WrongCount { recorded: enqueued.claim().further + 1, forwarded: 1 });
+        }
         self.step(Awaited::Record(enqueued));
         Ok(())
     }
@@ -145,10 +204,14 @@ impl Ledger {
         Ok(Released { session: self.session, up_to: self.durable })
     }
 
-    /// The next frame goes on, and this is its record.
-    fn forwards(&mut self, claim: log::Claim, record: Awaited) -> Result<(), Slip> {
+    /// The next frames go on, and this is their record.
+    fn forwards(&mut self, burst: &Burst, claim: log::Claim, record: Awaited) -> Result<(), Slip> {
         self.expect(claim, self.forwarded.saturating_add(1))?;
-        self.forwarded = claim.frame;
+        let recorded = claim.further.saturating_add(1);
+        if recorded != burst.gated {
+            return Err(Slip::WrongCount { recorded, forwarded: burst.gated });
+        }
+        self.forwarded = claim.last();
         self.step(record);
         Ok(())
     }
@@ -187,15 +250,15 @@ impl ToServer {
     /// Durable first, then forward: write scope, or strict.
     pub fn forward(
         &mut self,
-        frame: &Frame,
+        burst: Burst,
         allowed: Authorized<Any>,
         receipt: Receipt,
         ledger: &mut Ledger,
         present: Present,
     ) -> Result<(), Slip> {
         present.holds(&allowed)?;
-        ledger.forwards(receipt.claim(), Awaited::Durable)?;
-        self.buffer.extend_from_slice(frame.bytes());
+        ledger.forwards(&burst, receipt.claim(), Awaited::Durable)?;
+        self.put(burst);
         Ok(())
     }
 
@@ -203,24 +266,32 @@ impl ToServer {
     /// [`ToClient`]. Never CopyDone.
     pub fn forward_overlapped(
         &mut self,
-        frame: &Frame,
+        burst: Burst,
         allowed: Authorized<ReadOnly>,
         enqueued: Enqueued,
         ledger: &mut Ledger,
         present: Present,
     ) -> Result<(), Slip> {
         present.holds(&allowed)?;
-        if frame.tag() == b'c' {
+        if burst.has_copy_done {
             return Err(Slip::CopyDoneEarly);
         }
-        ledger.forwards(enqueued.claim(), Awaited::Record(enqueued))?;
-        self.buffer.extend_from_slice(frame.bytes());
+        ledger.forwards(&burst, enqueued.claim(), Awaited::Record(enqueued))?;
+        self.put(burst);
         Ok(())
     }
 
     /// What has no record of its own.
     pub fn pass(&mut self, frame: Unrecorded) {
         self.buffer.extend_from_slice(&frame.0);
+    }
+
+    fn put(&mut self, burst: Burst) {
+        if self.buffer.is_empty() {
+            self.buffer = burst.bytes;
+        } else {
+            self.buffer.extend_from_slice(&burst.bytes);
+        }
     }
 
     /// What is to be written next.
@@ -279,6 +350,11 @@ impl ToClient {
             self.withheld_bytes -= bytes.len();
             self.put(bytes);
         }
+    }
+
+    /// Whether bytes stand that wait for a record which is not durable yet.
+    pub fn waits(&self, ledger: &Ledger) -> bool {
+        self.withheld.back().is_some_and(|(step, _)| *step > ledger.durable)
     }
 
     /// Whether withheld bytes stand that the ledger's records already cover.

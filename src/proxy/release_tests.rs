@@ -18,7 +18,7 @@ fn frame(bytes: &'static [u8]) -> Frame {
 }
 
 fn claim(frame: u64) -> Claim {
-    Claim { session: SESSION, frame }
+    Claim::of(SESSION, frame)
 }
 
 fn begin() -> (Ledger, ToServer, ToClient) {
@@ -64,7 +64,7 @@ fn a_row_waits_for_the_record_of_its_statement() {
     let (allowed, present) = reader_allowed();
     let (durable, enqueued) = proofs::enqueued(claim(1));
     let allowed = allowed.read_only().expect("a reader");
-    to_server.forward_overlapped(&frame(QUERY), allowed, enqueued, &mut ledger, present).expect("in order");
+    to_server.forward_overlapped(Burst::of(&frame(QUERY)), allowed, enqueued, &mut ledger, present).expect("in order");
     assert_eq!(to_server.pending(), QUERY);
     to_client.withhold(Bytes::from_static(ROW), &ledger);
     assert!(poll(&mut ledger).is_pending());
@@ -83,7 +83,7 @@ fn what_was_read_before_the_next_frame_went_on_does_not_wait_for_that_frame() {
     let (allowed, present) = reader_allowed();
     let (_durable, enqueued) = proofs::enqueued(claim(1));
     let allowed = allowed.read_only().expect("a reader");
-    to_server.forward_overlapped(&frame(QUERY), allowed, enqueued, &mut ledger, present).expect("in order");
+    to_server.forward_overlapped(Burst::of(&frame(QUERY)), allowed, enqueued, &mut ledger, present).expect("in order");
     to_client.withhold(Bytes::from_static(ROW), &ledger);
     disclose(&mut to_client, &ledger);
     assert_eq!(shown(&mut to_client), READY);
@@ -95,7 +95,9 @@ fn a_frame_behind_an_unfinished_record_releases_nothing_before_it() {
     let (durable, notification) = proofs::enqueued(claim(0));
     ledger.withhold(notification).expect("after frame 0");
     let (allowed, present) = reader_allowed();
-    to_server.forward(&frame(QUERY), allowed, proofs::receipt(claim(1)), &mut ledger, present).expect("in order");
+    to_server
+        .forward(Burst::of(&frame(QUERY)), allowed, proofs::receipt(claim(1)), &mut ledger, present)
+        .expect("in order");
     to_client.withhold(Bytes::from_static(ROW), &ledger);
     disclose(&mut to_client, &ledger);
     assert_eq!(shown(&mut to_client), b"");
@@ -107,13 +109,51 @@ fn a_frame_behind_an_unfinished_record_releases_nothing_before_it() {
 
 #[test]
 fn a_receipt_of_another_frame_or_session_is_not_taken() {
-    for wrong in [claim(2), claim(0), Claim { session: SessionId([2; 8]), frame: 1 }] {
+    for wrong in [claim(2), claim(0), Claim::of(SessionId([2; 8]), 1)] {
         let (mut ledger, mut to_server, _) = begin();
         let (allowed, present) = reader_allowed();
-        let taken = to_server.forward(&frame(QUERY), allowed, proofs::receipt(wrong), &mut ledger, present);
+        let taken = to_server.forward(Burst::of(&frame(QUERY)), allowed, proofs::receipt(wrong), &mut ledger, present);
         assert_eq!(taken, Err(Slip::WrongReceipt { expected: 1, found: wrong.frame }));
         assert_eq!(to_server.pending(), b"", "nothing was forwarded");
     }
+}
+
+#[test]
+fn frames_that_came_together_share_a_record_of_exactly_them() {
+    let burst = || {
+        let mut burst = Burst::of(&frame(QUERY));
+        burst.add_unrecorded(&Unrecorded::of(&frame(b"S\0\0\0\x04")).expect("Sync needs no record"));
+        burst.add(&frame(QUERY));
+        burst
+    };
+    for (recorded, taken) in [(0, false), (1, true), (2, false)] {
+        let (mut ledger, mut to_server, mut to_client) = begin();
+        let (allowed, present) = reader_allowed();
+        let (durable, enqueued) = proofs::enqueued(claim(1).and(recorded));
+        let allowed = allowed.read_only().expect("a reader");
+        let forwarded = to_server.forward_overlapped(burst(), allowed, enqueued, &mut ledger, present);
+        let wrong = Slip::WrongCount { recorded: recorded + 1, forwarded: 2 };
+        assert_eq!(forwarded, if taken { Ok(()) } else { Err(wrong) });
+        assert_eq!(to_server.pending().is_empty(), !taken);
+        if taken {
+            assert_eq!((to_server.pending(), ledger.forwarded()), (&[QUERY, b"S\0\0\0\x04", QUERY].concat()[..], 2));
+            to_client.withhold(Bytes::from_static(ROW), &ledger);
+            assert!(to_client.waits(&ledger) && ledger.awaited().is_some());
+            disclose(&mut to_client, &ledger);
+            assert_eq!(shown(&mut to_client), b"");
+            durable();
+            assert!(poll(&mut ledger).is_ready());
+            assert!(!to_client.waits(&ledger) && ledger.awaited().is_none());
+            disclose(&mut to_client, &ledger);
+            assert_eq!(shown(&mut to_client), ROW);
+        }
+    }
+    let (mut ledger, mut to_server, _) = begin();
+    let (allowed, present) = reader_allowed();
+    let strict = to_server.forward(burst(), allowed, proofs::receipt(claim(1)), &mut ledger, present);
+    assert_eq!(strict, Err(Slip::WrongCount { recorded: 1, forwarded: 2 }));
+    let (_, two) = proofs::enqueued(claim(0).and(1));
+    assert_eq!(ledger.withhold(two), Err(Slip::WrongCount { recorded: 2, forwarded: 1 }));
 }
 
 #[test]
@@ -123,11 +163,13 @@ fn copy_done_is_never_forwarded_before_its_record() {
     let (_durable, enqueued) = proofs::enqueued(claim(1));
     let allowed = allowed.read_only().expect("a reader");
     let copy_done = frame(b"c\0\0\0\x04");
-    let taken = to_server.forward_overlapped(&copy_done, allowed, enqueued, &mut ledger, present);
+    let taken = to_server.forward_overlapped(Burst::of(&copy_done), allowed, enqueued, &mut ledger, present);
     assert_eq!(taken, Err(Slip::CopyDoneEarly));
     assert_eq!((to_server.pending(), ledger.forwarded()), (&b""[..], 0));
     let (allowed, present) = reader_allowed();
-    to_server.forward(&copy_done, allowed, proofs::receipt(claim(1)), &mut ledger, present).expect("durable");
+    to_server
+        .forward(Burst::of(&copy_done), allowed, proofs::receipt(claim(1)), &mut ledger, present)
+        .expect("durable");
     assert_eq!(to_server.pending(), b"c\0\0\0\x04");
 }
 
@@ -151,7 +193,7 @@ fn an_old_decision_is_not_taken() {
     for later in [moved_on, too_late] {
         let (mut ledger, mut to_server, _) = begin();
         let (allowed, _) = reader_allowed();
-        let taken = to_server.forward(&frame(QUERY), allowed, proofs::receipt(claim(1)), &mut ledger, later);
+        let taken = to_server.forward(Burst::of(&frame(QUERY)), allowed, proofs::receipt(claim(1)), &mut ledger, later);
         assert_eq!(taken, Err(Slip::Stale));
         assert_eq!(to_server.pending(), b"", "nothing was forwarded");
         let (allowed, _) = reader_allowed();

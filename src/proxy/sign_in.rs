@@ -277,7 +277,7 @@ async fn signed_in(gate: &Gate, begun: &Begun) -> Result<Receipt, Refused> {
     let mut record = begun.blank(Kind::SignedIn, gate.clock.now());
     record.skeleton.frame = Some(0);
     record.skeleton.sequence = Some(gate.follower.state().sequence().0);
-    let claim = Claim { session: begun.session, frame: 0 };
+    let claim = Claim::of(begun.session, 0);
     let mut enqueued = gate.log.append(record, claim).map_err(Refused::Log)?;
     enqueued.durable().await.map_err(Refused::Log)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::audit::record::{Kind, Record};
+use crate::audit::record::{Kind, Record, Skeleton, Values};
 use crate::clock::Timestamp;
 use crate::grant::{Customer, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
@@ -119,15 +119,17 @@ impl Begun {
         record
     }
 
-    /// The record of a frame, before it is forwarded.
-    pub fn record(&self, statement: Statement, now: Timestamp, gate: &str) -> Record {
-        let Statement { frame, verb, durable_first: _, skeleton, values } = statement;
+    /// The record of frames that came together, before they are forwarded; none of no frame.
+    pub fn record(&self, statements: Vec<Statement>, now: Timestamp, gate: &str) -> Option<Record> {
+        let mut statements = statements.into_iter();
+        let Statement { frame: _, verb: _, durable_first: _, skeleton, values } = statements.next()?;
         let mut record = Record { at: now, kind: Kind::Statement, customer: Some(self.customer), skeleton, values };
         self.fill(&mut record);
-        record.skeleton.frame = Some(frame);
-        record.skeleton.verb = Some(verb.to_owned());
         record.skeleton.gate = Some(gate.to_owned());
-        record
+        for Statement { frame: _, verb: _, durable_first: _, skeleton, values } in statements {
+            record.add(skeleton, values);
+        }
+        Some(record)
     }
 
     /// The record of a frame whose outcome nobody saw: `unknown`, or `not forwarded`.
@@ -136,36 +138,47 @@ impl Begun {
         record.skeleton.frame = Some(frame);
         record.skeleton.result = Some(result.to_owned());
         if let Some(copied) = copied {
-            tell(&mut record, copied);
+            tell(&mut record.skeleton, &mut record.values, copied);
         }
         record
     }
 
-    /// The record of what became of a frame: who and which, without the texts its statement's record holds.
-    pub fn outcome(&self, outcome: Outcome, now: Timestamp) -> Record {
-        let mut record = Record::new(now, Kind::Outcome, Some(self.customer));
-        let skeleton = &mut record.skeleton;
-        skeleton.session = Some(self.session);
-        skeleton.staff = Some(self.staff.0);
-        skeleton.grant = Some(self.grant.0);
-        skeleton.frame = Some(outcome.frame);
-        skeleton.tag = outcome.tag;
-        skeleton.sqlstate = outcome.sqlstate;
-        skeleton.rows = Some(outcome.rows);
-        skeleton.bytes = Some(outcome.bytes);
-        skeleton.duration_us = Some(outcome.duration_us);
-        skeleton.result = Some(outcome.result.word().to_owned());
-        record.values.message = outcome.message;
-        if let Some(copied) = outcome.copied {
-            tell(&mut record, &copied);
-        }
-        record
+    /// The record of what became of frames: who and which, without the texts their statements' record holds; none of
+    /// no frame.
+    pub fn outcome(&self, outcomes: impl Iterator<Item = Outcome>, now: Timestamp) -> Option<Record> {
+        let mut outcomes = outcomes.map(parts);
+        let (skeleton, values) = outcomes.next()?;
+        let mut record = Record { at: now, kind: Kind::Outcome, customer: Some(self.customer), skeleton, values };
+        record.skeleton.session = Some(self.session);
+        record.skeleton.staff = Some(self.staff.0);
+        record.skeleton.grant = Some(self.grant.0);
+        outcomes.for_each(|(skeleton, values)| record.add(skeleton, values));
+        Some(record)
     }
 }
 
+/// What an outcome says in a record.
+fn parts(outcome: Outcome) -> (Skeleton, Values) {
+    let mut skeleton = Skeleton {
+        frame: Some(outcome.frame),
+        tag: outcome.tag,
+        sqlstate: outcome.sqlstate,
+        rows: Some(outcome.rows),
+        bytes: Some(outcome.bytes),
+        duration_us: Some(outcome.duration_us),
+        result: Some(outcome.result.word().to_owned()),
+        ..Skeleton::default()
+    };
+    let mut values = Values { message: outcome.message, ..Values::default() };
+    if let Some(copied) = outcome.copied {
+        tell(&mut skeleton, &mut values, &copied);
+    }
+    (skeleton, values)
+}
+
 /// What a client had sent for a COPY that came to nothing.
-fn tell(record: &mut Record, copied: &Copied) {
-    record.skeleton.copied_bytes = Some(copied.bytes);
-    record.skeleton.copied_lines = copied.lines;
-    record.values.digest = Some(copied.digest.to_vec());
+fn tell(skeleton: &mut Skeleton, values: &mut Values, copied: &Copied) {
+    skeleton.copied_bytes = Some(copied.bytes);
+    skeleton.copied_lines = copied.lines;
+    values.digest = Some(copied.digest.to_vec());
 }

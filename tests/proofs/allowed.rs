@@ -2,29 +2,28 @@
 
 use portreeve::grant::{Any, Authorized, ReadOnly};
 use portreeve::log::{Enqueued, Receipt};
-use portreeve::proxy::release::{Ledger, Present, Released, Slip, ToClient, ToServer};
-use portreeve::wire::frame::Frame;
+use portreeve::proxy::release::{Burst, Ledger, Present, Released, Slip, ToClient, ToServer};
 
 fn strict(
     to: &mut ToServer,
-    frame: &Frame,
+    burst: Burst,
     allowed: Authorized<Any>,
     receipt: Receipt,
     ledger: &mut Ledger,
     present: Present,
 ) -> Result<(), Slip> {
-    to.forward(frame, allowed, receipt, ledger, present)
+    to.forward(burst, allowed, receipt, ledger, present)
 }
 
 fn overlapped(
     to: &mut ToServer,
-    frame: &Frame,
+    burst: Burst,
     allowed: Authorized<ReadOnly>,
     enqueued: Enqueued,
     ledger: &mut Ledger,
     present: Present,
 ) -> Result<(), Slip> {
-    to.forward_overlapped(frame, allowed, enqueued, ledger, present)
+    to.forward_overlapped(burst, allowed, enqueued, ledger, present)
 }
 
 fn disclosed(to: &mut ToClient, released: &Released) {

@@ -2,20 +2,19 @@
 
 use portreeve::grant::{Any, Authorized};
 use portreeve::log::Receipt;
-use portreeve::proxy::release::{Ledger, Present, Slip, ToServer};
-use portreeve::wire::frame::Frame;
+use portreeve::proxy::release::{Burst, Ledger, Present, Slip, ToServer};
 
 fn twice(
     to: &mut ToServer,
-    frame: &Frame,
+    [first, second]: [Burst; 2],
     allowed: Authorized<Any>,
     one: Receipt,
     two: Receipt,
     ledger: &mut Ledger,
     present: Present,
 ) -> Result<(), Slip> {
-    to.forward(frame, allowed, one, ledger, present)?;
-    to.forward(frame, allowed, two, ledger, present) //~ E0382
+    to.forward(first, allowed, one, ledger, present)?;
+    to.forward(second, allowed, two, ledger, present) //~ E0382
 }
 
 fn main() {

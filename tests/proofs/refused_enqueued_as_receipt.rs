@@ -2,18 +2,17 @@
 
 use portreeve::grant::{Any, Authorized};
 use portreeve::log::Enqueued;
-use portreeve::proxy::release::{Ledger, Present, Slip, ToServer};
-use portreeve::wire::frame::Frame;
+use portreeve::proxy::release::{Burst, Ledger, Present, Slip, ToServer};
 
 fn early(
     to: &mut ToServer,
-    frame: &Frame,
+    burst: Burst,
     allowed: Authorized<Any>,
     enqueued: Enqueued,
     ledger: &mut Ledger,
     present: Present,
 ) -> Result<(), Slip> {
-    to.forward(frame, allowed, enqueued, ledger, present) //~ E0308
+    to.forward(burst, allowed, enqueued, ledger, present) //~ E0308
 }
 
 fn main() {

@@ -4,6 +4,6 @@ use portreeve::ids::SessionId;
 use portreeve::log::{Claim, Receipt};
 
 fn main() {
-    let claim = Claim { session: SessionId([0; 8]), frame: 1 };
+    let claim = Claim::of(SessionId([0; 8]), 1);
     let _ = Receipt { claim, position: 0 }; //~ E0451
 }

@@ -2,20 +2,19 @@
 
 use portreeve::grant::{Any, Authorized};
 use portreeve::log::Receipt;
-use portreeve::proxy::release::{Ledger, Present, Slip, ToServer};
-use portreeve::wire::frame::Frame;
+use portreeve::proxy::release::{Burst, Ledger, Present, Slip, ToServer};
 
 fn twice(
     to: &mut ToServer,
-    frame: &Frame,
+    [first, second]: [Burst; 2],
     one: Authorized<Any>,
     two: Authorized<Any>,
     receipt: Receipt,
     ledger: &mut Ledger,
     present: Present,
 ) -> Result<(), Slip> {
-    to.forward(frame, one, receipt, ledger, present)?;
-    to.forward(frame, two, receipt, ledger, present) //~ E0382
+    to.forward(first, one, receipt, ledger, present)?;
+    to.forward(second, two, receipt, ledger, present) //~ E0382
 }
 
 fn main() {

@@ -69,6 +69,8 @@ fn put<const N: usize>(object: &mut Map<String, Value>, fields: [(&str, Value); 
 fn fields(record: &Record) -> Map<String, Value> {
     // Every field is named, so that a new one cannot be forgotten here.
     let Skeleton {
+        // A search has unfolded them.
+        further: _,
         session,
         staff: staff_id,
         grant,
@@ -99,6 +101,8 @@ fn fields(record: &Record) -> Map<String, Value> {
         function: called,
     } = &record.skeleton;
     let Values {
+        further: _,
+        text_before: _,
         text,
         encoding,
         binds,

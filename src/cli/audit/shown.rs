@@ -171,6 +171,8 @@ pub(super) fn everything(found: &Found, names: &Names<'_>) -> Table {
 fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
     // Every field is named, so that a new one cannot be forgotten here.
     let crate::audit::record::Skeleton {
+        // A search has unfolded them.
+        further: _,
         session,
         staff,
         grant,
@@ -201,6 +203,8 @@ fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
         function: called,
     } = &record.skeleton;
     let crate::audit::record::Values {
+        further: _,
+        text_before: _,
         text,
         encoding,
         binds,
