@@ -13,7 +13,8 @@ pub use medium::{How, Random, SECTOR_BYTES};
 use medium::{Medium, Node};
 
 use super::verbs::{self, Calls};
-use super::{BlockFile, Blocks, Disk, Lock, ReadAt};
+use super::{BlockFile, Blocks, Disk, Lock, ReadAt, secret_file};
+use crate::secret::Secret;
 
 /// What is counted and can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -360,6 +361,14 @@ impl Disk for CrashingDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.look(Call::Read, path, |state| Ok(state.medium.content(state.medium.file(path)?).to_vec()))
+    }
+
+    fn read_secret(&self, path: &Path, _bytes_max: u64) -> Result<Secret<Vec<u8>>, secret_file::Fault> {
+        self.read(path).map(Secret::new).map_err(secret_file::Fault::Unreadable)
+    }
+
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        verbs::settle(self, path)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -14,6 +14,8 @@ use std::path::Path;
 pub use blocks::{BLOCK_BYTES, Blocks};
 pub use real::RealDisk;
 
+use crate::secret::Secret;
+
 /// A disk. Errors are the operating system's; who calls says which file.
 pub trait Disk: Send + Sync + 'static {
     /// Makes the directory and those above it; it may exist. Not for other users to read.
@@ -31,6 +33,13 @@ pub trait Disk: Send + Sync + 'static {
 
     /// The whole content of a small file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The whole content of a file that nobody else may read, as [`secret_file::read_secret`] reads it.
+    fn read_secret(&self, path: &Path, bytes_max: u64) -> Result<Secret<Vec<u8>>, secret_file::Fault>;
+
+    /// What is seen under that name, or that nothing is, lasts from now on: a process that was killed may have put it
+    /// there and not have come to making it last. Its directory may be missing.
+    fn settle(&self, path: &Path) -> io::Result<()>;
 
     /// Puts a small file in place of the one that has this name, wholly or not at all, with these permission bits.
     /// After an error either of the two is there.

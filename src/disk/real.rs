@@ -9,8 +9,10 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::secret_file::{self, Fault};
 use super::verbs::{self, Calls};
 use super::{BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
+use crate::secret::Secret;
 
 /// Linux's `O_DSYNC` on every architecture we build for; the constant of that name in `rustix` is `O_SYNC`, which
 /// would commit the file's times with each write too.
@@ -55,6 +57,14 @@ impl Disk for RealDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
+    }
+
+    fn read_secret(&self, path: &Path, bytes_max: u64) -> Result<Secret<Vec<u8>>, Fault> {
+        secret_file::read_secret(path, bytes_max)
+    }
+
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        verbs::settle(self, path)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

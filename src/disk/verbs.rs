@@ -73,6 +73,14 @@ pub(super) fn replace(calls: &impl Calls, path: &Path, bytes: &[u8], mode: u32) 
     calls.sync_directory(directory_of(path))
 }
 
+/// [`Disk::settle`](super::Disk::settle). Its content was synced before it got the name.
+pub(super) fn settle(calls: &impl Calls, path: &Path) -> io::Result<()> {
+    match calls.sync_directory(directory_of(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        synced => synced,
+    }
+}
+
 /// [`Disk::allocate`](super::Disk::allocate).
 pub(super) fn allocate(calls: &impl Calls, path: &Path, len: u64) -> io::Result<()> {
     let new = beside(path);
@@ -101,10 +109,7 @@ pub(super) fn remove(calls: &impl Calls, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         removed => removed?,
     }
-    match calls.sync_directory(directory_of(path)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        synced => synced,
-    }
+    settle(calls, path)
 }
 
 /// A new file under a name that only we use. What a crash left there is not written over: should a rename have been

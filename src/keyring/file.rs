@@ -17,8 +17,8 @@ use zeroize::{Zeroize, Zeroizing};
 use super::Error;
 use super::keys::{Keyring, Slot};
 use crate::audit::keys::{Part, Recipient};
-use crate::disk::secret_file::{self, Fault};
-use crate::disk::{Disk, Lock};
+use crate::disk::secret_file::Fault;
+use crate::disk::{Disk, Lock, RealDisk};
 use crate::entropy::{self, Entropy};
 use crate::secret::Secret;
 
@@ -51,8 +51,10 @@ impl Store {
         entropy: &dyn Entropy,
     ) -> Result<Store, Error> {
         let lock = lock(&*disk, path)?;
-        if path.try_exists().map_err(|source| storage("look for", path, source))? {
-            return Err(Error::Exists { path: path.to_owned() });
+        match disk.open_to_read(path) {
+            Ok(_) => return Err(Error::Exists { path: path.to_owned() }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(storage("look for", path, source)),
         }
         let generation_secret = Secret::new(entropy::random(entropy));
         let store = Store { disk, path: path.to_owned(), credential, generation: 1, generation_secret, _lock: lock };
@@ -60,15 +62,17 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens an existing keyring with the credential in `credential_path`.
+    /// Opens an existing keyring with the credential in `credential_path`. It is read under its lock, and what is read
+    /// lasts: a key from a file whose name the last, killed user of it had not made durable could be gone after all.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::WrongCredential`], [`Error::Busy`],
     /// [`Error::Storage`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential_path: &Path) -> Result<(Store, Keyring), Error> {
         let credential = read_credential(credential_path)?;
-        let sealed = read_guarded("keyring file", path, FILE_MODE, FILE_BYTES_MAX)?;
         let lock = lock(&*disk, path)?;
+        disk.settle(path).map_err(|source| storage("sync the directory of", path, source))?;
+        let sealed = read_guarded(&*disk, "keyring file", path, FILE_MODE, FILE_BYTES_MAX)?;
         let damaged =
             |problem: &str| Error::Damaged { what: "keyring file", path: path.to_owned(), problem: problem.to_owned() };
         let (header, ciphertext) =
@@ -245,7 +249,7 @@ pub fn read_credential(path: &Path) -> Result<Secret<[u8; 32]>, Error> {
 
 /// Reads a secret of exactly 32 bytes that nobody but its owner may read.
 pub(super) fn read_secret_bytes(what: &'static str, path: &Path) -> Result<Secret<[u8; 32]>, Error> {
-    let bytes = read_guarded(what, path, 0o400, 4096)?;
+    let bytes = read_guarded(&RealDisk, what, path, 0o400, 4096)?;
     bytes.expose().as_slice().try_into().map(Secret::new).map_err(|_| Error::Damaged {
         what,
         path: path.to_owned(),
@@ -254,10 +258,16 @@ pub(super) fn read_secret_bytes(what: &'static str, path: &Path) -> Result<Secre
 }
 
 /// Reads a secret file that is a regular one, not too long, and closed to group and others.
-fn read_guarded(what: &'static str, path: &Path, due: u32, bytes_max: u64) -> Result<Secret<Vec<u8>>, Error> {
+fn read_guarded(
+    disk: &dyn Disk,
+    what: &'static str,
+    path: &Path,
+    due: u32,
+    bytes_max: u64,
+) -> Result<Secret<Vec<u8>>, Error> {
     let (damaged, path) =
         (|path, problem: &str| Error::Damaged { what, path, problem: problem.to_owned() }, path.to_owned());
-    secret_file::read_secret(&path, bytes_max).map_err(|fault| match fault {
+    disk.read_secret(&path, bytes_max).map_err(|fault| match fault {
         Fault::Unreadable(source) if source.kind() == io::ErrorKind::NotFound => Error::Missing { what, path },
         Fault::Unreadable(source) => storage("read", &path, source),
         Fault::Exposed(mode) => Error::Exposed { what, path, mode, due },
@@ -286,6 +296,9 @@ pub(super) fn storage(verb: &'static str, path: &Path, source: io::Error) -> Err
     Error::Storage { verb, path: path.to_owned(), source }
 }
 
+#[cfg(test)]
+#[path = "file_crash_tests.rs"]
+mod crash_tests;
 #[cfg(test)]
 #[path = "file_tests.rs"]
 mod tests;

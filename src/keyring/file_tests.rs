@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use super::*;
 use crate::audit::keys::{Recipients, seal_data_key};
 use crate::clock::Timestamp;
-use crate::disk::{BlockFile, ReadAt, RealDisk};
+use crate::disk::{BlockFile, ReadAt};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
 
@@ -187,6 +187,12 @@ impl Disk for Full {
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         RealDisk.read(path)
+    }
+    fn read_secret(&self, path: &Path, bytes_max: u64) -> Result<Secret<Vec<u8>>, Fault> {
+        RealDisk.read_secret(path, bytes_max)
+    }
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        RealDisk.settle(path)
     }
     fn replace(&self, _path: &Path, _bytes: &[u8], _mode: u32) -> io::Result<()> {
         Err(io::ErrorKind::StorageFull.into())

@@ -15,6 +15,7 @@ use super::*;
 use crate::audit::keys::{Part, RecipientKey, SealedDataKey, TagKey, generate_key_pair, open_data_key};
 use crate::audit::tag::Tags;
 use crate::clock::Timestamp;
+use crate::disk::secret_file::Fault;
 use crate::disk::{BlockFile, Blocks, Disk, Lock, ReadAt, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
@@ -236,6 +237,14 @@ impl Disk for FaultyDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         RealDisk.read(path)
+    }
+
+    fn read_secret(&self, path: &Path, bytes_max: u64) -> Result<Secret<Vec<u8>>, Fault> {
+        RealDisk.read_secret(path, bytes_max)
+    }
+
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        RealDisk.settle(path)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -1,12 +1,16 @@
 //! The narrowing locks in force in this proxy, and the file that keeps them over a restart.
 //! Not here: what a lock shuts (`grant::Locks`), and the socket they come by (`proxy/control.rs`).
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::disk::Disk;
 use crate::grant::{Lock, Locks, State};
 use crate::ids::Sequence;
+
+/// They name whom they shut out: not for other users to read.
+const FILE_MODE: u32 = 0o640;
 
 /// A lock file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,28 +23,34 @@ pub struct Error {
 }
 
 /// The locks and their file.
-#[derive(Debug)]
 pub struct LockBook {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     current: RwLock<Arc<Locks>>,
-    /// Held while the file is rewritten, so that the file and `current` agree.
-    writing: Mutex<()>,
+    /// What the file says; none: after an error nobody knows. Held while it is rewritten, so that it and `current` agree.
+    written: Mutex<Option<String>>,
 }
 
 impl LockBook {
-    /// Reads the file in that folder; no file is no lock.
+    /// Reads the file in that folder; no file is no lock. What is read lasts from then on, though the proxy that wrote
+    /// it was killed before it did.
     ///
     /// # Errors
     /// When the file is there and cannot be read or understood: it might say anything.
-    pub fn open(folder: &Path) -> Result<LockBook, Error> {
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<LockBook, Error> {
         let path = folder.join("locks");
         let wrong = |reason: String| Error { path: path.clone(), reason };
-        let locks = match std::fs::read_to_string(&path) {
-            Ok(text) => Locks::from_text(&text).map_err(|error| wrong(error.to_string()))?,
+        disk.settle(&path).map_err(|error| wrong(error.to_string()))?;
+        let locks = match disk.read(&path) {
+            Ok(bytes) => {
+                let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
+                Locks::from_text(text).map_err(|error| wrong(error.to_string()))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Locks::default(),
             Err(error) => return Err(wrong(error.to_string())),
         };
-        Ok(LockBook { path, current: RwLock::new(Arc::new(locks)), writing: Mutex::default() })
+        let written = Mutex::new(Some(locks.to_text()));
+        Ok(LockBook { disk, path, current: RwLock::new(Arc::new(locks)), written })
     }
 
     /// The locks in force.
@@ -65,23 +75,22 @@ impl LockBook {
     }
 
     fn change(&self, change: impl FnOnce(&mut Locks)) -> Result<(), Error> {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let mut locks = Locks::clone(&self.current());
-        let before = locks.to_text();
         change(&mut locks);
         let text = locks.to_text();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(locks);
-        let written = if text == before { Ok(()) } else { self.write(&text) };
-        drop(writing);
-        written.map_err(|error| Error { path: self.path.clone(), reason: error.to_string() })
-    }
-
-    fn write(&self, text: &str) -> io::Result<()> {
-        let renewed = self.path.with_extension("new");
-        let mut file = std::fs::File::create(&renewed)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&renewed, &self.path)?;
-        std::fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        if written.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        *written = None;
+        let replaced = self.disk.replace(&self.path, text.as_bytes(), FILE_MODE);
+        replaced.map_err(|error| Error { path: self.path.clone(), reason: error.to_string() })?;
+        *written = Some(text);
+        Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "locks_tests.rs"]
+mod tests;

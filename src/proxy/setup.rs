@@ -221,7 +221,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
         clusters: clusters(config)?,
         roles: Roles::new(&config.proxy.id, config.limits.connections_per_grant, Arc::clone(&entropy)),
         live: Arc::new(Live::default()),
-        locks: LockBook::open(&config.proxy.state)?,
+        locks: LockBook::open(Arc::new(RealDisk), &config.proxy.state)?,
         attempts: Attempts::new(
             config.limits.attempts_per_name,
             config.limits.attempts_per_address,

@@ -1,16 +1,19 @@
 //! What a role last saw of the register: a small file of its own, so that an old register cannot come back unnoticed.
 //! Not here: comparing more than the last event; the hash chain does that.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::error::Error;
 use super::sqlite::read_from;
+use crate::disk::{Disk, RealDisk};
 use crate::grant::State;
 use crate::ids::Sequence;
+
+/// It names nobody.
+const FILE_MODE: u32 = 0o644;
 
 /// A place in the register and the hash of the event there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +27,19 @@ impl Seen {
         Seen { sequence: state.sequence(), hash: state.head() }
     }
 
-    /// Reads the file; none: this role starts for the first time.
+    /// Reads the file; none: this role starts for the first time. What is read lasts from then on, though the process
+    /// that wrote it was killed before it did.
     pub(super) fn read(path: &Path) -> Result<Option<Seen>, Error> {
-        match fs::read_to_string(path) {
-            Ok(text) => Seen::parse(&text).map(Some).ok_or_else(|| Error::SeenUnreadable(path.to_owned())),
+        Seen::read_on(&RealDisk, path)
+    }
+
+    fn read_on(disk: &dyn Disk, path: &Path) -> Result<Option<Seen>, Error> {
+        disk.settle(path).map_err(Error::file("sync the directory of", path))?;
+        match disk.read(path) {
+            Ok(bytes) => {
+                let seen = std::str::from_utf8(&bytes).ok().and_then(Seen::parse);
+                seen.map(Some).ok_or_else(|| Error::SeenUnreadable(path.to_owned()))
+            }
             Err(none) if none.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(fault) => Err(Error::file("read", path)(fault)),
         }
@@ -53,14 +65,14 @@ impl Seen {
 
     /// Replaces the file so that either the old or the new text survives power loss, never a mixture.
     pub(super) fn write(self, path: &Path) -> Result<(), Error> {
-        let fault = |doing| Error::file(doing, path);
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).map_err(Error::file("make", directory))?;
-        let new = path.with_extension("new");
-        let mut file = File::create(&new).map_err(Error::file("write", &new))?;
-        file.write_all(self.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(Error::file("write", &new))?;
-        fs::rename(&new, path).map_err(fault("write"))?;
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(fault("write"))
+        self.write_on(&RealDisk, path)
+    }
+
+    fn write_on(self, disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            disk.make_directory(directory).map_err(Error::file("make", directory))?;
+        }
+        disk.replace(path, self.to_text().as_bytes(), FILE_MODE).map_err(Error::file("write", path))
     }
 }
 
@@ -80,3 +92,7 @@ pub(super) fn check_seen(connection: &Connection, state: &State, path: &Path, se
         Some(_) | None => Err(Error::Different { path, seen_path, sequence: seen.sequence }),
     }
 }
+
+#[cfg(test)]
+#[path = "seen_tests.rs"]
+mod tests;

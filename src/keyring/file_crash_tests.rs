@@ -1,0 +1,152 @@
+//! A keyring on a disk that loses power in any call, or whose user is killed in it: every key that was kept is there
+//! again, nothing else is needed to open it, and what was once read never goes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault, How, Lie, Random};
+use crate::entropy::OsEntropy;
+use crate::ids::CustomerId;
+
+const SEEDS: u64 = 400;
+const CRASHES: usize = 4;
+
+fn path() -> &'static Path {
+    Path::new("/var/lib/portreeve/keyring")
+}
+
+fn slot(number: u64) -> Slot {
+    Slot { recipient: Recipient::Customer(CustomerId(number)), part: Part::Values, period: 2026 }
+}
+
+/// The credential stays outside of the disk that crashes.
+struct World {
+    _dir: tempfile::TempDir,
+    credential: PathBuf,
+    disk: CrashingDisk,
+    random: Random,
+    /// Public keys that were said to be kept, or read from the file, by customer.
+    kept: Vec<(u64, [u8; 32])>,
+    made: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let dir = tempfile::tempdir().expect("a directory");
+        let credential = dir.path().join("c");
+        fs::write(&credential, [9; 32]).expect("written");
+        fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).expect("closed");
+        let (disk, random) = (CrashingDisk::new(seed), Random(seed));
+        World { _dir: dir, credential, disk, random, kept: Vec::new(), made: 0 }
+    }
+
+    fn open(&mut self) -> Result<(Store, Keyring), Error> {
+        match Store::open(Arc::new(self.disk.clone()), path(), &self.credential) {
+            Err(Error::Missing { .. }) if self.kept.is_empty() => {
+                let mut keyring = Keyring::generate(&OsEntropy);
+                let (disk, credential) = (Arc::new(self.disk.clone()), Secret::new([9; 32]));
+                let store = Store::create(disk, path(), credential, &mut keyring, &OsEntropy)?;
+                Ok((store, keyring))
+            }
+            opened => opened,
+        }
+    }
+
+    /// Everything kept is there; what else was read is kept from now on.
+    fn check(&mut self, keyring: &Keyring) -> Result<(), String> {
+        for (number, public) in &self.kept {
+            let there = keyring.public(&slot(*number)).map_err(|error| error.to_string())?;
+            if there.map(|key| key.public) != Some(*public) {
+                return Err(format!("the key of c{number} was kept and is another, or gone"));
+            }
+        }
+        let public = |number| Some((number, keyring.public(&slot(number)).ok()??.public));
+        self.kept = (0..self.made).filter_map(public).collect();
+        Ok(())
+    }
+
+    /// Opens and keeps key after key until everything stops.
+    fn work(&mut self) -> Result<(), String> {
+        if self.disk.make_directory(Path::new("/var/lib/portreeve")).is_err() {
+            return Ok(());
+        }
+        let (store, mut keyring) = match self.open() {
+            Err(_) if self.disk.is_down() => return Ok(()),
+            opened => opened.map_err(|error| error.to_string())?,
+        };
+        self.check(&keyring)?;
+        loop {
+            let number = self.made;
+            self.made += 1;
+            keyring.make(slot(number), &OsEntropy);
+            if store.save(&mut keyring, &OsEntropy).is_err() {
+                return Ok(());
+            }
+            self.check(&keyring)?;
+        }
+    }
+}
+
+fn crashes(seed: u64, lie: Option<Lie>) -> Result<(), String> {
+    let mut world = World::new(seed);
+    if let Some(lie) = lie {
+        world.disk.lie(lie);
+    }
+    for _ in 0..CRASHES {
+        let calls = 1 + world.random.below(40);
+        world.disk.crash_in(calls);
+        world.work()?;
+        let ending = if world.random.chance(60) { Ending::PowerLost } else { Ending::Killed };
+        world.disk = world.disk.restart(ending);
+    }
+    if world.kept.is_empty() {
+        return Ok(());
+    }
+    let (_store, keyring) = world.open().map_err(|error| error.to_string())?;
+    world.check(&keyring)
+}
+
+#[test]
+fn no_kept_key_is_lost_in_a_thousand_crashes() {
+    for seed in 1..=SEEDS {
+        crashes(seed, None).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    for lie in [Lie::OfFiles, Lie::OfDirectories] {
+        let caught = (1..=40).filter(|seed| crashes(*seed, Some(lie)).is_err()).count();
+        assert!(caught > 10, "{lie:?}: caught with {caught} of 40 seeds");
+    }
+}
+
+/// The name was put in place by somebody who was killed before it was durable.
+#[test]
+fn what_was_read_after_a_kill_survives_power_loss() {
+    for seed in 1..=100 {
+        let mut world = World::new(seed);
+        world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
+        let (store, mut keyring) = world.open().expect("made");
+        keyring.make(slot(0), &OsEntropy);
+        world.disk.crash_in_one(Call::SyncDirectory, 1);
+        store.save(&mut keyring, &OsEntropy).expect_err("killed");
+        drop(store);
+        world.disk = world.disk.restart(Ending::Killed);
+        let (store, read) = world.open().expect("opened");
+        assert!(read.holds(&slot(0)), "the page cache shows it");
+        drop(store);
+        world.disk = world.disk.restart(Ending::PowerLost);
+        let (_store, again) = world.open().expect("opened");
+        assert!(again.holds(&slot(0)), "seed {seed}: a key that was in use is gone");
+    }
+}
+
+#[test]
+fn a_keyring_whose_name_cannot_be_made_to_last_is_not_used() {
+    let mut world = World::new(1);
+    world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
+    drop(world.open().expect("made"));
+    let nth = world.disk.count(Call::SyncDirectory) + 1;
+    world.disk.fail(Fault { call: Call::SyncDirectory, nth, kind: io::ErrorKind::Other, how: How::Not });
+    let refused = world.open().err().expect("it is not known to last").to_string();
+    assert!(refused.contains("sync the directory of") && refused.contains("keyring"), "{refused}");
+    world.open().expect("the next time it is");
+}
