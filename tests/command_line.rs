@@ -48,7 +48,7 @@ fn codes_and_messages() {
         (&["--help"], 0, ""),
         (&[], 2, "Usage: portreeve"),
         (&["custmer"], 2, "similar subcommand exists: 'customer'"),
-        (&["--format", "xml", "config", "check"], 2, "[possible values: table, json]"),
+        (&["--format", "xml", "config", "check"], 2, "[possible values: table, json, csv]"),
         (
             &["--config", "/nonexistent/p.toml", "config", "check"],
             5,

@@ -108,6 +108,11 @@ impl Checkpoint {
         note.split_once('\n').map(|(origin, _)| origin)
     }
 
+    /// The size that a note claims, unverified.
+    pub fn claimed_size(note: &str) -> Option<u64> {
+        note.split('\n').nth(1)?.parse().ok()
+    }
+
     fn parse(text: &str) -> Result<Checkpoint, Error> {
         let wrong = Error::Changed;
         let mut lines = text.split('\n');

@@ -1,14 +1,19 @@
 use std::path::Path;
+use std::time::Duration;
 
+use super::search::{Looked, found, kind};
+use super::show::record;
+use super::verify::{first_leaves, verified};
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::Recipient;
-use crate::audit::record::{Bind, Record};
-use crate::cli::{Format, keyring};
-use crate::clock::Timestamp;
+use crate::audit::record::{Bind, Kind, Record};
+use crate::cli::{Format, Table, keyring, keys};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{Config, load};
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
+use crate::ids::SessionId;
 use crate::log::{self, Claim, Log};
 
 pub(in crate::cli) fn config(dir: &Path) -> Config {
@@ -247,7 +252,7 @@ fn one(kind: Kind, fill: impl FnOnce(&mut Record)) -> Found {
     Found { log: "portreeve/proxy-gate-1".to_owned(), position: 17, record, still_sealed, outcome, fault }
 }
 
-fn nameless() -> shown::Names<'static> {
+fn nameless() -> shown::Names {
     shown::Names { customer: Box::new(|_| None), staff: Box::new(|_| None) }
 }
 

@@ -234,7 +234,7 @@ pub async fn run(
     };
     match format {
         Format::Json => writeln!(out, "{value:#}")?,
-        Format::Table => write!(out, "{text}")?,
+        Format::Table | Format::Csv => write!(out, "{text}")?,
     }
     Ok(outcome)
 }

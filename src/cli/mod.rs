@@ -4,6 +4,7 @@
 pub mod audit;
 mod config;
 mod context;
+mod csv;
 pub mod customer;
 pub mod demo;
 pub mod exit;
@@ -175,6 +176,9 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Owner(command) => owner::run(command, context).await,
         Verb::Grant(command) => grant::run(command, context).await,
         Verb::Audit(command) => audit::run(command, context).await,
+        Verb::Fence(_) if context.format == Format::Csv => {
+            Err(Failure::usage("what is said of a fence is no table: give --format table or --format json"))
+        }
         Verb::Fence(command) => {
             let settings = fence::Settings::of(&command, &context.config)?;
             let done = fence::run(&command, &settings, context.format, &mut io::stdout()).await;

@@ -8,6 +8,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::csv;
+
 /// The widest cell in a table, in characters; JSON is never shortened.
 const CELL_CHARACTERS_MAX: u16 = 100;
 
@@ -18,7 +20,10 @@ pub enum Format {
     #[default]
     Table,
     /// One JSON object per row and line.
+    #[value(alias = "jsonl")]
     Json,
+    /// A header and a line per row (RFC 4180).
+    Csv,
 }
 
 /// Rows under named columns. Cells are JSON values, so that numbers stay numbers.
@@ -58,6 +63,7 @@ impl Table {
         match format {
             Format::Table => self.write_table(out),
             Format::Json => self.write_json(out),
+            Format::Csv => self.write_csv(out),
         }
     }
 
@@ -76,6 +82,11 @@ impl Table {
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+
+    fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        csv::line(out, self.columns.iter().map(|name| (*name).into()))?;
+        self.rows.iter().try_for_each(|row| csv::line(out, row.iter().cloned()))
     }
 
     fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -4,6 +4,7 @@
 pub mod blocks;
 #[cfg(test)]
 pub(crate) mod crashing;
+pub mod new_file;
 pub mod real;
 pub mod secret_file;
 mod verbs;

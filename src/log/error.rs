@@ -37,6 +37,9 @@ pub enum Error {
     /// Bug: the log was used in a way it is not meant for.
     #[error("the audit log was misused: {0}")]
     Misused(&'static str),
+    /// Client: whoever reads had it stopped.
+    #[error("the reading of the audit log was stopped")]
+    Stopped,
     /// Bug: the log was closed.
     #[error("the audit log is closed")]
     Closed,

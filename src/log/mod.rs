@@ -11,6 +11,7 @@ mod fault_tests;
 #[cfg(test)]
 mod fixture;
 pub mod open;
+mod plan;
 #[cfg(test)]
 pub(crate) mod proofs;
 pub mod reader;
@@ -19,6 +20,7 @@ pub mod search;
 pub mod segment;
 mod shared;
 mod start;
+pub mod stream;
 mod upkeep;
 mod verdict;
 pub mod verify;

@@ -111,6 +111,8 @@ pub struct Reader {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     origin: String,
+    /// How many leaves the checkpoint says there are.
+    claimed: u64,
 }
 
 impl Reader {
@@ -135,7 +137,9 @@ impl Reader {
         let note = String::from_utf8_lossy(&note).into_owned();
         let origin = Checkpoint::claimed_origin(&note)
             .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no log"))?;
-        Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned() })
+        let claimed = Checkpoint::claimed_size(&note)
+            .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no size"))?;
+        Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned(), claimed })
     }
 
     /// The log's origin, as its checkpoint claims it; seals open under the right one only.
@@ -310,6 +314,18 @@ impl Entries<'_> {
             return Ok(false);
         };
         Ok(self.reader.header(segment + 1, file.as_ref(), length)?.is_some())
+    }
+
+    /// Holds the end that reading came to against the checkpoint, which was read before: what is damaged at the end is
+    /// no torn tail if it was signed.
+    pub(super) fn check_end(&self, end: u64) -> Result<(), Error> {
+        let claimed = self.reader.claimed;
+        if end >= claimed {
+            return Ok(());
+        }
+        let (file, offset) = (file_name(self.segment.unwrap_or(0)), self.offset);
+        let detail = format!("{claimed} leaves are signed, {end} can be read ({file} at byte {offset})");
+        Err(Error::unsound(&self.reader.dir, Verdict::Missing, detail))
     }
 
     fn unsound(&self, detail: &str) -> Error {

@@ -2,22 +2,22 @@
 //! Not here: the keyring (whoever calls brings a closure that asks it), and an index: every leaf is looked at.
 //! Only the data keys of leaves that may match are opened, all in one request.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::open::{DataKeys, Opened, open};
-use super::reader::{Content, Entry, Reader};
+use super::reader::Entry;
+use super::stream::{self, Prepared};
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
-use crate::audit::tag::Tags;
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, SessionId, StaffId};
 use crate::secret::Secret;
 use crate::statement::value;
 
 /// An outcome may come this much later than the last statement asked for.
-const OUTCOME_WITHIN: Duration = Duration::from_secs(86_400);
+pub(super) const OUTCOME_WITHIN: Duration = Duration::from_secs(86_400);
 
 /// What is looked for: everything given must be so.
 #[derive(Clone, Debug, Default)]
@@ -115,119 +115,19 @@ where
     O: FnOnce(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
-    let (dirs, query, recipients) = (dirs.to_vec(), query.clone(), recipients.clone());
-    let planned = tokio::task::spawn_blocking(move || -> Result<_, super::Error> {
-        let plan: Vec<Plan> = dirs.iter().map(|dir| Plan::make(dir, &query, &recipients)).collect::<Result<_, _>>()?;
-        Ok((plan, query, recipients))
-    });
-    let (plans, query, recipients) = planned.await.map_err(|_| Error::Stopped)??;
-    let sealed: Vec<SealedDataKey> = plans.iter().flat_map(|plan| plan.keys.values().cloned()).collect();
-    let asked = sealed.len();
-    let opened = if sealed.is_empty() { Vec::new() } else { opener(sealed).await.map_err(Error::Opener)? };
-    if opened.len() != asked {
-        return Err(Error::Keys { asked, given: opened.len() });
-    }
-    let found = tokio::task::spawn_blocking(move || collect(plans, &query, &recipients, opened));
+    let prepared = stream::prepare(dirs, query, recipients, &Arc::default(), opener).await?;
+    let found = tokio::task::spawn_blocking(move || collect(&prepared));
     Ok(found.await.map_err(|_| Error::Stopped)??)
 }
 
-/// Which data keys one log needs, and how far it was read to know that.
-struct Plan {
-    reader: Reader,
-    keys: BTreeMap<u64, SealedDataKey>,
-    end: u64,
-}
-
-impl Plan {
-    fn make(dir: &Path, query: &Query, recipients: &Recipients) -> Result<Plan, super::Error> {
-        let reader = Reader::open(dir)?;
-        let mut tags = Tags::new(recipients, reader.origin());
-        let (mut sealed, mut wanted, mut end) = (HashMap::new(), BTreeSet::new(), 0);
-        for entry in reader.entries_from(query.start(reader.origin())) {
-            let entry = entry?;
-            end = entry.position() + 1;
-            let Some(recipient) = entry.recipient(&mut tags) else { continue };
-            if let Some(key) = entry.data_key(reader.origin(), recipient) {
-                sealed.insert(entry.position(), key);
-            } else if query.may_match(&entry, recipient) {
-                wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
-            }
+fn collect(prepared: &Prepared) -> Result<Vec<Found>, super::Error> {
+    let (query, mut found) = (prepared.query(), Vec::new());
+    for log in &prepared.logs {
+        let mut newest = Newest::new(query.limit);
+        for one in prepared.records(log) {
+            newest.take(query, one?);
         }
-        let mut keys = BTreeMap::new();
-        for position in wanted {
-            let key = match sealed.remove(&position) {
-                // It stands before where reading began.
-                None => data_key_at(&reader, &mut tags, position)?,
-                key => key,
-            };
-            keys.extend(key.map(|key| (position, key)));
-        }
-        Ok(Plan { reader, keys, end })
-    }
-
-    /// The records that match, each statement with its outcome.
-    fn collect(&self, query: &Query, recipients: &Recipients, keys: &DataKeys) -> Result<Vec<Found>, super::Error> {
-        let mut tags = Tags::new(recipients, self.reader.origin());
-        let mut found = Newest::new(query.limit);
-        for entry in self.reader.entries_from(query.start(self.reader.origin())) {
-            let entry = entry?;
-            if entry.position() >= self.end {
-                break;
-            }
-            let Some(recipient) = entry.recipient(&mut tags) else { continue };
-            if matches!(entry.content, Content::DataKey { .. }) || !query.may_match(&entry, recipient) {
-                continue;
-            }
-            match open(self.reader.origin(), &entry, recipient, keys) {
-                Ok(Opened { record, still_sealed }) => {
-                    for record in record.unfold() {
-                        let opened = Opened { record, still_sealed: still_sealed.clone() };
-                        found.take(query, self.found(&entry, opened));
-                    }
-                }
-                Err(error) => found.push(self.fault(&entry, recipient, error.to_string())),
-            }
-        }
-        Ok(found.kept.into())
-    }
-
-    fn found(&self, entry: &Entry, opened: Opened) -> Found {
-        Found {
-            log: self.reader.origin().to_owned(),
-            position: entry.position(),
-            record: opened.record,
-            still_sealed: opened.still_sealed,
-            outcome: None,
-            fault: None,
-        }
-    }
-
-    fn fault(&self, entry: &Entry, recipient: Recipient, fault: String) -> Found {
-        let record = Record::new(entry.descriptor.place.at, entry.kind(), recipient.customer());
-        Found { fault: Some(fault), ..self.found(entry, Opened { record, still_sealed: Part::ALL.to_vec() }) }
-    }
-}
-
-fn data_key_at(reader: &Reader, tags: &mut Tags, position: u64) -> Result<Option<SealedDataKey>, super::Error> {
-    let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
-    let recipient = entry.recipient(tags).filter(|_| entry.position() == position);
-    Ok(recipient.and_then(|recipient| entry.data_key(reader.origin(), recipient)))
-}
-
-fn collect(
-    plans: Vec<Plan>,
-    query: &Query,
-    recipients: &Recipients,
-    opened: Vec<Secret<[u8; 32]>>,
-) -> Result<Vec<Found>, super::Error> {
-    let mut opened = opened.into_iter();
-    let mut found = Vec::new();
-    for plan in plans {
-        let mut keys = DataKeys::new();
-        for (position, key) in plan.keys.keys().zip(opened.by_ref().take(plan.keys.len())) {
-            keys.insert(*position, &key);
-        }
-        found.extend(plan.collect(query, recipients, &keys)?);
+        found.extend(newest.kept);
     }
     found.sort_by(|a, b| (a.record.at, &a.log, a.position).cmp(&(b.record.at, &b.log, b.position)));
     if query.limit > 0 {
@@ -253,7 +153,9 @@ impl Newest {
     /// Takes a record if it matches; an outcome goes to its statement.
     fn take(&mut self, query: &Query, found: Found) {
         let key = found.record.skeleton.session.zip(found.record.skeleton.frame);
-        if found.record.kind == Kind::Outcome
+        if found.fault.is_some() {
+            self.push(found);
+        } else if found.record.kind == Kind::Outcome
             && let Some(index) = key.and_then(|key| self.statements.get(&key))
         {
             // A statement that fell out of the limit takes its outcome along.
@@ -282,25 +184,30 @@ impl Query {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
+    /// Whether records sealed to that recipient may be asked for.
+    pub(super) fn concerns(&self, recipient: Recipient) -> bool {
+        self.customer.is_none_or(|customer| recipient == Recipient::Customer(customer))
+    }
+
     /// Where reading that log begins.
-    fn start(&self, origin: &str) -> u64 {
+    pub(super) fn start(&self, origin: &str) -> u64 {
         self.at.or_else(|| self.from.get(origin).copied()).unwrap_or(0)
     }
 
     /// Whether a leaf may belong to the answer, by what it shows without being opened.
-    fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
+    pub(super) fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
         let at = entry.descriptor.place.at;
         let joins = entry.kind() == Kind::Outcome && self.asks(Kind::Statement) && self.at.is_none();
         let until = self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until });
         self.at.is_none_or(|at| entry.position() == at)
             && (joins || self.asks(entry.kind()))
-            && self.customer.is_none_or(|customer| recipient == Recipient::Customer(customer))
+            && self.concerns(recipient)
             && self.since.is_none_or(|since| at >= since)
             && until.is_none_or(|until| at < until)
     }
 
     /// Whether an opened record is one that was asked for.
-    fn matches(&self, found: &Found) -> bool {
+    pub(super) fn matches(&self, found: &Found) -> bool {
         let (record, skeleton) = (&found.record, &found.record.skeleton);
         self.asks(record.kind)
             && self.until.is_none_or(|until| record.at < until)
@@ -336,4 +243,4 @@ fn contains(record: &Record, text: &str) -> bool {
 
 #[cfg(test)]
 #[path = "search_tests.rs"]
-mod tests;
+pub(super) mod tests;

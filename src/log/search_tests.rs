@@ -8,20 +8,32 @@ use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::log::{Claim, Log, Settings};
 
-const ACME: CustomerId = CustomerId(7);
-const BETA: CustomerId = CustomerId(9);
-const SESSION: SessionId = SessionId([1; 8]);
+pub(in crate::log) const ACME: CustomerId = CustomerId(7);
+pub(in crate::log) const BETA: CustomerId = CustomerId(9);
+pub(in crate::log) const SESSION: SessionId = SessionId([1; 8]);
 
 /// A log, its recipients, and their private keys.
-struct Written {
+pub(in crate::log) struct Written {
     dir: tempfile::TempDir,
-    recipients: Recipients,
+    pub(in crate::log) recipients: Recipients,
     private: HashMap<(Recipient, Part, u32), Secret<[u8; 32]>>,
 }
 
 impl Written {
     /// Statements `select 1 from t` to `select n from t`, alternately of both customers, each with its outcome.
-    async fn statements(count: u64) -> Written {
+    pub(in crate::log) async fn statements(count: u64) -> Written {
+        let (written, log) = Written::empty();
+        for frame in 1..=count {
+            let customer = Some(if frame % 2 == 1 { ACME } else { BETA });
+            statement(&log, frame, customer).await;
+            outcome(&log, frame, frame + 1, customer, "done");
+        }
+        log.close().expect("closed");
+        written
+    }
+
+    /// The same without anything written yet.
+    pub(in crate::log) fn empty() -> (Written, Log) {
         let (recipients, mut private) = (Recipients::new(), HashMap::new());
         let now = crate::clock::Clock::now(&SystemClock);
         for recipient in [Recipient::Vendor, Recipient::Customer(ACME), Recipient::Customer(BETA)] {
@@ -42,22 +54,10 @@ impl Written {
         let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
         let path = dir.path().join("w");
         let log = Log::open(disk, &path, settings, recipients.clone(), clock, entropy).expect("a log");
-        for frame in 1..=count {
-            let customer = Some(if frame % 2 == 1 { ACME } else { BETA });
-            let at = |second: u64| Timestamp(i64::try_from(1_000_000 * second).expect("small"));
-            let mut record = Record::new(at(frame), Kind::Statement, customer);
-            record.skeleton.staff = Some(frame % 3);
-            record.values.text = Some(format!("select {frame} from t").into_bytes());
-            let _receipt = log.append(record, Claim::of(SESSION, frame)).expect("queued").await.expect("durable");
-            let mut outcome = Record::new(at(frame + 1), Kind::Outcome, customer);
-            (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(frame));
-            log.note(outcome).expect("queued");
-        }
-        log.close().expect("closed");
-        Written { dir, recipients, private }
+        (Written { dir, recipients, private }, log)
     }
 
-    fn dirs(&self) -> Vec<PathBuf> {
+    pub(in crate::log) fn dirs(&self) -> Vec<PathBuf> {
         logs(self.dir.path()).expect("listed")
     }
 
@@ -66,12 +66,39 @@ impl Written {
         let asked = std::cell::RefCell::new(Vec::new());
         let opener = async |keys: Vec<SealedDataKey>| {
             *asked.borrow_mut() = keys.clone();
-            let private = |key: &SealedDataKey| self.private.get(&(key.recipient, key.part, key.period));
-            keys.iter().map(|key| open_data_key(private(key).expect("a key"), key)).collect::<Result<Vec<_>, _>>()
+            self.open(&keys)
         };
         let found = search(&self.dirs(), query, &self.recipients, opener).await.expect("found");
         (found, asked.into_inner())
     }
+
+    /// As the keyring does.
+    pub(in crate::log) fn open(
+        &self,
+        keys: &[SealedDataKey],
+    ) -> Result<Vec<Secret<[u8; 32]>>, crate::audit::keys::Error> {
+        let private = |key: &SealedDataKey| self.private.get(&(key.recipient, key.part, key.period));
+        keys.iter().map(|key| open_data_key(private(key).expect("a key"), key)).collect()
+    }
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp(i64::try_from(1_000_000 * second).expect("small"))
+}
+
+/// Statement so-and-so, in that second of 1970.
+pub(in crate::log) async fn statement(log: &Log, frame: u64, customer: Option<CustomerId>) {
+    let mut record = Record::new(at(frame), Kind::Statement, customer);
+    record.skeleton.staff = Some(frame % 3);
+    record.values.text = Some(format!("select {frame} from t").into_bytes());
+    let _receipt = log.append(record, Claim::of(SESSION, frame)).expect("queued").await.expect("durable");
+}
+
+pub(in crate::log) fn outcome(log: &Log, frame: u64, second: u64, customer: Option<CustomerId>, word: &str) {
+    let mut outcome = Record::new(at(second), Kind::Outcome, customer);
+    (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(frame));
+    outcome.skeleton.result = Some(word.to_owned());
+    log.note(outcome).expect("queued");
 }
 
 fn frames(found: &[Found]) -> Vec<u64> {

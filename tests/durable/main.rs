@@ -6,6 +6,7 @@ mod auditor;
 #[path = "../endings/client.rs"]
 mod client;
 mod disk;
+mod export;
 mod ground;
 mod killed;
 mod missing;

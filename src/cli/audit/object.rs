@@ -29,7 +29,7 @@ With --format json each record is one object on one line. Every name is always t
     record, with rows and bytes";
 
 /// One record with everything that is known of it, its outcome nested.
-pub(super) fn object(found: &Found, names: &Names<'_>) -> Value {
+pub(super) fn object(found: &Found, names: &Names) -> Value {
     let (record, outcome) = (&found.record, found.outcome.as_ref());
     let mut object = fields(record);
     // A statement's own record has no figures: its outcome's stand for both.

@@ -11,12 +11,12 @@ use crate::log::search::Found;
 use crate::statement::{function, value};
 
 /// Looks names up; none is shown by number.
-pub(super) struct Names<'a> {
-    pub(super) customer: Box<dyn Fn(CustomerId) -> Option<String> + 'a>,
-    pub(super) staff: Box<dyn Fn(StaffId) -> Option<String> + 'a>,
+pub(super) struct Names {
+    pub(super) customer: Box<dyn Fn(CustomerId) -> Option<String> + Send>,
+    pub(super) staff: Box<dyn Fn(StaffId) -> Option<String> + Send>,
 }
 
-impl Names<'_> {
+impl Names {
     pub(super) fn customer(&self, record: &Record) -> Value {
         let named = |id| (self.customer)(id).unwrap_or_else(|| id.to_string());
         record.customer.map(named).or_else(|| record.values.customer.clone()).into()
@@ -50,7 +50,7 @@ pub(super) fn rows() -> Table {
 }
 
 /// One record as a row.
-pub(super) fn row(table: &mut Table, found: &Found, names: &Names<'_>) {
+pub(super) fn row(table: &mut Table, found: &Found, names: &Names) {
     let record = &found.record;
     // An outcome that stands alone tells its own figures.
     let figures = found.outcome.as_ref().unwrap_or(record);
@@ -144,7 +144,7 @@ pub(super) fn result(found: &Found) -> Option<String> {
 }
 
 /// Everything that is recorded about one act, a row for each thing.
-pub(super) fn everything(found: &Found, names: &Names<'_>) -> Table {
+pub(super) fn everything(found: &Found, names: &Names) -> Table {
     let mut table = Table::new(&["field", "value"]);
     let mut put = |field: &str, value: Value| {
         if !value.is_null() {

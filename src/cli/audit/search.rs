@@ -1,0 +1,136 @@
+//! `audit search` and `audit tail`: rows for people, or whole objects for programs.
+//! Not here: how leaves are chosen and opened (`log/search.rs`) and what a row says (`shown.rs`).
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Auditor, csv, object, shown, when};
+use crate::audit::record::Kind;
+use crate::cli::{Context, Exit, Failure, Format, lines, to_stdout};
+use crate::clock::{Clock, SystemClock};
+use crate::ids::SessionId;
+use crate::log::search::{self, Found, Query};
+
+/// How often `tail` looks for more.
+const TAIL_EVERY: Duration = Duration::from_secs(1);
+
+/// What is looked for: everything given must be so.
+#[derive(Debug, Default, Args)]
+pub struct Looked {
+    /// Concerns this customer's data (name, or an id such as c7).
+    #[arg(long, value_name = "NAME")]
+    pub(super) customer: Option<String>,
+    /// Done by this staff member (name, or an id such as s7).
+    #[arg(long, value_name = "NAME")]
+    pub(super) staff: Option<String>,
+    /// In this session (16 hexadecimal digits).
+    #[arg(long, value_name = "ID")]
+    pub(super) session: Option<SessionId>,
+    /// Not before: `2026-11-21`, `2026-11-21T23:36:00Z`, or how long ago: `2h`.
+    #[arg(long, value_name = "WHEN")]
+    pub(super) since: Option<String>,
+    /// Before: as for --since.
+    #[arg(long, value_name = "WHEN")]
+    pub(super) until: Option<String>,
+    /// Of this kind, such as `statement` or `refused`; may be given several times.
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    pub(super) kind: Vec<Kind>,
+    /// With this in the statement, a bind value, or any other text; upper and lower case are alike.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) text: Option<String>,
+    /// At most so many rows, the newest; 0 is all.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// Why the log is read; the keyring records it.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
+pub(super) fn kind(word: &str) -> Result<Kind, String> {
+    let known = || Kind::ALL.map(Kind::word).join(", ");
+    Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| format!("known are: {}", known()))
+}
+
+/// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
+const DONE_BY_SOMEBODY: [Kind; 12] = [
+    Kind::SignedIn,
+    Kind::Refused,
+    Kind::Statement,
+    Kind::Outcome,
+    Kind::Cancelled,
+    Kind::SessionEnded,
+    Kind::Intent,
+    Kind::Decided,
+    Kind::Read,
+    Kind::KeysMade,
+    Kind::KeysOpened,
+    Kind::Recovered,
+];
+
+impl Looked {
+    fn query(&self, auditor: &Auditor) -> Result<Query, Failure> {
+        let now = SystemClock.now();
+        let at = |when: &Option<String>| when.as_deref().map(|when| when::read(when, now)).transpose();
+        Ok(Query {
+            customer: self.customer.as_deref().map(|name| auditor.customer(name)).transpose()?,
+            staff: self.staff.as_deref().map(|name| auditor.staff(name)).transpose()?,
+            session: self.session,
+            kinds: if self.kind.is_empty() { DONE_BY_SOMEBODY.to_vec() } else { self.kind.clone() },
+            since: at(&self.since).map_err(Failure::usage)?,
+            until: at(&self.until).map_err(Failure::usage)?,
+            text: self.text.clone(),
+            limit: self.limit,
+            ..Query::default()
+        })
+    }
+}
+
+/// Shows what is found.
+pub(super) async fn search(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
+    let auditor = Auditor::begin(context, "search", looked.reason.as_deref()).await?;
+    show(context, &found(context, &auditor, looked).await?, &auditor.names())?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn found(context: &Context, auditor: &Auditor, looked: &Looked) -> Result<Vec<Found>, Failure> {
+    let query = looked.query(auditor)?;
+    auditor.search(&search::logs(&context.config.audit.directory)?, &query).await
+}
+
+/// Rows for people, or one whole object a line for programs.
+fn show(context: &Context, found: &[Found], names: &shown::Names) -> Result<(), Failure> {
+    match context.format {
+        Format::Csv => to_stdout(|out| csv::all(out, found, names)),
+        Format::Table => {
+            let mut table = shown::rows();
+            found.iter().for_each(|found| shown::row(&mut table, found, names));
+            context.show(&table)
+        }
+        Format::Json => lines(found.iter().map(|found| object::object(found, names))),
+    }
+}
+
+pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
+    let auditor = Auditor::begin(context, "tail", looked.reason.as_deref()).await?;
+    let mut query = looked.query(&auditor)?;
+    query.since = query.since.or_else(|| Some(SystemClock.now()));
+    query.limit = 0;
+    loop {
+        let found = auditor.search(&search::logs(&context.config.audit.directory)?, &query).await?;
+        for found in &found {
+            let next = query.from.entry(found.log.clone()).or_default();
+            *next = (*next).max(found.position.saturating_add(1));
+        }
+        if !found.is_empty() {
+            show(context, &found, &auditor.names())?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TAIL_EVERY) => {}
+            stopped = tokio::signal::ctrl_c() => {
+                stopped?;
+                return Ok(Exit::Done);
+            }
+        }
+    }
+}

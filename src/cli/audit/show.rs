@@ -1,0 +1,53 @@
+//! `audit show`: everything about one record, with what became of it.
+//! Not here: what is shown of it (`shown.rs`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Auditor, shown};
+use crate::audit::record::{Kind, Record};
+use crate::cli::{Context, Exit, Failure, Table};
+use crate::log::search::{self, Found, Query};
+
+/// The one record, and whether it is as it was written.
+pub(super) async fn record(context: &Context, place: &str, reason: Option<&str>) -> Result<(Table, Exit), Failure> {
+    let read = |log: &str, position: &str| Some((log.to_owned(), position.parse::<u64>().ok()?));
+    let parts = place.rsplit_once('/').and_then(|(a, b)| read(a, b).or_else(|| read(b, a)));
+    let (log, position) = parts.ok_or_else(|| {
+        Failure::usage(format!("\"{place}\" is not a place: give a log and a position, such as proxy-gate-1/17"))
+    })?;
+    let log = log.strip_prefix("portreeve/").unwrap_or(&log);
+    let dirs = search::logs(&context.config.audit.directory)?;
+    let is_asked = |dir: &&PathBuf| dir.file_name().is_some_and(|name| name == log);
+    let Some(dir) = dirs.iter().find(is_asked) else {
+        let known: Vec<_> = dirs.iter().filter_map(|dir| dir.file_name()?.to_str()).collect();
+        return Err(Failure::usage(format!("there is no log \"{log}\"; there are: {}", known.join(", "))));
+    };
+    let auditor = Auditor::begin(context, &format!("show {place}"), reason).await?;
+    let dirs = std::slice::from_ref(dir);
+    let mut found = auditor.search(dirs, &Query { at: Some(position), ..Query::default() }).await?;
+    let Some(mut found) = found.pop() else {
+        return Err(Failure::failed(format!("there is no record that can be shown at position {position} of {log}")));
+    };
+    found.outcome = outcome(&auditor, dirs, &found).await?;
+    let exit = if found.fault.is_some() { Exit::Findings } else { Exit::Done };
+    Ok((shown::everything(&found, &auditor.names()), exit))
+}
+
+/// What became of a statement.
+async fn outcome(auditor: &Auditor, dirs: &[PathBuf], statement: &Found) -> Result<Option<Record>, Failure> {
+    let skeleton = &statement.record.skeleton;
+    if !statement.record.awaits_outcome() || skeleton.session.is_none() {
+        return Ok(None);
+    }
+    let query = Query {
+        customer: statement.record.customer,
+        session: skeleton.session,
+        kinds: vec![Kind::Outcome],
+        since: Some(statement.record.at),
+        until: Some(statement.record.at.plus(Duration::from_secs(86_400))),
+        ..Query::default()
+    };
+    let found = auditor.search(dirs, &query).await?;
+    Ok(found.into_iter().map(|found| found.record).find(|record| record.skeleton.frame == skeleton.frame))
+}

@@ -1,0 +1,116 @@
+//! `audit verify`: every log against its pinned key, and against what the register remembers of it.
+//! Not here: the verification itself (`log/verify.rs`).
+
+use std::path::Path;
+
+use super::Auditor;
+use crate::audit::tag::Tags;
+use crate::audit::tree::Frontier;
+use crate::cli::{Context, Exit, Failure, Table, keyring, keys};
+use crate::keyring::init;
+use crate::log::open::DataKeys;
+use crate::log::reader::Reader;
+use crate::log::search;
+use crate::log::verify::{Finding, Opening, Verdict, verify};
+
+/// A row per finding, and whether one of them is an alarm.
+pub(super) async fn verified(context: &Context, open: bool, copy: Option<&Path>) -> Result<(Table, Exit), Failure> {
+    let auditor = if open { Some(Auditor::begin(context, "verify", None).await?) } else { None };
+    let mut table = Table::new(&["log", "verdict", "place", "detail"]);
+    let mut alarms = 0_usize;
+    for dir in search::logs(copy.unwrap_or(&context.config.audit.directory))? {
+        let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = keys::log_public_key(&context.config, &writer);
+        let findings = match init::read_public_key(&path) {
+            Err(error) => vec![Finding {
+                verdict: Verdict::WrongKey,
+                place: path.display().to_string(),
+                detail: format!("the log's public key is not pinned: {error}"),
+            }],
+            Ok(public) => {
+                let keys = match &auditor {
+                    Some(auditor) => Some((data_keys(auditor, &dir).await?, &auditor.recipients)),
+                    None => None,
+                };
+                let opening = keys.as_ref().map(|(keys, recipients)| Opening { recipients, keys });
+                verify(&dir, &public, opening.as_ref())?
+            }
+        };
+        for Finding { verdict, place, detail } in findings {
+            alarms += usize::from(verdict.is_alarm());
+            table.row([writer.as_str().into(), verdict.to_string().into(), place.into(), detail.into()]);
+        }
+    }
+    for (writer, finding) in if copy.is_none() { remembered(context) } else { Vec::new() } {
+        alarms += usize::from(finding.verdict.is_alarm());
+        let Finding { verdict, place, detail } = finding;
+        table.row([writer.into(), verdict.to_string().into(), place.into(), detail.into()]);
+    }
+    Ok((table, if alarms == 0 { Exit::Done } else { Exit::Findings }))
+}
+
+/// Every data key of one log, opened.
+async fn data_keys(auditor: &Auditor, dir: &Path) -> Result<DataKeys, Failure> {
+    let reader = Reader::open(dir)?;
+    let sealed = reader.sealed_data_keys(&mut Tags::new(&auditor.recipients, reader.origin()))?;
+    let positions: Vec<u64> = sealed.iter().map(|key| key.position).collect();
+    let mut keys = DataKeys::new();
+    for (position, key) in positions.iter().zip(auditor.open(sealed).await?) {
+        keys.insert(*position, &key);
+    }
+    Ok(keys)
+}
+
+/// What the register remembers of logs: one that is shorter than that, or gone, was rolled back or removed.
+/// Nothing is found where the register cannot be read.
+fn remembered(context: &Context) -> Vec<(String, Finding)> {
+    let register = match context.register() {
+        Ok(register) => register,
+        Err(failure) => {
+            tracing::warn!("logs are not compared with the register, which cannot be read: {}", failure.message());
+            return Vec::new();
+        }
+    };
+    let config = &context.config;
+    let mut writers = vec![format!("proxy-{}", config.proxy.id), "portal".to_owned(), keyring::WRITER.to_owned()];
+    writers.extend(context.writer());
+    let findings = writers.into_iter().filter_map(|writer| {
+        let dir = config.audit.directory.join(&writer);
+        let place = dir.display().to_string();
+        let (verdict, detail) = match register.remembered(&writer) {
+            Ok(None) => return None,
+            Ok(Some(remembered)) => compared(&dir, remembered)?,
+            Err(error) => (Verdict::Unwitnessed, format!("what the register remembers cannot be read: {error}")),
+        };
+        Some((writer, Finding { verdict, place, detail }))
+    });
+    findings.collect()
+}
+
+/// What is wrong with a log of which `size` leaves with that root are remembered; none: it begins with them.
+fn compared(dir: &Path, (size, root): (u64, [u8; 32])) -> Option<(Verdict, String)> {
+    let remembered = format!("the register remembers {size} leaves");
+    match first_leaves(dir, size) {
+        Ok(tree) if tree.size() < size => {
+            Some((Verdict::RolledBack, format!("{remembered}, {} are there", tree.size())))
+        }
+        Ok(tree) if tree.root() != root => {
+            Some((Verdict::Forked, format!("{remembered}, and the first {size} that are there are others")))
+        }
+        Ok(_) => None,
+        Err(error) => Some((Verdict::Missing, format!("{remembered}, and not all can be read: {error}"))),
+    }
+}
+
+/// The tree of the first leaves of a log, at most so many.
+pub(super) fn first_leaves(dir: &Path, size: u64) -> Result<Frontier, crate::log::Error> {
+    let mut tree = Frontier::new();
+    let reader = Reader::open(dir)?;
+    let mut entries = reader.entries();
+    while tree.size() < size
+        && let Some(entry) = entries.next().transpose()?
+    {
+        tree.push(entry.descriptor.leaf_hash());
+    }
+    Ok(tree)
+}

@@ -1,0 +1,173 @@
+//! What one log has for a query: first which data keys that needs, then its records in order, opened one by one.
+//! Not here: what a query asks (`search.rs`), and which outcome belongs to which statement (`search.rs`, `stream.rs`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::Path;
+
+use super::Error;
+use super::open::{DataKeys, Opened, open};
+use super::reader::{Content, Entries, Entry, Reader};
+use super::search::{Found, Query};
+use super::stream::Watch;
+use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
+use crate::audit::record::{Kind, Record};
+use crate::audit::tag::Tags;
+use crate::secret::Secret;
+
+/// Which data keys one log needs, and how far it was read to know that.
+pub(super) struct Plan {
+    reader: Reader,
+    keys: BTreeMap<u64, SealedDataKey>,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+impl Plan {
+    /// Reads the whole log once, opening nothing. Kept are only data keys that may be those of the answer.
+    pub(super) fn make(dir: &Path, query: &Query, recipients: &Recipients, watch: &Watch) -> Result<Plan, Error> {
+        let reader = Reader::open(dir)?;
+        let mut tags = Tags::new(recipients, reader.origin());
+        let start = query.start(reader.origin());
+        let (mut sealed, mut wanted, mut end) = (HashMap::new(), BTreeSet::new(), start);
+        let mut entries = reader.entries_from(start);
+        for entry in entries.by_ref() {
+            let entry = entry?;
+            end = entry.position() + 1;
+            watch.count()?;
+            let Some(recipient) = entry.recipient(&mut tags) else { continue };
+            if let Some(key) = entry.data_key(reader.origin(), recipient) {
+                if query.concerns(recipient) {
+                    sealed.insert(entry.position(), key);
+                }
+            } else if query.may_match(&entry, recipient) {
+                wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
+            }
+        }
+        entries.check_end(end)?;
+        let mut keys = BTreeMap::new();
+        for position in wanted {
+            let key = match sealed.remove(&position) {
+                // It stands before where reading began.
+                None => data_key_at(&reader, &mut tags, position)?,
+                key => key,
+            };
+            keys.extend(key.map(|key| (position, key)));
+        }
+        Ok(Plan { reader, keys, start, end })
+    }
+
+    /// The data keys to open, in order.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = &SealedDataKey> {
+        self.keys.values()
+    }
+
+    /// The data keys by position, once `opened` gives them in that order.
+    pub(super) fn keyed(&self, opened: &mut impl Iterator<Item = Secret<[u8; 32]>>) -> DataKeys {
+        let mut keys = DataKeys::new();
+        for (position, key) in self.keys.keys().zip(opened.take(self.keys.len())) {
+            keys.insert(*position, &key);
+        }
+        keys
+    }
+
+    /// The records that may match from that position on, opened; and outcomes of statements that may.
+    pub(super) fn records<'a>(
+        &'a self,
+        query: &'a Query,
+        recipients: &'a Recipients,
+        keys: &'a DataKeys,
+        watch: &'a Watch,
+        from: u64,
+    ) -> Records<'a> {
+        let tags = Tags::new(recipients, self.reader.origin());
+        let entries = self.reader.entries_from(from);
+        Records { plan: self, query, keys, watch, only: None, tags, entries, unfolded: VecDeque::new(), position: from }
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        self.reader.origin()
+    }
+}
+
+fn data_key_at(reader: &Reader, tags: &mut Tags, position: u64) -> Result<Option<SealedDataKey>, Error> {
+    let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
+    let recipient = entry.recipient(tags).filter(|_| entry.position() == position);
+    Ok(recipient.and_then(|recipient| entry.data_key(reader.origin(), recipient)))
+}
+
+/// The opened records of one log; one that does not open is given with its fault.
+pub(super) struct Records<'a> {
+    plan: &'a Plan,
+    query: &'a Query,
+    keys: &'a DataKeys,
+    watch: &'a Watch,
+    /// Records of no other kind are opened, and leaves are not counted.
+    only: Option<Kind>,
+    tags: Tags,
+    entries: Entries<'a>,
+    /// What the record at `position` tells of besides, if it tells of several frames.
+    unfolded: VecDeque<Found>,
+    /// The next position; while there is more of a record, its own.
+    pub(super) position: u64,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<Found, Error>;
+
+    fn next(&mut self) -> Option<Result<Found, Error>> {
+        if let Some(found) = self.unfolded.pop_front() {
+            self.position = found.position + u64::from(self.unfolded.is_empty());
+            return Some(Ok(found));
+        }
+        loop {
+            let entry = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            if entry.position() >= self.plan.end {
+                return None;
+            }
+            self.position = entry.position() + 1;
+            let watched = if self.only.is_none() { self.watch.count() } else { self.watch.go_on() };
+            if let Err(error) = watched {
+                return Some(Err(error));
+            }
+            if self.only.is_some_and(|only| only != entry.kind()) {
+                continue;
+            }
+            let Some(recipient) = entry.recipient(&mut self.tags) else { continue };
+            if matches!(entry.content, Content::DataKey { .. }) || !self.query.may_match(&entry, recipient) {
+                continue;
+            }
+            self.unfolded = self.found(&entry, recipient);
+            return self.next();
+        }
+    }
+}
+
+impl Records<'_> {
+    /// Those of that kind only, looked at beside the others.
+    pub(super) fn only(self, kind: Kind) -> Self {
+        Records { only: Some(kind), ..self }
+    }
+
+    /// A row for each frame or outcome that the record tells of.
+    fn found(&self, entry: &Entry, recipient: Recipient) -> VecDeque<Found> {
+        let (opened, fault) = match open(self.plan.origin(), entry, recipient, self.keys) {
+            Ok(opened) => (opened, None),
+            Err(error) => {
+                let record = Record::new(entry.descriptor.place.at, entry.kind(), recipient.customer());
+                (Opened { record, still_sealed: Part::ALL.to_vec() }, Some(error.to_string()))
+            }
+        };
+        let found = |record| Found {
+            log: self.plan.origin().to_owned(),
+            position: entry.position(),
+            record,
+            still_sealed: opened.still_sealed.clone(),
+            outcome: None,
+            fault: fault.clone(),
+        };
+        opened.record.unfold().into_iter().map(found).collect()
+    }
+}
