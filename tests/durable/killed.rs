@@ -14,46 +14,78 @@ use crate::auditor::Auditor;
 use crate::client::{Session, sign_in, words};
 use crate::ground::{BINARY, OTHER, SOON, psql, stage};
 
-const ROUNDS: usize = 20;
-const CLIENTS: usize = 3;
-/// The load before each kill: a little more each round, so that the kill comes at another moment.
-const LOAD: Duration = Duration::from_millis(300);
+const ROUNDS: u64 = 100;
+const CLIENTS: usize = 2;
+/// The load before each kill, from when all clients are in; other moments each round.
+const LOAD: Duration = Duration::from_millis(60);
+/// A round with psql too costs more.
+const PSQL_EVERY: u64 = 5;
+
+/// Where the time goes.
+#[derive(Debug, Default)]
+struct Spent {
+    sign_in: Duration,
+    load: Duration,
+    restart: Duration,
+    check: Duration,
+    verify: Duration,
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_the_proxy_under_load_and_nothing_seen_is_lost() {
     let mut stage = stage(Path::new(BINARY), None).await;
     let mut auditor = Auditor::new(&stage, &stage.audit()).await;
-    let (mut seen_in_all, mut recorded_in_all) = (0, 0);
+    let (mut seen_in_all, mut recorded_in_all, mut spent) = (0, 0, Spent::default());
     for round in 0..ROUNDS {
-        let mut clients = Vec::new();
-        for client in 0..CLIENTS {
-            for staff in [STAFF, OTHER] {
-                clients.push(load(&stage, staff, format!("r{round}-{staff}{client}")).await);
-            }
-        }
-        let script = scripted(&stage, &format!("r{round}-psql"));
-        tokio::time::sleep(LOAD + Duration::from_millis(17) * u32::try_from(round).unwrap_or(0)).await;
-        stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
-        let mut seen = script.await.expect("no panic");
-        for client in clients {
-            seen.extend(client.await.expect("no panic"));
-        }
+        let seen = cut_off(&mut stage, round, &mut spent).await;
+        let began = Instant::now();
         stage.start_proxy().expect("it starts again");
-
+        let restarted = Instant::now();
         let found = auditor.news(&[Kind::Statement]).await;
         let recorded: HashSet<String> = found.iter().flat_map(|found| marks(&found.record)).collect();
         let lost: Vec<_> = seen.iter().filter(|mark| !recorded.contains(*mark)).collect();
         assert!(lost.is_empty(), "round {round}: clients saw what is not recorded: {lost:?}");
-        assert!(seen.len() > 20, "round {round}: hardly any load: {seen:?}");
+        assert!(seen.len() > CLIENTS, "round {round}: hardly any load: {seen:?}");
+        let checked = Instant::now();
         let verified = stage.command(&["audit", "verify"]).output().expect("a command");
         assert!(verified.status.success(), "round {round}: a false alarm: {}", said(&verified));
         (seen_in_all, recorded_in_all) = (seen_in_all + seen.len(), recorded_in_all + recorded.len());
+        spent.restart += restarted - began;
+        spent.check += checked - restarted;
+        spent.verify += checked.elapsed();
     }
     let Session { client, .. } = sign_in(&stage, STAFF, "acme", "after").await.expect("the proxy serves again");
     assert!(client.simple_query("select 1").await.is_ok());
     let roles = stage.cluster.run_sql("postgres", "select rolname from pg_roles where rolname like 'pr\\_g\\_%'").await;
     assert_eq!(roles.expect("roles").len(), 1, "roles of dead processes were left");
-    println!("{ROUNDS} rounds: clients saw {seen_in_all} results, {recorded_in_all} statements are in the log");
+    println!(
+        "{ROUNDS} rounds: clients saw {seen_in_all} results, {recorded_in_all} statements are in the log; {spent:.1?}"
+    );
+    assert!(seen_in_all as u64 > 20 * ROUNDS, "hardly any load: {seen_in_all} results");
+}
+
+/// Lets clients work, kills the proxy, and gives what they saw.
+async fn cut_off(stage: &mut Stage, round: u64, spent: &mut Spent) -> Vec<String> {
+    let began = Instant::now();
+    let names =
+        (0..CLIENTS).flat_map(|client| [STAFF, OTHER].map(|staff| (staff, format!("r{round}-{staff}{client}"))));
+    let clients = names.map(|(staff, name)| load(stage, staff, name));
+    let clients = futures_util::future::join_all(clients).await;
+    let script = round.is_multiple_of(PSQL_EVERY).then(|| scripted(stage, &format!("r{round}-psql")));
+    let ready = Instant::now();
+    let longer = if script.is_some() { 2 * LOAD } else { LOAD };
+    tokio::time::sleep(longer + Duration::from_micros(round * 7919 % 60_000)).await;
+    stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
+    let mut seen = Vec::new();
+    for client in clients {
+        seen.extend(client.await.expect("no panic"));
+    }
+    if let Some(script) = script {
+        seen.extend(script.await.expect("no panic"));
+    }
+    spent.sign_in += ready - began;
+    spent.load += ready.elapsed();
+    seen
 }
 
 /// A client that asks numbered statements, alternately plain and with parameters, until it is cut off; what it saw.
