@@ -54,7 +54,7 @@ impl Running {
     pub(super) fn count(&mut self, frame: &Frame) -> Counted {
         let data = frame.body();
         self.bytes += data.len() as u64;
-        self.lines += data.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        self.lines += memchr::memchr_iter(b'\n', &data).count() as u64;
         self.digest.get_or_insert_with(|| Context::new(&SHA256)).update(&data);
         Counted(frame.clone())
     }

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config};
 
-use super::ground::{Ground, cell, lines};
+use super::ground::{Ground, cell, lines, sha256};
 
 async fn connect(ground: &Ground) -> Client {
     let mut roots = rustls::RootCertStore::empty();
@@ -48,13 +48,15 @@ async fn tokio_postgres() {
     let given_up = Bytes::from(lines(5000..5010));
     {
         let mut sink = Box::pin(client.copy_in::<_, Bytes>("copy imported from stdin").await.expect("begun"));
-        sink.send(given_up).await.expect("sent");
+        sink.send(given_up.clone()).await.expect("sent");
         sink.flush().await.expect("sent");
     }
     assert_eq!(client.query_one("select count(*) from imported", &[]).await.expect("a row").get::<_, i64>(0), 5000);
-    ground.record("statement", |record| {
+    let failed = ground.record("statement", |record| {
         cell(record, "verb") == "execute" && cell(record, "result").starts_with("57014 COPY from stdin failed")
     });
+    let outcome = failed.get("outcome").expect("it has one");
+    assert_eq!(cell(outcome, "copied_sha256"), sha256(&given_up), "all of it was there: {failed:#}");
 
     let mut sink = pin!(client.copy_in::<_, Bytes>("copy imported from stdin").await.expect("begun"));
     sink.send(Bytes::from_static(b"no number\tx\n")).await.expect("sent");

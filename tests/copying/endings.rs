@@ -1,12 +1,60 @@
 //! A COPY that does not come to its end: the client is killed, or access is switched off.
 
 use std::io::Write;
+use std::process::Stdio;
 use std::time::Instant;
 
 use portreeve::cli::demo::stage::said;
 use serde_json::Value;
 
 use super::ground::{Ground, WITHIN, cell, lines};
+
+/// A gate that is patient with an idle session for so long.
+async fn impatient(idle_after: &str) -> Ground {
+    let mut ground = Ground::new().await;
+    let path = ground.stage.configuration();
+    let toml = std::fs::read_to_string(&path).expect("the configuration");
+    let toml = toml.replace("[proxy]\n", &format!("[proxy]\nidle_after = \"{idle_after}\"\n"));
+    assert!(toml.contains("idle_after"), "{toml}");
+    std::fs::write(&path, toml).expect("the configuration");
+    ground.stage.start_proxy().expect("a gate");
+    ground
+}
+
+/// A COPY that never ends: its client holds still, and what was copied so far goes.
+#[tokio::test]
+async fn a_copy_that_is_left_idle_is_ended_and_leaves_nothing() {
+    let ground = impatient("3s").await;
+    let (psql, input) = ground.begin_copy().await;
+    ended(&ground, "idle").await;
+    drop(input);
+    let output = psql.wait_with_output().expect("psql ends");
+    assert!(!output.status.success() && !said(&output).contains("COPY 5"), "{}", said(&output));
+}
+
+/// The last row breaks the rule, and the server says so when all of it is there.
+#[tokio::test]
+async fn the_last_row_that_breaks_a_rule_undoes_them_all() {
+    let ground = Ground::new().await;
+    let rule = "alter table imported add unique (name) deferrable initially deferred";
+    ground.stage.cluster.run_sql("acme", rule).await.expect("a rule");
+    let mut data = lines(0..20_000);
+    data.extend_from_slice(b"20000\tname 0\n");
+    let mut psql = ground.stage.psql("acme").expect("psql");
+    psql.args(["-c", "copy imported from stdin"]);
+    let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(&data).expect("psql reads");
+    drop(input);
+    let output = child.wait_with_output().expect("psql ends");
+    assert!(!output.status.success() && said(&output).contains("imported_name_key"), "{}", said(&output));
+    ground.copied(&data, "duplicate key");
+    ground.record("statement", |record| {
+        cell(record, "text") == "copy imported from stdin" && cell(record, "result").starts_with("23505")
+    });
+    assert_eq!(ground.value("select count(*) from imported").await, "0");
+    ground.verified();
+}
 
 /// The last session ended for that reason, its transaction undone, and the COPY says what had been sent.
 async fn ended(ground: &Ground, reason: &str) {
