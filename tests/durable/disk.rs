@@ -257,7 +257,7 @@ fn read_only(stage: &mut Stage, small: Option<&Small>) {
 }
 
 /// Waits until those backends are gone, which must be soon after `since`.
-async fn gone(stage: &Stage, pids: &[i32], since: Instant) {
+pub(crate) async fn gone(stage: &Stage, pids: &[i32], since: Instant) {
     let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let sql = format!("select count(*) from pg_stat_activity where pid in ({list}) and usename like 'pr\\_g\\_%'");
     loop {
@@ -272,7 +272,7 @@ async fn gone(stage: &Stage, pids: &[i32], since: Instant) {
 }
 
 /// Waits until the query has a row.
-async fn wait_for(stage: &Stage, sql: &str) {
+pub(crate) async fn wait_for(stage: &Stage, sql: &str) {
     let until = Instant::now() + SOON;
     while stage.cluster.run_sql("postgres", sql).await.expect("a query").is_empty() {
         assert!(Instant::now() < until, "never: {sql}");

@@ -7,6 +7,7 @@ mod auditor;
 mod client;
 mod disk;
 mod export;
+mod failing;
 mod ground;
 mod killed;
 mod missing;

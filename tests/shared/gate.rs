@@ -84,6 +84,25 @@ async fn one_customers_rows_and_nobodys_notifications() {
     let output = psql(&stage, "initech", "copy (select tenant_id from orders where id < 6) to stdout");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "7\n7\n7\n7\n", "{}", said(&output));
 
+    for options in ["-c app.tenant=8", "-c search_path=portreeve", "-c row_security=off", "-c role=portreeve_staff"] {
+        let count = count.replace("contacts", "public.contacts");
+        let mut psql = stage.psql("initech").expect("psql");
+        let output = psql.args(["-At", "-c", &count]).env("PGOPTIONS", options).output().expect("it runs");
+        let (rows, said) = (String::from_utf8_lossy(&output.stdout).into_owned(), said(&output));
+        let is_refused = rows.is_empty() && !output.status.success();
+        assert!(rows == "400|7|7\n" || is_refused, "{options}: {said}");
+        let says = match options {
+            "-c row_security=off" => "query would be affected by row-level security",
+            "-c role=portreeve_staff" => "role",
+            _ => "400|7|7",
+        };
+        assert!(said.contains(says), "{options}: {said}");
+    }
+    for escape in ["set role portreeve_shared_write", "reset role", "set app.tenant = '8'", "reset all"] {
+        let output = psql(&stage, "initech", &format!("{escape}; {count}"));
+        assert!(String::from_utf8_lossy(&output.stdout).ends_with("400|7|7\n"), "{escape}: {}", said(&output));
+    }
+
     let heard = listened(&stage, "initech", SHARED_DATABASE).await;
     assert!(!heard.contains("Asynchronous notification") && !heard.contains("secret"), "{heard}");
     for answer in ["answer 1", "answer 2", "answer 3", "the last"] {

@@ -240,3 +240,29 @@ async fn tenant_columns_may_be_numbers_uuids_and_texts() {
         assert!(report.is_sound(), "{kind}: {report:#?}");
     }
 }
+
+/// What the application's next release brings: a partition more, row security forced on the owner too, and a table
+/// whose tenant column is gone.
+#[tokio::test]
+async fn what_changes_under_the_fence_stays_fenced_or_is_found() {
+    let ground = Ground::fenced().await;
+    let seven = ground.seven("pr_g_1", Scope::Read).await;
+    ground
+        .run(
+            "alter table events detach partition events_new;
+             create table events_2025 partition of events for values from ('2025-01-01') to ('2026-01-01');
+             insert into events select tenant_id, at, what from events_new where at < '2026-01-01';
+             alter table contacts force row level security",
+        )
+        .await;
+    assert_eq!(one(&seven, "select count(*), min(tenant_id), max(tenant_id) from events").await, "30 7 7");
+    assert!(one(&seven, "select * from events_2025").await.starts_with(DENIED), "a new partition is granted to nobody");
+    assert_eq!(one(&seven, "select count(*), min(tenant_id), max(tenant_id) from contacts").await, "300 7 7");
+    let app = ground.application().await;
+    assert_eq!(one(&app, "select count(*) from contacts").await, "30000", "forced on everybody, and still open to it");
+    let report = ground.test("pr_g_1", Scope::Read).await;
+    assert!(report.is_sound(), "{report:#?}");
+    ground.run("alter table notes drop column account cascade").await;
+    let report = ground.test("pr_g_1", Scope::Read).await;
+    assert!(crate::ground::found(&report.refusals).contains(&"unfenced:public.notes"), "{report:#?}");
+}
