@@ -61,3 +61,12 @@ fn without_rows_json_is_empty_and_a_table_has_its_header() {
     assert_eq!(written(&table, Format::Json), "");
     assert_eq!(written(&table, Format::Table), "id\n");
 }
+
+#[test]
+fn csv_has_a_header_and_quotes_what_needs_it() {
+    let mut table = people();
+    table.row([json!("s1,2"), json!(""), json!([1, "a"]), json!("say \"hi\"")]);
+    let expected = "id,name,sessions,signed_in\r\ns3,jane,2,true\r\ns12,\"multi\nline\x1b[2J\u{202e}\",,false\r\n\
+                    \"s1,2\",\"\",\"[1,\"\"a\"\"]\",\"say \"\"hi\"\"\"\r\n";
+    assert_eq!(written(&table, Format::Csv), expected);
+}

@@ -53,12 +53,6 @@ pub(super) fn row(out: &mut dyn Write, found: &Found, names: &Names) -> io::Resu
     line(out, plain.chain(OWN.iter().map(|name| get(outcome, found.outcome.as_ref(), name))))
 }
 
-/// The header and all of these.
-pub(super) fn all(out: &mut dyn Write, found: &[Found], names: &Names) -> io::Result<()> {
-    header(out)?;
-    found.iter().try_for_each(|found| row(out, found, names))
-}
-
 /// The bytes of that field in base64, if they are no text.
 fn exact(record: &Record, name: &str) -> Option<String> {
     let values = &record.values;

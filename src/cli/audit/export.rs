@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Auditor, csv, object, shown, when};
@@ -75,12 +75,20 @@ struct Written {
 pub(super) async fn export(context: &Context, wanted: &Wanted) -> Result<Exit, Failure> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let watch = Arc::new(Watch::default());
-    tokio::select! {
+    let exported = tokio::select! {
         exported = exported(context, wanted, &watch) => exported,
         () = told(&watch) => Err(Failure::failed("bug: the progress came to an end")),
         _ = terminated.recv() => Err(stopped(&watch)),
         _ = interrupted.recv() => Err(stopped(&watch)),
+    };
+    let Written { records, faults } = exported?;
+    if let Some(path) = &wanted.output {
+        say(&format!("{records} records are in {}", path.display()));
     }
+    if faults > 0 {
+        say(&format!("{faults} of {records} records do not open: run \"portreeve audit verify\""));
+    }
+    Ok(if faults == 0 { Exit::Done } else { Exit::Findings })
 }
 
 /// The threads that read end too, and with them what they have written.
@@ -89,7 +97,7 @@ fn stopped(watch: &Watch) -> Failure {
     Failure::failed("interrupted: the export is not whole, and no file is left of it")
 }
 
-async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Result<Exit, Failure> {
+async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Result<Written, Failure> {
     let target = Target::begin(wanted.output.as_deref())?;
     let auditor = Auditor::begin(context, "export", wanted.reason.as_deref()).await?;
     let query = wanted.query(&auditor)?;
@@ -97,14 +105,7 @@ async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Res
     let prepared = prepare(&dirs, &query, &auditor.recipients, watch, |keys| auditor.open(keys)).await?;
     let (names, format) = (auditor.names(), context.format);
     let written = tokio::task::spawn_blocking(move || target.fill(&prepared, format, &names));
-    let Written { records, faults } = written.await.map_err(|_| Failure::failed("bug: the export panicked"))??;
-    if let Some(path) = &wanted.output {
-        say(&format!("{records} records are in {}", path.display()));
-    }
-    if faults > 0 {
-        say(&format!("{faults} of {records} records do not open: run \"portreeve audit verify\""));
-    }
-    Ok(if faults == 0 { Exit::Done } else { Exit::Findings })
+    written.await.map_err(|_| Failure::failed("bug: the export panicked"))?
 }
 
 /// On standard error; if that is gone there is nobody to tell.
@@ -178,6 +179,8 @@ fn one(out: &mut dyn Write, found: &Found, format: Format, names: &shown::Names)
 async fn told(watch: &Watch) {
     let is_terminal = io::stderr().is_terminal();
     let bar = if is_terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    // However it ends, what is said next has a line of its own.
+    let bar = bar.with_finish(ProgressFinish::AndClear);
     let mut said = Instant::now();
     loop {
         tokio::time::sleep(SHOWN_EVERY).await;

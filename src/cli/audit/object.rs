@@ -26,7 +26,11 @@ With --format json each record is one object on one line. Every name is always t
   What became of it: word (done, error, skipped, refused, written, ...), tag, sqlstate, message, duration_us,
     gate (overlap or strict), fate (of the transaction)
   outcome: null, or of a statement: time and the names from \"Who\" to \"What became of it\" of the outcome's own
-    record, with rows and bytes";
+    record, with rows and bytes
+
+With --format csv (RFC 4180) the same names are columns, in an order that stays; those of the outcome begin with
+outcome_. Lists are JSON. Bytes that are not UTF-8 stand in text_base64, statement_base64 and portal_base64 (not _hex).
+What was not recorded is nothing at all; an empty text is \"\".";
 
 /// One record with everything that is known of it, its outcome nested.
 pub(super) fn object(found: &Found, names: &Names) -> Value {

@@ -89,7 +89,9 @@ impl Looked {
 /// Shows what is found.
 pub(super) async fn search(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
     let auditor = Auditor::begin(context, "search", looked.reason.as_deref()).await?;
-    show(context, &found(context, &auditor, looked).await?, &auditor.names())?;
+    let found = found(context, &auditor, looked).await?;
+    head(context)?;
+    show(context, &found, &auditor.names())?;
     Ok(Exit::Done)
 }
 
@@ -98,10 +100,18 @@ pub(super) async fn found(context: &Context, auditor: &Auditor, looked: &Looked)
     auditor.search(&search::logs(&context.config.audit.directory)?, &query).await
 }
 
+/// What stands above all that is shown.
+fn head(context: &Context) -> Result<(), Failure> {
+    match context.format {
+        Format::Csv => to_stdout(|out| csv::header(out)),
+        Format::Table | Format::Json => Ok(()),
+    }
+}
+
 /// Rows for people, or one whole object a line for programs.
 fn show(context: &Context, found: &[Found], names: &shown::Names) -> Result<(), Failure> {
     match context.format {
-        Format::Csv => to_stdout(|out| csv::all(out, found, names)),
+        Format::Csv => to_stdout(|out| found.iter().try_for_each(|found| csv::row(out, found, names))),
         Format::Table => {
             let mut table = shown::rows();
             found.iter().for_each(|found| shown::row(&mut table, found, names));
@@ -116,6 +126,7 @@ pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Fai
     let mut query = looked.query(&auditor)?;
     query.since = query.since.or_else(|| Some(SystemClock.now()));
     query.limit = 0;
+    head(context)?;
     loop {
         let found = auditor.search(&search::logs(&context.config.audit.directory)?, &query).await?;
         for found in &found {
