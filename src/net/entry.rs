@@ -26,16 +26,39 @@ pub enum Entry {
     /// A start-up packet over TLS.
     Session(Box<TlsStream<TcpStream>>, Startup),
     /// A cancel request, over TLS or not.
-    Cancel {
-        /// The process id it names.
-        pid: i32,
-        /// The secret it shows.
-        secret: Bytes,
-    },
+    Cancel(Asking, CancelKey),
     /// A start-up packet without TLS: to be refused in the clear.
     Plaintext(TcpStream, Startup),
     /// A packet over TLS, in due form, that asks for what is not spoken here, such as protocol 4.0: to be refused in words.
     Unspoken(Box<TlsStream<TcpStream>>, Fault),
+}
+
+/// Whom a cancel request means.
+#[derive(Debug)]
+pub struct CancelKey {
+    /// The process id it names.
+    pub pid: i32,
+    /// The secret it shows.
+    pub secret: Bytes,
+}
+
+/// The connection of a cancel request. Its close is the only answer: the cancel was dealt with.
+#[derive(Debug)]
+pub enum Asking {
+    /// As libpq 17 and newer do it.
+    OverTls(Box<TlsStream<TcpStream>>),
+    /// As older clients do it, the secret readable on the way.
+    InTheClear(TcpStream),
+}
+
+impl Asking {
+    /// Closes as PostgreSQL does, over TLS with close_notify: without it libpq takes the end for a broken connection.
+    pub async fn close(self) -> io::Result<()> {
+        match self {
+            Asking::OverTls(mut stream) => stream.shutdown().await,
+            Asking::InTheClear(mut stream) => stream.shutdown().await,
+        }
+    }
 }
 
 /// Why nothing came in.
@@ -83,7 +106,9 @@ pub async fn enter(mut tcp: TcpStream, tls: &TlsAcceptor) -> Result<Entry, Error
                 tcp.write_all(b"N").await?;
                 asked_for_gss = true;
             }
-            First::CancelRequest { pid, secret } => return Ok(Entry::Cancel { pid, secret }),
+            First::CancelRequest { pid, secret } => {
+                return Ok(Entry::Cancel(Asking::InTheClear(tcp), CancelKey { pid, secret }));
+            }
             First::Startup(startup) => return Ok(Entry::Plaintext(tcp, startup)),
         }
     }
@@ -104,7 +129,9 @@ async fn over_tls(tcp: TcpStream, tls: &TlsAcceptor, alpn: Alpn) -> Result<Entry
     }
     match first_packet(&mut stream).await? {
         Ok(First::Startup(startup)) => Ok(Entry::Session(Box::new(stream), startup)),
-        Ok(First::CancelRequest { pid, secret }) => Ok(Entry::Cancel { pid, secret }),
+        Ok(First::CancelRequest { pid, secret }) => {
+            Ok(Entry::Cancel(Asking::OverTls(Box::new(stream)), CancelKey { pid, secret }))
+        }
         Ok(First::SslRequest | First::GssEncRequest) => Err(Error::Repeated),
         Err(fault @ Fault::Refused(_)) => Ok(Entry::Unspoken(Box::new(stream), fault)),
         Err(fault) => Err(Error::Garbage(fault.to_string())),

@@ -10,6 +10,7 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, Scr
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -112,30 +113,25 @@ impl Target {
             greeter.authenticate(password).await?;
             greeter.settle().await
         };
-        tokio::time::timeout(self.within, work)
-            .await
-            .unwrap_or_else(|_| Err(Error::Late { place: self.place(), within: self.within }))
+        tokio::time::timeout(self.within, work).await.unwrap_or_else(|_| Err(self.late()))
     }
 
     /// Asks the server, over TLS, to cancel what that backend runs. The server never answers; it closes.
     pub async fn cancel(&self, backend: i32, secret: &[u8]) -> Result<(), Error> {
-        let work = async {
-            let mut stream = self.encrypted().await?;
-            let broken = |source| Error::Unreachable { place: self.place(), source };
-            let packet = startup::cancel_request_packet(backend, secret);
-            let packet = packet.map_err(|fault| Error::Protocol { place: self.place(), reason: fault.to_string() })?;
-            stream.write_all(&packet).await.map_err(broken)?;
-            stream.flush().await.map_err(broken)?;
-            // The server closes once it has signalled the backend, so that whoever waits here knows it was done.
-            // An abrupt close is as good as an orderly one.
-            let mut end = [0; 1];
-            match stream.read(&mut end).await {
-                Ok(_) | Err(_) => Ok(()),
-            }
-        };
-        tokio::time::timeout(self.within, work)
-            .await
-            .unwrap_or_else(|_| Err(Error::Late { place: self.place(), within: self.within }))
+        self.canceller().await?.cancel(backend, secret).await
+    }
+
+    /// An encrypted connection over which nothing was asked yet: what takes time when cancelling, done ahead.
+    pub async fn canceller(&self) -> Result<Canceller, Error> {
+        let until = Instant::now() + self.within;
+        match timeout_at(until, self.encrypted()).await {
+            Ok(stream) => Ok(Canceller { target: self.clone(), stream: stream?, until }),
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    fn late(&self) -> Error {
+        Error::Late { place: self.place(), within: self.within }
     }
 
     async fn encrypted(&self) -> Result<TlsStream<TcpStream>, Error> {
@@ -153,6 +149,35 @@ impl Target {
         let name = ServerName::try_from(self.host.clone()).map_err(|error| untrusted(error.to_string()))?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         connector.connect(name, tcp).await.map_err(|error| untrusted(error.to_string()))
+    }
+}
+
+/// A connection over which one cancel can be sent.
+pub struct Canceller {
+    target: Target,
+    stream: TlsStream<TcpStream>,
+    until: Instant,
+}
+
+impl Canceller {
+    /// Asks to cancel what that backend runs; answers when the server has signalled it, so that the backend's next
+    /// statement is out of the cancel's reach.
+    pub async fn cancel(self, backend: i32, secret: &[u8]) -> Result<(), Error> {
+        let Canceller { target, mut stream, until } = self;
+        let work = async {
+            let broken = |source| Error::Unreachable { place: target.place(), source };
+            let packet = startup::cancel_request_packet(backend, secret);
+            let packet =
+                packet.map_err(|fault| Error::Protocol { place: target.place(), reason: fault.to_string() })?;
+            stream.write_all(&packet).await.map_err(broken)?;
+            stream.flush().await.map_err(broken)?;
+            // The server closes once it has signalled the backend. An abrupt close is as good as an orderly one.
+            let mut end = [0; 1];
+            match stream.read(&mut end).await {
+                Ok(_) | Err(_) => Ok(()),
+            }
+        };
+        timeout_at(until, work).await.unwrap_or_else(|_| Err(target.late()))
     }
 }
 

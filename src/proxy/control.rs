@@ -151,7 +151,7 @@ fn answer(gate: &Gate, uid: u32, request: Request) -> Result<Value, String> {
                 Lock::Grant(id) => entry.grant == id,
             };
             let ended = gate.live.all().iter().filter(|entry| hit(entry)).count();
-            gate.live.tell_all(&Order::Recheck);
+            gate.live.tell_all(|| Order::Recheck);
             tracing::info!(%lock, uid, ended, "locked until the register confirms");
             kept.map(|()| json!({ "ended": ended })).map_err(|error| error.to_string())
         }

@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
 
 /// What a session is told from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Order {
     /// The register, a lock or its freshness changed: decide again.
     Recheck,
-    /// Somebody with the session's secret wants its statement cancelled.
-    Cancel,
+    /// Somebody with the session's secret wants its statement cancelled, and waits until that is dealt with.
+    Cancel(Asker),
     /// An owner ends this session.
     EndByOwner(OwnerId),
     /// The proxy stops.
@@ -27,6 +27,9 @@ pub enum Order {
     /// The audit log failed.
     LogFailed,
 }
+
+/// Who asked for a cancel: told when no later statement can be hit by it. A session that ends drops it, which says so too.
+pub type Asker = oneshot::Sender<()>;
 
 /// One open session, as others may see it.
 #[derive(Debug)]
@@ -155,9 +158,9 @@ impl Live {
     }
 
     /// Tells every session.
-    pub fn tell_all(&self, order: &Order) {
+    pub fn tell_all(&self, order: fn() -> Order) {
         for entry in self.lock().values() {
-            entry.tell(order.clone());
+            entry.tell(order());
         }
     }
 

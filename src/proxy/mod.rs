@@ -3,6 +3,7 @@
 //! The one rule is in `release.rs`; everything else in this folder only calls it.
 
 mod attempts;
+mod cancel;
 mod control;
 mod ending;
 mod live;
@@ -140,17 +141,6 @@ impl Gate {
         asked.map_err(|error| Refused::NoKeys(error.to_string()))
     }
 
-    /// Cancels what the session's backend runs, over TLS, in the background: a cancel has no answer.
-    fn cancel_upstream(self: &Arc<Self>, who: &Who) {
-        let Some(target) = self.target(&who.cluster).cloned() else { return };
-        let ((backend, secret), session) = (who.backend.clone(), who.session);
-        tokio::spawn(async move {
-            if let Err(error) = target.cancel(backend, &secret).await {
-                tracing::warn!(%session, %error, "a cancel could not be passed on");
-            }
-        });
-    }
-
     /// One connection from its first byte to its end.
     async fn connection(self: Arc<Self>, tcp: TcpStream, address: SocketAddr) {
         let until = Instant::now() + self.settings.sign_in_within;
@@ -160,31 +150,11 @@ impl Gate {
             Ok(Ok(Entry::Session(stream, startup))) => {
                 Box::pin(sign_in::serve(self, stream, startup, address, until)).await;
             }
-            Ok(Ok(Entry::Cancel { pid, secret })) => self.cancel(pid, &secret, address).await,
+            Ok(Ok(Entry::Cancel(asking, key))) => self.cancel(asking, &key, address, until).await,
             Ok(Ok(Entry::Plaintext(tcp, startup))) => self.plaintext(tcp, &startup, address).await,
             Ok(Ok(Entry::Unspoken(stream, fault))) => self.unspoken(stream, Refused::Protocol(fault), address).await,
             Ok(Err(error)) => self.never_entered(&error.to_string(), address).await,
             Err(_) => self.never_entered("no sign-in in time", address).await,
-        }
-    }
-
-    /// A cancel reaches only the session whose secret it shows. It is recorded first; nobody is answered.
-    async fn cancel(&self, backend: i32, secret: &[u8], address: SocketAddr) {
-        let holder = self.live.holder_of(backend, secret);
-        let now = self.clock.now();
-        let mut record = Record::new(now, Kind::Cancelled, holder.as_ref().map(|entry| entry.customer));
-        record.skeleton.result = Some(if holder.is_some() { "passed on" } else { "unknown" }.to_owned());
-        record.skeleton.session = holder.as_ref().map(|entry| entry.session);
-        record.skeleton.staff = holder.as_ref().map(|entry| entry.staff.0);
-        record.skeleton.grant = holder.as_ref().map(|entry| entry.grant.0);
-        record.values.from = Some(address.to_string());
-        match (self.log.record(record).await, holder) {
-            (Ok(_), Some(entry)) => {
-                let told = self.live.tell(entry.session, Order::Cancel);
-                tracing::info!(session = %entry.session, told, "cancel");
-            }
-            (Ok(_), None) => tracing::info!(%address, "a cancel with no session's secret"),
-            (Err(error), _) => tracing::error!(%error, "a cancel could not be recorded and is not passed on"),
         }
     }
 
@@ -258,7 +228,7 @@ impl Gate {
     }
 
     /// Ends every session, and waits until they are gone or the time is over.
-    async fn end_all(&self, order: &Order, within: Duration) {
+    async fn end_all(&self, order: fn() -> Order, within: Duration) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.live.tell_all(order);
         if tokio::time::timeout(within, self.live.empty()).await.is_err() {

@@ -25,8 +25,10 @@ use crate::proxy::who::Who;
 use crate::session::{Event, Session, Statement, Step};
 use crate::wire::frame::{self, Frame};
 
+mod cancelling;
 mod patience;
 
+use cancelling::Cancels;
 use patience::Told;
 
 /// How much is read from a socket at a time: one TLS record.
@@ -92,8 +94,7 @@ pub struct Relay {
     to_server: ToServer,
     /// What the client has not been given yet.
     pub to_client: ToClient,
-    /// A cancel that came while a frame waited for its record: it is sent on once the frame is.
-    cancel_due: bool,
+    cancels: Cancels,
     client_left: bool,
     server_gone: bool,
     server_unflushed: bool,
@@ -150,7 +151,7 @@ impl Relay {
             waiting_bytes: 0,
             to_server: ToServer::default(),
             to_client,
-            cancel_due: false,
+            cancels: Cancels::default(),
             client_left: false,
             server_gone: false,
             server_unflushed: false,
@@ -187,6 +188,8 @@ impl Relay {
         moved |= self.forward_waiting(cx)?;
         moved |= self.write_server(cx)?;
         moved |= self.read_server(cx)?;
+        // Last of what moves frames: it is known by now what the client had sent, and what has ended.
+        moved |= self.cancel(cx);
         moved |= self.disclose()?;
         moved |= self.write_client(cx)?;
         if self.server_gone && self.to_client.is_empty() && !self.client_unflushed {
@@ -199,12 +202,8 @@ impl Relay {
         let Poll::Ready(order) = self.place.orders.poll_recv(cx) else { return Ok(false) };
         match order {
             Some(Order::Recheck) => self.allowed(&self.gate.follower.state()).map(|_| true),
-            Some(Order::Cancel) => {
-                if self.waiting.is_empty() {
-                    self.gate.cancel_upstream(&self.who);
-                } else {
-                    self.cancel_due = true;
-                }
+            Some(Order::Cancel(asker)) => {
+                self.cancels.ask(asker);
                 Ok(true)
             }
             Some(Order::EndByOwner(owner)) => Err(Reason::EndedByOwner(owner)),
@@ -253,6 +252,7 @@ impl Relay {
             || self.waiting.len() >= WAITING_FRAMES_MAX
             || self.waiting_bytes > BUFFERED_BYTES_MAX
             || self.session.is_full()
+            || self.cancels.is_under_way()
     }
 
     /// Takes the whole frames that were read, through the decision and the log.
@@ -392,10 +392,6 @@ impl Relay {
                 (Some(Waiting::Gated(..) | Waiting::Unrecorded(_)) | None, _) => break,
             }
             moved = true;
-        }
-        if self.cancel_due && self.waiting.is_empty() && self.to_server.pending().is_empty() {
-            self.cancel_due = false;
-            self.gate.cancel_upstream(&self.who);
         }
         Ok(moved)
     }

@@ -169,13 +169,13 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
         () = stop => {
             tracing::info!("told to stop; ending all sessions");
             accepting.abort();
-            gate.end_all(&Order::Stop, ENDED_WITHIN).await;
+            gate.end_all(|| Order::Stop, ENDED_WITHIN).await;
             Ok(())
         }
         () = failed => {
             tracing::error!("the audit log failed; ending all sessions");
             accepting.abort();
-            gate.end_all(&Order::LogFailed, ENDED_WITHIN_WHEN_FAILED).await;
+            gate.end_all(|| Order::LogFailed, ENDED_WITHIN_WHEN_FAILED).await;
             Err(Error::LogFailed)
         }
     };
@@ -320,7 +320,7 @@ async fn sweep(gate: &Gate) {
 async fn follow(gate: Arc<Gate>) {
     let mut changed = gate.follower.changed();
     while changed.changed().await.is_ok() {
-        gate.live.tell_all(&Order::Recheck);
+        gate.live.tell_all(|| Order::Recheck);
         let state = gate.follower.state();
         match gate.locks.lift_confirmed(&state) {
             Ok(lifted) => lifted.iter().for_each(|lock| tracing::info!(%lock, "confirmed by the register")),

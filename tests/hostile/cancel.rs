@@ -1,14 +1,21 @@
 //! Cancelling: only with a session's own secret, only that session, over TLS or not.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::stage::said;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
-use crate::ground::Ground;
-use crate::packets::{cancel_request, frame, start_up};
+use crate::ground::{Ground, PATIENCE};
+use crate::packets::{cancel_request, frame, query, start_up};
 use crate::wire::{Message, Session, connect, encrypted, session, start};
+
+/// How often a statement is cancelled at about its end.
+const ROUNDS: u32 = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_reaches_its_own_session_only() {
@@ -22,6 +29,84 @@ async fn a_cancel_reaches_its_own_session_only() {
     ground.holds().await;
     from_psql(&mut ground).await;
     ground.holds().await;
+    nothing_later_is_hit(&ground).await;
+    ground.holds().await;
+}
+
+/// A server that takes no connection any more holds up whoever cancels no longer than a sign-in may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_that_cannot_be_passed_on_is_let_go() {
+    let mut ground = Ground::with(&[("limits", "sign_in_within = \"2s\"")], &[]).await;
+    ground.open("acme", "read");
+    let mut session = sleeping(&ground, 1).await.remove(0);
+    let (backend, secret) = session.key();
+    let stopped = Stopped::postmaster(&ground);
+    let since = Instant::now();
+    let end = cancel_over_tls(&ground, backend, &secret).await;
+    // Without close_notify: libpq then says that the cancel failed, for it may still come.
+    assert_eq!(end.expect_err("no orderly end").kind(), io::ErrorKind::UnexpectedEof);
+    assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
+    drop(stopped);
+    // What the client sends meanwhile waits behind the cancel.
+    session.wire.send(&query("select 'next', pg_sleep(0.2)")).await;
+    let answer = session.wire.until(b'Z').await;
+    assert!(is_cancelled(&answer), "{answer:?}");
+    let answer = session.wire.until(b'Z').await;
+    assert!(!is_cancelled(&answer), "{answer:?}");
+    leave(session).await;
+    ground.holds().await;
+}
+
+/// A postmaster that was told to stop where it is, until dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn postmaster(ground: &Ground) -> Stopped {
+        let path = ground.stage.cluster.directory().join("data/postmaster.pid");
+        let text = std::fs::read_to_string(path).expect("the server runs");
+        let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
+        let pid = pid.expect("a process id");
+        kill_process(pid, Signal::STOP).expect("the server runs");
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::CONT).expect("the server is still there");
+    }
+}
+
+/// Cancels over TLS and waits for the end: orderly, or what it was instead.
+async fn cancel_over_tls(ground: &Ground, backend: i32, secret: &[u8]) -> io::Result<usize> {
+    let mut client = encrypted(ground).await;
+    client.send(&cancel_request(backend, secret)).await;
+    timeout(PATIENCE, client.stream.read(&mut [0; 1])).await.expect("an end")
+}
+
+/// Cancels that come at about the end of their statement, three at once: whoever waited for their ends can send another
+/// statement that none of them hits.
+async fn nothing_later_is_hit(ground: &Ground) {
+    let mut session = session(ground, "acme").await;
+    let (backend, secret) = session.key();
+    let mut hit = 0;
+    for round in 0..ROUNDS {
+        let seconds = f64::from(round % 10) / 250.0;
+        session.wire.send(&query(&format!("select pg_sleep({seconds})"))).await;
+        let (first, second, _) = tokio::join!(
+            cancel_over_tls(ground, backend, &secret),
+            cancel_over_tls(ground, backend, &secret),
+            cancel(ground, false, backend, &secret),
+        );
+        for end in [first, second] {
+            assert_eq!(end.expect("close_notify"), 0);
+        }
+        hit += usize::from(is_cancelled(&session.wire.until(b'Z').await));
+        let next = session.query("select 'next', pg_sleep(0.01)").await;
+        assert!(!is_cancelled(&next), "round {round}: {next:?}");
+    }
+    assert!(hit > 10, "{hit} of {ROUNDS} statements were cancelled");
+    leave(session).await;
 }
 
 /// Sends a CancelRequest in the clear or over TLS; nobody is answered.
@@ -43,7 +128,7 @@ async fn sleeping(ground: &Ground, count: usize) -> Vec<Session> {
     let mut sessions = Vec::new();
     for _ in 0..count {
         let mut session = session(ground, "acme").await;
-        session.wire.send(&crate::packets::query("select pg_sleep(600)")).await;
+        session.wire.send(&query("select pg_sleep(600)")).await;
         sessions.push(session);
     }
     ground.running("acme", "pg_sleep(600)", count).await;
@@ -128,7 +213,7 @@ async fn long_secrets(ground: &mut Ground) {
     let mut session = Session { wire, greeting };
     let (backend, secret) = session.key();
     assert_eq!(secret.len(), 32);
-    session.wire.send(&crate::packets::query("select pg_sleep(600)")).await;
+    session.wire.send(&query("select pg_sleep(600)")).await;
     ground.running("acme", "pg_sleep(600)", 1).await;
     for part in [secret.slice(..4), secret.slice(..31), [&secret[..], &[0; 224]].concat().into()] {
         let address = cancel(ground, false, backend, &part).await;
