@@ -133,6 +133,38 @@ begin
     return tenant;
 end $$;
 
+-- Deals with the large objects a role owns here, so many at most, as each takes a lock; true if there may be more. A
+-- writer's go to the database's owner, whom `apply` leaves creating them as well: they were put in for the application,
+-- which may point to them by now and can go on reading and deleting them, while no grant's role can any more. A reader's
+-- go for good.
+create or replace function portreeve.hand_over(role text, at_most integer) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    written boolean;
+    heir name;
+    large_object oid;
+    taken integer := 0;
+begin
+    select g.scope = 'write' into strict written from portreeve.grants g where g.role = hand_over.role;
+    select r.rolname into strict heir
+    from pg_database d join pg_roles r on r.oid = d.datdba where d.datname = current_database();
+    for large_object in
+        select o.objid from pg_shdepend o
+        where o.refclassid = 'pg_authid'::regclass and o.classid = 'pg_largeobject'::regclass and o.deptype = 'o'
+          and o.refobjid = (select r.oid from pg_roles r where r.rolname = hand_over.role)
+          and o.dbid = (select d.oid from pg_database d where d.datname = current_database())
+        limit at_most
+    loop
+        if written then
+            execute format('alter large object %s owner to %I', large_object, heir);
+        else
+            perform lo_unlink(large_object);
+        end if;
+        taken := taken + 1;
+    end loop;
+    return taken = at_most;
+end $$;
+
 revoke all on all functions in schema portreeve from public;
 
 ------------------------------------------------------------------------------------------------ for the provisioner
@@ -235,8 +267,9 @@ begin
     end loop;
 end $$;
 
--- Removes a role with all it owns here (a reader can own large objects). False if there was none. Its backends must be
--- gone: a session would keep what it has read.
+-- Removes a role with all it owns here, but for large objects: see above. Whatever else a role made, a function for
+-- instance, must not become somebody's with more rights. False if there was none, null if more is left than one transaction
+-- should deal with: call again. Its backends must be gone: a session would keep what it has read.
 create or replace function portreeve.close_grant(role text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -249,6 +282,9 @@ begin
         if portreeve.backends(close_grant.role) > 0 then
             raise exception 'role % still has backends', quote_ident(close_grant.role)
                 using errcode = 'object_in_use', hint = 'Call portreeve.end_backends first.';
+        end if;
+        if portreeve.hand_over(close_grant.role, 1000) then
+            return null;
         end if;
         execute format('drop owned by %I', close_grant.role);
         execute format('drop role %I', close_grant.role);

@@ -4,18 +4,44 @@ use std::fs;
 
 use portreeve::cli::demo::stage::said;
 
-use super::ground::{Ground, cell};
+use super::ground::{Ground, cell, sha256};
+
+/// A stage whose fence leaves large objects to everybody.
+pub async fn ground() -> Ground {
+    let ground = Ground::new().await;
+    let give = "grant execute on function lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea) to public";
+    ground.stage.cluster.run_sql("acme", give).await.expect("granted");
+    ground
+}
+
+/// Where one grant's work is over, another's begins, or the application's: the data is there.
+#[tokio::test]
+async fn what_was_imported_outlives_the_session_and_the_grant() {
+    let ground = ground().await;
+    let from = ground.stage.path("picture");
+    let picture: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(&from, &picture).expect("written");
+    let import = format!("\\lo_import '{}'", from.display());
+    let output = ground.psql(&[&import, "insert into imported select oid, 'picture' from pg_largeobject_metadata"]);
+    assert!(output.status.success(), "{}", said(&output));
+    // The role goes with its last session, and with the grant there is none to come.
+    ground.until("select count(*) from pg_roles where rolname like 'pr\\_g\\_%'", "0").await;
+    let (status, answer) = ground.stage.set_consent("acme", r#"{"mode":"off"}"#).expect("the portal answers");
+    assert_eq!(status, 200, "{answer}");
+    let owner = "select pg_get_userbyid(lomowner) from pg_largeobject_metadata join imported on id = oid";
+    assert_eq!(ground.value(owner).await, "app");
+    let digest = "set role app; select encode(sha256(lo_get(id::oid)), 'hex') from imported where name = 'picture'";
+    assert_eq!(ground.value(digest).await, sha256(&picture));
+    assert_eq!(ground.value("set role app; select lo_unlink(id::oid) from imported").await, "1");
+    ground.verified();
+}
 
 #[tokio::test]
 async fn imported_exported_and_unlinked() {
-    let ground = Ground::new().await;
-    // This fence leaves large objects to everybody.
-    let give = "grant execute on function lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea) to public";
-    ground.stage.cluster.run_sql("acme", give).await.expect("granted");
+    let ground = ground().await;
     let (from, to) = (ground.stage.path("picture"), ground.stage.path("picture-back"));
     let picture: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     fs::write(&from, &picture).expect("written");
-    // In one session: what a grant's role owns goes with the role.
     let output = ground.psql(&[
         &format!("\\lo_import '{}'", from.display()),
         &format!("\\lo_export :LASTOID '{}'", to.display()),

@@ -303,12 +303,38 @@ async fn a_committed_transaction_is_called_committed() {
     ground.sign_in("acme", "pr_g_t_1").await.expect("the role is open");
 }
 
+/// More large objects than the fence deals with in one transaction, where each needs a lock.
+const MANY: &str = "select count(lo_from_bytea(0, 'data')) from generate_series(1, 15000)";
+
+#[tokio::test]
+async fn what_a_writer_put_into_large_objects_stays_with_the_application() {
+    let ground = Ground::new().await;
+    ground.open("pr_g_t_1", Scope::Write).await;
+    let writer = ground.sign_in("acme", "pr_g_t_1").await.expect("signed in");
+    ask(&writer, "select lo_from_bytea(4711, 'a picture')").await.expect("created");
+    ask(&writer, MANY).await.expect("created");
+    ask(&writer, "create temporary table mine (x int)").await.expect_err("nothing else is theirs");
+    ground.fence.end("acme", "pr_g_t_1", SECOND).await.expect("gone");
+    assert!(ground.fence.close_grant("acme", "pr_g_t_1").await.expect("closed"));
+    let owners = "select lomowner::regrole, count(*) from pg_largeobject_metadata group by 1";
+    let owners = ground.cluster.run_sql("acme", owners).await.expect("an answer");
+    assert_eq!(owners, [[Some("app".to_owned()), Some("15001".to_owned())]]);
+    assert_eq!(ground.value("acme", "select count(*) from pg_roles where rolname = 'pr_g_t_1'").await, "0");
+    assert_eq!(ground.value("acme", "set role app; select convert_from(lo_get(4711), 'UTF8')").await, "a picture");
+    // Nor can the next grant's role read it.
+    ground.open("pr_g_t_2", Scope::Write).await;
+    let next = ground.sign_in("acme", "pr_g_t_2").await.expect("signed in");
+    assert!(ask(&next, "select lo_get(4711)").await.expect_err("not theirs").starts_with("42501"));
+    assert_eq!(ground.value("acme", "set role app; select lo_unlink(4711)").await, "1");
+}
+
 #[tokio::test]
 async fn closing_removes_what_a_reader_left_behind() {
     let ground = Ground::new().await;
     ground.open("pr_g_t_1", Scope::Read).await;
     let reader = ground.sign_in("acme", "pr_g_t_1").await.expect("signed in");
     ask(&reader, "select lo_create(4711)").await.expect("PostgreSQL lets it");
+    ask(&reader, MANY).await.expect("PostgreSQL lets it");
     ask(&reader, "alter role pr_g_t_1 set work_mem = '1MB'").await.expect("PostgreSQL lets it");
     ground.fence.end("acme", "pr_g_t_1", SECOND).await.expect("gone");
     assert!(ground.fence.close_grant("acme", "pr_g_t_1").await.expect("closed"));
