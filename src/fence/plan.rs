@@ -62,7 +62,7 @@ pub enum Keep {
 /// What a reader can do beyond reading that can be taken from PUBLIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocable {
-    /// `pg_advisory_lock` and its kin.
+    /// `pg_advisory_lock` and its kin, but for unlocking: asyncpg does that whenever a connection goes back to its pool.
     AdvisoryLocks,
     /// Creating large objects.
     LargeObjects,
@@ -86,7 +86,7 @@ impl Revocable {
     /// The names of its functions in `pg_catalog`, a regular expression.
     pub(super) fn functions(self) -> &'static str {
         match self {
-            Revocable::AdvisoryLocks => "^pg_(try_)?advisory_",
+            Revocable::AdvisoryLocks => "^pg_(try_)?advisory_(xact_)?lock",
             Revocable::LargeObjects => "^lo_(creat|create|from_bytea)$",
             Revocable::LogicalMessages => "^pg_logical_emit_message$",
         }

@@ -324,6 +324,7 @@ async fn revoking_from_public_makes_reads_overlap_but_for_what_cannot_be_revoked
         let refused = ask(&reader, statement).await.expect_err("revoked");
         assert!(refused.starts_with("42501"), "{statement}: {refused}");
     }
+    ask(&reader, "select pg_advisory_unlock_all()").await.expect("what pools of connections do");
     let may = "select has_function_privilege('app', 'pg_advisory_lock(bigint)', 'execute')";
     assert_eq!(ground.value("acme", may).await, "t", "the application keeps it");
     ground.superuser("acme").await.remove(PROVISIONER).await.expect_err("a grant is open");
