@@ -6,13 +6,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON := target/venv/bin/python
+NODE := target/node/node_modules
 
 .PHONY: help setup test check demo bench
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: $(PYTHON) ## install what is missing; does nothing when all is there
+setup: $(PYTHON) $(NODE) ## install what is missing; does nothing when all is there
 	@.ci/setup
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 
@@ -20,6 +21,13 @@ $(PYTHON): .ci/requirements.txt
 	@.ci/setup
 	@python3 -m venv --clear target/venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(NODE): tests/clients/node/package.json tests/clients/node/package-lock.json
+	@.ci/setup
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 test: setup ## run every test

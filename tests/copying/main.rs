@@ -7,3 +7,4 @@ mod endings;
 mod files;
 mod ground;
 mod large_objects;
+mod libraries;
