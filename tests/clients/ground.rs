@@ -1,10 +1,11 @@
 //! What these tests stand on: a whole Portreeve whose server writes down every statement by itself, and ways in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use portreeve::cli::demo::stage::{STAFF, Settings, Stage};
+use portreeve::cli::demo::cluster::APPLICATION;
+use portreeve::cli::demo::stage::{STAFF, Settings, Stage, said};
 use portreeve::net::tls_connect::{VerifiedTls, client_config};
 use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
@@ -127,6 +128,35 @@ pub(crate) fn direct_psql(stage: &Stage) -> Command {
     let mut psql = Command::new("psql");
     psql.arg(stage.cluster.superuser_dsn(CUSTOMER)).args(["-X", "-w", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::null());
     psql
+}
+
+/// An empty table that a writing grant may import into.
+pub(crate) async fn table_to_import_into(stage: &Stage) {
+    let table = "set role app; create table imported (id int primary key, name text)";
+    stage.cluster.run_sql(CUSTOMER, table).await.expect("a table");
+    let dsn = stage.path(&format!("{CUSTOMER}.dsn"));
+    let fence = ["fence", "apply", "--database", CUSTOMER, "--superuser-dsn-file", dsn.to_str().expect("UTF-8")];
+    let rest = ["--keep", APPLICATION, "--close", "postgres", "--close", "template1"];
+    stage.run(&[fence.as_slice(), &rest].concat()).expect("a fence that takes it in");
+}
+
+/// The sources' own folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Runs a script through the gate and past it. Both must print the same, which is answered.
+pub(crate) async fn same(gated: Command, direct: Command) -> String {
+    let (gated, direct) = (run(gated).await, run(direct).await);
+    assert!(gated.status.success(), "through the gate: {}", said(&gated));
+    assert!(direct.status.success(), "past it: {}", said(&direct));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    let (gated, direct) = (text(gated.stdout), text(direct.stdout));
+    for (number, (one, other)) in gated.lines().zip(direct.lines()).enumerate() {
+        assert_eq!(one, other, "line {number}");
+    }
+    assert_eq!(gated, direct);
+    gated
 }
 
 /// Runs a client to its end, within bounds.

@@ -164,9 +164,11 @@ fn assert_did_not_run(found: &Found) {
     );
 }
 
-/// Every binary value of a known type reads as the server prints it.
+/// Every binary value of a known type reads as the server prints it. The types that a database makes for itself, from
+/// 10,000 on, are not known.
 fn assert_same_parameters(parameters: &str, binds: &[Bind]) {
-    for (index, bind) in binds.iter().enumerate().filter(|(_, bind)| bind.type_oid != 0 && bind.format == 1) {
+    let is_known = |bind: &Bind| (1..10_000).contains(&bind.type_oid) && bind.format == 1;
+    for (index, bind) in binds.iter().enumerate().filter(|(_, bind)| is_known(bind)) {
         let words = match &bind.value {
             // An auditor reads `true`, the server's log says `t`.
             Some(raw) if bind.type_oid == 16 => {
@@ -283,7 +285,7 @@ fn check(told: &Told) {
         let came = outcome(found);
         assert!(came.at >= *at && came.customer == *customer && came.skeleton.staff == skeleton.staff);
         let result = came.skeleton.result.as_deref().expect("a result");
-        assert_eq!(came.skeleton.sqlstate.is_some(), result == "error", "{came:?}");
+        assert_eq!(came.skeleton.sqlstate.is_some(), ["error", "given-up"].contains(&result), "{came:?}");
         if result != "unknown" {
             assert!(came.skeleton.rows.is_some() && came.skeleton.bytes.is_some(), "{came:?}");
             assert!(came.skeleton.duration_us.is_some(), "{came:?}");

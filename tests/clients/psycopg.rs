@@ -1,11 +1,10 @@
 //! psycopg 3 with its binary libpq, from the virtual environment of `make setup`.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use portreeve::cli::demo::stage::{Stage, said};
+use portreeve::cli::demo::stage::Stage;
 
-use super::ground::{CUSTOMER, run, stage};
+use super::ground::{CUSTOMER, root, same, stage};
 use super::oracle::{Oracle, Told, outcome};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,13 +22,8 @@ pub(crate) async fn plays(stage: &Stage, oracle: &mut Oracle<'_>, gate: &str, mo
     let passfile = stage.passfile().expect("a password file");
     let mut gated = python(&format!("{} application_name=script {more}", stage.conninfo(CUSTOMER)));
     gated.env("PGPASSFILE", passfile);
-    let gated = run(gated).await;
-    assert!(gated.status.success(), "{}", said(&gated));
-    let direct = run(python(&stage.cluster.superuser_dsn(CUSTOMER))).await;
-    assert!(direct.status.success(), "{}", said(&direct));
-    let lines = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    assert_eq!(lines(&gated.stdout), lines(&direct.stdout));
-    assert!(lines(&gated.stdout).lines().count() > 1000);
+    let seen = same(gated, python(&stage.cluster.superuser_dsn(CUSTOMER))).await;
+    assert!(seen.lines().count() > 1000, "{seen}");
     for told in oracle.settle(3).await {
         assert_eq!((told.gate(), told.application.as_str()), (gate, "script"));
         assert_eq!(told.end.skeleton.verb.as_deref(), Some("client-left"));
@@ -59,10 +53,9 @@ fn long_session_is_told(told: &Told) {
 }
 
 fn python(dsn: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = root.join("target/venv/bin/python");
+    let program = root().join("target/venv/bin/python");
     assert!(program.exists(), "{} is missing: run make setup", program.display());
     let mut python = Command::new(program);
-    python.arg(root.join("tests/clients/script.py")).arg(dsn).stdin(Stdio::null());
+    python.arg(root().join("tests/clients/script.py")).arg(dsn).stdin(Stdio::null());
     python
 }

@@ -276,7 +276,8 @@ impl Cluster {
         self.run_sql(database, DEMO_DATA).await.map(drop)
     }
 
-    fn socket_directory(&self) -> PathBuf {
+    /// Where the server's Unix socket is, over which the superuser connects.
+    pub fn socket_directory(&self) -> PathBuf {
         self.directory.path.join("socket")
     }
 
