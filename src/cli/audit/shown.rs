@@ -169,7 +169,7 @@ pub(super) fn everything(found: &Found, names: &Names) -> Table {
 }
 
 fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
-    // Every field is named, so that a new one cannot be forgotten here.
+    // Each is named, so that none can be forgotten.
     let crate::audit::record::Skeleton {
         // A search has unfolded them.
         further: _,
@@ -222,8 +222,7 @@ fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
         owner: owner_name,
         digest,
     } = &record.values;
-    let lossy = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let fields: [(&str, Value); 42] = [
+    let fields: [(&str, Value); 43] = [
         ("session", session.map(|session| session.to_string()).into()),
         ("frame", (*frame).into()),
         ("staff number", (*staff).into()),
@@ -266,12 +265,20 @@ fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
         ("fate", fate.clone().into()),
         ("register event", event.clone().into()),
         ("register sequence", (*sequence).into()),
+        ("count", (*count).into()),
     ];
     for (field, value) in fields {
         put(&format!("{prefix}{field}"), value);
     }
-    put(&format!("{prefix}count"), (*count).into());
-    for (index, given) in binds.iter().flatten().enumerate() {
+    put_binds(binds.as_deref().unwrap_or_default(), prefix, put);
+}
+
+fn put_binds(binds: &[Bind], prefix: &str, put: &mut impl FnMut(&str, Value)) {
+    for (index, given) in binds.iter().enumerate() {
         put(&format!("{prefix}bind ${} (type {})", index + 1, given.type_oid), bind(given).into());
     }
+}
+
+fn lossy(bytes: &Option<Vec<u8>>) -> Option<String> {
+    bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
