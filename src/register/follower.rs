@@ -21,7 +21,7 @@ use crate::grant::{State, Trust};
 use crate::ids::Sequence;
 
 /// How often the file is looked at.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(20);
 /// How often, at most, the note of what was seen is rewritten.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
 
