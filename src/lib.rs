@@ -33,13 +33,14 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
-//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` | decisions as functions of values and `now` |
+//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] | decisions as functions of values and `now` |
 //! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`config`] `net` [`observe`] | one seam each |
 //! | services | [`proxy`] [`portal`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
 //!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
-//!   sealed, and how its place in a log is proved; `session` is one connection's state machine.
+//!   sealed, and how its place in a log is proved; `session` is one connection's state machine; [`retention`]
+//!   says what was promised about keeping and deleting, and what follows from it.
 //! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
 //!   holder of keys that open records; `fence` what the database itself enforces.
 //! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
@@ -61,6 +62,7 @@
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
 //! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `net` also `wire`;
+//! `config` also `retention` and `disk`;
 //! services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
@@ -70,6 +72,7 @@ pub mod secret;
 
 pub mod audit;
 pub mod grant;
+pub mod retention;
 pub mod session;
 pub mod statement;
 pub mod wire;

@@ -62,7 +62,7 @@ const LAW: [(&str, Layer, &[&str]); 22] = [
     ("register", Adapter, &["grant", "audit", "log", "disk"]),
     ("keyring", Adapter, &["audit", "log", "disk"]),
     ("fence", Adapter, &["grant", "wire", "net"]),
-    ("config", Adapter, &["disk"]),
+    ("config", Adapter, &["disk", "retention"]),
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),
     ("proxy", Service, &[]),

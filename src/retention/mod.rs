@@ -1,0 +1,8 @@
+//! What was promised about keeping and deleting, and what follows from it at a given moment: pure functions over values.
+//! Not here: the snapshots themselves, the purge, the daemon; they hand facts in and do what comes out.
+//! Section 11 of the design. Ages count from a snapshot's start; every moment is UTC.
+
+pub mod grid;
+pub mod promise;
+pub mod solve;
+pub mod window;
