@@ -3,6 +3,7 @@
 //! Section 11 of the design. Ages count from a snapshot's start; every moment is UTC.
 
 pub mod certificate;
+pub mod closure;
 pub mod grid;
 pub mod promise;
 pub mod solve;
