@@ -3,8 +3,12 @@
 //! Section 11 of the design. Ages count from a snapshot's start; every moment is UTC.
 
 pub mod certificate;
+pub mod clock_guard;
 pub mod closure;
 pub mod grid;
+pub mod inventory;
+pub mod overdue;
+pub mod plan;
 pub mod promise;
 pub mod solve;
 pub mod window;
