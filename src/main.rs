@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
     let config = config::load(path)?;
     observe::start(&config.observe.level, config.observe.format)?;
+    config.rules()?;
     config.check_secrets(service.role())?;
     let runtime = Runtime::new()?;
     match service {

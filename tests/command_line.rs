@@ -6,6 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portreeve::retention::certificate::Certificate;
+
 const PORTREEVE: &str = env!("CARGO_BIN_EXE_portreeve");
 
 fn run(arguments: &[&str]) -> Output {
@@ -120,4 +125,96 @@ fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is_one() {
     drop(reader);
     let output = command.stdout(writer).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_promise_that_cannot_be_kept_starts_nothing_and_says_what_could() {
+    let (_folder, file) = installed();
+    let name = file.to_str().expect("UTF-8");
+    let output = run(&["--config", name, "retention", "solve"]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(shown.contains("68d 22h") && shown.contains("main"), "{shown}");
+    let output = run(&["--config", name, "--format", "json", "retention", "solve"]);
+    let first = output.stdout.split(|byte| *byte == b'\n').next().expect("a row").to_vec();
+    let first: serde_json::Value = serde_json::from_slice(&first).expect("JSON");
+    assert_eq!((&first["backend"], &first["slack"]), (&"main".into(), &3_276_000.into()));
+
+    let text = fs::read_to_string(&file).expect("read");
+    let text = text.replace("gone_everywhere_after = \"90d\"", "gone_everywhere_after = \"45d\"");
+    fs::write(&file, text).expect("written");
+    let nearest = "gone_everywhere_after = \"1250h\"";
+    let output = run(&["--config", name, "retention", "solve"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(nearest));
+    for role in ["proxy", "portal", "keyring"] {
+        let output = run(&["--config", name, role]);
+        assert_eq!(output.status.code(), Some(5), "{role}");
+        let told = stderr(&output);
+        assert!(told.contains("the promise cannot be kept") && told.contains(nearest), "{role}: {told}");
+    }
+    let output = check(&file, &[]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("the promise cannot be kept"));
+}
+
+/// A certificate of one part, signed with the key of that seed, and that key's public half in a file.
+fn certificate(folder: &Path, seed: u8) -> (PathBuf, PathBuf) {
+    let key = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed");
+    let at = "2099-01-01T00:00:00.000000Z";
+    let body = serde_json::json!({
+        "certificate": "", "part": "live", "number": 1, "of": 4, "issued": at, "customer": "c7", "account": null,
+        "controller": null, "processor": null, "sub_processors": [], "contract": null,
+        "trigger": {"kind": "closure", "at": at, "by": "owner"},
+        "scope": {"databases": ["crm"], "tables": 1, "layout": "database", "categories": [], "subjects": []},
+        "method": {"what": "DROP DATABASE", "tool": "portreeve", "configuration": "", "plan": ""},
+        "people": {"planned": "system", "approved": [], "ran": "keeper-1"},
+        "times": {"started": at, "ended": at, "clocks": 3, "skew_ms": 0},
+        "findings": {"live": {"tables": [], "commit_lsn": "0/0", "replicas": [], "orphans": 0,
+                              "needles": {"probed": 0, "found": 0}}},
+        "residue": {"levels": ["L0"], "report": []}, "exceptions": [], "not_covered": [],
+        "ledger": {"sequence": 1, "hash": ""}, "previous": null,
+        "next": {"part": "backups", "due": "2099-03-01T00:00:00.000000Z"}
+    });
+    let mut certificate = Certificate::new("00112233445566778899aabbccddeeff");
+    certificate.sign(serde_json::from_value(body).expect("a body"), &key).expect("signed");
+    let (file, public) = (folder.join("certificate.json"), folder.join(format!("{seed}.pub")));
+    fs::write(&file, certificate.to_text()).expect("written");
+    fs::write(&public, STANDARD.encode(key.public_key()) + "\n").expect("written");
+    (file, public)
+}
+
+#[test]
+fn a_certificate_is_checked_without_configuration_and_network() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (_, other) = certificate(folder.path(), 2);
+    let (file, public) = certificate(folder.path(), 1);
+    let page = folder.path().join("page.html");
+    let verify = |key: &Path, page: &[&str]| {
+        let of = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        let (file, key) = (of(&file), of(key));
+        let nowhere = ["--config", "/nonexistent/p.toml", "verify-proof", &file, "--key", &key];
+        run(&[&nowhere[..], page].concat())
+    };
+    let output = verify(&public, &["--page", page.to_str().expect("UTF-8")]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{shown}{}", stderr(&output));
+    assert!(shown.contains("1 live") && shown.contains("part 2 (backups) follows by 2099-03-01"), "{shown}");
+    assert!(fs::read_to_string(&page).expect("a page").contains("<h1>Certificate of erasure</h1>"));
+
+    let output = verify(&other, &[]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is signed with key"));
+    let output = verify(&folder.path().join("absent"), &[]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+
+    let text = fs::read_to_string(&file).expect("read");
+    fs::write(&file, text.replace("DROP DATABASE", "DROP DATABASF")).expect("written");
+    let output = verify(&public, &[]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("entry 1 was changed after it was signed"));
+    fs::remove_file(&file).expect("removed");
+    let output = verify(&public, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot read"), "{}", stderr(&output));
 }

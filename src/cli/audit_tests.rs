@@ -27,6 +27,7 @@ pub(in crate::cli) fn config(dir: &Path) -> Config {
          public_key = \"keyring.pub\"\nwriters = [{me}]\nopeners = [{me}]\nlog_key = \"secrets/keyring-log\"\n\
          [portal]\npublic_url = \"https://x\"\nsigning_key = \"secrets/portal\"\nsigning_public_key = \"portal.pub\"\n\
          log_key = \"secrets/portal-log\"\n\
+         [retention]\nlog_key = \"secrets/retention-log\"\nstate = \"retention\"\n\
          [cli]\nlog_key = \"secrets/cli-log\"\nstate = \"cli\"\n"
     );
     std::fs::write(dir.join("portreeve.toml"), text).expect("written");

@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::retention::solve::Unkeepable;
 use crate::{config, keyring, register};
 
 /// The end of the help text; keep it equal to [`Exit`].
@@ -93,6 +94,7 @@ fn exit_for(error: &dyn Any) -> Exit {
     let refused = matches!(error.downcast_ref(), Some(register::Error::Refused { .. }))
         || matches!(error.downcast_ref(), Some(keyring::Error::Refused { .. }));
     let configuration = error.is::<config::Error>()
+        || error.is::<Unkeepable>()
         || error.is::<crate::observe::Error>()
         || error.downcast_ref().is_some_and(keyring::Error::is_configuration);
     if refused {

@@ -27,6 +27,7 @@ fn every_error_has_one_code() {
             Exit::Configuration,
         ),
         (Failure::from(keyring::Error::Bug("x")), Exit::Failed),
+        (Failure::from(Unkeepable(vec![])), Exit::Configuration),
         (Failure::usage("x"), Exit::Usage),
         (Failure::refused("x"), Exit::Refused),
         (Failure::failed("x"), Exit::Failed),

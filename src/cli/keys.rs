@@ -58,6 +58,7 @@ fn files(context: &Context) -> Result<Files, Failure> {
             log(&format!("proxy-{}", config.proxy.id), &config.proxy.log_key),
             log("portal", &config.portal.log_key),
             log(WRITER, &config.keyring.log_key),
+            log(&format!("retention-{}", config.retention.id), &config.retention.log_key),
             log(&context.writer()?, &config.cli.log_key),
         ],
     })

@@ -14,7 +14,9 @@ pub mod keyring;
 pub mod keys;
 pub mod owner;
 pub mod render;
+pub mod retention;
 pub mod staff;
+pub mod verify_proof;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -98,6 +100,11 @@ pub enum Verb {
     /// What the database itself enforces.
     #[command(subcommand)]
     Fence(fence::Command),
+    /// What was promised about keeping and deleting, and what follows from it.
+    #[command(subcommand)]
+    Retention(retention::Command),
+    /// Check a certificate of erasure, offline.
+    VerifyProof(verify_proof::Arguments),
     /// Show all of it on a throw-away PostgreSQL.
     Demo(demo::Arguments),
     /// The configuration file.
@@ -161,6 +168,7 @@ pub async fn run(verb: Verb, path: PathBuf, format: Format) -> Result<Exit, Fail
     match verb {
         Verb::Demo(arguments) => demo::run(arguments).await,
         Verb::Config(command) => config::run(command, &path, format),
+        Verb::VerifyProof(arguments) => verify_proof::run(&arguments, format),
         verb => {
             let context = Context { config: load(&path)?, format };
             dispatch(verb, &context).await
@@ -187,7 +195,10 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
                 fence::Outcome::Unsound => Ok(Exit::Findings),
             }
         }
-        Verb::Demo(_) | Verb::Config(_) => Err(Failure::failed("bug: this verb needs no configuration")),
+        Verb::Retention(command) => retention::run(command, context).await,
+        Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) => {
+            Err(Failure::failed("bug: this verb needs no configuration"))
+        }
     }
 }
 

@@ -14,10 +14,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use error::Error;
-pub use raw::Format;
+pub use raw::{Format, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
-pub use sections::{Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register, Role};
+pub use sections::{
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register, Retention, Role, Snapshots,
+};
 pub use user::User;
+
+use crate::retention::promise::Promise;
 
 /// Where the configuration is unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/portreeve/portreeve.toml";
@@ -41,6 +45,12 @@ pub struct Config {
     pub fence: Fence,
     /// How much of anything.
     pub limits: Limits,
+    /// The terms told to customers.
+    pub promise: Promise,
+    /// The daemon that keeps them.
+    pub retention: Retention,
+    /// The back-ends that take snapshots, by name.
+    pub snapshots: BTreeMap<String, Snapshots>,
     /// The command line as a writer of records.
     pub cli: Cli,
     /// Diagnostics.

@@ -88,6 +88,19 @@ fn wrong_values_name_line_key_and_what_was_expected() {
             "[portal]\npublic_url = \"http://x\"",
             ":2: \"portal.public_url\": expected an address that starts with https://",
         ),
+        ("[retention]\nid = \"a b\"", ":2: \"retention.id\": expected a name of 1 to 40"),
+        ("[retention]\nplan_fresh = \"0s\"", ":2: \"retention.plan_fresh\": must be more than zero"),
+        (
+            "[retention]\non_ceiling = \"x\"",
+            ":2: \"retention.on_ceiling\": unknown variant `x`, expected `hold_last_good`",
+        ),
+        ("[promise]\nsnapshot_every = \"0h\"", ":2: \"promise.snapshot_every\": must be more than zero"),
+        ("[snapshots.\"A B\"]\ntakes = \"1h\"", ": \"snapshots.A B\": expected a name of 1 to 40"),
+        (
+            "[snapshots.a]\nkind = \"zfs\"",
+            ":2: \"snapshots.a.kind\": unknown variant `zfs`, expected `dump` or `base-backup`",
+        ),
+        ("[snapshots.a]\ncluster = \"b\"", ":2: \"snapshots.a.cluster\": no such section [clusters.NAME]; there are: "),
         ("[proxy]\nid = ", ":2: "),
         ("[proxy]\nid = \"a\"\nid = \"b\"", ":3: duplicate key"),
     ] {
@@ -106,6 +119,29 @@ fn missing_keys_name_the_section_and_an_example() {
         let begins =
             format!("/etc/p/portreeve.toml: section [{section}] needs the key \"{key}\", for example {key} = \"");
         assert!(refused.starts_with(&begins), "{refused}");
+    }
+}
+
+#[test]
+fn a_back_end_needs_its_place_and_a_purge_its_hours() {
+    let with = |more: &str| read(&format!("{LEAST}\n{more}"));
+    let whole = "[snapshots.a]\nkind = \"dump\"\ncluster = \"main\"\ndirectory = \"d\"\nrecipient = \"r\"\n";
+    let config = with(&format!("{whole}bytes_per_second_max = \"1MiB\"")).expect("read");
+    let a = config.snapshots.get("a").expect("a");
+    assert_eq!((a.kind, a.bytes_per_second_max), (SnapshotKind::Dump, Some(1 << 20)));
+    assert_eq!(a.directory, PathBuf::from("/etc/p/d"));
+    assert_eq!(config.rules().expect("possible").solution().backends.len(), 1);
+    for key in ["kind", "cluster", "directory", "recipient"] {
+        let without: Vec<&str> = whole.lines().filter(|line| !line.starts_with(key)).collect();
+        let refused = with(&without.join("\n")).expect_err(key);
+        assert!(refused.contains(&format!("section [snapshots.a] needs the key \"{key}\", for example")), "{refused}");
+    }
+    for (line, says) in [
+        ("window = \"0 5 * *\"", "\"retention.window\": expected seconds as a cron expression of six fields"),
+        ("time_zone = \"Mars\"", "\"retention.time_zone\": expected a time zone such as"),
+    ] {
+        let refused = with(&format!("[retention]\n{line}")).expect_err(line);
+        assert!(refused.contains(says), "{refused}");
     }
 }
 

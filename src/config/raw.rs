@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Span};
 use super::user::User;
+use crate::retention::plan::Caps;
+use crate::retention::promise;
 
 /// The name that stands for any name in [`Raw::specimen`].
 pub(super) const ANY_NAME: &str = "*";
@@ -26,14 +28,21 @@ pub(super) struct Raw {
     pub(super) portal: Portal,
     pub(super) fence: Fence,
     pub(super) limits: Limits,
+    pub(super) promise: Promise,
+    pub(super) retention: Retention,
+    pub(super) snapshots: BTreeMap<String, Snapshots>,
     pub(super) cli: Cli,
     pub(super) observe: Observe,
 }
 
 impl Raw {
-    /// The defaults, with one cluster under [`ANY_NAME`], so that every key there is occurs in it.
+    /// The defaults, with one cluster and one back-end under [`ANY_NAME`], so that every key there is occurs in it.
     pub(super) fn specimen() -> Raw {
-        Raw { clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]), ..Raw::default() }
+        Raw {
+            clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]),
+            snapshots: BTreeMap::from([(ANY_NAME.to_owned(), Snapshots::default())]),
+            ..Raw::default()
+        }
     }
 }
 
@@ -221,6 +230,116 @@ impl Default for Limits {
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
+pub(super) struct Promise {
+    pub(super) snapshot_every: Span,
+    pub(super) snapshot_max_age: Span,
+    pub(super) purge_live_after: Span,
+    pub(super) gone_everywhere_after: Span,
+    pub(super) audit_skeleton_after: Span,
+    pub(super) application_logs_max_age: Span,
+    pub(super) breach_notice_within: Span,
+}
+
+impl Default for Promise {
+    fn default() -> Self {
+        let promise = promise::Promise::default();
+        Promise {
+            snapshot_every: Span(promise.snapshot_every),
+            snapshot_max_age: Span(promise.snapshot_max_age),
+            purge_live_after: Span(promise.purge_live_after),
+            gone_everywhere_after: Span(promise.gone_everywhere_after),
+            audit_skeleton_after: Span(promise.audit_skeleton_after),
+            application_logs_max_age: Span(promise.application_logs_max_age),
+            breach_notice_within: Span(promise.breach_notice_within),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Retention {
+    pub(super) id: String,
+    pub(super) state: PathBuf,
+    pub(super) log_key: PathBuf,
+    pub(super) window: String,
+    pub(super) time_zone: String,
+    pub(super) expire_max: u32,
+    pub(super) expire_percent_max: u32,
+    pub(super) purge_max: u32,
+    pub(super) two_people: bool,
+    pub(super) plan_fresh: Span,
+    pub(super) on_ceiling: OnCeiling,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let caps = Caps::default();
+        Retention {
+            id: "keeper-1".to_owned(),
+            state: "/var/lib/portreeve-retention".into(),
+            log_key: "/etc/portreeve/secrets/retention-log.key".into(),
+            window: "* * 1-4 * * *".to_owned(),
+            time_zone: "UTC".to_owned(),
+            expire_max: caps.expire,
+            expire_percent_max: caps.expire_percent,
+            purge_max: caps.purge,
+            two_people: true,
+            plan_fresh: Span(caps.fresh),
+            on_ceiling: OnCeiling::HoldLastGood,
+        }
+    }
+}
+
+/// What becomes of the last good snapshot when it is too old and there is no newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnCeiling {
+    /// It is held, which is recorded and told, until a closed customer's last day.
+    HoldLastGood,
+    /// It is deleted, which is recorded and told.
+    Delete,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Snapshots {
+    pub(super) kind: Option<SnapshotKind>,
+    pub(super) cluster: Option<String>,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) recipient: Option<PathBuf>,
+    pub(super) takes: Span,
+    pub(super) expiry_lag: Span,
+    pub(super) store_keeps: Span,
+    pub(super) bytes_per_second_max: Size,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Snapshots {
+            kind: None,
+            cluster: None,
+            directory: None,
+            recipient: None,
+            takes: hours(1),
+            expiry_lag: hours(1),
+            store_keeps: Span(Duration::ZERO),
+            bytes_per_second_max: Size(0),
+        }
+    }
+}
+
+/// How a back-end takes a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotKind {
+    /// `pg_dump`, one database after the other.
+    Dump,
+    /// `pg_basebackup`, the whole cluster.
+    BaseBackup,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
 pub(super) struct Cli {
     pub(super) log_key: PathBuf,
     pub(super) state: PathBuf,
@@ -253,6 +372,10 @@ pub enum Format {
     Text,
     /// One JSON object per line, for collectors.
     Json,
+}
+
+fn hours(count: u64) -> Span {
+    minutes(60 * count)
 }
 
 fn minutes(count: u64) -> Span {

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Error;
-use super::raw::Format;
+use super::raw::{Format, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
+use crate::retention::plan::{Caps, OnCeiling, Rules};
+use crate::retention::solve::{Backend, Unkeepable};
+use crate::retention::window::Window;
 
 /// `[proxy]`: the gate itself.
 #[derive(Clone, Debug)]
@@ -164,6 +167,53 @@ pub struct Limits {
     pub register_stale_after: Duration,
 }
 
+/// `[retention]`: the daemon that keeps the promise.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Its name, its log is called `retention-<id>`; what it makes is tagged with it, and only that is deleted.
+    pub id: String,
+    /// Its own folder.
+    pub state: PathBuf,
+    /// The key that signs its log and its certificates (secret).
+    pub log_key: PathBuf,
+    /// When a purge may run.
+    pub window: Window,
+    /// How much one plan may do without a second person.
+    pub caps: Caps,
+    /// Whether what is above a cap needs a second person; otherwise the one who asks must only present the digest.
+    pub two_people: bool,
+    /// What becomes of the last good snapshot when it is too old.
+    pub on_ceiling: OnCeiling,
+}
+
+/// `[snapshots.<name>]`: one back-end.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    /// How it takes one.
+    pub kind: SnapshotKind,
+    /// Of which cluster.
+    pub cluster: String,
+    /// Where they are put.
+    pub directory: PathBuf,
+    /// The public key they are encrypted to.
+    pub recipient: PathBuf,
+    /// How long taking one is expected to last.
+    pub takes: Duration,
+    /// How long from the deletion's due moment until its absence is confirmed.
+    pub expiry_lag: Duration,
+    /// How long the store itself keeps what was deleted: its own snapshots, a recycle bin, a lock.
+    pub store_keeps: Duration,
+    /// The pace at which it is written, if there is a limit. Bytes per second.
+    pub bytes_per_second_max: Option<u64>,
+}
+
+impl Snapshots {
+    fn backend(&self, name: &str) -> Backend {
+        let Snapshots { takes, expiry_lag, store_keeps, .. } = *self;
+        Backend { name: name.to_owned(), takes, expiry_lag, store_keeps }
+    }
+}
+
 /// `[cli]`: the command line as a writer of records.
 #[derive(Clone, Debug)]
 pub struct Cli {
@@ -191,11 +241,22 @@ pub enum Role {
     Portal,
     /// `portreeve keyring`.
     Keyring,
+    /// `portreeve retention`.
+    Retention,
     /// Everything else: the command line.
     Cli,
 }
 
 impl Config {
+    /// What follows from the promise for the back-ends there are.
+    ///
+    /// # Errors
+    /// [`Unkeepable`], with every reason.
+    pub fn rules(&self) -> Result<Rules, Unkeepable> {
+        let backends: Vec<Backend> = self.snapshots.iter().map(|(name, snapshots)| snapshots.backend(name)).collect();
+        Rules::new(self.promise.clone(), &backends, self.retention.caps, self.retention.on_ceiling)
+    }
+
     /// The secret files that `role` reads.
     pub fn secrets(&self, role: Role) -> Vec<&Path> {
         let files: Vec<&PathBuf> = match role {
@@ -205,6 +266,7 @@ impl Config {
             }
             Role::Portal => vec![&self.portal.key, &self.portal.signing_key, &self.portal.log_key],
             Role::Keyring => vec![&self.keyring.credential, &self.keyring.log_key],
+            Role::Retention => vec![&self.retention.log_key],
             Role::Cli => vec![&self.cli.log_key],
         };
         files.into_iter().map(PathBuf::as_path).collect()

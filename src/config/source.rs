@@ -9,8 +9,13 @@ use toml::de::DeTable;
 
 use super::error::Error;
 use super::raw::{self, Raw};
-use super::sections::{Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register};
+use super::sections::{
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register, Retention, Snapshots,
+};
 use super::{Config, keys};
+use crate::retention::plan::{self, Caps};
+use crate::retention::promise::Promise;
+use crate::retention::window::Window;
 
 /// A configuration file on its way to a [`Config`].
 pub(super) struct Source<'a> {
@@ -33,7 +38,7 @@ impl<'a> Source<'a> {
         }
         let raw: Raw = toml::from_str(self.text).map_err(|fault| self.wrong_type(table, &fault))?;
         self.check(table, &raw)?;
-        self.sections(raw)
+        self.sections(table, raw)
     }
 
     /// What types cannot say: names that become parts of paths, numbers that must not be zero.
@@ -50,10 +55,24 @@ impl<'a> Source<'a> {
                 return Err(self.wrong(table, &["clusters", name, "port"], "expected a port from 1 to 65535"));
             }
         }
+        if !is_name(&raw.retention.id) {
+            return Err(self.wrong(table, &["retention", "id"], a_name));
+        }
+        for (name, snapshots) in &raw.snapshots {
+            if !is_name(name) {
+                return Err(self.wrong(table, &["snapshots", name], a_name));
+            }
+            if snapshots.cluster.as_ref().is_some_and(|cluster| !raw.clusters.contains_key(cluster)) {
+                let known: Vec<&str> = raw.clusters.keys().map(String::as_str).collect();
+                let expected = format!("no such section [clusters.NAME]; there are: {}", known.join(", "));
+                return Err(self.wrong(table, &["snapshots", name, "cluster"], &expected));
+            }
+        }
         let values = serde_json::to_value(raw).expect("the file's values can be said in JSON");
-        for section in ["proxy", "audit", "limits"] {
+        for section in ["proxy", "audit", "limits", "promise", "retention"] {
             let mut keys = values.get(section).and_then(Value::as_object).into_iter().flatten();
-            if let Some((key, _)) = keys.find(|(key, value)| key.as_str() != "reserve_bytes" && is_zero(value)) {
+            let may_be_zero = ["reserve_bytes", "expire_max", "expire_percent_max", "purge_max"];
+            if let Some((key, _)) = keys.find(|(key, value)| !may_be_zero.contains(&key.as_str()) && is_zero(value)) {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
         }
@@ -73,7 +92,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn sections(&self, raw: Raw) -> Result<Config, Error> {
+    fn sections(&self, table: &DeTable<'_>, raw: Raw) -> Result<Config, Error> {
         if raw.clusters.is_empty() {
             return Err(Error::NoCluster { file: self.file.to_owned() });
         }
@@ -81,7 +100,14 @@ impl<'a> Source<'a> {
             let cluster = self.cluster(&format!("clusters.{name}"), cluster)?;
             Ok((name, cluster))
         });
+        let snapshots = raw.snapshots.into_iter().map(|(name, snapshots)| {
+            let snapshots = self.snapshots(&format!("snapshots.{name}"), snapshots)?;
+            Ok((name, snapshots))
+        });
         Ok(Config {
+            snapshots: snapshots.collect::<Result<BTreeMap<_, _>, Error>>()?,
+            promise: promise(&raw.promise),
+            retention: self.retention(table, raw.retention)?,
             clusters: clusters.collect::<Result<BTreeMap<_, _>, Error>>()?,
             proxy: self.proxy(raw.proxy),
             register: Register { path: self.path(raw.register.path) },
@@ -163,6 +189,51 @@ impl<'a> Source<'a> {
         })
     }
 
+    fn retention(&self, table: &DeTable<'_>, raw: raw::Retention) -> Result<Retention, Error> {
+        let window = raw.window.parse().map_err(|_| {
+            let expected = "expected seconds as a cron expression of six fields (second, minute, hour, day, month, \
+                            weekday), such as \"* * 1-4 * * *\"";
+            self.wrong(table, &["retention", "window"], expected)
+        })?;
+        let time_zone = raw.time_zone.parse().map_err(|_| {
+            self.wrong(
+                table,
+                &["retention", "time_zone"],
+                "expected a time zone such as \"Europe/Copenhagen\" or \"UTC\"",
+            )
+        })?;
+        Ok(Retention {
+            id: raw.id,
+            state: self.path(raw.state),
+            log_key: self.secret(raw.log_key),
+            window: Window::new(window, time_zone),
+            caps: Caps {
+                expire: raw.expire_max,
+                expire_percent: raw.expire_percent_max,
+                purge: raw.purge_max,
+                fresh: raw.plan_fresh.0,
+            },
+            two_people: raw.two_people,
+            on_ceiling: match raw.on_ceiling {
+                raw::OnCeiling::HoldLastGood => plan::OnCeiling::HoldLastGood,
+                raw::OnCeiling::Delete => plan::OnCeiling::Delete,
+            },
+        })
+    }
+
+    fn snapshots(&self, section: &str, raw: raw::Snapshots) -> Result<Snapshots, Error> {
+        Ok(Snapshots {
+            kind: self.required(section, "kind", "base-backup", raw.kind)?,
+            cluster: self.required(section, "cluster", "main", raw.cluster)?,
+            directory: self.path(self.required(section, "directory", "/srv/snapshots/main", raw.directory)?),
+            recipient: self.path(self.required(section, "recipient", "snapshots.pub", raw.recipient)?),
+            takes: raw.takes.0,
+            expiry_lag: raw.expiry_lag.0,
+            store_keeps: raw.store_keeps.0,
+            bytes_per_second_max: Some(raw.bytes_per_second_max.0).filter(|limit| *limit > 0),
+        })
+    }
+
     fn required<T>(
         &self,
         section: &str,
@@ -219,6 +290,18 @@ fn plain(message: &str) -> String {
     ];
     let rust = types.iter().find(|(rust, _)| message.ends_with(rust));
     rust.map_or_else(|| message.to_owned(), |(rust, plain)| message.replace(rust, plain))
+}
+
+fn promise(raw: &raw::Promise) -> Promise {
+    Promise {
+        snapshot_every: raw.snapshot_every.0,
+        snapshot_max_age: raw.snapshot_max_age.0,
+        purge_live_after: raw.purge_live_after.0,
+        gone_everywhere_after: raw.gone_everywhere_after.0,
+        audit_skeleton_after: raw.audit_skeleton_after.0,
+        application_logs_max_age: raw.application_logs_max_age.0,
+        breach_notice_within: raw.breach_notice_within.0,
+    }
 }
 
 fn limits(raw: raw::Limits) -> Limits {

@@ -12,7 +12,7 @@ impl Stage {
         let certificates = self.cluster.certificates();
         let (user, port) = (rustix::process::getuid().as_raw(), self.portal_port);
         let (gate, portal, proxy) = (&certificates.gate, &certificates.portal, &certificates.proxy);
-        let sections: [(&str, String); 10] = [
+        let sections: [(&str, String); 11] = [
             (
                 "proxy",
                 format!(
@@ -58,6 +58,7 @@ impl Stage {
                     .to_owned(),
             ),
             ("limits", String::new()),
+            ("retention", "state = \"retention\"\nlog_key = \"retention/log.key\"".to_owned()),
             ("cli", "log_key = \"cli/log.key\"\nstate = \"cli\"".to_owned()),
             ("observe", String::new()),
         ];

@@ -1,0 +1,138 @@
+//! `portreeve retention`: what the promise means, and what a plan would do, as rows.
+//! Not here: making and applying plans, which is the daemon's; it hands them here to be shown.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Context, Exit, Failure, Format, Table};
+use crate::retention::plan::{Action, Cap, Object, Plan};
+use crate::retention::promise::{Told, Written};
+use crate::retention::solve::{Solution, Unkeepable};
+
+/// What can be asked about retention.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what the promise means for each back-end: how old snapshots become, and by when a purge must be through.
+    ///
+    /// A promise that cannot be kept is answered with every reason, the nearest that can be kept, and exit code 5.
+    Solve,
+}
+
+/// Does what `command` says.
+///
+/// # Errors
+/// If standard output cannot be written.
+#[expect(clippy::unused_async, reason = "verbs have one shape")]
+pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Solve => match context.config.rules() {
+            Ok(rules) => {
+                context.show(&solved(rules.solution(), context.format))?;
+                Ok(Exit::Done)
+            }
+            Err(unkeepable) => {
+                context.show(&impossible(&unkeepable))?;
+                Ok(Exit::Configuration)
+            }
+        },
+    }
+}
+
+/// A row for each back-end, and one for all. For people durations are told in days and hours, for programs in seconds.
+fn solved(solution: &Solution, format: Format) -> Table {
+    let mut table = Table::new(&["backend", "age_min", "age_max", "purge_latest", "slack"]);
+    let span = |span| match format {
+        Format::Table => Value::from(Told(span).to_string()),
+        Format::Json => Value::from(span.as_secs()),
+    };
+    for solved in &solution.backends {
+        table.row([
+            solved.backend.clone().into(),
+            span(solved.age_min),
+            span(solved.age_max),
+            span(solved.purge_latest),
+            span(solved.slack),
+        ]);
+    }
+    table.row([Value::Null, Value::Null, Value::Null, span(solution.purge_latest), span(solution.slack)]);
+    table
+}
+
+fn impossible(unkeepable: &Unkeepable) -> Table {
+    let mut table = Table::new(&["backend", "cannot_be_kept_because", "nearest"]);
+    for impossible in &unkeepable.0 {
+        let (term, nearest) = impossible.nearest;
+        table.row([
+            impossible.backend.clone().into(),
+            impossible.reason.clone().into(),
+            format!("{term} = \"{}\"", Written(nearest)).into(),
+        ]);
+    }
+    table
+}
+
+/// Shows a plan: a row for each object, exceptions marked, and at the end its digest and whether one person may apply it.
+///
+/// # Errors
+/// What `out` answers.
+pub fn write_plan(plan: &Plan, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    rows(plan).write(format, out)?;
+    let caps: Vec<String> = plan.caps.iter().map(told).collect();
+    match format {
+        Format::Json => {
+            let end = json!({
+                "plan": plan.token().to_string(),
+                "made": plan.made.to_string(),
+                "instance": plan.instance,
+                "second_person_because": caps,
+            });
+            writeln!(out, "{end}")
+        }
+        Format::Table => {
+            let counts = [Action::Keep, Action::Expire, Action::Purge, Action::Hold, Action::Report];
+            let counts: Vec<String> =
+                counts.iter().map(|action| format!("{} {}", plan.with(*action).count(), action.word())).collect();
+            writeln!(out, "\n{}; made at {} by {}", counts.join(", "), plan.made, plan.instance)?;
+            caps.iter().try_for_each(|cap| writeln!(out, "a second person must apply it: {cap}"))?;
+            writeln!(out, "apply it with: portreeve retention apply --plan {}", plan.token())
+        }
+    }
+}
+
+fn rows(plan: &Plan) -> Table {
+    let mut table = Table::new(&["action", "kind", "object", "started", "exception", "reason"]);
+    for row in &plan.rows {
+        let (kind, object) = match &row.object {
+            Object::Snapshot(backend, id) => ("snapshot", format!("{backend}/{id}")),
+            Object::Archive(id) => ("archive", id.clone()),
+            Object::Customer(id) => ("customer", id.to_string()),
+        };
+        table.row([
+            row.action.word().into(),
+            kind.into(),
+            object.into(),
+            row.fingerprint.started.to_string().into(),
+            row.reason.is_exception().into(),
+            row.reason.to_string().into(),
+        ]);
+    }
+    table
+}
+
+fn told(cap: &Cap) -> String {
+    match cap {
+        Cap::Expires { count, cap } => format!("it expires {count} snapshots, more than {cap}"),
+        Cap::Purges { count, cap } => format!("it purges {count} customers, more than {cap}"),
+        Cap::Widened { count } => {
+            format!(
+                "[promise] was changed since a plan was last applied, and {count} more snapshots expire because of it"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! `portreeve verify-proof`: checks a certificate of erasure from its file and a public key, without a network and
+//! without a configuration; and makes the page that people read.
+//! Not here: what is checked (`retention::certificate`, with CERTIFICATE.md).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Exit, Failure, Format, Table, show};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::keyring::init::read_public_key;
+use crate::retention::certificate::{Part, Verdict, key_id, page, verify};
+
+/// The largest certificate that is read, in bytes: one names each snapshot of two weeks.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// What to check.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The certificate (JSON).
+    pub file: PathBuf,
+    /// The public key it must be signed with: one line of base64, or a verifier key (log-keys/retention-….vkey).
+    #[arg(long, value_name = "PATH")]
+    pub key: PathBuf,
+    /// Write the certificate as a page for people (HTML, prints on A4), too.
+    #[arg(long, value_name = "PATH")]
+    pub page: Option<PathBuf>,
+}
+
+/// Checks it; findings end with exit code 4.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure> {
+    let public = read_public_key(&arguments.key)?;
+    let text = read(&arguments.file)?;
+    let verdict = verify(&text, &public, SystemClock.now());
+    if let Some(path) = &arguments.page {
+        let page = page(&verdict, &key_id(&public)).into_string();
+        std::fs::write(path, page)
+            .map_err(|fault| Failure::failed(format!("cannot write {}: {fault}", path.display())))?;
+    }
+    show(&told(&verdict), format)?;
+    Ok(if verdict.findings.is_empty() { Exit::Done } else { Exit::Findings })
+}
+
+/// What is not UTF-8 is read all the same: it is a finding, not a failure.
+fn read(path: &Path) -> Result<String, Failure> {
+    let cannot = |fault: io::Error| Failure::failed(format!("cannot read {}: {fault}", path.display()));
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
+    if u64::try_from(read).is_ok_and(|read| read > BYTES_MAX) {
+        return Err(Failure::failed(format!("{} is larger than any certificate", path.display())));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A row for each part and each finding.
+fn told(verdict: &Verdict) -> Table {
+    let mut table = Table::new(&["part", "state", "signed", "customer", "says"]);
+    for shown in &verdict.parts {
+        let body = &shown.body;
+        table.row([
+            format!("{} {}", body.number, body.part).into(),
+            if shown.is_sound { "ok" } else { "unsound" }.into(),
+            body.issued.0.to_string().into(),
+            body.customer.clone().into(),
+            format!("certificate {}, register #{}", verdict.id, body.ledger.sequence).into(),
+        ]);
+    }
+    for finding in &verdict.findings {
+        table.row([Value::Null, "finding".into(), Value::Null, Value::Null, finding.to_string().into()]);
+    }
+    let follows = |(part, due): (Part, Timestamp)| format!("part {} ({part}) follows by {due}", part.number());
+    if let Some(next) = verdict.next() {
+        table.row([Value::Null, "next".into(), Value::Null, Value::Null, follows((next.0, next.1.0)).into()]);
+    }
+    table
+}
