@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use minicbor::{Decoder, Encoder};
+
 use crate::clock::Timestamp;
 
 /// How far two clocks may be apart.
@@ -11,6 +13,9 @@ pub const TOLERANCE: Duration = Duration::from_secs(120);
 
 /// How long two of three must agree before deletions go on.
 pub const SETTLED: Duration = Duration::from_secs(900);
+
+/// Of what is kept on disk.
+const VERSION: u8 = 1;
 
 /// By how much an honest clock may run fast or slow: one part in this.
 const DRIFT: u32 = 10_000;
@@ -104,7 +109,7 @@ impl Guard {
         self.settled()
     }
 
-    /// Whether anything may be deleted.
+    /// Whether nothing may be deleted.
     pub fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
@@ -112,6 +117,58 @@ impl Guard {
     /// Whether deletions have been frozen for longer than `deadline`: somebody must look.
     pub fn is_alarming(&self, deadline: Duration) -> bool {
         self.frozen.is_some_and(|frozen| frozen.lasted >= deadline)
+    }
+
+    /// What is kept on disk.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let reading = |reading: &Reading| {
+            let database = reading.database.map(|database| database.0);
+            (reading.wall.0, micros(reading.since_boot), reading.boot, database)
+        };
+        let frozen = self.frozen.map(|frozen| {
+            let doubt = match frozen.doubt {
+                Doubt::Ahead => 0_u8,
+                Doubt::Back => 1,
+                Doubt::Unconfirmed => 2,
+            };
+            (doubt, micros(frozen.lasted), micros(frozen.agreed))
+        });
+        let kept = (VERSION, reading(&self.anchor), self.high.0, reading(&self.last), self.without_database, frozen);
+        Encoder::new(&mut bytes).encode(kept).expect("a vector takes any bytes");
+        bytes
+    }
+
+    /// Reads what was kept; none if it is anything else, and then [`Guard::first`] begins anew.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Guard> {
+        type Kept = (i64, u64, [u8; 16], Option<i64>);
+        let mut decoder = Decoder::new(bytes);
+        let (version, anchor, high, last, without_database, frozen): (
+            u8,
+            Kept,
+            i64,
+            Kept,
+            bool,
+            Option<(u8, u64, u64)>,
+        ) = decoder.decode().ok()?;
+        let reading = |(wall, since_boot, boot, database): Kept| Reading {
+            wall: Timestamp(wall),
+            since_boot: Duration::from_micros(since_boot),
+            boot,
+            database: database.map(Timestamp),
+        };
+        let frozen = match frozen {
+            None => None,
+            Some((doubt, lasted, agreed)) => Some(Frozen {
+                doubt: *[Doubt::Ahead, Doubt::Back, Doubt::Unconfirmed].get(usize::from(doubt))?,
+                lasted: Duration::from_micros(lasted),
+                agreed: Duration::from_micros(agreed),
+            }),
+        };
+        let is_whole = version == VERSION && decoder.position() == bytes.len();
+        let (anchor, last, high) = (reading(anchor), reading(last), Timestamp(high));
+        is_whole.then_some(Guard { anchor, high, last, without_database, frozen })
     }
 
     /// From the last reading on, the wall clock is the measure.

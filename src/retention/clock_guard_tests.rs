@@ -133,6 +133,20 @@ fn a_clock_that_creeps_is_noticed() {
 }
 
 #[test]
+fn what_is_kept_is_read_as_it_was_or_not_at_all() {
+    let (frozen, _) = run(&[(RIGHT, 5), (Machine { wall: -3900, ..RIGHT }, 3)]);
+    for guard in [Guard::first(RIGHT.at(MINUTE)), frozen] {
+        let bytes = guard.to_bytes();
+        assert_eq!(Guard::from_bytes(&bytes), Some(guard));
+        for end in 0..bytes.len() {
+            assert_eq!(Guard::from_bytes(&bytes[..end]), None, "torn at {end}");
+        }
+        assert_eq!(Guard::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
+    assert_eq!(Guard::from_bytes(b""), None);
+}
+
+#[test]
 fn a_freeze_has_a_deadline_and_a_person_may_end_it() {
     let (guard, _) = run(&[(RIGHT, 5), (Machine { wall: 3900, ..RIGHT }, 61)]);
     assert!(guard.is_frozen() && !guard.is_alarming(61 * MINUTE) && guard.is_alarming(60 * MINUTE));
@@ -152,6 +166,7 @@ proptest! {
         for (wall, minutes) in jumps {
             for _ in 0..minutes {
                 passed += MINUTE;
+                guard = Guard::from_bytes(&guard.to_bytes()).expect("as it was kept");
                 guard = guard.after(Machine { wall, ..RIGHT }.at(passed));
                 prop_assert!(guard.is_frozen() || wall.abs() <= 125, "{wall} s wrong");
             }

@@ -2,6 +2,7 @@
 //! Not here: who is told. An alarm grows with the share of the time that was there for the work: half, four fifths, all.
 //! Ages count from the earliest witness here, so that a wrong clock is loud and not late.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::closure::{Closure, Facts, LEAD, Stage};
 use super::inventory::{Inventory, Listing, Origin, Snapshot, State};
 use super::plan::{Object, Rules};
 use crate::clock::Timestamp;
+use crate::ids::CustomerId;
 
 /// How late something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,14 +80,16 @@ pub fn alarms(inventory: &Inventory, rules: &Rules, frozen_for: Option<Duration>
             raise(What::Gone(Object::Snapshot(snapshot.backend.clone(), snapshot.id.clone())), from, deadline);
         }
     }
-    for archive in &inventory.archives {
-        let closure = inventory.closed.iter().map(|(closure, _)| closure);
-        let closure = closure.filter(|closure| closure.stage != Stage::Active);
-        let closure = closure.into_iter().find(|closure| closure.customer == archive.customer);
-        if closure.is_none() {
-            let deadline = archive.started.plus(rules.promise().snapshot_max_age);
-            raise(What::Gone(Object::Archive(archive.id.clone())), before(deadline, LEAD), deadline);
-        }
+    let closed: HashSet<CustomerId> = inventory
+        .closed
+        .iter()
+        .filter(|(closure, _)| closure.stage != Stage::Active)
+        .map(|(closure, _)| closure.customer)
+        .collect();
+    // A closed account's archive is late with the account.
+    for archive in inventory.archives.iter().filter(|archive| !closed.contains(&archive.customer)) {
+        let deadline = archive.started.plus(rules.promise().snapshot_max_age);
+        raise(What::Gone(Object::Archive(archive.id.clone())), before(deadline, LEAD), deadline);
     }
     for (closure, facts) in &inventory.closed {
         closure_times(closure, facts, rules, &mut raise);

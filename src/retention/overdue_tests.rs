@@ -1,5 +1,4 @@
 use super::*;
-use crate::ids::CustomerId;
 use crate::retention::closure::{Dates, Request};
 use crate::retention::inventory::Archive;
 use crate::retention::plan::{Caps, OnCeiling};
