@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use digest::{NotAToken, Stale, Token, confirm};
 pub use reason::{Action, Reason};
 
-use super::closure::{self, Act, Closure, LEAD, Stage, Why};
+use super::closure::{self, Act, Closure, LEAD, Need, Stage, Why};
 use super::inventory::{Archive, Inventory};
 use super::promise::Promise;
 use super::solve::{Backend, Solution, Unkeepable, solve};
@@ -250,11 +250,13 @@ fn customer_row(closure: &Closure, facts: &closure::Facts, is_frozen: bool, now:
     if facts.live_clean.is_some() {
         return (Action::Keep, Reason::Purged);
     }
-    match step.waits.first() {
-        Some(wait) if matches!(wait.why, Why::Date | Why::Held) => {
-            (Action::Keep, Reason::LiveUntil { until: closure.dates.purge_from })
-        }
+    // What is destroyed later has its own wait; here only what stands before the purge counts.
+    let before_purge = |need: Need| !matches!(need, Need::ArchiveGone | Need::ValuesGone | Need::SkeletonGone);
+    let is_due = now >= closure.dates.purge_from || closure.is_removed_now();
+    match step.waits.iter().find(|wait| before_purge(wait.need)) {
+        Some(wait) if wait.why == Why::Date => (Action::Keep, Reason::LiveUntil { until: closure.dates.purge_from }),
         Some(wait) => (Action::Hold, Reason::Waits { why: wait.why }),
+        None if is_due => (Action::Hold, Reason::Unprepared),
         None => (Action::Keep, Reason::NotReady),
     }
 }

@@ -347,6 +347,43 @@ fn a_hold_on_a_customer_pins_no_snapshot() {
     assert_eq!(before.rows, after.rows[..80]);
 }
 
+/// Each row: how far a closed customer is, and what is done about its rows on the 32nd day.
+#[test]
+fn what_becomes_of_a_closed_customer() {
+    let now = START.plus(32 * DAY);
+    let ready = Facts { planned: Some(START), has_good_snapshot: true, window_opens: Some(START), ..Facts::default() };
+    let purged = Facts { live_clean: Some(now), ..ready.clone() };
+    let from = START.plus(31 * DAY);
+    for (stage, facts, now, action, reason) in [
+        (Stage::Planned, ready.clone(), now, Action::Purge, Reason::PurgeDue { from, remove_now: false }),
+        (Stage::Purging, ready.clone(), now, Action::Purge, Reason::PurgeDue { from, remove_now: false }),
+        (Stage::Planned, ready.clone(), START.plus(DAY), Action::Keep, Reason::LiveUntil { until: from }),
+        (Stage::Closed, ready.clone(), now, Action::Hold, Reason::Unprepared),
+        (Stage::Closed, ready.clone(), START, Action::Keep, Reason::NotReady),
+        (
+            Stage::Planned,
+            Facts { window_opens: None, ..ready.clone() },
+            now,
+            Action::Hold,
+            Reason::Waits { why: Why::NoWindow },
+        ),
+        (
+            Stage::Planned,
+            Facts { has_good_snapshot: false, ..ready.clone() },
+            now,
+            Action::Hold,
+            Reason::Waits { why: Why::NoGoodSnapshot },
+        ),
+        (Stage::LiveClean, purged, now, Action::Keep, Reason::Purged),
+        (Stage::Active, ready, now, Action::Keep, Reason::Reopened),
+    ] {
+        let all = Inventory { closed: vec![(Closure { stage, ..closure(7, START) }, facts)], ..inventory(vec![]) };
+        let shown = plan(&all, &rules(), now);
+        assert_eq!((shown.rows[0].action, &shown.rows[0].reason), (action, &reason), "{stage}");
+        assert!(!reason.to_string().is_empty());
+    }
+}
+
 #[test]
 fn archives_go_on_their_day() {
     let archive = Archive { id: "a".to_owned(), customer: CustomerId(7), started: START, manifest: None };

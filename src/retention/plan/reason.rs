@@ -128,6 +128,8 @@ pub enum Reason {
         /// Why.
         why: Why,
     },
+    /// It is due to be purged, and something that comes before is not done.
+    Unprepared,
     /// Something comes before the purge.
     NotReady,
     /// No live row is left.
@@ -208,6 +210,9 @@ impl fmt::Display for Reason {
                 write!(f, "immediate removal was asked for; its live rows would be due at {from}")
             }
             Reason::Waits { why } => write!(f, "its live rows are due, but {why}"),
+            Reason::Unprepared => {
+                f.write_str("its live rows are due, but access, archive or plan are not done, which come before")
+            }
             Reason::NotReady => f.write_str("its closing is under way; nothing is purged yet"),
             Reason::Purged => f.write_str("no live row is left"),
             Reason::Reopened => f.write_str("the account was opened again"),
