@@ -113,6 +113,10 @@ random! {
     /// One intended change of the register: chosen before it is tried, so that a crash can be resolved by id.
     EventId, 16, "0123456789abcdef0123456789abcdef"
 }
+random! {
+    /// One snapshot. All that its name in a store says.
+    SnapshotId, 16, "0123456789abcdef0123456789abcdef"
+}
 
 #[cfg(test)]
 #[path = "ids_tests.rs"]

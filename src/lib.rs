@@ -34,7 +34,7 @@
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
 //! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] | decisions as functions of values and `now` |
-//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`config`] `net` [`observe`] | one seam each |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`config`] `net` [`observe`] | one seam each |
 //! | services | [`proxy`] [`portal`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
@@ -42,7 +42,8 @@
 //!   sealed, and how its place in a log is proved; `session` is one connection's state machine; [`retention`]
 //!   says what was promised about keeping and deleting, and what follows from it.
 //! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
-//!   holder of keys that open records; `fence` what the database itself enforces.
+//!   holder of keys that open records; `fence` what the database itself enforces; [`snapshots`] takes copies of the
+//!   databases, seals them to a recipient, restores and deletes them.
 //! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
 //!
 //! # What must not be
@@ -61,9 +62,9 @@
 //!
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
-//! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `net` also `wire`;
-//! `config` also `retention` and `disk`;
-//! services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
+//! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `snapshots` also
+//! `audit::keys`, `disk` and `net`; `net` also `wire`; `config` also `retention` and `disk`; services import everything
+//! below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
 pub mod entropy;
@@ -85,6 +86,7 @@ pub mod log;
 pub mod net;
 pub mod observe;
 pub mod register;
+pub mod snapshots;
 
 pub mod cli;
 pub mod portal;

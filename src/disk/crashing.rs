@@ -13,7 +13,7 @@ pub use medium::{How, Random, SECTOR_BYTES};
 use medium::{Medium, Node};
 
 use super::verbs::{self, Calls};
-use super::{BlockFile, Blocks, Disk, Lock, ReadAt, secret_file};
+use super::{AppendFile, BlockFile, Blocks, Disk, Lock, ReadAt, secret_file};
 use crate::secret::Secret;
 
 /// What is counted and can fail.
@@ -393,6 +393,14 @@ impl Disk for CrashingDisk {
         Ok(Box::new(OpenFile { disk: self.clone(), file, path: path.to_owned() }))
     }
 
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let (file, end) = self.look(Call::Open, path, |state| {
+            let file = state.medium.file(path)?;
+            Ok((file, state.medium.content(file).len()))
+        })?;
+        Ok(Box::new(Growing { disk: self.clone(), file: (file, path.to_owned(), end) }))
+    }
+
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
         let file = self.look(Call::OpenToRead, path, |state| state.medium.file(path))?;
         Ok(Box::new(OpenFile { disk: self.clone(), file, path: path.to_owned() }))
@@ -416,6 +424,21 @@ impl Drop for Held {
         if state.start == self.disk.start {
             state.locks.remove(&self.path);
         }
+    }
+}
+
+struct Growing {
+    disk: CrashingDisk,
+    file: (usize, PathBuf, usize),
+}
+
+impl AppendFile for Growing {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Calls::append(&self.disk, &mut self.file, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Calls::sync(&self.disk, &self.file)
     }
 }
 

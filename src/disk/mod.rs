@@ -59,6 +59,9 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens an allocated file for writing blocks.
     fn open(&self, path: &Path) -> io::Result<Box<dyn BlockFile>>;
 
+    /// Opens a file for writing where it ends: for what is much too large to be written durably piece by piece.
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+
     /// Opens a file for reading.
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>>;
 
@@ -88,4 +91,13 @@ pub trait BlockFile: Send {
     /// Writes blocks at an offset that is a multiple of [`BLOCK_BYTES`] and waits until they survive power loss.
     /// After an error the file must not be written again: nobody knows what it holds.
     fn write_durably(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+}
+
+/// A file that grows. The exception among the verbs: only [`AppendFile::sync`] makes what was appended durable.
+pub trait AppendFile: Send {
+    /// Writes where the last write ended.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Waits until all that was appended survives power loss. After an error nobody knows what the file holds.
+    fn sync(&self) -> io::Result<()>;
 }

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use super::secret_file::{self, Fault};
 use super::verbs::{self, Calls};
-use super::{BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
+use super::{AppendFile, BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
 use crate::secret::Secret;
 
 /// Linux's `O_DSYNC` on every architecture we build for; the constant of that name in `rustix` is `O_SYNC`, which
@@ -92,6 +92,10 @@ impl Disk for RealDisk {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        Ok(Box::new(GrowingFile(OpenOptions::new().append(true).open(path)?)))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
@@ -180,6 +184,18 @@ struct RealLock {
 }
 
 impl Lock for RealLock {}
+
+struct GrowingFile(File);
+
+impl AppendFile for GrowingFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
 
 struct RealFile {
     file: File,

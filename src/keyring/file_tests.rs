@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use super::*;
 use crate::audit::keys::{Recipients, seal_data_key};
 use crate::clock::Timestamp;
-use crate::disk::{BlockFile, ReadAt};
+use crate::disk::{AppendFile, BlockFile, ReadAt};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
 
@@ -209,6 +209,10 @@ impl Disk for Full {
     fn open(&self, path: &Path) -> io::Result<Box<dyn BlockFile>> {
         RealDisk.open(path)
     }
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        RealDisk.open_to_append(path)
+    }
+
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
         RealDisk.open_to_read(path)
     }

@@ -16,7 +16,7 @@ use crate::audit::keys::{Part, RecipientKey, SealedDataKey, TagKey, generate_key
 use crate::audit::tag::Tags;
 use crate::clock::Timestamp;
 use crate::disk::secret_file::Fault;
-use crate::disk::{BlockFile, Blocks, Disk, Lock, ReadAt, RealDisk};
+use crate::disk::{AppendFile, BlockFile, Blocks, Disk, Lock, ReadAt, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
 use crate::secret::Secret;
@@ -267,6 +267,10 @@ impl Disk for FaultyDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn BlockFile>> {
         Ok(Box::new(FaultyFile { faults: self.clone(), file: RealDisk.open(path)? }))
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        RealDisk.open_to_append(path)
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {

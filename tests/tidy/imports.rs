@@ -6,7 +6,7 @@ use super::sources::Source;
 const WORDS: [&str; 4] = ["ids", "clock", "entropy", "secret"];
 
 /// Everything that is not a service.
-const BELOW: [&str; 19] = [
+const BELOW: [&str; 20] = [
     "ids",
     "clock",
     "entropy",
@@ -23,6 +23,7 @@ const BELOW: [&str; 19] = [
     "register",
     "keyring",
     "fence",
+    "snapshots",
     "config",
     "net",
     "observe",
@@ -45,7 +46,7 @@ use Layer::{Adapter, Core, Service, Word};
 
 /// The law. Besides what is listed, core and adapters may import the words, services everything below, and each
 /// module itself. An entry with a path allows that path only.
-const LAW: [(&str, Layer, &[&str]); 22] = [
+const LAW: [(&str, Layer, &[&str]); 23] = [
     ("ids", Word, &[]),
     ("clock", Word, &[]),
     ("entropy", Word, &[]),
@@ -62,6 +63,7 @@ const LAW: [(&str, Layer, &[&str]); 22] = [
     ("register", Adapter, &["grant", "audit", "log", "disk"]),
     ("keyring", Adapter, &["audit", "log", "disk"]),
     ("fence", Adapter, &["grant", "wire", "net"]),
+    ("snapshots", Adapter, &["audit::keys", "disk", "net"]),
     ("config", Adapter, &["disk", "retention"]),
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),
