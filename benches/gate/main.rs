@@ -12,6 +12,7 @@ mod relay;
 mod report;
 mod revocation;
 mod samples;
+mod snapshots;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -35,7 +36,7 @@ struct Plan {
     copied_rows: u32,
     /// Bytes of the single large value.
     value_bytes: u32,
-    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, or one load's.
+    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, or one load's.
     only: Vec<String>,
 }
 
@@ -109,6 +110,13 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
             say(&format!("round {round} of {}: the audit log", plan.rounds));
             for (what, measured) in audit::run(&ground.stage.path("bench-log"), plan.rounds == 1).await? {
                 samples.add("audit", what, measured);
+            }
+        }
+        if plan.has("snapshots") {
+            say(&format!("round {round} of {}: snapshots", plan.rounds));
+            let dir = ground.stage.path("bench-snapshots");
+            for (what, measured) in snapshots::run(&ground.stage.cluster, &dir).await? {
+                samples.add("snapshots", what, measured);
             }
         }
         if plan.has("revocation") {

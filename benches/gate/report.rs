@@ -100,6 +100,10 @@ impl Report {
         ] {
             self.row(samples, Wanted { cell: "audit", figure, unit, beside, due });
         }
+        for figure in ["mb_per_s", "crc32c_mb_per_s"] {
+            let (beside, due) = (Beside::Floor, Due::RatioFrom(0.9));
+            self.row(samples, Wanted { cell: "snapshots", figure, unit: "MB/s", beside, due });
+        }
         for (figure, due) in [
             ("answered_ms", Due::Nothing),
             ("last_byte_p50_ms", Due::Nothing),

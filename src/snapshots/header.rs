@@ -213,7 +213,7 @@ pub struct Foot {
     pub parts: u64,
     /// SHA-256 of the dump, or of the cluster's manifest.
     pub content: [u8; 32],
-    /// SHA-256 over all chunks as they are stored.
+    /// SHA-256 over the CRC-32C and the tag of each chunk as it is stored.
     pub stored: [u8; 32],
 }
 

@@ -18,7 +18,7 @@ use super::back_end::Checked;
 use super::error::Error;
 use super::header::{Foot, Header, HeaderBytes};
 use super::lease::Lease;
-use super::seal::{Chunks, DataKey, Place};
+use super::seal::{Chunks, DataKey, Place, trace};
 use super::store::Store;
 use super::{Progress, Watch};
 use crate::clock::{Clock, Timestamp};
@@ -291,7 +291,7 @@ impl Sealing {
         buffer.clear();
         buffer.extend_from_slice(chunk);
         self.chunks.seal(self.number, place, &mut buffer);
-        self.hash.update(&buffer);
+        self.hash.update(&trace(&buffer));
         self.append(&buffer)?;
         self.number += 1;
         self.plain_bytes += chunk.len() as u64;

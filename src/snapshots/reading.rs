@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{self, SHA256};
 
 use super::error::Error;
 use super::header::{Foot, Header, HeaderBytes, Names};
-use super::seal::{Chunks, DataKey, Place, TAG_BYTES};
+use super::seal::{Chunks, DataKey, Place, TAG_BYTES, trace};
 use super::store::{State, Store, read_foot, read_header};
 use super::{Progress, Watch};
 use crate::disk::ReadAt;
@@ -105,7 +105,7 @@ impl Stored {
             let plain = self.chunk_len(number);
             buffer.resize(plain + TAG_BYTES, 0);
             self.read_chunk(number, &mut buffer)?;
-            hash.update(&buffer);
+            hash.update(&trace(&buffer));
             passed += plain as u64;
             if watch(Progress { bytes: passed, estimate: Some(self.foot.plain_bytes) }) == ControlFlow::Break(()) {
                 return Err(Error::Interrupted);

@@ -130,6 +130,17 @@ impl Chunks {
     }
 }
 
+/// What of a sealed chunk goes into the stored digest: its CRC-32C, which decay changes, and its tag.
+pub(super) fn trace(sealed: &[u8]) -> [u8; 4 + TAG_BYTES] {
+    let mut trace = [0; 4 + TAG_BYTES];
+    let (sum, tag) = trace.split_at_mut(4);
+    sum.copy_from_slice(&crc32c::crc32c(sealed).to_le_bytes());
+    if let Some(last) = sealed.last_chunk::<TAG_BYTES>() {
+        tag.copy_from_slice(last);
+    }
+    trace
+}
+
 /// Three zeros, the chunk's number, and 1 if it is the last.
 fn nonce(number: u64, place: Place) -> Nonce {
     let mut bytes = [0; 12];
