@@ -82,6 +82,7 @@ impl Passage<'_> {
 
     /// The name of a whole one, if we still lead and nobody else has served the slot.
     fn commit(&self, id: SnapshotId) -> Result<(), Error> {
+        self.store.check_mark()?;
         refuse_served_slot(self.store, &self.header)?;
         self.lease.check()?;
         let (from, to) = (self.store.running_path(id), self.store.whole_path(id));

@@ -160,3 +160,26 @@ async fn one_that_is_stopped_leaves_nothing_and_runs_as_running() {
         assert!(began.elapsed().as_secs() < 10, "its backend is still there");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_vanishes_midway_has_no_whole_one_when_it_is_back() {
+    let ground = Ground::new().await;
+    let (upstream, order) = (ground.upstream(), ground.order(None));
+    let about = About::ask(&upstream, None).await.expect("it answers");
+    let lease = ground.store.lease().expect("the lead");
+    let (dir, elsewhere) = (ground.store.dir(), ground.dir.path().join("elsewhere"));
+    let mut watch = |_| {
+        if dir.exists() {
+            std::fs::rename(dir, &elsewhere).expect("moved");
+        }
+        ControlFlow::Continue(())
+    };
+    let (back_end, programs) = (cluster_back_end(), ground.programs());
+    let (clock, entropy) = (&SystemClock, &OsEntropy);
+    let taken = block_in_place(|| {
+        ground.store.take(&lease, &back_end, &programs, &upstream, &about, &order, clock, entropy, &mut watch)
+    });
+    assert!(matches!(taken, Err(Error::NotTheStore { .. })), "{taken:?}");
+    std::fs::rename(&elsewhere, dir).expect("back");
+    assert_eq!(ground.ours().iter().map(|ours| ours.state.clone()).collect::<Vec<_>>(), [State::Failed]);
+}
