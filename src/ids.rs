@@ -64,6 +64,14 @@ numbered! {
     GrantId, "g", "g7"
 }
 numbered! {
+    /// A hold on what is deleted of a customer. Written `h7`.
+    HoldId, "h", "h7"
+}
+numbered! {
+    /// An export of one customer's data: the sequence number of the event that asked for it. Written `e7`.
+    ExportId, "e", "e7"
+}
+numbered! {
     /// A position in the register: the number of events up to and with this one; 0 is before the first.
     Sequence, "#", "#7"
 }
@@ -114,7 +122,7 @@ random! {
     EventId, 16, "0123456789abcdef0123456789abcdef"
 }
 random! {
-    /// One snapshot. All that its name in a store says.
+    /// One snapshot, as our own catalog names it; says nothing of whose rows are in it.
     SnapshotId, 16, "0123456789abcdef0123456789abcdef"
 }
 

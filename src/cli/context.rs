@@ -106,8 +106,10 @@ impl Context {
         let keyring_key = keyring::init::read_public_key(&self.config.keyring.public_key)?;
         let keyring = keyring::Client::connect(&self.config.keyring.socket, keyring_key).await?;
         let recipients = Recipients::new();
-        let of_customers = customers.iter().map(|customer| Recipient::of(Some(*customer)));
-        let wanted: Vec<_> = std::iter::once(Recipient::of(None)).chain(of_customers).collect();
+        // Of a closed account nothing is sealed to its own keys any more, nor are any made.
+        let state = register.state()?;
+        let sealed_to = customers.iter().filter_map(|customer| state.sealed_for(*customer));
+        let wanted: Vec<_> = std::iter::once(Recipient::Vendor).chain(sealed_to.map(Recipient::Customer)).collect();
         keyring.ensure(&recipients, &wanted).await?;
         let log = self.log(&register, &recipients).await?;
         let Checkpoint { origin, size, root } = log.checkpoint();
@@ -142,7 +144,10 @@ impl Context {
             keyring.known(recipients).await?;
             let opener = |keys| keyring.open(keys, &writer, "what became of what was about to be changed");
             let open = register::open_intents(&directory, &origin, from, recipients, opener).await?;
-            let concerned: Vec<_> = open.iter().map(|intent| Recipient::of(intent.customer)).collect();
+            let state = desk.acts.register.state()?;
+            let sealed_for = |customer| state.sealed_for(customer);
+            let concerned: Vec<_> =
+                open.iter().map(|intent| Recipient::of(intent.customer.and_then(sealed_for))).collect();
             keyring.ensure(recipients, &concerned).await?;
             for (intent, found) in desk.acts.resolve_open_intents(&open).await? {
                 let became = found.map_or("was not made".to_owned(), |sequence| format!("is event {sequence}"));

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::account::check_hold_texts;
+use super::closure::ClosureRule;
 use super::consent::{By, Consent, Mode};
 use super::event::{Event, Stored, What, chain, signature_holds};
 use super::layout::Layout;
 use super::personal::{self, ERASED, Personal, TextFault};
+use super::rule::Rule;
 use super::scope::{Purpose, Scope};
 use super::state::{Customer, Grant, Owner, Staff, State};
 use crate::clock::Timestamp;
@@ -50,75 +53,6 @@ pub enum Fault {
     Rule(#[from] Rule),
 }
 
-/// A rule that forbids an event. The texts are for whoever wanted it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant's line says what its fields are")]
-pub enum Rule {
-    /// That actor may never do that.
-    #[error("{verb} cannot be done by {by}")]
-    NotYours { verb: &'static str, by: &'static str },
-    /// Only an owner widens.
-    #[error("only the account owner of {customer} can widen access, in the portal; an operator can only narrow it")]
-    OnlyOwnerWidens { customer: CustomerId },
-    /// An owner of somebody else, or one that is gone.
-    #[error("{owner} is not an owner of {customer}, or no longer")]
-    NotOwner { owner: OwnerId, customer: CustomerId },
-    /// No such customer.
-    #[error("there is no customer {0}")]
-    NoCustomer(CustomerId),
-    /// No such staff member, or removed.
-    #[error("there is no staff member {0}, or they were removed")]
-    NoStaff(StaffId),
-    /// No such owner, or removed.
-    #[error("there is no owner {0}, or they were removed")]
-    NoOwner(OwnerId),
-    /// No such grant, or over already.
-    #[error("there is no live grant {0}")]
-    NoGrant(GrantId),
-    /// A name that somebody has or had.
-    #[error(
-        "the name \"{name}\" belongs to {holder} and is never given twice, so that the audit log stays clear; \
-         choose another"
-    )]
-    NameTaken { name: String, holder: String },
-    /// A token that somebody has.
-    #[error("that API token is already in use")]
-    TokenTaken,
-    /// A database that is another customer's.
-    #[error(
-        "database \"{database}\" of cluster \"{cluster}\" belongs to {holder}: each customer needs one of its own, or a \
-         --tenant in shared tables"
-    )]
-    DatabaseTaken { cluster: String, database: String, holder: CustomerId },
-    /// Rows that are another customer's.
-    #[error("tenant \"{tenant}\" of database \"{database}\" of cluster \"{cluster}\" is {holder} already")]
-    TenantTaken { cluster: String, database: String, tenant: String, holder: CustomerId },
-    /// An operator makes a first owner only.
-    #[error("{0} has, or had, an owner: only an owner of the account can add another, in the portal")]
-    NotFirstOwner(CustomerId),
-    /// A deadline that is not ahead.
-    #[error("the end lies before the beginning: choose a time to come")]
-    AlreadyOver,
-    /// The owner's switch does not let staff open grants.
-    #[error("support access to {customer} is {mode}: ask its account owner to switch it on in the portal")]
-    NoStandingConsent { customer: CustomerId, mode: Mode },
-    /// More than the owner allows.
-    #[error("the account owner allows scope {allowed}, not {asked}: ask for --scope {allowed}, or ask the owner")]
-    ScopeTooWide { asked: Scope, allowed: Scope },
-    /// A scope that does not exist yet.
-    #[error("scope {0} is not offered yet: ask for --scope read")]
-    ScopeNotOffered(Scope),
-    /// Longer than staff may give themselves.
-    #[error("a grant lasts at most 2 hours: ask for --for 2h or less, and again when it is over")]
-    TooLong,
-    /// Longer than the owner allows.
-    #[error("the account owner's consent ends at {0}: ask for less time")]
-    BeyondConsent(Timestamp),
-    /// A text that breaks its rule.
-    #[error(transparent)]
-    Text(#[from] TextFault),
-}
-
 /// Folds the next event into the state.
 ///
 /// # Errors
@@ -157,14 +91,7 @@ fn authentic(state: &State, stored: &Stored, trust: &Trust) -> Result<Event, Fau
 /// The side row, if there is one and it is the event's own.
 fn side_of(stored: &Stored, event: &Event) -> Result<Option<Personal>, Fault> {
     let fault = Fault::Side(stored.sequence);
-    let needed = match event.what {
-        What::CustomerCreated { .. } | What::StaffCreated | What::OwnerCreated { .. } | What::GrantIssued { .. } => {
-            true
-        }
-        What::StaffRemoved { .. } | What::OwnerRemoved { .. } | What::ConsentSet { .. } | What::GrantEnded { .. } => {
-            false
-        }
-    };
+    let needed = event.what.has_side();
     match (&event.side, &stored.side) {
         (Some(digest), Some(side)) if needed && side.digest() == *digest => {
             Personal::decode(&side.body).map(Some).ok_or(fault)
@@ -210,6 +137,16 @@ impl State {
                 let ended = self.grant(grant).filter(|grant| grant.ended.is_none()).ok_or(Rule::NoGrant(grant))?;
                 self.check_narrower(event, ended.customer, Some(ended.staff))
             }
+            What::Account { customer, step } => self.check_account(event, customer, step),
+            What::HoldPlaced { customer, review } => {
+                self.check_hold(event, customer, review)?;
+                personal.map_or(Ok(()), check_hold_texts)
+            }
+            What::HoldReleased { hold } => {
+                self.check_release(event, hold)?;
+                personal.map_or(Ok(()), check_hold_texts)
+            }
+            What::Snapshot { snapshot, step } => self.check_snapshot(event, snapshot, step),
         }
     }
 
@@ -262,7 +199,11 @@ impl State {
         scope: Scope,
         until: Option<Timestamp>,
     ) -> Result<(), Rule> {
-        let current = &self.customer(customer).ok_or(Rule::NoCustomer(customer))?.consent;
+        let found = self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        let current = &found.consent;
+        if let (Some(closure), false) = (&found.closure, mode == Mode::Off) {
+            return Err(ClosureRule::AccessClosed(closure.at).into());
+        }
         if mode != Mode::Off && until.is_some_and(|until| until <= event.at) {
             return Err(Rule::AlreadyOver);
         }
@@ -284,7 +225,11 @@ impl State {
             return Err(not_yours(event));
         }
         self.active_staff(staff)?;
-        let consent = &self.customer(customer).ok_or(Rule::NoCustomer(customer))?.consent;
+        let found = self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        if let Some(closure) = &found.closure {
+            return Err(ClosureRule::AccessClosed(closure.at).into());
+        }
+        let consent = &found.consent;
         let mode = consent.mode_at(event.at);
         if mode != Mode::Standing {
             return Err(Rule::NoStandingConsent { customer, mode });
@@ -318,7 +263,7 @@ impl State {
         self.staff(id).filter(|staff| staff.active).ok_or(Rule::NoStaff(id))
     }
 
-    fn active_owner_of(&self, owner: OwnerId, customer: CustomerId) -> Result<(), Rule> {
+    pub(super) fn active_owner_of(&self, owner: OwnerId, customer: CustomerId) -> Result<(), Rule> {
         let found = self.owner(owner).filter(|owner| owner.active && owner.customer == customer);
         found.map(drop).ok_or(Rule::NotOwner { owner, customer })
     }
@@ -345,6 +290,10 @@ impl State {
                 self.add_grant(event, sequence, (staff, customer), (scope, ends, purpose), personal);
             }
             What::GrantEnded { grant } => self.end_grants(event, |other| other.id == grant),
+            What::Account { customer, step } => self.commit_account(event, sequence, customer, step),
+            What::HoldPlaced { customer, review } => self.add_hold(event, sequence, (customer, review), personal),
+            What::HoldReleased { hold } => self.release_hold(event, hold),
+            What::Snapshot { snapshot, step } => self.commit_snapshot(event, snapshot, step),
         }
     }
 
@@ -360,7 +309,8 @@ impl State {
             Layout::Database => None,
             Layout::Shared => Some(text(personal.tenant)),
         };
-        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created: event.at };
+        let (created, closure) = (event.at, None);
+        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure };
         self.customers.insert(id, Arc::new(customer));
     }
 
@@ -403,7 +353,7 @@ impl State {
     }
 
     /// Moves the switch; grants it no longer covers end, and none lasts longer than it.
-    fn set_consent(&mut self, event: &Event, customer: CustomerId, consent: Consent) {
+    pub(super) fn set_consent(&mut self, event: &Event, customer: CustomerId, consent: Consent) {
         let (mode, scope, deadline) = (consent.mode, consent.scope, consent.deadline());
         if let Some(customer) = self.customers.get_mut(&customer) {
             Arc::make_mut(customer).consent = consent;
@@ -445,14 +395,14 @@ impl State {
     }
 }
 
-fn only_operator(event: &Event) -> Result<(), Rule> {
+pub(super) fn only_operator(event: &Event) -> Result<(), Rule> {
     match event.by {
         By::Operator => Ok(()),
         By::Owner(_) | By::Staff(_) | By::VendorApp | By::System => Err(not_yours(event)),
     }
 }
 
-fn not_yours(event: &Event) -> Rule {
+pub(super) fn not_yours(event: &Event) -> Rule {
     Rule::NotYours { verb: event.what.verb(), by: event.by.word() }
 }
 
@@ -461,11 +411,11 @@ fn check_grant_texts(personal: &Personal) -> Result<(), Rule> {
     Ok(personal::check_ticket(required(&personal.ticket, "ticket")?)?)
 }
 
-fn required<'a>(text: &'a Option<String>, what: &'static str) -> Result<&'a str, TextFault> {
+pub(super) fn required<'a>(text: &'a Option<String>, what: &'static str) -> Result<&'a str, TextFault> {
     text.as_deref().ok_or(TextFault::Missing(what))
 }
 
-fn text(text: Option<String>) -> String {
+pub(super) fn text(text: Option<String>) -> String {
     text.unwrap_or_else(|| ERASED.to_owned())
 }
 

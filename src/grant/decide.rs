@@ -174,6 +174,10 @@ fn check_people(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<C
         failed.push(Condition::CustomerUnknown { customer: ask.customer });
         return;
     };
+    if let Some(closure) = &customer.closure {
+        failed.push(Condition::CustomerClosed { customer: ask.customer, at: closure.at });
+        return;
+    }
     match customer.consent.mode_at(now) {
         Mode::Standing | Mode::PerRequest => {}
         Mode::Off if customer.consent.mode == Mode::Off => {

@@ -1,19 +1,19 @@
-//! One change of the register: its content as CBOR, its place in the hash chain, its signature, its side row.
-//! Not here: what a change is allowed to do (`apply`) and where it is kept (`register/`).
+//! One change of the register: what it says, its place in the hash chain, its signature, its side row.
+//! Not here: its bytes (`content`), what a change is allowed to do (`apply`) and where it is kept (`register/`).
 //! hash = SHA-256(previous hash || content); what concerns a person is in the side row, bound by a salted digest.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
-use minicbor::bytes::ByteArray;
-use minicbor::{Decode, Encode};
 
+use super::closure::AccountStep;
 use super::consent::{By, Mode};
+use super::kept::SnapshotStep;
 use super::layout::Layout;
 use super::personal::Personal;
 use super::scope::{Purpose, Scope};
 use super::state::State;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, StaffId};
+use crate::ids::{CustomerId, EventId, GrantId, HoldId, OwnerId, Sequence, SnapshotId, StaffId};
 
 /// What is hashed before a side row's salt and body.
 const SIDE_DOMAIN: &[u8] = b"portreeve register side row v0\0";
@@ -40,6 +40,14 @@ pub enum What {
     GrantIssued { staff: StaffId, customer: CustomerId, scope: Scope, ends: Timestamp, purpose: Purpose },
     /// A grant ended before its time.
     GrantEnded { grant: GrantId },
+    /// A step in the closing of a customer's account, or in an export of its data.
+    Account { customer: CustomerId, step: AccountStep },
+    /// Exports and audit records of that customer are kept until the hold is released. Side row: authority, reason.
+    HoldPlaced { customer: CustomerId, review: Timestamp },
+    /// That hold is over. Side row: authority, reason.
+    HoldReleased { hold: HoldId },
+    /// A step in the life of a snapshot.
+    Snapshot { snapshot: SnapshotId, step: SnapshotStep },
 }
 
 impl What {
@@ -54,6 +62,10 @@ impl What {
             What::ConsentSet { .. } => "consent.set",
             What::GrantIssued { .. } => "grant.issued",
             What::GrantEnded { .. } => "grant.ended",
+            What::Account { step, .. } => step.verb(),
+            What::HoldPlaced { .. } => "hold.placed",
+            What::HoldReleased { .. } => "hold.released",
+            What::Snapshot { step, .. } => step.verb(),
         }
     }
 }
@@ -62,7 +74,10 @@ impl What {
     /// Whether it can only take access away, in that state at that moment.
     pub fn narrows(&self, state: &State, at: Timestamp) -> bool {
         match *self {
-            What::StaffRemoved { .. } | What::OwnerRemoved { .. } | What::GrantEnded { .. } => true,
+            What::StaffRemoved { .. }
+            | What::OwnerRemoved { .. }
+            | What::GrantEnded { .. }
+            | What::Account { step: AccountStep::Closed, .. } => true,
             What::ConsentSet { customer, mode, scope, until } => {
                 let consent = state.customer(customer).map(|customer| &customer.consent);
                 consent.is_some_and(|consent| !consent.widened_by(mode, scope, until, at))
@@ -70,7 +85,29 @@ impl What {
             What::CustomerCreated { .. }
             | What::StaffCreated
             | What::OwnerCreated { .. }
-            | What::GrantIssued { .. } => false,
+            | What::GrantIssued { .. }
+            | What::Account { .. }
+            | What::HoldPlaced { .. }
+            | What::HoldReleased { .. }
+            | What::Snapshot { .. } => false,
+        }
+    }
+
+    /// Whether it comes with a side row.
+    pub(super) fn has_side(&self) -> bool {
+        match self {
+            What::CustomerCreated { .. }
+            | What::StaffCreated
+            | What::OwnerCreated { .. }
+            | What::GrantIssued { .. }
+            | What::HoldPlaced { .. }
+            | What::HoldReleased { .. } => true,
+            What::StaffRemoved { .. }
+            | What::OwnerRemoved { .. }
+            | What::ConsentSet { .. }
+            | What::GrantEnded { .. }
+            | What::Account { .. }
+            | What::Snapshot { .. } => false,
         }
     }
 }
@@ -88,147 +125,6 @@ pub struct Event {
     pub what: What,
     /// The salted digest of its side row; none: it has no side row.
     pub side: Option<[u8; 32]>,
-}
-
-/// The wire form of an event: a flat map whose numbers are never used again for another meaning.
-#[derive(Encode, Decode)]
-#[cbor(map)]
-struct Content {
-    #[n(0)]
-    id: ByteArray<16>,
-    #[n(1)]
-    at: i64,
-    #[n(2)]
-    by: u8,
-    #[n(3)]
-    actor: Option<u64>,
-    #[n(4)]
-    what: u8,
-    #[n(5)]
-    customer: Option<u64>,
-    #[n(6)]
-    staff: Option<u64>,
-    #[n(7)]
-    owner: Option<u64>,
-    #[n(8)]
-    grant: Option<u64>,
-    #[n(9)]
-    mode: Option<u8>,
-    #[n(10)]
-    scope: Option<u8>,
-    #[n(11)]
-    until: Option<i64>,
-    #[n(12)]
-    purpose: Option<u8>,
-    #[n(13)]
-    side: Option<ByteArray<32>>,
-    /// None is [`Layout::Database`], as before there were others.
-    #[n(14)]
-    layout: Option<u8>,
-}
-
-impl Event {
-    /// The content as CBOR, the one encoding there is of it.
-    pub fn encode(&self) -> Vec<u8> {
-        let (by, actor) = match self.by {
-            By::Owner(id) => (1, Some(id.0)),
-            By::Staff(id) => (2, Some(id.0)),
-            By::VendorApp => (3, None),
-            By::Operator => (4, None),
-            By::System => (5, None),
-        };
-        let mut content = Content {
-            id: self.id.0.into(),
-            at: self.at.0,
-            by,
-            actor,
-            what: 0,
-            customer: None,
-            staff: None,
-            owner: None,
-            grant: None,
-            mode: None,
-            scope: None,
-            until: None,
-            purpose: None,
-            side: self.side.map(ByteArray::from),
-            layout: None,
-        };
-        content.fill(&self.what);
-        minicbor::to_vec(&content).expect("writing to memory does not fail")
-    }
-
-    /// Reads a content back. `None`: not an event this version knows, or not in its one encoding.
-    pub fn decode(bytes: &[u8]) -> Option<Event> {
-        let content: Content = minicbor::decode(bytes).ok()?;
-        let by = match (content.by, content.actor) {
-            (1, Some(id)) => By::Owner(OwnerId(id)),
-            (2, Some(id)) => By::Staff(StaffId(id)),
-            (3, None) => By::VendorApp,
-            (4, None) => By::Operator,
-            (5, None) => By::System,
-            _ => return None,
-        };
-        let event = Event {
-            id: EventId(content.id.into()),
-            at: Timestamp(content.at),
-            by,
-            what: content.what()?,
-            side: content.side.map(<[u8; 32]>::from),
-        };
-        (event.encode() == bytes).then_some(event)
-    }
-}
-
-impl Content {
-    fn fill(&mut self, what: &What) {
-        match *what {
-            What::CustomerCreated { layout } => {
-                self.what = 1;
-                self.layout = Some(layout.number()).filter(|_| layout != Layout::Database);
-            }
-            What::StaffCreated => self.what = 2,
-            What::StaffRemoved { staff } => (self.what, self.staff) = (3, Some(staff.0)),
-            What::OwnerCreated { customer } => (self.what, self.customer) = (4, Some(customer.0)),
-            What::OwnerRemoved { owner } => (self.what, self.owner) = (5, Some(owner.0)),
-            What::ConsentSet { customer, mode, scope, until } => {
-                (self.what, self.customer) = (6, Some(customer.0));
-                (self.mode, self.scope) = (Some(mode.number()), Some(scope.number()));
-                self.until = until.map(|until| until.0);
-            }
-            What::GrantIssued { staff, customer, scope, ends, purpose } => {
-                (self.what, self.staff, self.customer) = (7, Some(staff.0), Some(customer.0));
-                (self.scope, self.until) = (Some(scope.number()), Some(ends.0));
-                self.purpose = Some(purpose.number());
-            }
-            What::GrantEnded { grant } => (self.what, self.grant) = (8, Some(grant.0)),
-        }
-    }
-
-    fn what(&self) -> Option<What> {
-        Some(match self.what {
-            1 => What::CustomerCreated { layout: self.layout.map_or(Some(Layout::Database), Layout::from_number)? },
-            2 => What::StaffCreated,
-            3 => What::StaffRemoved { staff: StaffId(self.staff?) },
-            4 => What::OwnerCreated { customer: CustomerId(self.customer?) },
-            5 => What::OwnerRemoved { owner: OwnerId(self.owner?) },
-            6 => What::ConsentSet {
-                customer: CustomerId(self.customer?),
-                mode: Mode::from_number(self.mode?)?,
-                scope: Scope::from_number(self.scope?)?,
-                until: self.until.map(Timestamp),
-            },
-            7 => What::GrantIssued {
-                staff: StaffId(self.staff?),
-                customer: CustomerId(self.customer?),
-                scope: Scope::from_number(self.scope?)?,
-                ends: Timestamp(self.until?),
-                purpose: Purpose::from_number(self.purpose?)?,
-            },
-            8 => What::GrantEnded { grant: GrantId(self.grant?) },
-            _ => return None,
-        })
-    }
 }
 
 /// What concerns a person, beside the event: erased by deleting the row, salt and all.
@@ -332,4 +228,4 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 #[cfg(test)]
 #[path = "event_tests.rs"]
-mod tests;
+pub(crate) mod tests;

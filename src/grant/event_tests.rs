@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::grant::world::{NOON, portal_key, reason, trust};
+use crate::grant::{Choice, RecordPart, Stage};
+use crate::ids::ExportId;
 
 fn every_what() -> Vec<What> {
     let (customer, staff, owner, grant) = (CustomerId(1), StaffId(2), OwnerId(3), GrantId(4));
@@ -17,7 +19,60 @@ fn every_what() -> Vec<What> {
         What::ConsentSet { customer, mode: Mode::Standing, scope: Scope::Read, until: Some(NOON) },
         What::GrantIssued { staff, customer, scope, ends, purpose },
         What::GrantEnded { grant },
+        What::HoldPlaced { customer, review: NOON },
+        What::HoldReleased { hold: HoldId(5) },
     ]
+    .into_iter()
+    .chain(every_account_step().into_iter().map(|step| What::Account { customer, step }))
+    .chain(every_snapshot_step().into_iter().map(|step| What::Snapshot { snapshot: SnapshotId([6; 16]), step }))
+    .collect()
+}
+
+/// At least one of each, with and without what may be absent.
+pub(crate) fn every_account_step() -> Vec<AccountStep> {
+    let (digest, export) = ([7; 32], ExportId(8));
+    let mut steps = vec![
+        AccountStep::Closed,
+        AccountStep::Reopened,
+        AccountStep::Immediate,
+        AccountStep::PurgePlanned { digest },
+        AccountStep::PurgeBegun { digest },
+        AccountStep::PurgeVerified { rows: u64::MAX, level: 3 },
+        AccountStep::PurgeRechecked { rows: 0 },
+        AccountStep::ExportRequested,
+        AccountStep::Exported { export, bytes: 1 << 40, digest },
+        AccountStep::ExportDestroyed { export },
+    ];
+    steps.extend(Choice::ALL.iter().map(|choice| AccountStep::Chosen { choice: *choice }));
+    for stage in Stage::ALL.iter().copied() {
+        steps.push(AccountStep::Reached { stage, digest: None, count: None });
+        steps.push(AccountStep::Reached { stage, digest: Some(digest), count: Some(9) });
+    }
+    for part in RecordPart::ALL.iter().copied() {
+        steps.extend([AccountStep::ErasureBegun { part }, AccountStep::ErasureDone { part, keys: 4 }]);
+    }
+    steps
+}
+
+fn every_snapshot_step() -> [SnapshotStep; 6] {
+    [
+        SnapshotStep::Begun { backend: 1, started: NOON },
+        SnapshotStep::Verified { bytes: 2 },
+        SnapshotStep::Failed,
+        SnapshotStep::Adopted { backend: 3, started: NOON, bytes: 4 },
+        SnapshotStep::Expiring,
+        SnapshotStep::Deleted { confirmed: NOON },
+    ]
+}
+
+#[test]
+fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
+    let encoded = |what| Event { id: EventId([1; 16]), at: NOON, by: By::System, what, side: None }.encode();
+    let all = every_what();
+    let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
+    assert_eq!(distinct.len(), all.len());
+    let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
+    assert_eq!(verbs.len(), 8 + 16 + 2 + 6);
 }
 
 #[test]

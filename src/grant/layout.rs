@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::apply::Rule;
 use super::personal::{self, Personal, TextFault};
+use super::rule::Rule;
 use super::scope::{NotAWord, words};
 use super::state::{Customer, State};
 

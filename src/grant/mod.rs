@@ -2,29 +2,38 @@
 //! Not here: where events are kept (`register/`) and what the database enforces (`fence/`).
 //! An event widens only with the portal's signature; see section 7 and 8 of the design.
 
+mod account;
 mod apply;
+mod closure;
 mod consent;
+mod content;
 mod decide;
 mod event;
+mod kept;
 mod layout;
 mod locks;
 mod personal;
 mod refusal;
+mod rule;
 mod scope;
 mod state;
 #[cfg(test)]
 pub(crate) mod world;
 
-pub use apply::{Fault, OWN_GRANT_MAX, Rule, Trust, apply};
+pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply};
+pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, Purge, RecordPart, Stage};
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
 pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
+pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotStep};
 pub use layout::Layout;
 pub use locks::{Lock, Locks};
 pub use personal::{
-    ERASED, Personal, TextFault, check_name, check_owner_name, check_place, check_reason, check_tenant, check_ticket,
+    ERASED, Personal, TextFault, check_authority, check_name, check_owner_name, check_place, check_reason,
+    check_tenant, check_ticket,
 };
 pub use refusal::{Condition, Refusal};
+pub use rule::Rule;
 pub use scope::{NotAWord, Purpose, Scope};
 pub use state::{Customer, Grant, Owner, Staff, State};
 

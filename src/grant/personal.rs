@@ -43,6 +43,9 @@ pub struct Personal {
     /// What stands in the tenant columns of a customer's rows, where tables are shared.
     #[n(8)]
     pub tenant: Option<String>,
+    /// Who demands that a hold is placed or released.
+    #[n(9)]
+    pub authority: Option<String>,
 }
 
 impl fmt::Debug for Personal {
@@ -88,6 +91,9 @@ pub enum TextFault {
     /// No ticket, or not one.
     #[error("the ticket must be 1 to 200 characters on one line, such as SUP-1")]
     Ticket,
+    /// No authority, or not one.
+    #[error("the authority must be 1 to 200 characters on one line, such as \"district court, case 12-345\"")]
+    Authority,
     /// A cluster or database that cannot be one.
     #[error("\"{0}\" cannot be a {1}: use 1 to 63 bytes without control characters")]
     Place(String, &'static str),
@@ -156,4 +162,9 @@ pub fn check_reason(reason: &str) -> Result<(), TextFault> {
 pub fn check_ticket(ticket: &str) -> Result<(), TextFault> {
     let on_one_line = !ticket.chars().any(char::is_control);
     if on_one_line && (1..=200).contains(&ticket.trim().chars().count()) { Ok(()) } else { Err(TextFault::Ticket) }
+}
+
+/// Who demands a hold: 1 to 200 characters on one line.
+pub fn check_authority(authority: &str) -> Result<(), TextFault> {
+    check_ticket(authority).map_err(|_| TextFault::Authority)
 }

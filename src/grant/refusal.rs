@@ -19,6 +19,8 @@ pub enum Condition {
     StaffInactive,
     /// There is no such customer.
     CustomerUnknown { customer: CustomerId },
+    /// The account is closed.
+    CustomerClosed { customer: CustomerId, at: Timestamp },
     /// The owner's switch is off.
     ConsentOff { customer: CustomerId },
     /// The owner's switch turned itself off at its deadline.
@@ -49,6 +51,7 @@ impl Condition {
             Condition::StaffUnknown => "staff-unknown",
             Condition::StaffInactive => "staff-inactive",
             Condition::CustomerUnknown { .. } => "customer-unknown",
+            Condition::CustomerClosed { .. } => "customer-closed",
             Condition::ConsentOff { .. } => "consent-off",
             Condition::ConsentOver { .. } => "consent-over",
             Condition::NoGrant { .. } => "no-grant",
@@ -96,6 +99,7 @@ impl Refusal {
             Some(Condition::RegisterStale { .. }) => "the register of decisions cannot be read",
             Some(Condition::StaffUnknown | Condition::StaffInactive) => "your account was removed",
             Some(Condition::CustomerUnknown { .. }) => "there is no such customer",
+            Some(Condition::CustomerClosed { .. }) => "customer closed",
             Some(Condition::ConsentOff { .. }) => "its account owner has support access switched off",
             Some(Condition::ConsentOver { .. }) => "its account owner's consent is over",
             Some(Condition::NoGrant { .. }) => "you have no grant",
@@ -150,6 +154,9 @@ impl Refusal {
             Condition::CustomerUnknown { .. } => {
                 "Check the database name you connect to; it is the customer's name.".to_owned()
             }
+            Condition::CustomerClosed { .. } => {
+                self.hint_to_owner(names, "reopen the account, if it was closed by mistake,")
+            }
             Condition::ConsentOff { .. } | Condition::ConsentOver { .. } => {
                 self.hint_to_owner(names, "switch support access on")
             }
@@ -169,8 +176,21 @@ impl Refusal {
     }
 
     fn consent_is_on(&self) -> bool {
-        let off =
-            |condition: &Condition| matches!(condition, Condition::ConsentOff { .. } | Condition::ConsentOver { .. });
+        let off = |condition: &Condition| match condition {
+            Condition::ConsentOff { .. } | Condition::ConsentOver { .. } | Condition::CustomerClosed { .. } => true,
+            Condition::RegisterStale { .. }
+            | Condition::StaffUnknown
+            | Condition::StaffInactive
+            | Condition::CustomerUnknown { .. }
+            | Condition::NoGrant { .. }
+            | Condition::GrantEnded { .. }
+            | Condition::GrantOver { .. }
+            | Condition::GrantNotBegun { .. }
+            | Condition::ScopeNotOffered { .. }
+            | Condition::ScopeTooWide { .. }
+            | Condition::Locked { .. }
+            | Condition::TooManyConnections { .. } => false,
+        };
         !self.conditions.iter().any(off)
     }
 
@@ -201,6 +221,9 @@ fn detail(condition: &Condition, state: &State, names: &Names<'_>) -> String {
         Condition::StaffUnknown => "There is no such staff member.".to_owned(),
         Condition::StaffInactive => format!("The staff account \"{staff}\" was removed."),
         Condition::CustomerUnknown { customer } => format!("There is no customer {customer}."),
+        Condition::CustomerClosed { at, .. } => {
+            format!("The account of \"{customer}\" was closed at {}.", minute(*at))
+        }
         Condition::ConsentOff { customer: id } => match state.customer(*id).map(|customer| &customer.consent) {
             Some(consent) if matches!(consent.set_by, By::Owner(_)) => {
                 let at = minute(consent.set_at);

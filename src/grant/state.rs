@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::closure::Closure;
 use super::consent::{By, Consent};
+use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
 use super::scope::{Purpose, Scope};
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
+use crate::ids::{CustomerId, ExportId, GrantId, HoldId, OwnerId, Sequence, SnapshotId, StaffId};
 
 /// A customer and its switch.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,8 @@ pub struct Customer {
     pub consent: Consent,
     /// When it was created.
     pub created: Timestamp,
+    /// The closing of its account; none: it is open.
+    pub closure: Option<Closure>,
 }
 
 /// A member of the vendor's staff.
@@ -129,6 +133,9 @@ pub struct State {
     pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
     /// The newest grant of each staff member for each customer: the only one that can be live.
     pub(super) newest: BTreeMap<(CustomerId, StaffId), GrantId>,
+    pub(super) holds: BTreeMap<HoldId, Arc<Hold>>,
+    pub(super) exports: BTreeMap<ExportId, Arc<Export>>,
+    pub(super) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
 }
 
 impl State {
@@ -217,5 +224,57 @@ impl State {
         let of_customer = (customer, StaffId(0))..=(customer, StaffId(u64::MAX));
         let newest = self.newest.range(of_customer).filter_map(|(_, id)| self.grant(*id));
         newest.filter(move |grant| grant.is_live(now))
+    }
+
+    /// The customer to whom new records about it are sealed: itself while its account is open; none, which is the
+    /// vendor, once it is closed.
+    pub fn sealed_for(&self, customer: CustomerId) -> Option<CustomerId> {
+        self.customer(customer).filter(|customer| customer.closure.is_none()).map(|customer| customer.id)
+    }
+
+    /// Everybody who needs keys: customers whose account is open.
+    pub fn sealed_to(&self) -> impl Iterator<Item = CustomerId> {
+        self.customers().filter(|customer| customer.closure.is_none()).map(|customer| customer.id)
+    }
+
+    /// Customers of whose records keys are being destroyed, or gone: whoever holds any forgets them.
+    pub fn forgotten(&self) -> impl Iterator<Item = CustomerId> {
+        let is_erasing = |customer: &&Customer| customer.closure.as_ref().is_some_and(Closure::is_erasing);
+        self.customers().filter(is_erasing).map(|customer| customer.id)
+    }
+
+    /// The hold with that id, released ones included.
+    pub fn hold(&self, id: HoldId) -> Option<&Hold> {
+        self.holds.get(&id).map(Arc::as_ref)
+    }
+
+    /// Every hold, oldest first, released ones included.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().map(Arc::as_ref)
+    }
+
+    /// The holds on that customer's data that are not released.
+    pub fn holds_on(&self, customer: CustomerId) -> impl Iterator<Item = &Hold> {
+        self.holds().filter(move |hold| hold.customer == customer && hold.released.is_none())
+    }
+
+    /// The export with that id, destroyed ones included.
+    pub fn export(&self, id: ExportId) -> Option<&Export> {
+        self.exports.get(&id).map(Arc::as_ref)
+    }
+
+    /// Every export of that customer's data, oldest first, destroyed ones included.
+    pub fn exports_of(&self, customer: CustomerId) -> impl Iterator<Item = &Export> {
+        self.exports.values().map(Arc::as_ref).filter(move |export| export.customer == customer)
+    }
+
+    /// The snapshot with that id, deleted ones included.
+    pub fn snapshot(&self, id: SnapshotId) -> Option<&Snapshot> {
+        self.snapshots.get(&id).map(Arc::as_ref)
+    }
+
+    /// Every snapshot of our catalog, by id, deleted ones included.
+    pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.values().map(Arc::as_ref)
     }
 }

@@ -285,7 +285,8 @@ impl Portal {
     /// Writes down that somebody signed in as an owner, or could not. A log that cannot be written does not keep an
     /// owner from signing in: it is from here that access is switched off. The history stays shut then anyway.
     async fn record_sign_in(&self, kind: Kind, owner: Option<&Owner>, name: &str, address: IpAddr) {
-        let mut record = Record::new(self.now(), kind, owner.map(|owner| owner.customer));
+        let customer = owner.and_then(|owner| self.state().sealed_for(owner.customer));
+        let mut record = Record::new(self.now(), kind, customer);
         record.skeleton.owner = owner.map(|owner| owner.id.0);
         record.skeleton.verb = Some("portal".to_owned());
         record.values.owner = Some(name.to_owned());

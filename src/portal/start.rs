@@ -248,7 +248,9 @@ async fn resolve(
         keyring.known(recipients).await?;
         let opener = |keys| keyring.open(keys, WRITER, "what became of what was about to be changed");
         let open = register::open_intents(&directory, &origin, from, recipients, opener).await?;
-        let concerned: Vec<_> = open.iter().map(|intent| Recipient::of(intent.customer)).collect();
+        let state = acts.register.state()?;
+        let sealed_for = |customer| state.sealed_for(customer);
+        let concerned: Vec<_> = open.iter().map(|intent| Recipient::of(intent.customer.and_then(sealed_for))).collect();
         keyring.ensure(recipients, &concerned).await?;
         for (intent, found) in acts.resolve_open_intents(&open).await? {
             tracing::warn!(event = %intent.event, ?found, "a portal died over a change; what became of it is recorded");
@@ -260,7 +262,7 @@ async fn resolve(
 /// Everybody whose records the portal writes.
 fn wanted(follower: &Follower) -> Vec<Recipient> {
     let state = follower.state();
-    let customers = state.customers().map(|customer| Recipient::Customer(customer.id));
+    let customers = state.sealed_to().map(Recipient::Customer);
     std::iter::once(Recipient::Vendor).chain(customers).collect()
 }
 

@@ -245,7 +245,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
 /// Everybody whose records this proxy writes.
 fn wanted(follower: &Follower) -> Vec<Recipient> {
     let state = follower.state();
-    let customers = state.customers().map(|customer| Recipient::Customer(customer.id));
+    let customers = state.sealed_to().map(Recipient::Customer);
     std::iter::once(Recipient::Vendor).chain(customers).collect()
 }
 

@@ -377,14 +377,16 @@ async fn record_refusal(
     refused: &Refused,
 ) -> Result<(), crate::log::Error> {
     // A customer's owner sees who was turned away; what concerns no customer is the vendor's own record.
-    let customer = asked.customer.filter(|customer| gate.has_keys(*customer));
+    let state = gate.follower.state();
+    let customer = asked.customer.and_then(|customer| state.sealed_for(customer));
+    let customer = customer.filter(|customer| gate.has_keys(*customer));
     let mut record = Record::new(gate.clock.now(), Kind::Refused, customer);
     record.skeleton.session = Some(client.session);
     record.skeleton.verb = Some(refused.code());
     record.skeleton.sqlstate = refused.report().map(|report| report.sqlstate.to_owned());
     record.skeleton.result = Some("refused".to_owned());
     record.skeleton.staff = asked.staff.as_ref().map(|(id, _)| *id);
-    record.skeleton.sequence = Some(gate.follower.state().sequence().0);
+    record.skeleton.sequence = Some(state.sequence().0);
     record.values.staff = asked.staff.as_ref().map(|(_, name)| name.clone()).or_else(|| asked.user.clone());
     record.values.customer.clone_from(&asked.database);
     record.values.application.clone_from(&asked.application);

@@ -10,11 +10,12 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use super::error::Error;
 use super::narrow::{Shut, Told, locks_for};
 use super::sqlite::Register;
+use super::subject::{Subject, describe};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::{Entropy, random};
-use crate::grant::{By, Draft, Fault, Grant, Lock, Proposal, State, Trust, What, apply};
-use crate::ids::{CustomerId, EventId, GrantId, Sequence};
+use crate::grant::{By, Draft, Fault, Lock, Proposal, State, Trust, What, apply};
+use crate::ids::{CustomerId, EventId, Sequence};
 use crate::log::Log;
 
 /// How often a lost race is run again.
@@ -179,9 +180,11 @@ impl Acts {
         open: &[OpenIntent],
     ) -> Result<Vec<(OpenIntent, Option<Sequence>)>, Error> {
         let mut resolved = Vec::new();
+        let state = blocking(&self.register, Register::state).await?;
         for intent in open.iter().copied() {
             let found = blocking(&self.register, move |register| register.find(intent.event)).await?;
-            let mut record = Record::new(self.clock.now(), Kind::Decided, intent.customer);
+            let customer = intent.customer.and_then(|customer| state.sealed_for(customer));
+            let mut record = Record::new(self.clock.now(), Kind::Decided, customer);
             record.skeleton.event = Some(intent.event.to_string());
             record.skeleton.sequence = Some(found.unwrap_or(intent.expected).0);
             record.skeleton.verb = Some("resolved".to_owned());
@@ -398,10 +401,11 @@ impl Trial<'_> {
         skeleton.purpose = subject.purpose;
         skeleton.staff = subject.staff;
         skeleton.owner = subject.owner;
+        (skeleton.count, skeleton.bytes) = (subject.count, subject.bytes);
         skeleton.uid = matches!(draft.by, By::Operator | By::Staff(_)).then(|| rustix::process::getuid().as_raw());
         let values = &mut record.values;
         values.message = Some(describe(draft));
-        values.customer = subject.customer.and_then(|id| state.customer(id)).map(|customer| customer.name.clone());
+        values.customer = subject.concerned.and_then(|id| state.customer(id)).map(|customer| customer.name.clone());
         let name = draft.personal.as_ref().and_then(|personal| personal.name.clone());
         match draft.what {
             What::CustomerCreated { .. } => values.customer = name,
@@ -411,88 +415,17 @@ impl Trial<'_> {
             | What::OwnerRemoved { .. }
             | What::ConsentSet { .. }
             | What::GrantIssued { .. }
-            | What::GrantEnded { .. } => {}
+            | What::GrantEnded { .. }
+            | What::Account { .. }
+            | What::HoldPlaced { .. }
+            | What::HoldReleased { .. }
+            | What::Snapshot { .. } => {}
         }
         if let Some(personal) = &draft.personal {
             (values.reason, values.ticket) = (personal.reason.clone(), personal.ticket.clone());
         }
         record
     }
-}
-
-/// Whom and what an act concerns, as numbers and words.
-#[derive(Default)]
-struct Subject {
-    customer: Option<CustomerId>,
-    staff: Option<u64>,
-    owner: Option<u64>,
-    grant: Option<GrantId>,
-    scope: Option<String>,
-    purpose: Option<String>,
-}
-
-impl Subject {
-    fn of(state: &State, draft: &Draft) -> Subject {
-        let mut subject = match draft.what {
-            What::CustomerCreated { .. } | What::StaffCreated => Subject::default(),
-            What::StaffRemoved { staff } => Subject { staff: Some(staff.0), ..Subject::default() },
-            What::OwnerCreated { customer } => Subject { customer: Some(customer), ..Subject::default() },
-            What::OwnerRemoved { owner } => {
-                let customer = state.owner(owner).map(|owner| owner.customer);
-                Subject { customer, owner: Some(owner.0), ..Subject::default() }
-            }
-            What::ConsentSet { customer, scope, .. } => {
-                Subject { customer: Some(customer), scope: Some(scope.to_string()), ..Subject::default() }
-            }
-            What::GrantIssued { staff, customer, scope, purpose, .. } => Subject {
-                customer: Some(customer),
-                staff: Some(staff.0),
-                scope: Some(scope.to_string()),
-                purpose: Some(purpose.to_string()),
-                ..Subject::default()
-            },
-            What::GrantEnded { grant } => state.grant(grant).map_or(Subject::default(), Subject::of_grant),
-        };
-        match draft.by {
-            By::Owner(owner) => subject.owner = subject.owner.or(Some(owner.0)),
-            By::Staff(staff) => subject.staff = subject.staff.or(Some(staff.0)),
-            By::VendorApp | By::Operator | By::System => {}
-        }
-        // Of a customer the register does not have, there are no keys to record it under.
-        subject.customer = subject.customer.filter(|customer| state.customer(*customer).is_some());
-        subject
-    }
-
-    fn of_grant(grant: &Grant) -> Subject {
-        Subject {
-            customer: Some(grant.customer),
-            staff: Some(grant.staff.0),
-            owner: None,
-            grant: Some(grant.id),
-            scope: Some(grant.scope.to_string()),
-            purpose: Some(grant.purpose.to_string()),
-        }
-    }
-}
-
-/// What is wanted, in words, for whoever reads the log.
-fn describe(draft: &Draft) -> String {
-    let verb = draft.what.verb();
-    let what = match draft.what {
-        What::CustomerCreated { .. } | What::StaffCreated => String::new(),
-        What::StaffRemoved { staff } => format!(" {staff}"),
-        What::OwnerCreated { customer } => format!(" {customer}"),
-        What::OwnerRemoved { owner } => format!(" {owner}"),
-        What::ConsentSet { customer, mode, scope, until } => {
-            let until = until.map_or(String::new(), |until| format!(" until {until}"));
-            format!(" {customer}: {mode}, {scope}{until}")
-        }
-        What::GrantIssued { staff, customer, scope, ends, purpose } => {
-            format!(" {staff} to {customer}: {scope}, {purpose}, ends {ends}")
-        }
-        What::GrantEnded { grant } => format!(" {grant}"),
-    };
-    format!("{verb}{what}, by {}", draft.by)
 }
 
 #[cfg(test)]

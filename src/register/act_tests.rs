@@ -18,6 +18,7 @@ use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
 use crate::grant::{Layout, Mode, Purpose, Scope};
+use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
 use crate::secret::Secret;

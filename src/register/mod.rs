@@ -9,6 +9,7 @@ mod owner;
 mod resolve;
 mod seen;
 mod sqlite;
+mod subject;
 
 pub use act::{Acts, Done, Hands, OpenIntent};
 pub use error::Error;

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::Error;
 use crate::clock::Timestamp;
-use crate::grant::{Lock, Mode, State, What};
+use crate::grant::{AccountStep, Lock, Mode, State, What};
 use crate::ids::{Sequence, SessionId};
 
 /// How long a proxy may take to answer.
@@ -46,9 +46,15 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
             let others = |customer| state.owners_of(customer).any(|other| other.active && other.id != owner);
             customer.filter(|customer| !others(*customer)).map(Lock::Customer).into_iter().collect()
         }
-        What::CustomerCreated { .. } | What::StaffCreated | What::OwnerCreated { .. } | What::GrantIssued { .. } => {
-            Vec::new()
-        }
+        What::Account { customer, step: AccountStep::Closed } => vec![Lock::Customer(customer)],
+        What::CustomerCreated { .. }
+        | What::StaffCreated
+        | What::OwnerCreated { .. }
+        | What::GrantIssued { .. }
+        | What::Account { .. }
+        | What::HoldPlaced { .. }
+        | What::HoldReleased { .. }
+        | What::Snapshot { .. } => Vec::new(),
     }
 }
 
