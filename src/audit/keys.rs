@@ -2,7 +2,7 @@
 //! Not here: where private keys live (`keyring/`), and how a data key seals a record (`seal.rs`).
 //! HPKE (RFC 9180) base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. Signatures are Ed25519.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -335,6 +335,8 @@ pub struct Recipients(Arc<RwLock<Known>>);
 struct Known {
     keys: HashMap<(Recipient, Part, u32), Arc<RecipientKey>>,
     tags: HashMap<Recipient, Arc<TagKey>>,
+    /// Keys that were destroyed; without a period: all of them.
+    erased: HashSet<(Recipient, Part, Option<u32>)>,
 }
 
 /// All that sealing one recipient's record takes.
@@ -376,6 +378,26 @@ impl Recipients {
             known.keys.retain(|(whose, _, _), _| *whose != recipient);
             known.tags.remove(&recipient);
         });
+    }
+
+    /// Puts in that a recipient's keys of a part were destroyed: those of a period, or all.
+    pub fn set_erased(&self, recipient: Recipient, part: Part, period: Option<u32>) {
+        self.write(|known| {
+            known.erased.insert((recipient, part, period));
+        });
+    }
+
+    /// Whether the key of that recipient, part and period was destroyed.
+    pub fn is_erased(&self, recipient: Recipient, part: Part, period: u32) -> bool {
+        self.read(|known| [None, Some(period)].iter().any(|period| known.erased.contains(&(recipient, part, *period))))
+    }
+
+    /// Whether there are recipients both of whose parts were erased: their records are claimed by no living key.
+    pub fn any_unclaimed(&self) -> bool {
+        self.read(|known| {
+            let all = |whose: Recipient| Part::ALL.iter().all(|part| known.erased.contains(&(whose, *part, None)));
+            known.erased.iter().any(|(whose, ..)| all(*whose))
+        })
     }
 
     /// The public key of that recipient, part and period.

@@ -121,11 +121,13 @@ pub enum Kind {
     KeysMade = 31,
     /// The keyring opened data keys for somebody, or refused to.
     KeysOpened = 32,
+    /// The keyring destroyed keys, or refused to.
+    KeysDestroyed = 33,
 }
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Opened,
         Kind::Recovered,
         Kind::Closed,
@@ -142,6 +144,7 @@ impl Kind {
         Kind::Read,
         Kind::KeysMade,
         Kind::KeysOpened,
+        Kind::KeysDestroyed,
     ];
 
     /// The kind with that number.
@@ -168,6 +171,7 @@ impl Kind {
             Kind::Read => "read",
             Kind::KeysMade => "keys-made",
             Kind::KeysOpened => "keys-opened",
+            Kind::KeysDestroyed => "keys-destroyed",
         }
     }
 }

@@ -29,8 +29,10 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let (disk, clock, entropy): (Arc<dyn Disk>, Arc<dyn Clock>, Arc<dyn Entropy>) =
         (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
     let (keyring, audit) = (&config.keyring, &config.audit);
-    let access = Access { writers: keyring.writer_uids()?, openers: keyring.opener_uids()? };
-    let mut kept = Kept::open(Arc::clone(&disk), &keyring.file, &keyring.credential)?;
+    let (writers, openers) = (keyring.writer_uids()?, keyring.opener_uids()?);
+    let access = Access { writers, openers, destroyers: keyring.destroyer_uids()? };
+    let kept = Kept::open(Arc::clone(&disk), &keyring.file, &keyring.credential)?;
+    let mut kept = kept.with_copies(keyring.copies.clone())?;
     let own = kept.own_recipients(&*clock, &*entropy)?;
     let settings = log::Settings::new(WRITER, SigningKey::from_seed(&init::read_seed(&keyring.log_key)?)).sized(
         audit.segment_bytes,

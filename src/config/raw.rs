@@ -147,6 +147,8 @@ pub(super) struct Keyring {
     pub(super) public_key: PathBuf,
     pub(super) writers: Vec<User>,
     pub(super) openers: Vec<User>,
+    pub(super) destroyers: Vec<User>,
+    pub(super) copies: Vec<PathBuf>,
     pub(super) log_key: PathBuf,
 }
 
@@ -158,8 +160,10 @@ impl Default for Keyring {
             file: "/var/lib/portreeve-keyring/keyring".into(),
             credential: "/etc/portreeve/secrets/keyring.credential".into(),
             public_key: "/etc/portreeve/keyring.pub".into(),
-            writers: vec![user("portreeve-proxy"), user("portreeve-portal"), user("root")],
-            openers: vec![user("portreeve-portal"), user("root")],
+            writers: ["portreeve-proxy", "portreeve-portal", "portreeve-retention", "root"].map(user).to_vec(),
+            openers: vec![user("portreeve-portal"), user("portreeve-retention"), user("root")],
+            destroyers: vec![user("portreeve-retention")],
+            copies: Vec::new(),
             log_key: "/etc/portreeve/secrets/keyring-log.key".into(),
         }
     }

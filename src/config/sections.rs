@@ -94,6 +94,10 @@ pub struct Keyring {
     pub writers: Vec<User>,
     /// Users that may have records opened.
     pub openers: Vec<User>,
+    /// Users that may have keys destroyed: the retention role's only.
+    pub destroyers: Vec<User>,
+    /// Copies of the keyring file, rewritten with it; each has a `.generation` file beside it.
+    pub copies: Vec<PathBuf>,
     /// The key that signs its log (secret).
     pub log_key: PathBuf,
 }
@@ -113,6 +117,14 @@ impl Keyring {
     /// [`Error::UnknownUser`] for the first that this machine does not know.
     pub fn opener_uids(&self) -> Result<Vec<u32>, Error> {
         self.openers.iter().map(User::uid).collect()
+    }
+
+    /// The numbers of `destroyers`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`] for the first that this machine does not know.
+    pub fn destroyer_uids(&self) -> Result<Vec<u32>, Error> {
+        self.destroyers.iter().map(User::uid).collect()
     }
 }
 

@@ -171,6 +171,8 @@ impl<'a> Source<'a> {
             public_key: self.path(raw.public_key),
             writers: raw.writers,
             openers: raw.openers,
+            destroyers: raw.destroyers,
+            copies: raw.copies.into_iter().map(|copy| self.path(copy)).collect(),
             log_key: self.secret(raw.log_key),
         }
     }

@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Error;
-use super::protocol::{self, After, Answer, ITEMS_MAX, Request, Unread};
+use super::destroy::{Doom, Doomed};
+use super::protocol::{self, After, Answer, Erased, ITEMS_MAX, Request, Unread};
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey, TagKey};
 use crate::secret::Secret;
 
@@ -70,8 +71,8 @@ impl Client {
         Ok(())
     }
 
-    /// Puts the tag keys of everybody whom the keyring knows into `recipients`: with them a reader recognises whose a
-    /// leaf is. For openers; cancel-safe.
+    /// Puts the tag keys of everybody whom the keyring knows into `recipients`, and what was destroyed: with them a
+    /// reader recognises whose a leaf is, and what is erased. For openers; cancel-safe.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
@@ -85,9 +86,35 @@ impl Client {
             tags.iter().for_each(|tag| recipients.set_tag(tag.recipient, TagKey(Secret::new(tag.key))));
             let last = tags.iter().map(|tag| tag.recipient).max();
             if tags.len() < ITEMS_MAX || last <= after {
-                return Ok(());
+                break;
             }
             after = last;
+        }
+        let mut seen: u64 = 0;
+        loop {
+            let erased = match self.call(Request::Destroyed(seen)).await? {
+                Answer::Destroyed(erased) => erased,
+                other => return Err(failed("destroyed", other)),
+            };
+            erased.iter().for_each(|Erased { recipient, part, period }| {
+                recipients.set_erased(*recipient, *part, *period);
+            });
+            seen = seen.saturating_add(u64::try_from(erased.len()).unwrap_or(u64::MAX));
+            if erased.len() < ITEMS_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Has keys destroyed. Asked again with the same event, it tries again what is pending. For destroyers; cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`]: then it is not known whether they are gone.
+    pub async fn destroy(&self, doom: &Doom) -> Result<Doomed, Error> {
+        let Doom { event, recipient, parts, periods } = doom.clone();
+        match self.call(Request::Destroy { event: event.0, recipient, parts, periods }).await? {
+            Answer::Doomed { keys, pending } => Ok(Doomed { keys, pending }),
+            other => Err(failed("destroy", other)),
         }
     }
 
@@ -153,7 +180,8 @@ fn failed(verb: &str, answer: Answer) -> Error {
         Answer::Refused { uid, verb } => Error::refused(uid, &verb),
         Answer::NotOpened { origin, position, reason } => Error::NotOpened { origin, position, reason },
         Answer::Failed(reason) => Error::Failed { verb: verb.to_owned(), reason },
-        Answer::Keys(_) | Answer::Tags(_) | Answer::Opened(_) => {
+        Answer::Gone(recipient) => Error::Destroyed { recipient },
+        Answer::Keys(_) | Answer::Tags(_) | Answer::Opened(_) | Answer::Doomed { .. } | Answer::Destroyed(_) => {
             Error::Failed { verb: verb.to_owned(), reason: "its answer was to another question".to_owned() }
         }
     }

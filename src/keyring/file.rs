@@ -1,30 +1,24 @@
-//! The keyring file and its credential: sealed, rewritten crash-safely, never readable by others.
-//! Not here: what the keys are for (`keys.rs`).
-//! Bytes: `portreeve keyring v0\n` (21) | generation u64 | generation secret (32) | nonce (12) | AES-256-GCM of CBOR,
-//! its tag (16) last. Integers are big endian; everything before the ciphertext is its associated data. The key is
-//! HKDF-SHA-256(salt: generation secret, input: credential, info: `portreeve keyring kek v0` and the generation).
+//! The keyring file, its generation secrets, its copies and its credential: replaced crash-safely, never readable by
+//! others. Not here: what the keys are for (`keys.rs`) and the files' bytes (`sealed.rs`, `generation.rs`).
+//! A new generation in three steps, at each of which what is there opens: both secrets; the keyring under the new one;
+//! the new secret alone. From then on no copy of the old file opens, wherever it was kept.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf;
-use minicbor::{Decode, Encode};
-use zeroize::{Zeroize, Zeroizing};
-
 use super::Error;
-use super::keys::{Keyring, Slot};
-use crate::audit::keys::{Part, Recipient};
+use super::generation::{self, Generation};
+use super::keys::Keyring;
+use super::sealed::{self, Header};
 use crate::disk::secret_file::Fault;
 use crate::disk::{Disk, Lock, RealDisk};
 use crate::entropy::{self, Entropy};
 use crate::secret::Secret;
 
-const MAGIC: &[u8; 21] = b"portreeve keyring v0\n";
 const FILE_MODE: u32 = 0o600;
-const HEADER_BYTES: usize = 21 + 8 + 32 + NONCE_LEN;
 /// A keyring of 100,000 customers over ten years is smaller.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -33,8 +27,16 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     credential: Secret<[u8; 32]>,
-    generation: u64,
-    generation_secret: Secret<[u8; 32]>,
+    current: Generation,
+    /// One that was begun and may stand in the files already.
+    next: Option<Generation>,
+    /// Whether the generation file holds more than the current one.
+    is_unsettled: bool,
+    /// Whether the keyring file is a v0 one, which holds its own generation secret.
+    is_old_form: bool,
+    copies: Vec<PathBuf>,
+    /// Copies that do not hold what the keyring holds.
+    behind: BTreeSet<PathBuf>,
     _lock: Box<dyn Lock>,
 }
 
@@ -42,7 +44,7 @@ impl Store {
     /// Makes a new keyring file; never overwrites one.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Busy`], [`Error::Storage`].
+    /// [`Error::Exists`], [`Error::Busy`], [`Error::Storage`], [`Error::Damaged`].
     pub fn create(
         disk: Arc<dyn Disk>,
         path: &Path,
@@ -56,8 +58,28 @@ impl Store {
             Err(source) if source.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(storage("look for", path, source)),
         }
-        let generation_secret = Secret::new(entropy::random(entropy));
-        let store = Store { disk, path: path.to_owned(), credential, generation: 1, generation_secret, _lock: lock };
+        let secrets = generation::path_of(path);
+        // Secrets without a keyring are what a crash in here leaves, or what opens a copy: they are kept.
+        let read = |what, path: &Path| read_guarded(&*disk, what, path, FILE_MODE, FILE_BYTES_MAX);
+        let found = match read_generations(&read, path) {
+            Ok(mut generations) => generations.pop(),
+            Err(Error::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let current = found.unwrap_or_else(|| Generation { number: 1, secret: Secret::new(entropy::random(entropy)) });
+        let mut store = Store {
+            disk,
+            path: path.to_owned(),
+            credential,
+            current,
+            next: None,
+            is_unsettled: false,
+            is_old_form: false,
+            copies: Vec::new(),
+            behind: BTreeSet::new(),
+            _lock: lock,
+        };
+        store.replace(&secrets, &generation::encode(&[&store.current]))?;
         store.save(keyring, entropy)?;
         Ok(store)
     }
@@ -66,29 +88,108 @@ impl Store {
     /// lasts: a key from a file whose name the last, killed user of it had not made durable could be gone after all.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::WrongCredential`], [`Error::Busy`],
-    /// [`Error::Storage`].
+    /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::WrongCredential`], [`Error::OldKeyring`],
+    /// [`Error::Busy`], [`Error::Storage`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential_path: &Path) -> Result<(Store, Keyring), Error> {
         let credential = read_credential(credential_path)?;
         let lock = lock(&*disk, path)?;
         disk.settle(path).map_err(|source| storage("sync the directory of", path, source))?;
-        let sealed = read_guarded(&*disk, "keyring file", path, FILE_MODE, FILE_BYTES_MAX)?;
-        let damaged =
-            |problem: &str| Error::Damaged { what: "keyring file", path: path.to_owned(), problem: problem.to_owned() };
-        let (header, ciphertext) =
-            sealed.expose().split_first_chunk::<HEADER_BYTES>().ok_or_else(|| damaged("shorter than its header"))?;
-        let header = Header::parse(header).ok_or_else(|| damaged("not a keyring file of a version known here"))?;
-        let kek = kek(&credential, &header)?;
-        let mut body = Zeroizing::new(ciphertext.to_vec());
-        let nonce = Nonce::assume_unique_for_key(header.nonce);
-        let plain = kek
-            .open_in_place(nonce, Aad::from(header.bytes()), &mut body)
-            .map_err(|_| Error::WrongCredential { path: path.to_owned(), credential: credential_path.to_owned() })?;
-        let keyring =
-            decode(plain).map_err(|error| damaged(&format!("sealed around what cannot be read ({error})")))?;
-        let Header { generation, secret, .. } = header;
-        let generation_secret = Secret::new(*secret);
-        Ok((Store { disk, path: path.to_owned(), credential, generation, generation_secret, _lock: lock }, keyring))
+        let sight = Arc::clone(&disk);
+        let read = move |what, path: &Path| read_guarded(&*sight, what, path, FILE_MODE, FILE_BYTES_MAX);
+        Store::open_locked(disk, path, (credential, credential_path), &read, lock)
+    }
+
+    /// The same, the files read by `read`.
+    #[cfg(test)]
+    pub(super) fn open_read(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        credential: Secret<[u8; 32]>,
+        credential_path: &Path,
+        read: &Read<'_>,
+    ) -> Result<(Store, Keyring), Error> {
+        let lock = lock(&*disk, path)?;
+        Store::open_locked(disk, path, (credential, credential_path), read, lock)
+    }
+
+    fn open_locked(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        (credential, credential_path): (Secret<[u8; 32]>, &Path),
+        read: &Read<'_>,
+        lock: Box<dyn Lock>,
+    ) -> Result<(Store, Keyring), Error> {
+        let whole = read("keyring file", path)?;
+        let damaged = |problem: String| Error::Damaged { what: "keyring file", path: path.to_owned(), problem };
+        let unknown = || damaged("not a keyring file of a version known here, or shorter than its header".to_owned());
+        let (mut header, ciphertext) = Header::parse(whole.expose()).ok_or_else(unknown)?;
+        let number = header.generation;
+        let is_old_form = header.secret.is_some();
+        let generations = match (header.secret.take(), read_generations(read, path)) {
+            // A v0 file before its first rewriting; later, it is an old copy as any other.
+            (Some(secret), Err(Error::Missing { .. })) => vec![Generation { number, secret }],
+            (_, generations) => generations?,
+        };
+        let old = |newest| Error::OldKeyring { path: path.to_owned(), found: number, newest };
+        let (current, next, is_unsettled) = chosen(generations, number).map_err(old)?;
+        let opened = sealed::open(&header, ciphertext, &credential, &current.secret)?;
+        let wrong = || Error::WrongCredential { path: path.to_owned(), credential: credential_path.to_owned() };
+        let keyring = opened.ok_or_else(wrong)?;
+        let keyring = keyring.map_err(|error| damaged(format!("sealed around what cannot be read ({error})")))?;
+        let store = Store {
+            disk,
+            path: path.to_owned(),
+            credential,
+            current,
+            next,
+            is_unsettled,
+            is_old_form,
+            copies: Vec::new(),
+            behind: BTreeSet::new(),
+            _lock: lock,
+        };
+        Ok((store, keyring))
+    }
+
+    /// Keeps these copies as well. One that is of a later generation than the keyring shows that an old keyring was
+    /// brought back: nothing is opened then.
+    ///
+    /// # Errors
+    /// [`Error::OldKeyring`].
+    pub fn keep_copies(&mut self, copies: Vec<PathBuf>) -> Result<(), Error> {
+        for copy in &copies {
+            let bytes = self.disk.read(copy).unwrap_or_default();
+            let Some((header, _)) = Header::parse(&bytes) else { continue };
+            if header.generation > self.current.number.max(self.next.as_ref().map_or(0, |next| next.number)) {
+                let (path, found, newest) = (self.path.clone(), self.current.number, header.generation);
+                return Err(Error::OldKeyring { path, found, newest });
+            }
+        }
+        self.behind = copies.iter().cloned().collect();
+        self.copies = copies;
+        Ok(())
+    }
+
+    /// Copies that do not hold what the keyring holds.
+    pub fn behind(&self) -> impl Iterator<Item = &Path> {
+        self.behind.iter().map(PathBuf::as_path)
+    }
+
+    /// Ends what a crash left half done, replays what was destroyed, and brings the copies up to date: before anything
+    /// is answered.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; a copy that cannot be written is behind, which is no error.
+    pub fn settle(&mut self, keyring: &mut Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
+        if keyring.replay() || self.is_old_form {
+            return self.renew(keyring, entropy);
+        }
+        if self.is_unsettled {
+            // Whoever put it in place may have been killed before that was durable.
+            self.replace(&self.path, &self.seal(keyring, entropy)?)?;
+            self.settle_secrets()?;
+        }
+        self.copy(keyring, entropy)
     }
 
     /// Writes the keyring in place of the last one. Until the rename is done the old file stands, whole; afterwards
@@ -96,147 +197,114 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Storage`]: the old file may or may not have been replaced; both open.
-    pub fn save(&self, keyring: &mut Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
+    pub fn save(&mut self, keyring: &mut Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
+        if self.is_old_form {
+            return self.renew(keyring, entropy);
+        }
         keyring.revision = keyring.revision.saturating_add(1);
         let sealed = self.seal(keyring, entropy)?;
-        let replaced = self.disk.replace(&self.path, &sealed, FILE_MODE);
-        replaced.map_err(|source| storage("replace", &self.path, source))
+        self.replace(&self.path, &sealed)?;
+        self.copy(keyring, entropy)
+    }
+
+    /// Writes the keyring under a new generation, after which no older copy of the file opens any more.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]: the file may be of either generation; what is there opens.
+    pub fn renew(&mut self, keyring: &mut Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
+        keyring.revision = keyring.revision.saturating_add(1);
+        // One that was begun may stand in the file already: its secret must not be lost.
+        let next = self.next.take().unwrap_or_else(|| Generation {
+            number: self.current.number.saturating_add(1),
+            secret: Secret::new(entropy::random(entropy)),
+        });
+        let both = generation::encode(&[&self.current, &next]);
+        let sealed = sealed::seal(keyring, &self.credential, &next, entropy);
+        let written = sealed.and_then(|sealed| {
+            self.replace(&generation::path_of(&self.path), &both)?;
+            self.replace(&self.path, &sealed)
+        });
+        if let Err(error) = written {
+            self.next = Some(next);
+            return Err(error);
+        }
+        (self.current, self.is_unsettled, self.is_old_form) = (next, true, false);
+        self.settle_secrets()?;
+        self.copy(keyring, entropy)
+    }
+
+    /// Whether the file in place is of the generation that is current in memory.
+    pub(super) fn generation(&self) -> u64 {
+        self.current.number
+    }
+
+    fn settle_secrets(&mut self) -> Result<(), Error> {
+        self.replace(&generation::path_of(&self.path), &generation::encode(&[&self.current]))?;
+        (self.is_unsettled, self.next) = (false, None);
+        Ok(())
+    }
+
+    /// Brings every copy up to date; one that cannot be is behind until it can.
+    fn copy(&mut self, keyring: &Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
+        if self.copies.is_empty() {
+            return Ok(());
+        }
+        let sealed = self.seal(keyring, entropy)?;
+        let secrets = generation::encode(&[&self.current]);
+        for copy in self.copies.clone() {
+            // The secret first: should power fail in between, the old copy does not open any more.
+            let written =
+                self.replace(&generation::path_of(&copy), &secrets).and_then(|()| self.replace(&copy, &sealed));
+            match written {
+                Ok(()) => self.behind.remove(&copy),
+                Err(error) => {
+                    tracing::error!(%error, "a copy of the keyring is behind");
+                    self.behind.insert(copy)
+                }
+            };
+        }
+        Ok(())
     }
 
     fn seal(&self, keyring: &Keyring, entropy: &dyn Entropy) -> Result<Vec<u8>, Error> {
-        let secret = Zeroizing::new(*self.generation_secret.expose());
-        let header = Header { generation: self.generation, secret, nonce: entropy::random(entropy) };
-        let mut body = encode(keyring)?;
-        let nonce = Nonce::assume_unique_for_key(header.nonce);
-        let tag = kek(&self.credential, &header)?
-            .seal_in_place_separate_tag(nonce, Aad::from(header.bytes()), &mut body)
-            .map_err(|_| Error::Bug("AES-256-GCM refused to seal the keyring"))?;
-        let mut sealed = header.bytes().to_vec();
-        sealed.extend_from_slice(&body);
-        sealed.extend_from_slice(tag.as_ref());
-        Ok(sealed)
-    }
-}
-
-/// What stands before the ciphertext.
-struct Header {
-    generation: u64,
-    secret: Zeroizing<[u8; 32]>,
-    nonce: [u8; NONCE_LEN],
-}
-
-impl Header {
-    fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Header> {
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let (generation, rest) = rest.split_first_chunk()?;
-        let (secret, nonce) = rest.split_first_chunk()?;
-        let nonce = nonce.try_into().ok()?;
-        Some(Header { generation: u64::from_be_bytes(*generation), secret: Zeroizing::new(*secret), nonce })
+        sealed::seal(keyring, &self.credential, &self.current, entropy)
     }
 
-    fn bytes(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let fields = MAGIC.iter().copied().chain(self.generation.to_be_bytes());
-        let fields = fields.chain(self.secret.iter().copied()).chain(self.nonce);
-        for (byte, field) in bytes.iter_mut().zip(fields) {
-            *byte = field;
+    /// Replaces a file and reads it back.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.disk.replace(path, bytes, FILE_MODE).map_err(|source| storage("replace", path, source))?;
+        let found = self.disk.read(path).map(Secret::new).map_err(|source| storage("read back", path, source))?;
+        if found.expose().as_slice() == bytes {
+            return Ok(());
         }
-        bytes
+        Err(storage("read back", path, io::Error::other("it is not what was written")))
     }
 }
 
-/// The key-encryption key of a generation.
-// HOLE: the generation secret stands in the file, so an old copy of the file opens with the credential. Destroying keys
-// (a later issue) moves it to a place of its own that is replaced under generation + 1.
-fn kek(credential: &Secret<[u8; 32]>, header: &Header) -> Result<LessSafeKey, Error> {
-    struct Length;
-    impl hkdf::KeyType for Length {
-        fn len(&self) -> usize {
-            32
+/// Reads a file: what it is, and where.
+pub(super) type Read<'a> = dyn Fn(&'static str, &Path) -> Result<Secret<Vec<u8>>, Error> + 'a;
+
+fn read_generations(read: &Read<'_>, keyring: &Path) -> Result<Vec<Generation>, Error> {
+    let (what, path) = ("generation secret", generation::path_of(keyring));
+    let bytes = read(what, &path)?;
+    let problem = || "not a generation secret of a version known here".to_owned();
+    generation::decode(bytes.expose()).ok_or_else(|| Error::Damaged { what, path, problem: problem() })
+}
+
+/// The secret of that generation, the one that was begun after it, and whether there is more than the first; else the
+/// newest generation there is.
+fn chosen(generations: Vec<Generation>, number: u64) -> Result<(Generation, Option<Generation>, bool), u64> {
+    let newest = generations.iter().map(|generation| generation.number).max().unwrap_or(0);
+    let is_unsettled = generations.len() > 1;
+    let (mut current, mut next) = (None, None);
+    for generation in generations {
+        match generation.number.cmp(&number) {
+            std::cmp::Ordering::Equal => current = Some(generation),
+            std::cmp::Ordering::Greater => next = Some(generation),
+            std::cmp::Ordering::Less => {}
         }
     }
-    let refused = |_| Error::Bug("HKDF-SHA-256 refused 32 bytes");
-    let mut key = Zeroizing::new([0; 32]);
-    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, &*header.secret);
-    salt.extract(credential.expose())
-        .expand(&[b"portreeve keyring kek v0", &header.generation.to_be_bytes()], Length)
-        .and_then(|okm| okm.fill(&mut *key))
-        .map_err(refused)?;
-    UnboundKey::new(&AES_256_GCM, &*key).map(LessSafeKey::new).map_err(refused)
-}
-
-/// The file's content, as CBOR.
-#[derive(Encode, Decode)]
-#[cbor(map)]
-struct Content {
-    #[n(0)]
-    revision: u64,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    seed: [u8; 32],
-    #[n(2)]
-    private: Vec<Private>,
-    #[n(3)]
-    tags: Vec<Tag>,
-}
-
-#[derive(Encode, Decode)]
-struct Private {
-    #[n(0)]
-    recipient: Recipient,
-    #[n(1)]
-    part: Part,
-    #[n(2)]
-    period: u32,
-    #[cbor(n(3), with = "minicbor::bytes")]
-    key: [u8; 32],
-}
-
-#[derive(Encode, Decode)]
-struct Tag {
-    #[n(0)]
-    recipient: Recipient,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    key: [u8; 32],
-}
-
-impl Drop for Content {
-    fn drop(&mut self) {
-        self.seed.zeroize();
-        self.private.iter_mut().for_each(|private| private.key.zeroize());
-        self.tags.iter_mut().for_each(|tag| tag.key.zeroize());
-    }
-}
-
-fn encode(keyring: &Keyring) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let private = keyring.private.iter().map(|(Slot { recipient, part, period }, key)| Private {
-        recipient: *recipient,
-        part: *part,
-        period: *period,
-        key: *key.expose(),
-    });
-    let tags = keyring.tags.iter().map(|(recipient, key)| Tag { recipient: *recipient, key: *key.expose() });
-    let content = Content {
-        revision: keyring.revision,
-        seed: *keyring.seed.expose(),
-        private: private.collect(),
-        tags: tags.collect(),
-    };
-    // Enough room from the start: a vector that grows leaves copies of keys behind.
-    let room = 128 + 64 * (content.private.len() + content.tags.len());
-    let mut body = Zeroizing::new(Vec::with_capacity(room));
-    minicbor::encode(&content, &mut *body).map_err(|_| Error::Bug("CBOR refused the keyring"))?;
-    Ok(body)
-}
-
-fn decode(plain: &[u8]) -> Result<Keyring, minicbor::decode::Error> {
-    let content: Content = minicbor::decode(plain)?;
-    let slot = |private: &Private| Slot { recipient: private.recipient, part: private.part, period: private.period };
-    Ok(Keyring {
-        seed: Secret::new(content.seed),
-        revision: content.revision,
-        private: content.private.iter().map(|private| (slot(private), Secret::new(private.key))).collect(),
-        tags: content.tags.iter().map(|tag| (tag.recipient, Secret::new(tag.key))).collect(),
-    })
+    current.map(|current| (current, next, is_unsettled)).ok_or(newest)
 }
 
 /// Reads the keyring's credential: exactly 32 bytes that nobody but its owner may read.

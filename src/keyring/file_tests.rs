@@ -2,11 +2,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
-use crate::audit::keys::{Recipients, seal_data_key};
+use crate::audit::keys::{Part, Recipient, Recipients, seal_data_key};
 use crate::clock::Timestamp;
 use crate::disk::{AppendFile, BlockFile, ReadAt};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
+use crate::keyring::Slot;
 
 const ACME: Recipient = Recipient::Customer(CustomerId(7));
 const SLOT: Slot = Slot { recipient: ACME, part: Part::Values, period: 2026 };
@@ -32,7 +33,7 @@ fn open(path: &Path, credential: &Path) -> Result<(Store, Keyring), Error> {
 #[test]
 fn a_keyring_reads_back_and_is_closed_to_others() {
     let (_dir, path, credential, public) = kept();
-    let (store, mut keyring) = open(&path, &credential).expect("opened");
+    let (mut store, mut keyring) = open(&path, &credential).expect("opened");
     assert_eq!(keyring.public(&SLOT).expect("a key").expect("kept").public, public);
     assert!(keyring.holds_tag(ACME));
     assert_eq!(keyring.revision, 1);
@@ -49,7 +50,7 @@ fn no_key_stands_in_the_file_in_the_clear() {
     let (_dir, path, credential, _) = kept();
     let (_store, keyring) = open(&path, &credential).expect("opened");
     let sealed = fs::read(&path).expect("read");
-    let secrets = keyring.private.values().chain(keyring.tags.values()).chain([&keyring.seed]);
+    let secrets = keyring.private.values().chain(keyring.tags.values()).map(Box::as_ref).chain([&keyring.seed]);
     for secret in secrets {
         assert!(!sealed.windows(32).any(|window| window == secret.expose()));
     }
@@ -95,6 +96,16 @@ fn what_is_wrong_is_said_with_the_file_and_the_way_out() {
             &["/k", "mode 0604", "chmod 0600"],
         ),
         ("an empty file", |path, _| write(path, &[], 0o600), &["keyring file", "/k", "shorter than its header"]),
+        (
+            "no generation secret",
+            |path, _| fs::remove_file(generation::path_of(path)).expect("removed"),
+            &["generation secret", "/k.generation", "does not exist"],
+        ),
+        (
+            "a damaged generation secret",
+            |path, _| write(&generation::path_of(path), &[1; 64], 0o600),
+            &["generation secret", "/k.generation", "not a generation secret"],
+        ),
         ("another file", |path, _| write(path, &[b'x'; 200], 0o600), &["/k", "not a keyring file"]),
         (
             "a directory",
@@ -159,7 +170,7 @@ fn a_crash_between_any_two_steps_leaves_a_file_that_opens() {
     for (left, current) in torn.chain([(&b""[..], &next)]) {
         write(&beside, left, 0o600);
         write(&path, current, 0o600);
-        let (store, mut found) = open(&path, &credential).expect("opened");
+        let (mut store, mut found) = open(&path, &credential).expect("opened");
         assert_eq!(found.public(&SLOT).expect("a key").expect("kept").public, public);
         assert_eq!(found.holds(&second), *current == next);
         // What was left behind does not stand in the way of the next rewrite.

@@ -12,6 +12,7 @@ use super::Error;
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey, TagKey, open_data_key};
 use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy};
+use crate::ids::EventId;
 use crate::secret::Secret;
 
 /// The next period's keys exist this long before it begins.
@@ -35,15 +36,35 @@ pub struct Keyring {
     pub(super) seed: Secret<[u8; 32]>,
     /// Counts rewrites of the file.
     pub(super) revision: u64,
-    pub(super) private: BTreeMap<Slot, Secret<[u8; 32]>>,
-    pub(super) tags: BTreeMap<Recipient, Secret<[u8; 32]>>,
+    /// Boxed: what a map moves about are not the keys, so that no copy of one is left in it.
+    pub(super) private: BTreeMap<Slot, Box<Secret<[u8; 32]>>>,
+    pub(super) tags: BTreeMap<Recipient, Box<Secret<[u8; 32]>>>,
+    /// What was destroyed, oldest first; replayed at each start.
+    pub(super) destroyed: Vec<Destroyed>,
+}
+
+/// A key that was destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The register's event that wanted it.
+    pub event: EventId,
+    /// Whose records it opened.
+    pub recipient: Recipient,
+    /// Which part of them.
+    pub part: Part,
+    /// In which period; none: every one, those to come included.
+    pub period: Option<u32>,
+    /// When.
+    pub at: Timestamp,
+    /// Whether there was such a key; none: it says that there never will be.
+    pub was_there: bool,
 }
 
 impl Keyring {
     /// A new keyring without any recipient's keys.
     pub fn generate(entropy: &dyn Entropy) -> Keyring {
         let seed = Secret::new(entropy::random(entropy));
-        Keyring { seed, revision: 0, private: BTreeMap::new(), tags: BTreeMap::new() }
+        Keyring { seed, revision: 0, private: BTreeMap::new(), tags: BTreeMap::new(), destroyed: Vec::new() }
     }
 
     /// The Ed25519 public key that others pin.
@@ -92,12 +113,12 @@ impl Keyring {
 
     /// Makes a key for a slot that has none; a key that exists stays.
     pub(super) fn make(&mut self, slot: Slot, entropy: &dyn Entropy) {
-        self.private.entry(slot).or_insert_with(|| Secret::new(entropy::random(entropy)));
+        self.private.entry(slot).or_insert_with(|| Box::new(Secret::new(entropy::random(entropy))));
     }
 
     /// Makes a tag key for a recipient that has none.
     pub(super) fn make_tag(&mut self, recipient: Recipient, entropy: &dyn Entropy) {
-        self.tags.entry(recipient).or_insert_with(|| Secret::new(entropy::random(entropy)));
+        self.tags.entry(recipient).or_insert_with(|| Box::new(Secret::new(entropy::random(entropy))));
     }
 
     /// Takes back what [`Keyring::make`] made and no file holds.
@@ -131,10 +152,7 @@ impl Keyring {
         let not_opened =
             |reason: String| Error::NotOpened { origin: sealed.origin.clone(), position: sealed.position, reason };
         let slot = Slot { recipient: sealed.recipient, part: sealed.part, period: sealed.period };
-        let private = self
-            .private
-            .get(&slot)
-            .ok_or_else(|| not_opened(format!("there is no key for {} in period {}", slot.recipient, slot.period)))?;
+        let private = self.private.get(&slot).ok_or_else(|| not_opened(self.absent(&slot)))?;
         open_data_key(private, sealed).map_err(|_| {
             not_opened(format!("it was not sealed to {} for this place, or it is damaged", slot.recipient))
         })

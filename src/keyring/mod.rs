@@ -3,19 +3,25 @@
 //! Specification: the design, sections 4 and 10; the file's bytes are described in `file.rs`.
 
 mod client;
+mod destroy;
 pub mod file;
+mod generation;
 pub mod init;
 mod keep;
+mod kept;
 mod keys;
 mod protocol;
+mod sealed;
 mod server;
 
 use std::path::PathBuf;
 
 pub use client::Client;
+pub use destroy::{Doom, Doomed};
 pub use keep::{Pace, keep_keys};
-pub use keys::{Keyring, Slot};
-pub use server::{Access, Kept, Server, Settings};
+pub use kept::Kept;
+pub use keys::{Destroyed, Keyring, Slot};
+pub use server::{Access, Server, Settings};
 
 /// What can go wrong with the keyring, and whose turn it is.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +33,7 @@ pub enum Error {
         uid: u32,
         /// The verb asked for.
         verb: String,
-        /// The setting that lists who may: `writers` or `openers`.
+        /// The setting that lists who may: `writers`, `openers` or `destroyers`.
         list: String,
     },
     /// Refused: one of the sealed data keys does not open; nothing was opened.
@@ -108,6 +114,25 @@ pub enum Error {
         /// The credential file.
         credential: PathBuf,
     },
+    /// Configuration: an old keyring was brought back, which would bring back keys that were destroyed.
+    #[error(
+        "keyring file {} is of generation {found}, but generation {newest} was reached: an old copy was brought back; \
+         bring back the newest copy, with its .generation file beside it", path.display()
+    )]
+    OldKeyring {
+        /// The keyring file.
+        path: PathBuf,
+        /// Its generation.
+        found: u64,
+        /// The newest that is known.
+        newest: u64,
+    },
+    /// Refused: that recipient's keys were destroyed, and none are made again.
+    #[error("the keys of {recipient} were destroyed, and none are made again")]
+    Destroyed {
+        /// Whose keys.
+        recipient: String,
+    },
     /// Configuration: somebody else is at work there.
     #[error("another keyring already uses {}: stop it first", path.display())]
     Busy {
@@ -142,11 +167,14 @@ impl Error {
     /// Whether the configuration, or a file that it names, must be mended first.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Error::Missing { .. } | Error::Exposed { .. } | Error::Damaged { .. } | Error::WrongCredential { .. } => {
-                true
-            }
+            Error::Missing { .. }
+            | Error::Exposed { .. }
+            | Error::Damaged { .. }
+            | Error::WrongCredential { .. }
+            | Error::OldKeyring { .. } => true,
             Error::Refused { .. }
             | Error::NotOpened { .. }
+            | Error::Destroyed { .. }
             | Error::Message(_)
             | Error::Unreachable { .. }
             | Error::Failed { .. }
@@ -163,6 +191,7 @@ impl Error {
     fn refused(uid: u32, verb: &str) -> Error {
         let list = match verb {
             "create" | "tags" => "writers",
+            "destroy" => "destroyers",
             _ => "openers",
         };
         Error::Refused { uid, verb: verb.to_owned(), list: list.to_owned() }

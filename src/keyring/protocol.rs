@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Error;
-use crate::audit::keys::{Recipient, RecipientKey, SealedDataKey};
+use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey};
 
 /// No message is longer.
 pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -39,6 +39,21 @@ pub(super) enum Request {
         #[n(2)]
         why: String,
     },
+    /// Destroys the keys of that recipient, parts and periods, because that event of the register wants it.
+    #[n(4)]
+    Destroy {
+        #[cbor(n(0), with = "minicbor::bytes")]
+        event: [u8; 16],
+        #[n(1)]
+        recipient: Recipient,
+        #[n(2)]
+        parts: Vec<Part>,
+        #[n(3)]
+        periods: Vec<u32>,
+    },
+    /// What was destroyed, from that entry on, at most [`ITEMS_MAX`].
+    #[n(5)]
+    Destroyed(#[n(0)] u64),
 }
 
 impl Request {
@@ -49,6 +64,8 @@ impl Request {
             Request::Known(_) => "known",
             Request::Tags(_) => "tags",
             Request::Open { .. } => "open",
+            Request::Destroy { .. } => "destroy",
+            Request::Destroyed(_) => "destroyed",
         }
     }
 
@@ -56,8 +73,9 @@ impl Request {
     pub(super) fn items(&self) -> usize {
         match self {
             Request::Create(recipients) | Request::Tags(recipients) => recipients.len(),
-            Request::Known(_) => 0,
+            Request::Known(_) | Request::Destroyed(_) => 0,
             Request::Open { keys, .. } => keys.len(),
+            Request::Destroy { parts, periods, .. } => parts.len().max(periods.len()),
         }
     }
 }
@@ -94,6 +112,31 @@ pub(super) enum Answer {
     },
     #[n(5)]
     Failed(#[n(0)] String),
+    /// So many keys are gone; copies that could not be rewritten.
+    #[n(6)]
+    Doomed {
+        #[n(0)]
+        keys: u64,
+        #[n(1)]
+        pending: Vec<String>,
+    },
+    /// What was destroyed.
+    #[n(7)]
+    Destroyed(#[n(0)] Vec<Erased>),
+    /// None are made any more for that recipient.
+    #[n(8)]
+    Gone(#[n(0)] String),
+}
+
+/// Keys that were destroyed: whose, of which part, in which period or in all.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+pub(super) struct Erased {
+    #[n(0)]
+    pub(super) recipient: Recipient,
+    #[n(1)]
+    pub(super) part: Part,
+    #[n(2)]
+    pub(super) period: Option<u32>,
 }
 
 /// A tag key on its way; wiped when dropped.

@@ -13,14 +13,16 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::Error;
-use super::file::{Store, storage};
-use super::keys::{Keyring, Slot};
-use super::protocol::{self, After, Answer, DataKey, ITEMS_MAX, Request, TEXT_BYTES_MAX, Tag, Unread};
+use super::destroy::{Doom, Doomed};
+use super::file::storage;
+use super::kept::{Kept, Missing};
+use super::keys::{Destroyed, Keyring, Slot};
+use super::protocol::{self, After, Answer, DataKey, Erased, ITEMS_MAX, Request, TEXT_BYTES_MAX, Tag, Unread};
 use crate::audit::keys::{Recipient, Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
 use crate::clock::Clock;
-use crate::disk::Disk;
 use crate::entropy::Entropy;
+use crate::ids::EventId;
 use crate::log::Log;
 
 /// A connection that asks nothing for so long is closed; clients connect again by themselves.
@@ -39,6 +41,8 @@ pub struct Access {
     pub writers: Vec<u32>,
     /// May have data keys opened: never the proxy's user.
     pub openers: Vec<u32>,
+    /// May have keys destroyed: those who carry out what the register decided.
+    pub destroyers: Vec<u32>,
 }
 
 impl Access {
@@ -46,7 +50,8 @@ impl Access {
     fn check(&self, uid: u32, request: &Request) -> Result<(), Error> {
         let users = match request {
             Request::Create(_) | Request::Tags(_) => &self.writers,
-            Request::Known(_) | Request::Open { .. } => &self.openers,
+            Request::Known(_) | Request::Open { .. } | Request::Destroyed(_) => &self.openers,
+            Request::Destroy { .. } => &self.destroyers,
         };
         if users.contains(&uid) {
             return Ok(());
@@ -72,88 +77,6 @@ impl Settings {
     /// The usual limits.
     pub fn new(socket: PathBuf, access: Access) -> Self {
         Settings { socket, access, connections_max: 128, connections_per_user_max: 32 }
-    }
-}
-
-/// A keyring in memory and its file, changed together.
-pub struct Kept {
-    store: Store,
-    keyring: Keyring,
-}
-
-impl Kept {
-    /// Opens the keyring file with its credential.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn open(disk: Arc<dyn Disk>, path: &Path, credential: &Path) -> Result<Kept, Error> {
-        let (store, keyring) = Store::open(disk, path, credential)?;
-        Ok(Kept { store, keyring })
-    }
-
-    /// The keyring.
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
-    }
-
-    /// The vendor's keys, as the keyring's own log seals to them; made if they are due. This is the one making of
-    /// keys that is recorded after it: the log cannot be opened before there are keys to seal it to.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn own_recipients(&mut self, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Recipients, Error> {
-        let due = Keyring::due(&[Recipient::Vendor], clock.now());
-        let missing = self.missing(&due, &[Recipient::Vendor]);
-        self.make(&missing, entropy)?;
-        let recipients = Recipients::new();
-        self.publish(&due, &recipients)?;
-        Ok(recipients)
-    }
-
-    fn missing(&self, slots: &[Slot], tags: &[Recipient]) -> Missing {
-        let slots = slots.iter().filter(|slot| !self.keyring.holds(slot)).copied().collect();
-        let tags = tags.iter().filter(|recipient| !self.keyring.holds_tag(**recipient)).copied().collect();
-        Missing { slots, tags }
-    }
-
-    /// Makes what is missing, durably or not at all.
-    fn make(&mut self, missing: &Missing, entropy: &dyn Entropy) -> Result<(), Error> {
-        if missing.count() == 0 {
-            return Ok(());
-        }
-        missing.slots.iter().for_each(|slot| self.keyring.make(*slot, entropy));
-        missing.tags.iter().for_each(|recipient| self.keyring.make_tag(*recipient, entropy));
-        let saved = self.store.save(&mut self.keyring, entropy);
-        if saved.is_err() {
-            missing.slots.iter().for_each(|slot| self.keyring.unmake(slot));
-            missing.tags.iter().for_each(|recipient| self.keyring.unmake_tag(*recipient));
-        }
-        saved
-    }
-
-    fn publish(&self, slots: &[Slot], to: &Recipients) -> Result<(), Error> {
-        for slot in slots {
-            if let Some(key) = self.keyring.public(slot)? {
-                to.set(key);
-            }
-            if let Some(tag) = self.keyring.tag(slot.recipient) {
-                to.set_tag(slot.recipient, tag);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Keys to be made.
-#[derive(Debug, Default)]
-struct Missing {
-    slots: Vec<Slot>,
-    tags: Vec<Recipient>,
-}
-
-impl Missing {
-    fn count(&self) -> usize {
-        self.slots.len() + self.tags.len()
     }
 }
 
@@ -323,6 +246,7 @@ impl Shared {
         match self.answered(uid, request).await {
             Ok(answer) => answer,
             Err(Error::Refused { uid, verb, .. }) => Answer::Refused { uid, verb },
+            Err(Error::Destroyed { recipient }) => Answer::Gone(recipient),
             Err(Error::NotOpened { origin, position, reason }) => Answer::NotOpened { origin, position, reason },
             Err(error) => {
                 tracing::error!(%error, uid, "the keyring could not answer");
@@ -346,6 +270,11 @@ impl Shared {
             Request::Tags(recipients) => self.tags(uid, &request, recipients).await,
             Request::Known(after) => self.known(uid, &request, after.map(|After(last)| last)).await,
             Request::Open { keys, who, why } => self.open(uid, &request, keys, who, why).await,
+            Request::Destroyed(from) => Ok(self.destroyed(*from).await),
+            Request::Destroy { event, recipient, parts, periods } => {
+                let (event, parts, periods) = (EventId(*event), parts.clone(), periods.clone());
+                self.destroy(uid, &request, Doom { event, recipient: *recipient, parts, periods }).await
+            }
         }
     }
 
@@ -354,7 +283,7 @@ impl Shared {
         let mut kept = self.kept.lock().await;
         let missing = kept.missing(&due, &[]);
         self.make(uid, request, &mut kept, &missing, recipients).await?;
-        let keys: Result<Vec<_>, _> = due.iter().filter_map(|slot| kept.keyring.public(slot).transpose()).collect();
+        let keys: Result<Vec<_>, _> = due.iter().filter_map(|slot| kept.keyring().public(slot).transpose()).collect();
         Ok(Answer::Keys(keys?))
     }
 
@@ -362,7 +291,7 @@ impl Shared {
         let mut kept = self.kept.lock().await;
         let missing = kept.missing(&[], recipients);
         self.make(uid, request, &mut kept, &missing, recipients).await?;
-        Ok(Answer::Tags(tags(&kept.keyring, recipients.iter().copied())))
+        Ok(Answer::Tags(tags(kept.keyring(), recipients.iter().copied())))
     }
 
     /// Records who had how many keys made for whom, then makes them.
@@ -374,6 +303,12 @@ impl Shared {
         missing: &Missing,
         recipients: &[Recipient],
     ) -> Result<(), Error> {
+        if let Some(gone) = recipients.iter().find(|recipient| kept.keyring().is_gone(**recipient)) {
+            let mut record = self.record(uid, request, "refused");
+            record.values.customer = Some(gone.to_string());
+            self.log.record(record).await?;
+            return Err(Error::Destroyed { recipient: gone.to_string() });
+        }
         let mut record = self.record(uid, request, "allowed");
         record.skeleton.count = Some(saturated(missing.count()));
         record.values.customer = Some(names(recipients.iter().copied()));
@@ -390,7 +325,7 @@ impl Shared {
     async fn known(&self, uid: u32, request: &Request, after: Option<Recipient>) -> Result<Answer, Error> {
         let found = {
             let kept = self.kept.lock().await;
-            tags(&kept.keyring, kept.keyring.known(after).take(ITEMS_MAX))
+            tags(kept.keyring(), kept.keyring().known(after).take(ITEMS_MAX))
         };
         let mut record = self.record(uid, request, "allowed");
         record.skeleton.count = Some(saturated(found.len()));
@@ -412,7 +347,7 @@ impl Shared {
         }
         let opened = {
             let kept = self.kept.lock().await;
-            keys.iter().map(|key| kept.keyring.open(key)).collect::<Result<Vec<_>, _>>()
+            keys.iter().map(|key| kept.keyring().open(key)).collect::<Result<Vec<_>, _>>()
         };
         let mut record = self.record(uid, request, if opened.is_ok() { "allowed" } else { "error" });
         record.skeleton.count = Some(saturated(keys.len()));
@@ -426,10 +361,53 @@ impl Shared {
         Ok(Answer::Opened(opened?.iter().map(|key| DataKey(*key.expose())).collect()))
     }
 
+    /// What was destroyed. No key is disclosed and none is used, so there is nothing to record.
+    async fn destroyed(&self, from: u64) -> Answer {
+        let kept = self.kept.lock().await;
+        let behind = kept.keyring().destroyed().iter().skip(usize::try_from(from).unwrap_or(usize::MAX));
+        let erased = |gone: &Destroyed| Erased { recipient: gone.recipient, part: gone.part, period: gone.period };
+        Answer::Destroyed(behind.take(ITEMS_MAX).map(erased).collect())
+    }
+
+    /// Records what is about to be destroyed and for which event, destroys it, and records what became of it.
+    async fn destroy(&self, uid: u32, request: &Request, doom: Doom) -> Result<Answer, Error> {
+        let at = self.clock.now();
+        let record = |result: &str| {
+            let mut record = self.record(uid, request, result);
+            record.skeleton.event = Some(doom.event.to_string());
+            record.values.customer = Some(doom.recipient.to_string());
+            record
+        };
+        if let Err(error) = doom.check(at) {
+            let mut record = record("refused");
+            record.values.message = Some(error.to_string());
+            self.log.record(record).await?;
+            return Err(error);
+        }
+        self.log.record(record("allowed")).await?;
+        let done = self.kept.lock().await.destroy(&doom, at, &*self.entropy);
+        let mut became = record(match &done {
+            Ok(done) if done.pending.is_empty() => "destroyed",
+            Ok(_) => "pending",
+            Err(_) => "error",
+        });
+        match &done {
+            Ok(done) => {
+                became.skeleton.count = Some(done.keys);
+                became.values.message = (!done.pending.is_empty()).then(|| done.pending.join(", "));
+            }
+            Err(error) => became.values.message = Some(error.to_string()),
+        }
+        self.log.record(became).await?;
+        let Doomed { keys, pending } = done?;
+        Ok(Answer::Doomed { keys, pending })
+    }
+
     fn record(&self, uid: u32, request: &Request, result: &str) -> Record {
         let kind = match request {
             Request::Create(_) | Request::Tags(_) => Kind::KeysMade,
-            Request::Known(_) | Request::Open { .. } => Kind::KeysOpened,
+            Request::Known(_) | Request::Open { .. } | Request::Destroyed(_) => Kind::KeysOpened,
+            Request::Destroy { .. } => Kind::KeysDestroyed,
         };
         let mut record = Record::new(self.clock.now(), kind, None);
         record.skeleton.uid = Some(uid);
@@ -441,7 +419,8 @@ impl Shared {
     /// Makes the keys that everybody will need in 30 days, so that no writer ever waits for them.
     async fn renew(&self) -> Result<(), Error> {
         let mut kept = self.kept.lock().await;
-        let recipients = kept.keyring.recipients();
+        let mut recipients = kept.keyring().recipients();
+        recipients.retain(|recipient| !kept.keyring().is_gone(*recipient));
         let due = Keyring::due(&recipients, self.clock.now());
         let missing = kept.missing(&due, &[]);
         if missing.count() > 0 {

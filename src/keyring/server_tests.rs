@@ -11,10 +11,10 @@ use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::Part;
 use crate::audit::record::Bind;
 use crate::clock::Timestamp;
-use crate::disk::RealDisk;
+use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::{CustomerId, SessionId};
-use crate::keyring::{Client, Pace, init, keep_keys};
+use crate::keyring::{Client, Doom, Doomed, Pace, init, keep_keys};
 use crate::log::search::{Found, Query, search};
 use crate::log::{self, Claim};
 use crate::secret::Secret;
@@ -51,7 +51,7 @@ fn me() -> u32 {
 }
 
 fn everything() -> Access {
-    Access { writers: vec![me()], openers: vec![me()] }
+    Access { writers: vec![me()], openers: vec![me()], ..Access::default() }
 }
 
 fn files(dir: &Path) -> init::Files {
@@ -104,7 +104,7 @@ impl Setup {
     async fn recorded(&self) -> Vec<Found> {
         let files = files(self.dir.path());
         let kept = Kept::open(Arc::new(RealDisk), &files.keyring, &files.credential).expect("the keyring is stopped");
-        let query = Query { kinds: vec![Kind::KeysMade, Kind::KeysOpened], ..Query::default() };
+        let query = Query { kinds: vec![Kind::KeysMade, Kind::KeysOpened, Kind::KeysDestroyed], ..Query::default() };
         let opener = async |keys: Vec<SealedDataKey>| {
             keys.iter().map(|key| kept.keyring().open(key)).collect::<Result<Vec<_>, _>>()
         };
@@ -201,7 +201,7 @@ async fn a_statement_goes_from_the_writer_through_the_log_to_the_auditor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_writes_may_not_open_and_the_attempt_is_recorded() {
-    let mut setup = Setup::start(Access { writers: vec![me()], openers: vec![me() + 1] }).await;
+    let mut setup = Setup::start(Access { writers: vec![me()], openers: vec![me() + 1], ..Access::default() }).await;
     let client = setup.client().await;
     client.ensure(&Recipients::new(), &[ACME]).await.expect("a writer may");
     for refused in
@@ -223,11 +223,86 @@ async fn who_writes_may_not_open_and_the_attempt_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_opens_may_not_have_keys_made() {
-    let mut setup = Setup::start(Access { writers: vec![], openers: vec![me()] }).await;
+    let mut setup = Setup::start(Access { writers: vec![], openers: vec![me()], ..Access::default() }).await;
     let error = setup.client().await.ensure(&Recipients::new(), &[ACME]).await.expect_err("a writer only");
     assert!(matches!(&error, Error::Refused { verb, .. } if verb == "create"), "{error}");
     setup.stop().await.expect("stopped");
     assert_eq!(uses(&setup.recorded().await), ["create refused"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_destroyed_by_the_destroyer_only_and_never_made_again() {
+    let (writers, openers) = (vec![me()], vec![me()]);
+    let mut setup =
+        Setup::start(Access { writers: writers.clone(), openers: openers.clone(), destroyers: vec![] }).await;
+    let client = setup.client().await;
+    client.ensure(&Recipients::new(), &[ACME, BETA]).await.expect("made");
+    let doom =
+        |part: Part| Doom { event: EventId([part.number(); 16]), recipient: ACME, parts: vec![part], periods: vec![] };
+    let error = client.destroy(&doom(Part::Values)).await.expect_err("a destroyer only");
+    assert!(error.to_string().contains("`[keyring] destroyers`"), "{error}");
+    drop(client);
+    setup.stop().await.expect("stopped");
+    assert_eq!(uses(&setup.recorded().await).last().map(String::as_str), Some("destroy refused"));
+
+    let access = Access { writers, openers, destroyers: vec![me()] };
+    let Setup { dir, log, .. } = setup;
+    log.close().expect("closed");
+    let mut setup = Setup::serve(dir, access, |_| {}).await;
+    let client = setup.client().await;
+    let sealed = |recipients: &Recipients, whose: Recipient, part: Part| {
+        let key = recipients.get(whose, part, 2026).expect("a key");
+        crate::audit::keys::seal_data_key(&key, "portreeve/x", 0, &Secret::new([8; 32])).expect("sealed")
+    };
+    let recipients = Recipients::new();
+    client.ensure(&recipients, &[ACME, BETA]).await.expect("made");
+    let values = sealed(&recipients, ACME, Part::Values);
+    client.open(vec![values.clone()], "root", "a test").await.expect("it opens");
+    assert_eq!(client.destroy(&doom(Part::Values)).await.expect("done"), Doomed { keys: 1, pending: vec![] });
+    let error = client.open(vec![values], "root", "a test").await.expect_err("nothing opens it any more");
+    assert!(error.to_string().contains("the values key of c7 for 2026 was destroyed at"), "{error}");
+    for part in [Part::Values, Part::Skeleton] {
+        client.open(vec![sealed(&recipients, BETA, part)], "root", "a test").await.expect("the others' opens");
+    }
+    client.open(vec![sealed(&recipients, ACME, Part::Skeleton)], "root", "a test").await.expect("not this part yet");
+    let error = client.ensure(&Recipients::new(), &[BETA, ACME]).await.expect_err("none are made again");
+    assert!(matches!(&error, Error::Destroyed { recipient } if recipient == "c7"), "{error}");
+    client.ensure(&Recipients::new(), &[BETA]).await.expect("the others get theirs");
+    let known = Recipients::new();
+    client.known(&known).await.expect("known");
+    assert!(known.tag(ACME).is_some() && known.is_erased(ACME, Part::Values, 2026) && !known.any_unclaimed());
+    assert_eq!(client.destroy(&doom(Part::Skeleton)).await.expect("done"), Doomed { keys: 1, pending: vec![] });
+    assert_eq!(client.destroy(&doom(Part::Values)).await.expect("asked again"), Doomed { keys: 1, pending: vec![] });
+    let known = Recipients::new();
+    client.known(&known).await.expect("known");
+    assert!(known.tag(ACME).is_none() && known.tag(BETA).is_some() && known.any_unclaimed());
+    // In December everybody's next keys are made, but not theirs.
+    setup.clock.0.store(DECEMBER, Ordering::Relaxed);
+    client.ensure(&Recipients::new(), &[BETA]).await.expect("made");
+    drop(client);
+    setup.stop().await.expect("stopped");
+    let recorded = setup.recorded().await;
+    let destroyed: Vec<&Found> = recorded.iter().filter(|found| found.record.kind == Kind::KeysDestroyed).collect();
+    let became = |found: &&Found| {
+        let (skeleton, values) = (&found.record.skeleton, &found.record.values);
+        assert_eq!(values.customer.as_deref(), Some("c7"));
+        format!("{} {}", skeleton.result.as_deref().unwrap_or_default(), skeleton.event.as_deref().unwrap_or_default())
+    };
+    let (values, skeleton) = ("01".repeat(16), "02".repeat(16));
+    assert_eq!(
+        destroyed.iter().skip(1).map(became).collect::<Vec<_>>(),
+        [
+            format!("allowed {values}"),
+            format!("destroyed {values}"),
+            format!("allowed {skeleton}"),
+            format!("destroyed {skeleton}"),
+            format!("allowed {values}"),
+            format!("destroyed {values}"),
+        ]
+    );
+    let files = files(setup.dir.path());
+    let kept = Kept::open(Arc::new(RealDisk), &files.keyring, &files.credential).expect("opened");
+    assert_eq!(kept.keyring().recipients(), [BETA, Recipient::Vendor]);
 }
 
 const SOCKET: &str = "PORTREEVE_TEST_SOCKET";
@@ -251,7 +326,7 @@ async fn a_process_of_another_user_is_refused() {
         eprintln!("not root, so no other user can be tried; access by lists is tested above");
         return;
     }
-    let mut setup = Setup::start(Access { writers: vec![0, NOBODY], openers: vec![0] }).await;
+    let mut setup = Setup::start(Access { writers: vec![0, NOBODY], openers: vec![0], ..Access::default() }).await;
     let open_to_all = |path: &Path| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("set");
     };

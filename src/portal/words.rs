@@ -48,7 +48,8 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         | Kind::Outcome
         | Kind::Intent
         | Kind::KeysMade
-        | Kind::KeysOpened => format!("{who}: {}", record.kind.word()),
+        | Kind::KeysOpened
+        | Kind::KeysDestroyed => format!("{who}: {}", record.kind.word()),
     }
 }
 

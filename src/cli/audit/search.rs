@@ -53,7 +53,7 @@ pub(super) fn kind(word: &str) -> Result<Kind, String> {
 }
 
 /// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
-const DONE_BY_SOMEBODY: [Kind; 12] = [
+const DONE_BY_SOMEBODY: [Kind; 13] = [
     Kind::SignedIn,
     Kind::Refused,
     Kind::Statement,
@@ -65,6 +65,7 @@ const DONE_BY_SOMEBODY: [Kind; 12] = [
     Kind::Read,
     Kind::KeysMade,
     Kind::KeysOpened,
+    Kind::KeysDestroyed,
     Kind::Recovered,
 ];
 

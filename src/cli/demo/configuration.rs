@@ -38,7 +38,8 @@ impl Stage {
                 "keyring",
                 format!(
                     "socket = \"keyring/keyring.sock\"\nfile = \"keyring/keyring\"\ncredential = \"keyring/credential\"\n\
-                     public_key = \"keyring.pub\"\nwriters = [{user}]\nopeners = [{user}]\nlog_key = \"keyring/log.key\""
+                     public_key = \"keyring.pub\"\nwriters = [{user}]\nopeners = [{user}]\n\
+                     destroyers = [{user}]\nlog_key = \"keyring/log.key\""
                 ),
             ),
             (

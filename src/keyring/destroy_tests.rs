@@ -1,0 +1,242 @@
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::*;
+use crate::disk::crashing::{CrashingDisk, Ending};
+use crate::disk::{Disk, RealDisk};
+use crate::entropy::OsEntropy;
+use crate::ids::CustomerId;
+use crate::keyring::generation;
+
+const ACME: Recipient = Recipient::Customer(CustomerId(7));
+const BETA: Recipient = Recipient::Customer(CustomerId(9));
+const EVENT: EventId = EventId([4; 16]);
+const AT: Timestamp = Timestamp(1_795_305_600_000_000);
+const CREDENTIAL: [u8; 32] = [9; 32];
+
+fn doom(parts: &[Part]) -> Doom {
+    Doom { event: EVENT, recipient: ACME, parts: parts.to_vec(), periods: Vec::new() }
+}
+
+fn slot(recipient: Recipient, part: Part) -> Slot {
+    Slot { recipient, part, period: 2026 }
+}
+
+/// Keys of two customers.
+fn keyring() -> Keyring {
+    let mut keyring = Keyring::generate(&OsEntropy);
+    for recipient in [ACME, BETA] {
+        keyring.make_tag(recipient, &OsEntropy);
+        Part::ALL.into_iter().for_each(|part| keyring.make(slot(recipient, part), &OsEntropy));
+    }
+    keyring
+}
+
+/// A keyring on some disk, at `/k/keyring`, with a copy at `/c/keyring`.
+struct World {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    copy: PathBuf,
+}
+
+impl World {
+    fn make(disk: Arc<dyn Disk>, root: &Path) -> World {
+        let (path, copy) = (root.join("k/keyring"), root.join("c/keyring"));
+        for file in [&path, &copy] {
+            disk.make_directory(file.parent().expect("a folder")).expect("made");
+        }
+        let mut keyring = keyring();
+        let credential = Secret::new(CREDENTIAL);
+        Store::create(Arc::clone(&disk), &path, credential, &mut keyring, &OsEntropy).expect("made");
+        World { disk, path, copy }
+    }
+
+    fn open(&self) -> Result<(Store, Keyring), Error> {
+        let read = |what, path: &Path| match self.disk.read(path) {
+            Ok(bytes) => Ok(Secret::new(bytes)),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                Err(Error::Missing { what, path: path.to_owned() })
+            }
+            Err(source) => Err(super::super::file::storage("read", path, source)),
+        };
+        let credential = Secret::new(CREDENTIAL);
+        let (mut store, keyring) =
+            Store::open_read(Arc::clone(&self.disk), &self.path, credential, Path::new("c"), &read)?;
+        store.keep_copies(vec![self.copy.clone()])?;
+        Ok((store, keyring))
+    }
+
+    /// As a start of the keyring.
+    fn start(&self) -> Result<(Store, Keyring), Error> {
+        let (mut store, mut keyring) = self.open()?;
+        store.settle(&mut keyring, &OsEntropy)?;
+        Ok((store, keyring))
+    }
+}
+
+fn publics(keyring: &Keyring, recipient: Recipient) -> Vec<Option<[u8; 32]>> {
+    let public = |part| keyring.public(&slot(recipient, part)).expect("a key").map(|key| key.public);
+    Part::ALL.into_iter().map(public).collect()
+}
+
+/// Power is lost, or the process killed, in every call that destroying makes: what is there opens, the others' keys are
+/// there, what was answered as destroyed stays so, and asked again it is done.
+#[test]
+fn a_crash_in_any_call_leaves_a_keyring_that_opens_and_nothing_comes_back() {
+    let mut crashes = 0;
+    for ending in [Ending::Killed, Ending::PowerLost] {
+        for calls in 1.. {
+            let disk = CrashingDisk::new(calls * 2 + u64::from(ending == Ending::Killed));
+            let world = World::make(Arc::new(disk.clone()), Path::new("/"));
+            let (mut store, mut keyring) = world.start().expect("it starts");
+            let (acme, beta) = (publics(&keyring, ACME), publics(&keyring, BETA));
+            disk.crash_in(calls);
+            let answer = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy);
+            let crashed = disk.is_down();
+            let is_acknowledged = answer.as_ref().is_ok_and(|doomed| doomed.pending.is_empty());
+            assert!(crashed || is_acknowledged, "{answer:?}");
+            drop((store, keyring));
+            let disk = disk.restart(ending);
+            let world = World { disk: Arc::new(disk.clone()), ..world };
+            let (mut store, mut keyring) = world.start().expect("what a crash leaves opens");
+            assert_eq!(publics(&keyring, BETA), beta, "call {calls}");
+            let left = publics(&keyring, ACME);
+            assert!(left == acme || left == [None, None], "call {calls}: half of it is gone");
+            assert!(!is_acknowledged || left == [None, None], "call {calls}: what was destroyed came back");
+            let again = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy).expect("asked again");
+            assert_eq!(again, Doomed { keys: 2, pending: vec![] });
+            drop((store, keyring));
+            nothing_opens_it(&world, &disk);
+            if !crashed {
+                break;
+            }
+            crashes += 1;
+        }
+    }
+    assert!(crashes >= 40, "{crashes} crashes");
+}
+
+/// No file that was ever written opens with the generation secrets that are there now and holds the key; nor does any
+/// file that is there hold the old secret.
+fn nothing_opens_it(world: &World, disk: &CrashingDisk) {
+    let now = disk.restart(Ending::Killed);
+    let secrets = now.read(&generation::path_of(&world.path)).expect("there");
+    let generations = generation::decode(&secrets).expect("secrets");
+    assert_eq!(generations.len(), 1, "the old secret is gone");
+    assert_eq!(now.read(&generation::path_of(&world.copy)).expect("there"), secrets);
+    let credential = Secret::new(CREDENTIAL);
+    let mut opened = 0;
+    for (path, bytes) in now.replaced() {
+        let Some((header, ciphertext)) = super::super::sealed::Header::parse(&bytes) else { continue };
+        for generation in &generations {
+            let found =
+                super::super::sealed::open(&header, ciphertext, &credential, &generation.secret).expect("tried");
+            let Some(found) = found else { continue };
+            let keyring = found.expect("it is a keyring");
+            assert!(!keyring.recipients().contains(&ACME), "{} holds a destroyed key", path.display());
+            assert!(!keyring.holds_tag(ACME) && keyring.holds_tag(BETA));
+            opened += 1;
+        }
+    }
+    assert!(opened >= 2, "the file and its copy");
+}
+
+fn on_files() -> (tempfile::TempDir, World) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World::make(Arc::new(RealDisk), dir.path());
+    (dir, world)
+}
+
+#[test]
+fn the_tag_key_goes_with_the_last_part() {
+    let (_dir, world) = on_files();
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let values = destroy(&mut store, &mut keyring, &doom(&[Part::Values]), AT, &OsEntropy).expect("destroyed");
+    assert_eq!(values.keys, 1);
+    assert!(keyring.holds_tag(ACME) && keyring.holds(&slot(ACME, Part::Skeleton)), "what happened is still recognised");
+    assert!(keyring.is_gone(ACME) && !keyring.is_gone(BETA));
+    let second = Doom { event: EventId([5; 16]), ..doom(&[Part::Skeleton]) };
+    destroy(&mut store, &mut keyring, &second, AT, &OsEntropy).expect("destroyed");
+    assert!(!keyring.holds_tag(ACME) && keyring.holds_tag(BETA));
+    assert_eq!(keyring.recipients(), [BETA]);
+    drop((store, keyring));
+    let (_store, keyring) = world.start().expect("it starts again");
+    assert_eq!(keyring.recipients(), [BETA]);
+    assert!(keyring.is_gone(ACME));
+    let refused = keyring.absent(&slot(ACME, Part::Values));
+    assert!(refused.contains("was destroyed at 2026-11-2"), "{refused}");
+}
+
+#[test]
+fn an_old_keyring_that_is_brought_back_opens_nothing() {
+    let (_dir, world) = on_files();
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let secrets = generation::path_of(&world.path);
+    let old = [&world.path, &secrets].map(|path| (path.clone(), fs::read(path).expect("read")));
+    destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy).expect("destroyed");
+    drop((store, keyring));
+    let restore = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        fs::write(path, bytes).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("set");
+    };
+    let newest = [&world.path, &secrets].map(|path| (path.clone(), fs::read(path).expect("read")));
+    restore(&old[0]);
+    let refused = world.open().err().expect("the old file alone");
+    assert!(matches!(refused, Error::OldKeyring { found: 1, newest: 2, .. }), "{refused}");
+    assert!(refused.to_string().contains("bring back the newest copy"), "{refused}");
+    restore(&old[1]);
+    let refused = world.open().err().expect("both, beside a copy that went on");
+    assert!(matches!(refused, Error::OldKeyring { found: 1, newest: 2, .. }), "{refused}");
+    newest.iter().for_each(restore);
+    world.start().expect("the newest opens");
+}
+
+/// What was destroyed is not there after a start even if the file holds it: as when both files and every copy are old.
+#[test]
+fn what_is_listed_as_destroyed_is_removed_at_each_start() {
+    let (_dir, world) = on_files();
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    keyring.destroyed.extend(doom(&Part::ALL).entries(AT));
+    store.save(&mut keyring, &OsEntropy).expect("saved");
+    drop((store, keyring));
+    let (store, keyring) = world.start().expect("it starts");
+    assert_eq!((keyring.recipients(), keyring.holds_tag(ACME)), (vec![BETA], false));
+    assert_eq!(store.generation(), 2);
+}
+
+#[test]
+fn a_copy_that_cannot_be_rewritten_is_pending_until_it_is() {
+    let (dir, world) = on_files();
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let away = dir.path().join("away");
+    fs::rename(world.copy.parent().expect("a folder"), &away).expect("the medium is taken out");
+    let doom = doom(&Part::ALL);
+    let first = destroy(&mut store, &mut keyring, &doom, AT, &OsEntropy).expect("here it is done");
+    assert_eq!(first, Doomed { keys: 2, pending: vec![world.copy.display().to_string()] });
+    assert_eq!(destroy(&mut store, &mut keyring, &doom, AT, &OsEntropy).expect("asked again"), first);
+    fs::rename(&away, world.copy.parent().expect("a folder")).expect("it is put back");
+    let done = destroy(&mut store, &mut keyring, &doom, AT, &OsEntropy).expect("asked again");
+    assert_eq!(done, Doomed { keys: 2, pending: vec![] });
+    assert_eq!(fs::read(generation::path_of(&world.copy)).expect("read").len(), 24 + 40);
+}
+
+#[test]
+fn periods_of_the_vendor_go_by_age_and_never_the_present_one() {
+    let mut keyring = Keyring::generate(&OsEntropy);
+    let periods = [202_610, 202_611].map(|period| Slot { recipient: Recipient::Vendor, part: Part::Values, period });
+    periods.iter().for_each(|slot| keyring.make(*slot, &OsEntropy));
+    keyring.make_tag(Recipient::Vendor, &OsEntropy);
+    let vendor = |periods: &[u32]| Doom { recipient: Recipient::Vendor, periods: periods.to_vec(), ..doom(&Part::ALL) };
+    for refused in [vendor(&[]), vendor(&[202_611]), vendor(&[202_610, 202_612]), doom(&[])] {
+        assert!(matches!(refused.check(AT), Err(Error::Message(_))), "{refused:?}");
+    }
+    let aged = vendor(&[202_610]);
+    aged.check(AT).expect("last month's");
+    keyring.destroyed.extend(aged.entries(AT));
+    assert!(keyring.replay());
+    assert!(!keyring.holds(&periods[0]) && keyring.holds(&periods[1]) && keyring.holds_tag(Recipient::Vendor));
+    assert!(!keyring.is_gone(Recipient::Vendor), "it gets new ones all the same");
+}

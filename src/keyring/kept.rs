@@ -1,0 +1,113 @@
+//! A keyring in memory and its file, changed together: what no file holds is not handed out.
+//! Not here: who may ask for it (`server.rs`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Error;
+use super::destroy::{Doom, Doomed, destroy};
+use super::file::Store;
+use super::keys::{Keyring, Slot};
+use crate::audit::keys::{Recipient, Recipients};
+use crate::clock::{Clock, Timestamp};
+use crate::disk::Disk;
+use crate::entropy::Entropy;
+
+/// A keyring in memory and its file, changed together.
+pub struct Kept {
+    store: Store,
+    keyring: Keyring,
+}
+
+impl Kept {
+    /// Opens the keyring file with its credential.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, credential: &Path) -> Result<Kept, Error> {
+        let (store, keyring) = Store::open(disk, path, credential)?;
+        Ok(Kept { store, keyring })
+    }
+
+    /// Keeps copies of the file at these places as well, rewritten with it.
+    ///
+    /// # Errors
+    /// [`Error::OldKeyring`] if one of them shows that an old keyring was brought back.
+    pub fn with_copies(mut self, copies: Vec<PathBuf>) -> Result<Kept, Error> {
+        self.store.keep_copies(copies)?;
+        Ok(self)
+    }
+
+    /// The keyring.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Settles what a crash left half done, then: the vendor's keys, as the keyring's own log seals to them; made if they
+    /// are due. This is the one making of
+    /// keys that is recorded after it: the log cannot be opened before there are keys to seal it to.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn own_recipients(&mut self, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Recipients, Error> {
+        self.store.settle(&mut self.keyring, entropy)?;
+        let due = Keyring::due(&[Recipient::Vendor], clock.now());
+        let missing = self.missing(&due, &[Recipient::Vendor]);
+        self.make(&missing, entropy)?;
+        let recipients = Recipients::new();
+        self.publish(&due, &recipients)?;
+        Ok(recipients)
+    }
+
+    /// Destroys keys, in memory, in the file and in every copy.
+    pub(super) fn destroy(&mut self, doom: &Doom, at: Timestamp, entropy: &dyn Entropy) -> Result<Doomed, Error> {
+        destroy(&mut self.store, &mut self.keyring, doom, at, entropy)
+    }
+
+    pub(super) fn missing(&self, slots: &[Slot], tags: &[Recipient]) -> Missing {
+        let is_missing = |slot: &&Slot| !self.keyring.holds(slot) && !self.keyring.was_destroyed(slot);
+        let slots = slots.iter().filter(is_missing).copied().collect();
+        let tags = tags.iter().filter(|recipient| !self.keyring.holds_tag(**recipient)).copied().collect();
+        Missing { slots, tags }
+    }
+
+    /// Makes what is missing, durably or not at all.
+    pub(super) fn make(&mut self, missing: &Missing, entropy: &dyn Entropy) -> Result<(), Error> {
+        if missing.count() == 0 {
+            return Ok(());
+        }
+        missing.slots.iter().for_each(|slot| self.keyring.make(*slot, entropy));
+        missing.tags.iter().for_each(|recipient| self.keyring.make_tag(*recipient, entropy));
+        let saved = self.store.save(&mut self.keyring, entropy);
+        if saved.is_err() {
+            missing.slots.iter().for_each(|slot| self.keyring.unmake(slot));
+            missing.tags.iter().for_each(|recipient| self.keyring.unmake_tag(*recipient));
+        }
+        saved
+    }
+
+    pub(super) fn publish(&self, slots: &[Slot], to: &Recipients) -> Result<(), Error> {
+        for slot in slots {
+            if let Some(key) = self.keyring.public(slot)? {
+                to.set(key);
+            }
+            if let Some(tag) = self.keyring.tag(slot.recipient) {
+                to.set_tag(slot.recipient, tag);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keys to be made.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    slots: Vec<Slot>,
+    tags: Vec<Recipient>,
+}
+
+impl Missing {
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() + self.tags.len()
+    }
+}
