@@ -159,3 +159,7 @@ impl Auditor {
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "audit/erased_tests.rs"]
+mod erased_tests;

@@ -24,7 +24,8 @@ pub(in crate::cli) fn config(dir: &Path) -> Config {
          [register]\npath = \"register.sqlite\"\n\
          [audit]\ndirectory = \"audit\"\nsegment_bytes = \"1MiB\"\nreserve_bytes = \"0B\"\n\
          [keyring]\nsocket = \"keyring.sock\"\nfile = \"var/keyring\"\ncredential = \"secrets/credential\"\n\
-         public_key = \"keyring.pub\"\nwriters = [{me}]\nopeners = [{me}]\nlog_key = \"secrets/keyring-log\"\n\
+         public_key = \"keyring.pub\"\nwriters = [{me}]\nopeners = [{me}]\n\
+         destroyers = [{me}]\nlog_key = \"secrets/keyring-log\"\n\
          [portal]\npublic_url = \"https://x\"\nsigning_key = \"secrets/portal\"\nsigning_public_key = \"portal.pub\"\n\
          log_key = \"secrets/portal-log\"\n\
          [retention]\nlog_key = \"secrets/retention-log\"\nstate = \"retention\"\n\
@@ -250,7 +251,15 @@ fn one(kind: Kind, fill: impl FnOnce(&mut Record)) -> Found {
     let mut record = Record::new(Timestamp(1_795_305_600_000_000), kind, Some(CustomerId(7)));
     fill(&mut record);
     let (still_sealed, outcome, fault) = (Vec::new(), None, None);
-    Found { log: "portreeve/proxy-gate-1".to_owned(), position: 17, record, still_sealed, outcome, fault }
+    Found {
+        log: "portreeve/proxy-gate-1".to_owned(),
+        position: 17,
+        record,
+        still_sealed,
+        erased: vec![],
+        outcome,
+        fault,
+    }
 }
 
 fn nameless() -> shown::Names {

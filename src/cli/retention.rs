@@ -45,7 +45,7 @@ fn solved(solution: &Solution, format: Format) -> Table {
     let mut table = Table::new(&["backend", "age_min", "age_max", "purge_latest", "slack"]);
     let span = |span| match format {
         Format::Table => Value::from(Told(span).to_string()),
-        Format::Json => Value::from(span.as_secs()),
+        Format::Json | Format::Csv => Value::from(span.as_secs()),
     };
     for solved in &solution.backends {
         table.row([
@@ -98,6 +98,8 @@ pub fn write_plan(plan: &Plan, format: Format, out: &mut dyn Write) -> io::Resul
             caps.iter().try_for_each(|cap| writeln!(out, "a second person must apply it: {cap}"))?;
             writeln!(out, "apply it with: portreeve retention apply --plan {}", plan.token())
         }
+        // Rows only, so that a spreadsheet reads them.
+        Format::Csv => Ok(()),
     }
 }
 

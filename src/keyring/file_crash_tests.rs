@@ -4,7 +4,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use super::super::keys::Slot;
 use super::*;
+use crate::audit::keys::{Part, Recipient};
 use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault, How, Lie, Random};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
@@ -71,7 +73,7 @@ impl World {
         if self.disk.make_directory(Path::new("/var/lib/portreeve")).is_err() {
             return Ok(());
         }
-        let (store, mut keyring) = match self.open() {
+        let (mut store, mut keyring) = match self.open() {
             Err(_) if self.disk.is_down() => return Ok(()),
             opened => opened.map_err(|error| error.to_string())?,
         };
@@ -124,7 +126,7 @@ fn what_was_read_after_a_kill_survives_power_loss() {
     for seed in 1..=100 {
         let mut world = World::new(seed);
         world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
-        let (store, mut keyring) = world.open().expect("made");
+        let (mut store, mut keyring) = world.open().expect("made");
         keyring.make(slot(0), &OsEntropy);
         world.disk.crash_in_one(Call::SyncDirectory, 1);
         store.save(&mut keyring, &OsEntropy).expect_err("killed");

@@ -25,25 +25,38 @@ impl Default for Pace {
     }
 }
 
+/// For whom a writer needs keys, and whom it must forget.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Everybody whose records it writes.
+    pub keys: Vec<Recipient>,
+    /// Those whose keys are being destroyed, or gone.
+    pub forgotten: Vec<Recipient>,
+}
+
 /// Has `client` ensure the keys of all `wanted`: of new ones as soon as `changed` says that there may be some, of
-/// everybody at that pace. Ends when nobody can tell of changes any more. Whoever starts it has ensured them once.
+/// everybody at that pace; whom to forget is forgotten at once. Ends when nobody can tell of changes any more. Whoever
+/// starts it has ensured them once.
 pub async fn keep_keys<T>(
     client: Client,
     recipients: Recipients,
-    wanted: impl Fn() -> Vec<Recipient>,
+    wanted: impl Fn() -> Wanted,
     mut changed: watch::Receiver<T>,
     pace: Pace,
 ) {
-    let mut known = wanted();
+    let mut known = wanted().keys;
     let mut next = Instant::now() + pace.every;
     loop {
-        let (due, all) = tokio::select! {
+        let all = tokio::select! {
             changed = changed.changed() => match changed {
-                Ok(()) => (wanted().into_iter().filter(|one| !known.contains(one)).collect(), false),
+                Ok(()) => false,
                 Err(_) => return,
             },
-            () = sleep_until(next) => (wanted(), true),
+            () = sleep_until(next) => true,
         };
+        let Wanted { keys, forgotten } = wanted();
+        forgotten.iter().for_each(|one| recipients.forget(*one));
+        let due: Vec<Recipient> = keys.into_iter().filter(|one| all || !known.contains(one)).collect();
         if due.is_empty() && !all {
             continue;
         }

@@ -14,13 +14,15 @@ use crate::clock::Timestamp;
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::{CustomerId, SessionId};
-use crate::keyring::{Client, Doom, Doomed, Pace, init, keep_keys};
+use crate::keyring::{Client, Doom, Doomed, Pace, Wanted, init, keep_keys};
 use crate::log::search::{Found, Query, search};
 use crate::log::{self, Claim};
 use crate::secret::Secret;
 
 const ACME: Recipient = Recipient::Customer(CustomerId(7));
 const BETA: Recipient = Recipient::Customer(CustomerId(9));
+/// The change at which a writer is to forget somebody.
+const FORGET: u64 = 9999;
 /// 2026-11-21, and 2026-12-05: less than 30 days before the next year.
 const NOVEMBER: i64 = 1_795_305_600_000_000;
 const DECEMBER: i64 = 1_796_515_200_000_000;
@@ -517,8 +519,10 @@ async fn a_writer_has_new_customers_keys_at_once_and_the_next_years_before_they_
     let wanted = {
         let change = change.subscribe();
         move || {
-            let all = [Recipient::Vendor, ACME, BETA];
-            all.into_iter().take(if *change.borrow() == 0 { 2 } else { 3 }).collect()
+            let (all, tick) = ([Recipient::Vendor, ACME, BETA], *change.borrow());
+            let keys = all.into_iter().take(if tick == 0 { 2 } else { 3 });
+            let forgotten = if tick == FORGET { vec![ACME] } else { vec![] };
+            Wanted { keys: keys.filter(|one| !forgotten.contains(one)).collect(), forgotten }
         }
     };
     let pace = Pace { every: Duration::from_millis(400), again: Duration::from_millis(20) };
@@ -540,6 +544,16 @@ async fn a_writer_has_new_customers_keys_at_once_and_the_next_years_before_they_
     for (recipient, period) in [(ACME, 2027), (BETA, 2027), (Recipient::Vendor, 202_701)] {
         comes(recipient, period).await;
     }
+    // Whose keys are being destroyed is forgotten at once.
+    change.send_replace(FORGET);
+    for _ in 0..500 {
+        if recipients.tag(ACME).is_none() {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(recipients.tag(ACME).is_none() && recipients.get(ACME, Part::Values, 2026).is_none());
+    assert!(recipients.seal_to(BETA, 2027).is_some());
     drop(change);
     kept.await.expect("it ends with whoever tells of changes");
     setup.stop().await.expect("stopped");

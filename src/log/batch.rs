@@ -136,6 +136,12 @@ impl Sealer {
         self.keys.retain(|_, used| now.saturating_duration_since(used.since) < age);
     }
 
+    /// Forgets everybody whom the writer has forgotten: their data keys, and what recognises their records.
+    pub fn forget(&mut self, is_known: impl Fn(Recipient) -> bool) {
+        self.keys.retain(|(recipient, _), _| is_known(*recipient));
+        self.chains.retain(|recipient, _| is_known(*recipient));
+    }
+
     fn seal_item(
         &mut self,
         item: &Item,

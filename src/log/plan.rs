@@ -18,6 +18,8 @@ use crate::secret::Secret;
 pub(super) struct Plan {
     reader: Reader,
     keys: BTreeMap<u64, SealedDataKey>,
+    /// Where data keys stand that nothing opens any more.
+    erased: BTreeSet<u64>,
     pub(super) start: u64,
     pub(super) end: u64,
 }
@@ -44,16 +46,21 @@ impl Plan {
             }
         }
         entries.check_end(end)?;
-        let mut keys = BTreeMap::new();
+        let (mut keys, mut erased) = (BTreeMap::new(), BTreeSet::new());
         for position in wanted {
             let key = match sealed.remove(&position) {
                 // It stands before where reading began.
                 None => data_key_at(&reader, &mut tags, position)?,
                 key => key,
             };
-            keys.extend(key.map(|key| (position, key)));
+            match key {
+                Some(key) if recipients.is_erased(key.recipient, key.part, key.period) => {
+                    erased.insert(position);
+                }
+                key => keys.extend(key.map(|key| (position, key))),
+            }
         }
-        Ok(Plan { reader, keys, start, end })
+        Ok(Plan { reader, keys, erased, start, end })
     }
 
     /// The data keys to open, in order.
@@ -82,6 +89,11 @@ impl Plan {
         let tags = Tags::new(recipients, self.reader.origin());
         let entries = self.reader.entries_from(from);
         Records { plan: self, query, keys, watch, only: None, tags, entries, unfolded: VecDeque::new(), position: from }
+    }
+
+    fn erased_of(&self, entry: &Entry, sealed: &[Part]) -> Vec<Part> {
+        let is_erased = |part: &Part| self.erased.contains(&entry.descriptor.part(*part).key);
+        sealed.iter().copied().filter(is_erased).collect()
     }
 
     pub(super) fn origin(&self) -> &str {
@@ -160,11 +172,13 @@ impl Records<'_> {
                 (Opened { record, still_sealed: Part::ALL.to_vec() }, Some(error.to_string()))
             }
         };
+        let erased = self.plan.erased_of(entry, &opened.still_sealed);
         let found = |record| Found {
             log: self.plan.origin().to_owned(),
             position: entry.position(),
             record,
             still_sealed: opened.still_sealed.clone(),
+            erased: erased.clone(),
             outcome: None,
             fault: fault.clone(),
         };

@@ -55,6 +55,8 @@ pub struct Found {
     pub record: Record,
     /// Parts for which there is no data key.
     pub still_sealed: Vec<Part>,
+    /// Those of them whose keys were destroyed: nothing will ever open them.
+    pub erased: Vec<Part>,
     /// What became of it, for a statement whose outcome is recorded.
     pub outcome: Option<Record>,
     /// Why it does not open, if it does not: then somebody must run `portreeve audit verify`.

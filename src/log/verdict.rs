@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Verdict {
     /// All that was signed is there and unchanged.
     Ok,
-    /// Content is gone, lawfully. (Not yet given: erasure comes later.)
+    /// Content is gone: its keys were destroyed.
     Erased,
     /// Content is gone before it lawfully could. (Not yet given.)
     ErasedEarly,

@@ -69,6 +69,8 @@ impl Writer {
             if retired.elapsed() >= RETIRE_EVERY {
                 retired = Instant::now();
                 self.sealer.retire(retired);
+                let recipients = &self.recipients;
+                self.sealer.forget(|recipient| recipients.tag(recipient).is_some());
             }
             let items = match work {
                 Work::Stop => return,

@@ -5,7 +5,7 @@ use crate::audit::record::{Kind, Record};
 fn found(at: i64, log: &str, position: u64) -> Found {
     let record = Record::new(Timestamp(at), Kind::Statement, Some(CustomerId(7)));
     let log = format!("portreeve/{log}");
-    Found { log, position, record, still_sealed: vec![], outcome: None, fault: None }
+    Found { log, position, record, still_sealed: vec![], erased: vec![], outcome: None, fault: None }
 }
 
 fn positions(entries: &[Entry]) -> Vec<u64> {

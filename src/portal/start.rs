@@ -156,7 +156,10 @@ pub async fn run_on(
     let (log, register) = (parts.acts.log.clone(), parts.acts.register.clone());
     let mut tasks = JoinSet::new();
     let (follower, changed) = (parts.follower.clone(), parts.follower.changed());
-    let all = move || wanted(&follower);
+    let all = move || {
+        let forgotten = follower.state().forgotten().map(Recipient::Customer).collect();
+        keyring::Wanted { keys: wanted(&follower), forgotten }
+    };
     tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
     tasks.spawn(remember(log.clone(), register.clone()));
     tasks.spawn(reload(certificate));

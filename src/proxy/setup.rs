@@ -155,7 +155,10 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     tasks.spawn(control::serve(Arc::clone(&gate), socket));
     tasks.spawn(follow(Arc::clone(&gate)));
     let (follower, changed) = (gate.follower.clone(), gate.follower.changed());
-    let all = move || wanted(&follower);
+    let all = move || {
+        let forgotten = follower.state().forgotten().map(Recipient::Customer).collect();
+        keyring::Wanted { keys: wanted(&follower), forgotten }
+    };
     let pace = keyring::Pace::default();
     tasks.spawn(keyring::keep_keys(gate.keyring.clone(), gate.recipients.clone(), all, changed, pace));
     tasks.spawn(reload(certificate));

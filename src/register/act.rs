@@ -315,7 +315,7 @@ impl Work<'_> {
 }
 
 /// SQLite waits for the disk, and for other writers: not on a thread that serves others.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     register: &Register,
     verb: impl FnOnce(&Register) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -430,4 +430,4 @@ impl Trial<'_> {
 
 #[cfg(test)]
 #[path = "act_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -24,8 +24,8 @@ use crate::log::reader::{Content, Reader};
 use crate::secret::Secret;
 
 /// A register, a log whose records can be read back, and perhaps a proxy.
-struct Office {
-    acts: Acts,
+pub(in crate::register) struct Office {
+    pub(in crate::register) acts: Acts,
     recipients: Recipients,
     privates: HashMap<(Recipient, Part, u32), Secret<[u8; 32]>>,
     path: PathBuf,
@@ -56,7 +56,7 @@ impl Office {
         Office::with(&World::with_people(), &[Recipient::Vendor, Recipient::Customer(ACME)])
     }
 
-    fn with(world: &World, everybody: &[Recipient]) -> Office {
+    pub(in crate::register) fn with(world: &World, everybody: &[Recipient]) -> Office {
         let (register_directory, path, register) = register_of(world);
         let log_directory = tempfile::tempdir().expect("a directory");
         let (recipients, privates) = keys_for(everybody);
@@ -94,7 +94,7 @@ impl Office {
     }
 
     /// Every intent and outcome, opened: kind, verb, result, sequence, customer.
-    fn records(&self) -> Vec<Record> {
+    pub(in crate::register) fn records(&self) -> Vec<Record> {
         let reader = Reader::open(&self.log_directory).expect("the log can be read");
         let mut tags = Tags::new(&self.recipients, reader.origin());
         let mut keys = DataKeys::new();

@@ -76,6 +76,9 @@ pub enum Error {
          proxy that still runs, or mend the register and do this again"
     )]
     Open { why: String, cause: Box<Error> },
+    /// Upstream: the keyring did not destroy keys.
+    #[error("the keys are not destroyed: {0}; it is tried again")]
+    NotDestroyed(String),
     /// A task or a lock was lost: a bug.
     #[error("bug: {0}")]
     Bug(&'static str),

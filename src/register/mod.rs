@@ -2,6 +2,7 @@
 //! Not here: what events mean (`grant/`).
 
 mod act;
+mod erase;
 mod error;
 mod follower;
 mod narrow;
@@ -12,6 +13,7 @@ mod sqlite;
 mod subject;
 
 pub use act::{Acts, Done, Hands, OpenIntent};
+pub use erase::{Doomed, Erased, Gone, Terms, erasure_due, erasures_due};
 pub use error::Error;
 pub use follower::Follower;
 pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions};

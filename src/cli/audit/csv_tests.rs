@@ -15,7 +15,15 @@ fn found(fill: impl FnOnce(&mut Record)) -> Found {
     fill(&mut record);
     let (still_sealed, fault) = (Vec::new(), None);
     let outcome = Some(Record::new(Timestamp(1_795_305_600_000_000), Kind::Outcome, None));
-    Found { log: "portreeve/proxy-gate-1".to_owned(), position: 17, record, still_sealed, outcome, fault }
+    Found {
+        log: "portreeve/proxy-gate-1".to_owned(),
+        position: 17,
+        record,
+        still_sealed,
+        erased: Vec::new(),
+        outcome,
+        fault,
+    }
 }
 
 /// The cells of the only line; nothing here holds a comma or a line end within quotes but where told.

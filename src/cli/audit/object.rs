@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::shown::{Names, milliseconds, place, result};
+use crate::audit::keys::Part;
 use crate::audit::record::{Bind, Record, Skeleton, Values};
 use crate::log::search::Found;
 use crate::statement::{function, value};
@@ -14,7 +15,8 @@ With --format json each record is one object on one line. Every name is always t
 
   As in the table: time (RFC 3339, UTC), place (log/position), kind, staff, customer, verb, result, rows, bytes,
     duration_ms; rows, bytes and the durations are those of the outcome, where there is one
-  Where it stands: log (its origin), position; fault (why it does not open), still_sealed (parts without a key)
+  Where it stands: log (its origin), position; fault (why it does not open), still_sealed (parts without a key),
+    erased (those of them whose keys were destroyed)
   Who: staff_id, staff_given (the name as given), owner_id, owner, uid (of a local process), customer_id,
     customer_given, grant, scope, purpose, reason, ticket, address, from (whoever else acted), application (claimed)
   Where to: session, frame, database, role, backend (process id), sequence (of the register), event (its id)
@@ -44,7 +46,7 @@ pub(super) fn object(found: &Found, names: &Names) -> Value {
         );
     }
     let took = outcome.unwrap_or(record).skeleton.duration_us;
-    let sealed: Vec<Value> = found.still_sealed.iter().map(|part| part.to_string().into()).collect();
+    let words = |parts: &[Part]| -> Vec<Value> { parts.iter().map(|part| part.to_string().into()).collect() };
     put(
         &mut object,
         [
@@ -57,7 +59,8 @@ pub(super) fn object(found: &Found, names: &Names) -> Value {
             ("result", result(found).into()),
             ("duration_ms", took.map(milliseconds).into()),
             ("fault", found.fault.clone().into()),
-            ("still_sealed", sealed.into()),
+            ("still_sealed", words(&found.still_sealed).into()),
+            ("erased", words(&found.erased).into()),
             ("outcome", outcome.map_or(Value::Null, |outcome| fields(outcome).into())),
         ],
     );

@@ -1,12 +1,14 @@
 //! `audit show`: everything about one record, with what became of it.
 //! Not here: what is shown of it (`shown.rs`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Auditor, shown};
 use crate::audit::record::{Kind, Record};
+use crate::audit::tag::Tags;
 use crate::cli::{Context, Exit, Failure, Table};
+use crate::log::reader::Reader;
 use crate::log::search::{self, Found, Query};
 
 /// The one record, and whether it is as it was written.
@@ -26,12 +28,30 @@ pub(super) async fn record(context: &Context, place: &str, reason: Option<&str>)
     let auditor = Auditor::begin(context, &format!("show {place}"), reason).await?;
     let dirs = std::slice::from_ref(dir);
     let mut found = auditor.search(dirs, &Query { at: Some(position), ..Query::default() }).await?;
-    let Some(mut found) = found.pop() else {
+    if found.is_empty() {
+        if let Some(table) = unclaimed(&auditor, dir, position)? {
+            return Ok((table, Exit::Done));
+        }
         return Err(Failure::failed(format!("there is no record that can be shown at position {position} of {log}")));
-    };
-    found.outcome = outcome(&auditor, dirs, &found).await?;
-    let exit = if found.fault.is_some() { Exit::Findings } else { Exit::Done };
+    }
+    for frame in &mut found {
+        frame.outcome = outcome(&auditor, dirs, frame).await?;
+    }
+    let exit = if found.iter().any(|found| found.fault.is_some()) { Exit::Findings } else { Exit::Done };
     Ok((shown::everything(&found, &auditor.names()), exit))
+}
+
+/// A record that is there and is claimed by no living key, where keys were destroyed.
+fn unclaimed(auditor: &Auditor, dir: &Path, position: u64) -> Result<Option<Table>, Failure> {
+    let reader = Reader::open(dir)?;
+    let mut tags = Tags::new(&auditor.recipients, reader.origin());
+    let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
+    let is_there = entry.position() == position && entry.kind() != Kind::DataKey;
+    if !is_there || !auditor.recipients.any_unclaimed() || entry.recipient(&mut tags).is_some() {
+        return Ok(None);
+    }
+    let log = reader.origin().strip_prefix("portreeve/").unwrap_or(reader.origin()).to_owned();
+    Ok(Some(shown::unclaimed(&format!("{log}/{position}"), entry.kind(), entry.descriptor.place.at)))
 }
 
 /// What became of a statement.

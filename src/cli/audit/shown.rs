@@ -4,8 +4,10 @@
 use serde_json::Value;
 
 use super::object::hex;
+use crate::audit::keys::Part;
 use crate::audit::record::{Bind, Kind, Record};
 use crate::cli::Table;
+use crate::clock::Timestamp;
 use crate::ids::{CustomerId, StaffId};
 use crate::log::search::Found;
 use crate::statement::{function, value};
@@ -116,8 +118,13 @@ pub(super) fn result(found: &Found) -> Option<String> {
         return Some(format!("does not open: {fault}; run \"portreeve audit verify\""));
     }
     if !found.still_sealed.is_empty() {
-        let parts: Vec<String> = found.still_sealed.iter().map(ToString::to_string).collect();
-        return Some(format!("sealed: {}", parts.join(" and ")));
+        let (erased, sealed): (Vec<Part>, _) = found.still_sealed.iter().partition(|part| found.erased.contains(part));
+        let told = |word: &str, parts: Vec<Part>| {
+            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+            (!parts.is_empty()).then(|| format!("{word}: {}", parts.join(" and ")))
+        };
+        let told: Vec<String> = [told("erased", erased), told("sealed", sealed)].into_iter().flatten().collect();
+        return Some(told.join(", "));
     }
     let record = match &found.outcome {
         None if found.record.awaits_outcome() => return Some("unknown".to_owned()),
@@ -143,9 +150,14 @@ pub(super) fn result(found: &Found) -> Option<String> {
     error.or_else(|| skeleton.tag.clone()).or_else(|| skeleton.result.clone()).or_else(|| skeleton.fate.clone())
 }
 
-/// Everything that is recorded about one act, a row for each thing.
-pub(super) fn everything(found: &Found, names: &Names) -> Table {
+/// Everything that one record tells, a row for each thing: of one act, or of frames that came together.
+pub(super) fn everything(found: &[Found], names: &Names) -> Table {
     let mut table = Table::new(&["field", "value"]);
+    found.iter().for_each(|found| about(&mut table, found, names));
+    table
+}
+
+fn about(table: &mut Table, found: &Found, names: &Names) {
     let mut put = |field: &str, value: Value| {
         if !value.is_null() {
             table.row([field.into(), value]);
@@ -156,7 +168,8 @@ pub(super) fn everything(found: &Found, names: &Names) -> Table {
     put("time", found.record.at.to_string().into());
     put("fault", found.fault.clone().into());
     for part in &found.still_sealed {
-        put("still sealed", part.to_string().into());
+        let field = if found.erased.contains(part) { "erased" } else { "still sealed" };
+        put(field, part.to_string().into());
     }
     put("staff", names.staff(&found.record));
     put("customer", names.customer(&found.record));
@@ -165,7 +178,6 @@ pub(super) fn everything(found: &Found, names: &Names) -> Table {
         put("outcome time", outcome.at.to_string().into());
         fields(outcome, "outcome ", &mut put);
     }
-    table
 }
 
 fn fields(record: &Record, prefix: &str, put: &mut impl FnMut(&str, Value)) {
@@ -281,4 +293,14 @@ fn put_binds(binds: &[Bind], prefix: &str, put: &mut impl FnMut(&str, Value)) {
 
 fn lossy(bytes: &Option<Vec<u8>>) -> Option<String> {
     bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// A record of which nobody can say more than where it stands: both its parts were erased.
+pub(super) fn unclaimed(place: &str, kind: Kind, at: Timestamp) -> Table {
+    let mut table = Table::new(&["field", "value"]);
+    table.row(["place".into(), place.into()]);
+    table.row(["kind".into(), kind.word().into()]);
+    table.row(["time".into(), at.to_string().into()]);
+    table.row(["erased".into(), "values and skeleton: claimed by no living key".into()]);
+    table
 }

@@ -52,7 +52,8 @@ pub(super) async fn verified(context: &Context, open: bool, copy: Option<&Path>)
 /// Every data key of one log, opened.
 async fn data_keys(auditor: &Auditor, dir: &Path) -> Result<DataKeys, Failure> {
     let reader = Reader::open(dir)?;
-    let sealed = reader.sealed_data_keys(&mut Tags::new(&auditor.recipients, reader.origin()))?;
+    let mut sealed = reader.sealed_data_keys(&mut Tags::new(&auditor.recipients, reader.origin()))?;
+    sealed.retain(|key| !auditor.recipients.is_erased(key.recipient, key.part, key.period));
     let positions: Vec<u64> = sealed.iter().map(|key| key.position).collect();
     let mut keys = DataKeys::new();
     for (position, key) in positions.iter().zip(auditor.open(sealed).await?) {
