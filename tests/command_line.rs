@@ -28,8 +28,10 @@ fn installed() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/portreeve.toml");
     let text = fs::read_to_string(shipped).expect("the shipped configuration");
-    let text =
-        text.replace("/etc/portreeve/", "").replace("\"portreeve-proxy\"", "7").replace("\"portreeve-portal\"", "8");
+    let users = [("proxy", "7"), ("portal", "8"), ("retention", "9")];
+    let text = users.iter().fold(text.replace("/etc/portreeve/", ""), |text, (user, number)| {
+        text.replace(&format!("\"portreeve-{user}\""), number)
+    });
     let file = folder.path().join("portreeve.toml");
     fs::write(&file, &text).expect("written");
     fs::create_dir(folder.path().join("secrets")).expect("made");

@@ -49,7 +49,8 @@ fn check(config: &Config, format: Format) -> Result<Exit, Failure> {
             tell(name, file.display().to_string(), read_secret(file).map(drop).map_err(|fault| fault.to_string()));
         }
     }
-    let users = [("writers", &config.keyring.writers), ("openers", &config.keyring.openers)];
+    let keyring = &config.keyring;
+    let users = [("writers", &keyring.writers), ("openers", &keyring.openers), ("destroyers", &keyring.destroyers)];
     for (key, user) in users.into_iter().flat_map(|(key, users)| users.iter().map(move |user| (key, user))) {
         tell("keyring", format!("{key}: {user}"), User::uid(user).map(drop).map_err(|fault| fault.to_string()));
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::context::{actor, customer, moment};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::grant::{By, Customer, Draft, Layout, Lock, Mode, Personal, State, What};
+use crate::grant::{AccountStep, By, Closure, Customer, Draft, Layout, Lock, Mode, Personal, Stage, State, What};
 use crate::ids::CustomerId;
 
 /// What can be done with customers.
@@ -31,6 +31,16 @@ pub enum Command {
     List,
     /// Show one customer.
     Show {
+        /// Its name or id.
+        customer: String,
+    },
+    /// Close a customer's account: access is off for good, and what its owner chose is deleted in time.
+    Close {
+        /// Its name or id.
+        customer: String,
+    },
+    /// Refused: only an owner of the account can reopen it.
+    Reopen {
         /// Its name or id.
         customer: String,
     },
@@ -66,6 +76,14 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             show(context, &state, [customer(&state, &name)?])
         }
         Command::Revoke { customer: name } => revoke(context, &name).await,
+        Command::Close { customer: name } => close(context, &name).await,
+        Command::Reopen { customer: name } => {
+            let state = context.state()?;
+            let name = &customer(&state, &name)?.name;
+            Err(Failure::refused(format!(
+                "only an owner of \"{name}\" can reopen its account, in the portal, until its rows are deleted"
+            )))
+        }
     }
 }
 
@@ -88,6 +106,14 @@ async fn revoke(context: &Context, name: &str) -> Result<Exit, Failure> {
     show(context, &done.state, done.state.customer(customer))
 }
 
+async fn close(context: &Context, name: &str) -> Result<Exit, Failure> {
+    let (register, state) = context.register_to_narrow(name.parse().ok().map(Lock::Customer)).await?;
+    let customer = customer(&state, name)?.id;
+    let what = What::Account { customer, step: AccountStep::Closed };
+    let done = context.narrow(register, &state, &[customer], what).await?;
+    show(context, &done.state, done.state.customer(customer))
+}
+
 fn show<'s>(
     context: &Context,
     state: &State,
@@ -99,12 +125,28 @@ fn show<'s>(
 
 fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, now: Timestamp) -> Table {
     let columns = [
-        "id", "customer", "cluster", "database", "tenant", "access", "scope", "until", "set_at", "set_by", "owners",
+        "id",
+        "customer",
+        "cluster",
+        "database",
+        "tenant",
+        "access",
+        "scope",
+        "until",
+        "set_at",
+        "set_by",
+        "owners",
         "grants",
+        "account",
+        "closed_at",
+        "choice",
+        "stages",
+        "holds",
     ];
     let mut table = Table::new(&columns);
     for customer in customers {
         let consent = &customer.consent;
+        let closure = customer.closure.as_ref();
         let owners = state.owners_of(customer.id).filter(|owner| owner.active);
         table.row([
             customer.id.to_string().into(),
@@ -119,7 +161,29 @@ fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, n
             actor(state, consent.set_by),
             owners.map(|owner| Value::from(owner.name.as_str())).collect(),
             state.live_grants_of(customer.id, now).count().into(),
+            closure.map_or("open", |closure| closure.stage().word()).into(),
+            closure.map_or(Value::Null, |closure| moment(closure.at)),
+            closure.map_or(Value::Null, choice),
+            closure.map_or(Value::Null, stages),
+            state.holds_on(customer.id).map(|hold| Value::from(hold.id.to_string())).collect(),
         ]);
     }
     table
+}
+
+/// What the owner chose; with it, whether everything is to go at once.
+fn choice(closure: &Closure) -> Value {
+    let chosen = closure.choice.map(|(choice, _)| choice.word());
+    let at_once = closure.immediate.map(|_| "immediate");
+    let words: Vec<&str> = [chosen, at_once].into_iter().flatten().collect();
+    if words.is_empty() { Value::Null } else { words.join(", ").into() }
+}
+
+/// Each stage with when it was reached: `closed 2026-11-21T12:00:00Z`.
+fn stages(closure: &Closure) -> Value {
+    let told = |(stage, at): &(Stage, Timestamp)| {
+        let at = moment(*at);
+        Value::from(format!("{stage} {}", at.as_str().unwrap_or_default()))
+    };
+    closure.reached.iter().map(told).collect()
 }

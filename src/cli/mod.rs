@@ -10,6 +10,7 @@ pub mod demo;
 pub mod exit;
 pub mod fence;
 pub mod grant;
+pub mod hold;
 pub mod keyring;
 pub mod keys;
 pub mod owner;
@@ -94,6 +95,9 @@ pub enum Verb {
     /// Grants: who may reach which customer's data, how far, until when.
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Holds: what is kept because an authority demands it.
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// The audit log: search it, follow it, show a record, verify everything.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -183,6 +187,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Staff(command) => staff::run(command, context).await,
         Verb::Owner(command) => owner::run(command, context).await,
         Verb::Grant(command) => grant::run(command, context).await,
+        Verb::Hold(command) => hold::run(command, context).await,
         Verb::Audit(command) => audit::run(command, context).await,
         Verb::Fence(_) if context.format == Format::Csv => {
             Err(Failure::usage("what is said of a fence is no table: give --format table or --format json"))
