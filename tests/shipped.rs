@@ -131,11 +131,13 @@ fn every_user_exists_and_the_proxy_cannot_open_what_it_wrote() {
         assert_eq!(one(name, "Group"), "portreeve");
         assert!(seen.insert(user), "{name} shares a user");
     }
-    for user in config.keyring.writers.iter().chain(&config.keyring.openers) {
+    let keyring = &config.keyring;
+    for user in keyring.writers.iter().chain(&keyring.openers).chain(&keyring.destroyers) {
         let name = user.to_string();
         assert!(name == "root" || is_user(&name), "{name} is not made");
     }
     assert!(!config.keyring.openers.contains(&User::Name(one("proxy", "User"))));
+    assert_eq!(config.keyring.destroyers, [User::Name(one("retention", "User"))], "nobody else destroys keys");
 }
 
 #[test]
@@ -147,6 +149,7 @@ fn shared_folders_are_made_with_their_rights() {
         (register, ["2770", "root", "portreeve"]),
         (&config.audit.directory, ["3770", "root", "portreeve"]),
         (&config.cli.state, ["0700", "root", "root"]),
+        (&config.portal.archives, ["2750", "portreeve-retention", "portreeve"]),
         (secrets, ["0700", "root", "root"]),
     ] {
         let mut lines = tmpfiles.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -157,7 +160,7 @@ fn shared_folders_are_made_with_their_rights() {
 
 #[test]
 fn every_unit_is_hardened() {
-    for (name, _) in ROLES {
+    for name in ROLES.map(|(name, _)| name).into_iter().chain(["retention"]) {
         let unit = text(&format!("systemd/portreeve-{name}.service"));
         let lines: BTreeSet<&str> = unit.lines().collect();
         let absent: Vec<_> = HARDENED.iter().filter(|line| !lines.contains(*line)).collect();

@@ -178,6 +178,7 @@ pub(super) struct Portal {
     pub(super) public_url: Option<String>,
     pub(super) signing_key: PathBuf,
     pub(super) signing_public_key: PathBuf,
+    pub(super) archives: PathBuf,
     pub(super) state: PathBuf,
     pub(super) log_key: PathBuf,
 }
@@ -191,6 +192,7 @@ impl Default for Portal {
             public_url: None,
             signing_key: "/etc/portreeve/secrets/portal-signing.key".into(),
             signing_public_key: "/etc/portreeve/portal-signing.pub".into(),
+            archives: "/var/lib/portreeve/archives".into(),
             state: "/var/lib/portreeve-portal".into(),
             log_key: "/etc/portreeve/secrets/portal-log.key".into(),
         }

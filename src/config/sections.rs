@@ -143,6 +143,8 @@ pub struct Portal {
     pub signing_key: PathBuf,
     /// The public half, by which every role checks that.
     pub signing_public_key: PathBuf,
+    /// In it a folder per customer, such as `c7`, with the archive and the certificates its owners may take home.
+    pub archives: PathBuf,
     /// Its own folder: the register's last sequence and hash it saw.
     pub state: PathBuf,
     /// The key that signs its log (secret).

@@ -186,6 +186,7 @@ impl<'a> Source<'a> {
             public_url: public_url.trim_end_matches('/').to_owned(),
             signing_key: self.secret(raw.signing_key),
             signing_public_key: self.path(raw.signing_public_key),
+            archives: self.path(raw.archives),
             state: self.path(raw.state),
             log_key: self.secret(raw.log_key),
         })

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::audit::record::Record;
 use crate::clock::Timestamp;
-use crate::grant::{Consent, Mode, Scope};
+use crate::grant::{AccountStep, Consent, Mode, Scope};
 use crate::ids::{CustomerId, GrantId, OwnerId};
 use crate::log;
 use crate::register::{self, OwnerActs};
@@ -25,6 +25,13 @@ pub trait Acts: Send + Sync + 'static {
     ) -> Acting<'_, Result<Consent, register::Error>>;
     /// Ends a grant.
     fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>>;
+    /// A step in the closing of the owner's account, or an export of its data.
+    fn account(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        step: AccountStep,
+    ) -> Acting<'_, Result<(), register::Error>>;
     /// Writes a record into the portal's own log, durably.
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>>;
 }
@@ -41,6 +48,15 @@ impl Acts for OwnerActs {
 
     fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(OwnerActs::end_grant(self, owner, grant))
+    }
+
+    fn account(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        step: AccountStep,
+    ) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(OwnerActs::account(self, owner, customer, step))
     }
 
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>> {

@@ -45,8 +45,8 @@ pub fn json(status: StatusCode, value: &Value) -> Response {
 
 /// The owner whose token the request carries, and the state it was judged by.
 pub struct Bearer {
-    owner: Owner,
-    state: Arc<State>,
+    pub(super) owner: Owner,
+    pub(super) state: Arc<State>,
 }
 
 impl FromRequestParts<Portal> for Bearer {
@@ -62,7 +62,7 @@ impl FromRequestParts<Portal> for Bearer {
 
 impl Bearer {
     /// The customer of that name or id, if it is this owner's own. Others are not looked for at all.
-    fn customer(&self, id: &str) -> Result<&Customer, Error> {
+    pub(super) fn customer(&self, id: &str) -> Result<&Customer, Error> {
         self.state
             .customer(self.owner.customer)
             .filter(|customer| customer.name == id || customer.id.to_string() == id)

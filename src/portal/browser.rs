@@ -71,7 +71,7 @@ impl IntoResponse for Page {
     }
 }
 
-fn html(status: StatusCode, markup: Markup) -> Response {
+pub(super) fn html(status: StatusCode, markup: Markup) -> Response {
     let mut response = Response::new(Body::from(markup.into_string()));
     *response.status_mut() = status;
     let html = HeaderValue::from_static("text/html; charset=utf-8");
@@ -80,7 +80,7 @@ fn html(status: StatusCode, markup: Markup) -> Response {
 }
 
 /// "See other": after a form, so that looking again does not send it again.
-fn to(path: &'static str) -> Response {
+pub(super) fn to(path: &'static str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(path));
@@ -89,9 +89,9 @@ fn to(path: &'static str) -> Response {
 
 /// The owner whose session's cookie the request carries, and the state it was judged by.
 pub struct SignedIn {
-    owner: Owner,
-    session: Found,
-    state: Arc<State>,
+    pub(super) owner: Owner,
+    pub(super) session: Found,
+    pub(super) state: Arc<State>,
 }
 
 impl FromRequestParts<Portal> for SignedIn {
@@ -113,12 +113,12 @@ impl FromRequestParts<Portal> for SignedIn {
 }
 
 impl SignedIn {
-    fn customer(&self) -> Result<&Customer, Error> {
+    pub(super) fn customer(&self) -> Result<&Customer, Error> {
         self.state.customer(self.owner.customer).ok_or(Error::NotFound("customer"))
     }
 
     /// An error unless the form came from our own page in this very session.
-    fn check(&self, portal: &Portal, headers: &HeaderMap, token: &str) -> Result<(), Error> {
+    pub(super) fn check(&self, portal: &Portal, headers: &HeaderMap, token: &str) -> Result<(), Error> {
         same_origin(portal, headers)?;
         if self.session.form_is_ours(token) {
             return Ok(());
@@ -137,7 +137,7 @@ fn same_origin(portal: &Portal, headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Error> {
+pub(super) fn form<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Error> {
     form.map(|Form(fields)| fields).map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Error::TooLarge { limit: BODY_BYTES_MAX };
@@ -224,6 +224,9 @@ async fn sign_out(
 }
 
 async fn account(signed_in: SignedIn, Shared(portal): Shared<Portal>) -> Result<Response, Page> {
+    if signed_in.customer()?.closure.is_some() {
+        return Ok(to("/closing"));
+    }
     let range = Range { limit: ON_FIRST_PAGE, ..Range::default() };
     let (live, history) =
         tokio::join!(portal.sessions(signed_in.owner.customer), portal.history(&signed_in.owner, range));

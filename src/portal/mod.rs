@@ -6,8 +6,11 @@ pub mod api;
 pub mod attempts;
 pub mod book;
 pub mod browser;
+pub mod closing;
+pub mod closing_page;
 pub mod consent;
 pub mod error;
+pub mod files;
 pub mod history;
 pub mod pages;
 pub mod session;
@@ -20,6 +23,7 @@ pub use self::start::{StartError, run, run_on};
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +46,7 @@ use self::sign_in::Passwords;
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
-use crate::grant::{Consent, Customer, Owner, State};
+use crate::grant::{AccountStep, Consent, Customer, Owner, State};
 use crate::ids::{CustomerId, GrantId, SessionId};
 use crate::register::Follower;
 
@@ -75,6 +79,8 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// Where session ids come from.
     pub entropy: Arc<dyn Entropy>,
+    /// In it a folder per customer, such as `c7`, with what its owners may take home.
+    pub archives: PathBuf,
 }
 
 /// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
@@ -96,6 +102,7 @@ pub async fn serve(
         origin: Origin::new(&settings.public_url)?,
         clock: settings.clock,
         entropy: settings.entropy,
+        archives: settings.archives,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         follower,
@@ -126,6 +133,8 @@ async fn farewell(stopped: tokio::sync::oneshot::Receiver<()>) {
 fn router(portal: Portal) -> Router {
     Router::new()
         .merge(browser::routes().method_not_allowed_fallback(browser::no_such_method))
+        .merge(closing::pages().method_not_allowed_fallback(browser::no_such_method))
+        .merge(closing::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(api::routes().method_not_allowed_fallback(api::no_such_method))
         .fallback(no_such_address)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -202,6 +211,7 @@ struct Parts {
     book: Arc<dyn Book>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    archives: PathBuf,
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,
@@ -252,8 +262,21 @@ impl Portal {
         Ok(to_its_end(async move { acts.end_grant(owner, grant).await }).await??)
     }
 
+    /// A step in the closing of the owner's account. Closing is tried whatever else is broken; the rest waits for a
+    /// register that is read.
+    async fn step(&self, owner: &Owner, step: AccountStep) -> Result<(), Error> {
+        if step != AccountStep::Closed {
+            self.fresh()?;
+        }
+        let (acts, id, customer) = (Arc::clone(&self.0.acts), owner.id, owner.customer);
+        Ok(to_its_end(async move { acts.account(id, customer, step).await }).await??)
+    }
+
     /// Entries of the owner's customer, newest first, and where the next page begins.
     async fn history(&self, owner: &Owner, range: Range) -> Result<(Vec<Entry>, Option<Place>), Error> {
+        if self.state().customer(owner.customer).is_some_and(|customer| customer.closure.is_some()) {
+            return Err(Error::Refused("the account is closed, and its history with it".to_owned()));
+        }
         let limit = range.limit;
         let more = Range { limit: limit.saturating_add(1), ..range };
         let read = self.0.book.history(owner.id, owner.customer, more);

@@ -44,7 +44,7 @@ pub struct Book {
     pub first: bool,
 }
 
-fn page(title: &str, account: Option<(&Owner, &str)>, body: &Markup) -> Markup {
+pub(super) fn page(title: &str, account: Option<(&Owner, &str)>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -73,7 +73,7 @@ fn page(title: &str, account: Option<(&Owner, &str)>, body: &Markup) -> Markup {
     }
 }
 
-fn token(csrf: &str) -> Markup {
+pub(super) fn token(csrf: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(csrf); }
 }
 
@@ -157,6 +157,7 @@ pub fn account(view: &Account<'_>) -> Markup {
                     None => p .problem { "The history cannot be read now. Nothing is lost; try again in a minute." },
                 }
             }
+            p { a href="/closing" { "Take your data home, or close the account" } }
         },
     )
 }
@@ -204,7 +205,7 @@ fn reach(scope: Scope) -> &'static str {
 }
 
 /// Who did it, in words.
-fn by(state: &State, by: By) -> String {
+pub(super) fn by(state: &State, by: By) -> String {
     match by {
         By::Owner(id) => state.owner(id).map_or_else(|| "an owner".to_owned(), |o| words::visible(&o.name)),
         By::Staff(id) => state.staff(id).map_or_else(|| "support".to_owned(), |s| words::visible(&s.name)),

@@ -144,6 +144,7 @@ pub async fn run_on(
         per_address: config.limits.connections_per_address as usize,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
+        archives: config.portal.archives.clone(),
     };
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));

@@ -25,7 +25,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
 use crate::grant::world::{customer, portal_key, staff, trust};
-use crate::grant::{By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
+use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::tls::Certificate;
 use crate::register::{self, Follower, Register};
@@ -79,6 +79,15 @@ impl Acts for Direct {
 
     fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(async move { self.append(By::Owner(owner), What::GrantEnded { grant }, None).map(drop) })
+    }
+
+    fn account(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        step: AccountStep,
+    ) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(async move { self.append(By::Owner(owner), What::Account { customer, step }, None).map(drop) })
     }
 
     fn record(&self, record: Record) -> Acting<'_, Result<(), crate::log::Error>> {
@@ -230,6 +239,7 @@ impl Site {
             per_address: 64,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            archives: directory.path().join("archives"),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let told = async move { drop(stopped.await) };
@@ -268,6 +278,22 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the consent of {name} did not become {mode:?}");
+    }
+
+    /// Where the files of that customer stand that its owners may take home.
+    pub(super) fn archive_of(&self, name: &str) -> PathBuf {
+        self.directory.path().join("archives").join(self.customer(name).to_string())
+    }
+
+    /// Waits until the portal knows what the register says.
+    pub(super) async fn until(&self, told: impl Fn(&State) -> bool) {
+        for _ in 0..200 {
+            if told(&self.state()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the portal did not learn of it");
     }
 
     pub(super) fn readers(&self) -> Vec<OwnerId> {

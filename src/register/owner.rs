@@ -11,7 +11,7 @@ use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
 use crate::clock::Timestamp;
-use crate::grant::{By, Consent, Draft, Mode, Scope, State, What};
+use crate::grant::{AccountStep, By, Consent, Draft, Mode, Scope, State, What};
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId};
 use crate::log::Log;
 
@@ -63,6 +63,14 @@ impl OwnerActs {
     /// As [`Acts::act`].
     pub async fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Result<(), Error> {
         self.act(owner, What::GrantEnded { grant }).await.map(drop)
+    }
+
+    /// A step in the closing of the owner's own account, or in an export of its data.
+    ///
+    /// # Errors
+    /// As [`Acts::act`].
+    pub async fn account(&self, owner: OwnerId, customer: CustomerId, step: AccountStep) -> Result<(), Error> {
+        self.act(owner, What::Account { customer, step }).await.map(drop)
     }
 
     /// Ends one session at once; its grant stays. The caller has seen that it is a session of the owner's customer.

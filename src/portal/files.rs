@@ -1,0 +1,92 @@
+//! What an owner may take home: the archive and the certificates, as files in a folder of their own customer's.
+//! Not here: who writes them (retention). A name is a plain one, never a way out of the folder; what is not a regular
+//! file is not there.
+
+use std::fs::{DirEntry, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use rustix::fs::OFlags;
+use tokio::io::AsyncReadExt;
+
+use super::error::Error;
+use crate::ids::CustomerId;
+
+/// So much is read at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The folder of that customer.
+fn folder(archives: &Path, customer: CustomerId) -> PathBuf {
+    archives.join(customer.to_string())
+}
+
+/// 1 to 100 of `A-Z a-z 0-9 . _ -`, not beginning with a dot.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=100).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// What that customer's owners may take home, by name; nothing if there is no such folder.
+pub fn offered(archives: &Path, customer: CustomerId) -> Result<Vec<Offered>, Error> {
+    let unreadable = |cause: io::Error| Error::Unavailable { place: "your files", cause: cause.to_string() };
+    let entries = match std::fs::read_dir(folder(archives, customer)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let one = |entry: DirEntry| -> io::Result<Option<Offered>> {
+        let (name, about) = (entry.file_name().into_string(), entry.metadata()?);
+        let name = name.ok().filter(|name| about.is_file() && is_plain(name));
+        Ok(name.map(|name| Offered { name, bytes: about.len() }))
+    };
+    let all: io::Result<Vec<Option<Offered>>> = entries.map(|entry| entry.and_then(one)).collect();
+    let mut offered: Vec<Offered> = all.map_err(unreadable)?.into_iter().flatten().collect();
+    offered.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(offered)
+}
+
+/// Opens one of them.
+pub fn open(archives: &Path, customer: CustomerId, name: &str) -> Result<(File, u64), Error> {
+    if !is_plain(name) {
+        return Err(Error::NotFound("file"));
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(folder(archives, customer).join(name));
+    let file = opened.map_err(|_| Error::NotFound("file"))?;
+    match file.metadata() {
+        Ok(about) if about.is_file() => Ok((file, about.len())),
+        Ok(_) | Err(_) => Err(Error::NotFound("file")),
+    }
+}
+
+/// The file as an answer to be saved, read as fast as it is taken.
+pub fn sent((file, bytes): (File, u64), name: &str) -> Result<Response, Error> {
+    let file = tokio::fs::File::from_std(file).take(bytes);
+    let chunks = stream::try_unfold(file, |mut file| async move {
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        let read = file.read_buf(&mut chunk).await?;
+        Ok::<Option<(Bytes, _)>, io::Error>((read > 0).then(|| (chunk.freeze(), file)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    let saved = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    headers.insert(header::CONTENT_DISPOSITION, saved.map_err(|error| Error::Bug(error.to_string()))?);
+    Ok(response)
+}
