@@ -77,6 +77,12 @@ async fn deadline_whoever_takes_access_away() {
     let expected = ended("grant over", "grant-over", "ended at");
     watched.ended(&mut ground, since, &expected, &mut measured).await;
 
+    ground.grant(STAFF, "acme", "write", "2h");
+    let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
+    let since = ground.operator(&["customer", "close", "acme"]);
+    let expected = ended("customer close", "customer-closed", "The account of \"acme\" was closed");
+    watched.ended(&mut ground, since, &expected, &mut measured).await;
+
     assert!(elsewhere.is_undisturbed().await, "another customer's session was disturbed");
     drop(elsewhere);
     wait_for_roles(&ground, 0).await;
