@@ -33,17 +33,19 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
-//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] | decisions as functions of values and `now` |
-//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`config`] `net` [`observe`] | one seam each |
+//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | decisions as functions of values and `now` |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] `net` [`observe`] | one seam each |
 //! | services | [`proxy`] [`portal`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
 //!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
 //!   sealed, and how its place in a log is proved; `session` is one connection's state machine; [`retention`]
-//!   says what was promised about keeping and deleting, and what follows from it.
+//!   says what was promised about keeping and deleting, and what follows from it; [`datamap`] where personal data
+//!   is, and in which order it can go.
 //! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
 //!   holder of keys that open records; `fence` what the database itself enforces; [`snapshots`] takes copies of the
-//!   databases, seals them to a recipient, restores and deletes them.
+//!   databases, seals them to a recipient, restores and deletes them; [`purge`] is what retention does inside a
+//!   customers' database: reads its catalog, purges, verifies.
 //! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
 //!
 //! # What must not be
@@ -63,8 +65,8 @@
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
 //! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `snapshots` also
-//! `audit::keys`, `disk` and `net`; `net` also `wire`; `config` also `retention` and `disk`; services import everything
-//! below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
+//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `net` also `wire`; `config` also `retention` and
+//! `disk`; services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
 pub mod entropy;
@@ -72,6 +74,7 @@ pub mod ids;
 pub mod secret;
 
 pub mod audit;
+pub mod datamap;
 pub mod grant;
 pub mod retention;
 pub mod session;
@@ -85,6 +88,7 @@ pub mod keyring;
 pub mod log;
 pub mod net;
 pub mod observe;
+pub mod purge;
 pub mod register;
 pub mod snapshots;
 

@@ -4,8 +4,10 @@
 pub mod audit;
 mod config;
 mod context;
+pub mod coverage;
 mod csv;
 pub mod customer;
+pub mod datamap;
 pub mod demo;
 pub mod exit;
 pub mod fence;
@@ -20,7 +22,7 @@ pub mod staff;
 pub mod verify_proof;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -101,6 +103,9 @@ pub enum Verb {
     /// The audit log: search it, follow it, show a record, verify everything.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Where personal data is: propose, compare, show.
+    #[command(subcommand)]
+    Datamap(datamap::Command),
     /// What the database itself enforces.
     #[command(subcommand)]
     Fence(fence::Command),
@@ -175,12 +180,12 @@ pub async fn run(verb: Verb, path: PathBuf, format: Format) -> Result<Exit, Fail
         Verb::VerifyProof(arguments) => verify_proof::run(&arguments, format),
         verb => {
             let context = Context { config: load(&path)?, format };
-            dispatch(verb, &context).await
+            dispatch(verb, &context, &path).await
         }
     }
 }
 
-async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Failure> {
     match verb {
         Verb::Keys(command) => keys::run(command, context).await,
         Verb::Customer(command) => customer::run(command, context).await,
@@ -192,6 +197,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Fence(_) if context.format == Format::Csv => {
             Err(Failure::usage("what is said of a fence is no table: give --format table or --format json"))
         }
+        Verb::Datamap(command) => datamap::run(command, context, path).await,
         Verb::Fence(command) => {
             let settings = fence::Settings::of(&command, &context.config)?;
             let done = fence::run(&command, &settings, context.format, &mut io::stdout()).await;
@@ -200,7 +206,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<Exit, Failure> {
                 fence::Outcome::Unsound => Ok(Exit::Findings),
             }
         }
-        Verb::Retention(command) => retention::run(command, context).await,
+        Verb::Retention(command) => retention::run(command, context, path).await,
         Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) => {
             Err(Failure::failed("bug: this verb needs no configuration"))
         }

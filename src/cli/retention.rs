@@ -2,11 +2,12 @@
 //! Not here: making and applying plans, which is the daemon's; it hands them here to be shown.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Format, Table};
+use super::{Context, Exit, Failure, Format, Table, coverage};
 use crate::retention::plan::{Action, Cap, Object, Plan};
 use crate::retention::promise::{Told, Written};
 use crate::retention::solve::{Solution, Unkeepable};
@@ -18,15 +19,17 @@ pub enum Command {
     ///
     /// A promise that cannot be kept is answered with every reason, the nearest that can be kept, and exit code 5.
     Solve,
+    /// Compare every table with the data map; exit code 4 if anything is unclassified.
+    Coverage(coverage::Arguments),
 }
 
 /// Does what `command` says.
 ///
 /// # Errors
-/// If standard output cannot be written.
-#[expect(clippy::unused_async, reason = "verbs have one shape")]
-pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+/// The verb's own.
+pub async fn run(command: Command, context: &Context, path: &Path) -> Result<Exit, Failure> {
     match command {
+        Command::Coverage(arguments) => coverage::run(arguments, context, path).await,
         Command::Solve => match context.config.rules() {
             Ok(rules) => {
                 context.show(&solved(rules.solution(), context.format))?;

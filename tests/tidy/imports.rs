@@ -6,7 +6,7 @@ use super::sources::Source;
 const WORDS: [&str; 4] = ["ids", "clock", "entropy", "secret"];
 
 /// Everything that is not a service.
-const BELOW: [&str; 20] = [
+const BELOW: [&str; 21] = [
     "ids",
     "clock",
     "entropy",
@@ -24,6 +24,7 @@ const BELOW: [&str; 20] = [
     "keyring",
     "fence",
     "snapshots",
+    "purge",
     "config",
     "net",
     "observe",
@@ -46,7 +47,7 @@ use Layer::{Adapter, Core, Service, Word};
 
 /// The law. Besides what is listed, core and adapters may import the words, services everything below, and each
 /// module itself. An entry with a path allows that path only.
-const LAW: [(&str, Layer, &[&str]); 23] = [
+const LAW: [(&str, Layer, &[&str]); 24] = [
     ("ids", Word, &[]),
     ("clock", Word, &[]),
     ("entropy", Word, &[]),
@@ -64,6 +65,7 @@ const LAW: [(&str, Layer, &[&str]); 23] = [
     ("keyring", Adapter, &["audit", "log", "disk"]),
     ("fence", Adapter, &["grant", "wire", "net"]),
     ("snapshots", Adapter, &["audit::keys", "disk", "net"]),
+    ("purge", Adapter, &["datamap", "net"]),
     ("config", Adapter, &["disk", "retention"]),
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),

@@ -1,0 +1,125 @@
+//! One connection of retention to a customers' database: over a socket as it is, over the network by TLS only.
+//! Not here: what is done with it. A broken connection is an error; whoever purges begins again and finds its progress.
+
+use std::time::Duration;
+
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, SimpleQueryMessage};
+
+use super::Error;
+use crate::net::tls_connect::VerifiedTls;
+use crate::secret::Secret;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const SETTINGS: &str = "-c search_path=pg_catalog -c lock_timeout=2s -c client_min_messages=warning -c jit=off \
+                        -c idle_in_transaction_session_timeout=60s -c default_transaction_read_only=off \
+                        -c row_security=off";
+const NOT_A_DSN: &str = "cannot read the connection string; expected \"host=… port=… user=…\" without \
+                         sslmode=verify-full";
+
+/// How to reach a server: a connection string, and TLS where it is a network.
+#[derive(Clone)]
+pub struct Road {
+    config: Config,
+    tls: Option<VerifiedTls>,
+}
+
+/// A connection to one database.
+pub struct Connection {
+    pub(super) client: Client,
+    database: String,
+}
+
+impl Road {
+    /// Reads a libpq-style `dsn`; `tls` may be left out for a socket only.
+    ///
+    /// # Errors
+    /// If it is none, or leads over a network without TLS.
+    pub fn new(dsn: &Secret<String>, tls: Option<VerifiedTls>) -> Result<Road, Error> {
+        // the parser's message may repeat a part of the text, which may hold a password
+        let mut config: Config = dsn.expose().parse().map_err(|_| Error::Refused(NOT_A_DSN.to_owned()))?;
+        config.options(SETTINGS).application_name("portreeve retention").connect_timeout(CONNECT_WITHIN);
+        let socket = |host: &Host| matches!(host, Host::Unix(_));
+        let is_local = config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(socket);
+        if !is_local && tls.is_none() {
+            let message = "connecting over the network needs the server's CA file; none was given";
+            return Err(Error::Refused(message.to_owned()));
+        }
+        if !is_local {
+            config.ssl_mode(SslMode::Require);
+        }
+        Ok(Road { config, tls: tls.filter(|_| !is_local) })
+    }
+
+    /// Connects to `database`.
+    ///
+    /// # Errors
+    /// [`Error::Database`] with the server's words.
+    pub async fn connect(&self, database: &str) -> Result<Connection, Error> {
+        let mut config = self.config.clone();
+        config.dbname(database);
+        let failed = |error| Error::database(database, error);
+        let client = match &self.tls {
+            None => {
+                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                drive(connection);
+                client
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+                drive(connection);
+                client
+            }
+        };
+        Ok(Connection { client, database: database.to_owned() })
+    }
+}
+
+/// Runs until the client is dropped or the server goes; the client sees the error.
+fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        loop {
+            match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notice(notice))) => {
+                    tracing::debug!(sqlstate = notice.code().code(), "a notice of the server");
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a connection of retention broke");
+                    return;
+                }
+                None => return,
+            }
+        }
+    });
+}
+
+impl Connection {
+    /// Which database it is.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub(super) fn failed(&self, error: tokio_postgres::Error) -> Error {
+        Error::database(&self.database, error)
+    }
+
+    /// The rows of one statement.
+    pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Row>, Error> {
+        self.client.query_typed(sql, &[]).await.map_err(|error| self.failed(error))
+    }
+
+    /// The rows of one statement as text.
+    pub(super) async fn texts(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let answer = self.client.simple_query(sql).await.map_err(|error| self.failed(error))?;
+        let text = |message| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
+            _ => None,
+        };
+        Ok(answer.into_iter().filter_map(text).collect())
+    }
+}
