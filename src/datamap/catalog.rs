@@ -29,6 +29,8 @@ pub struct Column {
     pub type_category: char,
     /// Whether it may not be null.
     pub is_required: bool,
+    /// Whether it makes itself from others.
+    pub is_generated: bool,
 }
 
 /// A trigger of the application.

@@ -129,6 +129,11 @@ impl DataMap {
         parse::parse(file, text)
     }
 
+    /// The SQL condition that the row `t` of `table` is the customer's whose key is `key`.
+    pub fn condition(&self, catalog: &Catalog, table: &TableName, key: &str) -> String {
+        sql::is_customers(self, catalog, table, "t", key)
+    }
+
     /// As a file that [`DataMap::parse`] reads back to the same map.
     pub fn to_toml(&self) -> String {
         write::toml(self)

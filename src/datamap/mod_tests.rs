@@ -17,7 +17,13 @@ pub(super) fn relation(name: &str, columns: &[&str]) -> Relation {
             "integer" => 'N',
             _ => 'U',
         };
-        Column { name: name.to_owned(), type_name: plain.to_owned(), type_category, is_required: plain != type_name }
+        Column {
+            name: name.to_owned(),
+            type_name: plain.to_owned(),
+            type_category,
+            is_required: plain != type_name,
+            is_generated: false,
+        }
     });
     Relation {
         name: name.parse().expect("a name"),

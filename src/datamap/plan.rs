@@ -37,7 +37,8 @@ pub struct Plan {
 pub struct Step {
     /// Which table.
     pub table: TableName,
-    /// The tables that really hold its rows.
+    /// The tables that really hold its rows; not in the digest, since partitions come and go.
+    #[serde(skip)]
     pub leaves: Vec<TableName>,
     /// What is done with the rows.
     pub action: Action,
@@ -123,6 +124,7 @@ pub fn plan(map: &DataMap, catalog: &Catalog, customer: &str) -> Result<Plan, Ve
         refused.extend(circles);
         Order::default()
     });
+    refused.extend(acting_in_circles(map, catalog, &order));
     if !refused.is_empty() {
         return Err(refused);
     }
@@ -200,6 +202,27 @@ fn unsafe_around(map: &DataMap, catalog: &Catalog, table: &TableName) -> Vec<Str
         ));
     }
     refused
+}
+
+/// Within one transaction for a whole circle no guard can stand between a key's action and others' rows.
+fn acting_in_circles(map: &DataMap, catalog: &Catalog, order: &Order) -> Vec<String> {
+    let members: Vec<&TableName> = order
+        .steps
+        .iter()
+        .filter(|(_, action)| matches!(action, Action::Together(_)))
+        .map(|(table, _)| table)
+        .collect();
+    let keys = members.iter().flat_map(|table| catalog.keys_to(table));
+    let acting =
+        keys.filter(|key| key.on_delete != OnDelete::Refuse && (!is_bound(map, key) || members.contains(&&key.child)));
+    acting
+        .map(|key| {
+            format!(
+                "{}: foreign key {} from {} acts on deletion within a circle of keys: make it NO ACTION",
+                key.parent, key.name, key.child
+            )
+        })
+        .collect()
 }
 
 /// Keys whose action would reach further rows by itself: no row goes while anything still points at it. The children's

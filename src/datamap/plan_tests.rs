@@ -86,8 +86,11 @@ fn circles_are_opened_closed_or_refused() {
     let refused = planned(relations(), strict.clone()).expect_err("a circle");
     assert!(refused[0].contains("public.lines, public.orders: foreign keys go round in a circle"), "{refused:?}");
     strict[2].is_deferrable = true;
-    let plan = planned(relations(), strict).expect("a plan");
+    let plan = planned(relations(), strict.clone()).expect("a plan");
     assert_eq!(order(&plan), ["lines Together(1)", "orders Together(1)", "contacts Delete"]);
+    strict[1].on_delete = OnDelete::Cascade;
+    let refused = planned(relations(), strict).expect_err("nothing guards it");
+    assert!(refused[0].contains("acts on deletion within a circle"), "{refused:?}");
 }
 
 #[test]

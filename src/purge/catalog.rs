@@ -12,13 +12,14 @@ const RELATIONS: &str = "
 select c.oid, n.nspname::text, c.relname::text, c.relkind::text, greatest(c.reltuples, 0)::int8,
        coalesce((select i.inhparent from pg_inherits i where i.inhrelid = c.oid and c.relispartition), 0::oid),
        exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '4'),
-       a.names, a.types, a.categories, a.required
+       a.names, a.types, a.categories, a.required, a.generated
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 cross join lateral (
     select coalesce(array_agg(a.attname::text order by a.attnum), '{}') as names,
            coalesce(array_agg(format_type(a.atttypid, null) order by a.attnum), '{}') as types,
            coalesce(array_agg(t.typcategory::text order by a.attnum), '{}') as categories,
-           coalesce(array_agg(a.attnotnull order by a.attnum), '{}') as required
+           coalesce(array_agg(a.attnotnull order by a.attnum), '{}') as required,
+           coalesce(array_agg(a.attgenerated <> '' order by a.attnum), '{}') as generated
     from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) a
 where c.relkind in ('r', 'p', 'm', 'f') and n.nspname not in ('information_schema', 'portreeve') and n.nspname !~ '^pg_'
@@ -114,12 +115,15 @@ fn relation(row: &tokio_postgres::Row) -> Result<(Relation, u32), tokio_postgres
     let rows: i64 = row.try_get(4)?;
     let (names, types): (Vec<String>, Vec<String>) = (row.try_get(7)?, row.try_get(8)?);
     let (categories, required): (Vec<String>, Vec<bool>) = (row.try_get(9)?, row.try_get(10)?);
-    let columns = names.into_iter().zip(types).zip(categories.into_iter().zip(required));
-    let columns = columns.map(|((name, type_name), (category, is_required))| Column {
+    let generated: Vec<bool> = row.try_get(11)?;
+    let kinds = categories.into_iter().zip(required.into_iter().zip(generated));
+    let columns = names.into_iter().zip(types).zip(kinds);
+    let columns = columns.map(|((name, type_name), (category, (is_required, is_generated)))| Column {
         name,
         type_name,
         type_category: category.chars().next().unwrap_or('U'),
         is_required,
+        is_generated,
     });
     let relation = Relation {
         name: TableName::new(row.try_get::<_, String>(1)?, row.try_get::<_, String>(2)?),

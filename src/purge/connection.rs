@@ -108,9 +108,21 @@ impl Connection {
         Error::database(&self.database, error)
     }
 
+    /// Runs one or several statements, for their effect.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await.map_err(|error| self.failed(error))
+    }
+
     /// The rows of one statement.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Row>, Error> {
         self.client.query_typed(sql, &[]).await.map_err(|error| self.failed(error))
+    }
+
+    /// The first column of the first row, a number.
+    pub(super) async fn number(&self, sql: &str) -> Result<u64, Error> {
+        let rows = self.rows(sql).await?;
+        let number: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|error| self.failed(error))?;
+        Ok(u64::try_from(number).unwrap_or(0))
     }
 
     /// The rows of one statement as text.

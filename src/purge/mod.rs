@@ -2,15 +2,76 @@
 //! batches that survive a kill, drops a whole database, and verifies what is gone.
 //! Not here: what is to go (`datamap/`) and when (`retention/`). Design section 11.
 
+mod archive;
 mod catalog;
 mod connection;
+mod copied;
+mod database;
+mod needles;
+mod patience;
+mod prepare;
+mod probe;
+mod rows;
+mod run;
 mod sample;
+mod tape;
+mod tombstone;
+mod verify;
 
 use std::error::Error as _;
 
+pub use archive::{ArchiveError, Archived, Manifest, Object, Schema, archive};
 pub use catalog::catalog;
 pub use connection::{Connection, Road};
+pub use database::{Dropped, Target, drop_database, target};
+pub use needles::{NEEDLE_BYTES_MIN, Needles};
+pub use patience::{Control, Pace};
+pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
+pub use probe::{Probed, needles, probe};
+pub use run::{Gone, Outcome, Purge};
 pub use sample::samples;
+pub use tombstone::lift;
+pub use verify::{Level, Recheck, Scrub, Verified, recheck, verify};
+
+use crate::datamap::TableName;
+
+/// What happens while a purge runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All steps are gone through, for the first time or again because rows were left.
+    Pass(usize),
+    /// A batch is committed.
+    Batch {
+        /// The plan's step, counted from 0.
+        step: usize,
+        /// Its table.
+        table: TableName,
+        /// How many rows.
+        rows: u64,
+    },
+    /// A step has no row left.
+    Step {
+        /// The plan's step, counted from 0.
+        step: usize,
+        /// Its table.
+        table: TableName,
+    },
+    /// It holds back.
+    Paused(Pause),
+}
+
+/// Why a purge holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It is outside its window.
+    Window,
+    /// A replica is behind.
+    ReplicaLag,
+    /// Others wait for locks.
+    LockWaiters,
+    /// It waits for a lock itself.
+    Locked,
+}
 
 /// Why it could not be done. Each variant names whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +92,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same statement may well succeed in a moment: a lock, a deadlock, a conflict.
+    fn is_passing(&self) -> bool {
+        matches!(self, Error::Database { sqlstate, .. } if ["55P03", "40P01", "40001"].contains(&sqlstate.as_str()))
+    }
+
     fn database(database: &str, error: tokio_postgres::Error) -> Error {
         let (sqlstate, message) = match error.as_db_error() {
             Some(server) => {

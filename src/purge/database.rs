@@ -1,0 +1,106 @@
+//! Purges a customer that has a database of its own: the database is dropped, with what would be in the way and what
+//! would be left. Not here: the customer's roles, which the vendor owns; and whether it is time.
+
+use super::{Error, Road};
+use crate::datamap::name::{identifier, literal};
+
+/// What is to be dropped: the object id too, so that a new database under an old name stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its object id, as frozen in the plan.
+    pub oid: u32,
+}
+
+/// What was done. Counts only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Whether this call dropped it, or it was gone before.
+    pub was_there: bool,
+    /// Sessions that were ended.
+    pub sessions: u64,
+    /// Its size before, in bytes.
+    pub bytes: u64,
+    /// Whether the statements remembered of it are gone; `None` where nothing remembers.
+    pub statements_gone: Option<bool>,
+}
+
+/// What keeps a database from being dropped, or keeps copies of it flowing.
+const IN_THE_WAY: &str = "
+select format('replication slot %s (portreeve does not end replication: drop it with pg_drop_replication_slot)', slot_name)
+from pg_replication_slots, target where datoid = target.oid
+union all select format('subscription %s (drop it in that database with DROP SUBSCRIPTION)', subname)
+from pg_subscription, target where subdbid = target.oid
+union all select format('prepared transaction %s (COMMIT or ROLLBACK PREPARED it)', gid)
+from pg_prepared_xacts, target where database = target.datname
+union all select 'it is a template' from target where datistemplate";
+
+/// The target as it is now, for a plan.
+///
+/// # Errors
+/// [`Error::Refused`] if there is no such database.
+pub async fn target(road: &Road, maintenance_database: &str, name: &str) -> Result<Target, Error> {
+    let connection = road.connect(maintenance_database).await?;
+    let sql = format!("select oid::text from pg_database where datname = {}", literal(name));
+    let oid = connection.texts(&sql).await?.into_iter().flatten().flatten().next();
+    let oid = oid.and_then(|oid| oid.parse().ok());
+    oid.map(|oid| Target { name: name.to_owned(), oid })
+        .ok_or_else(|| Error::Refused(format!("there is no database \"{name}\"")))
+}
+
+/// Drops it. May be called again after a kill: a database that is gone already is an answer, not an error.
+///
+/// # Errors
+/// [`Error::Refused`] if something is in the way, or the name is another database's now; [`Error::Database`].
+pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Target) -> Result<Dropped, Error> {
+    let connection = road.connect(maintenance_database).await?;
+    let mut dropped = Dropped::default();
+    let name = literal(&target.name);
+    let known = connection.texts(&format!("select oid::text from pg_database where datname = {name}")).await?;
+    match known.into_iter().flatten().flatten().next() {
+        None => {}
+        Some(oid) if oid == target.oid.to_string() => {
+            let with =
+                format!("with target as (select oid, datname, datistemplate from pg_database where oid = {oid})");
+            let obstacles = connection.texts(&format!("{with} {IN_THE_WAY}")).await?;
+            let obstacles: Vec<String> = obstacles.into_iter().flatten().flatten().collect();
+            if !obstacles.is_empty() {
+                return Err(Error::Refused(format!("database \"{}\": {}", target.name, obstacles.join("; "))));
+            }
+            let database = identifier(&target.name);
+            dropped.was_there = true;
+            dropped.bytes = connection.number(&format!("select pg_database_size({oid}::oid)")).await?;
+            connection.run(&format!("alter database {database} with allow_connections false")).await?;
+            let sessions = format!(
+                "select count(*) from (select pg_terminate_backend(pid) as ended from pg_stat_activity
+                     where datid = {oid}) s where ended"
+            );
+            dropped.sessions = connection.number(&sessions).await?;
+            connection.run(&format!("drop database {database} with (force)")).await?;
+        }
+        Some(_) => {
+            let message = "is another database now than the one planned; plan again";
+            return Err(Error::Refused(format!("database \"{}\" {message}", target.name)));
+        }
+    }
+    let left = format!("select count(*) from pg_database where oid = {}", target.oid);
+    if connection.number(&left).await? > 0 {
+        let message = "has another name now; it was not dropped; plan again";
+        return Err(Error::Refused(format!("database \"{}\" {message}", target.name)));
+    }
+    dropped.statements_gone = forget_statements(&connection, target.oid).await?;
+    Ok(dropped)
+}
+
+/// Removes what pg_stat_statements remembers of a database that is gone.
+async fn forget_statements(connection: &super::Connection, oid: u32) -> Result<Option<bool>, Error> {
+    let schema = "select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+        where e.extname = 'pg_stat_statements'";
+    let Some(schema) = connection.texts(schema).await?.into_iter().flatten().flatten().next() else {
+        return Ok(None);
+    };
+    connection.run(&format!("select {schema}.pg_stat_statements_reset(0, {oid}, 0)")).await?;
+    let left = format!("select count(*) from {schema}.pg_stat_statements where dbid = {oid}");
+    Ok(Some(connection.number(&left).await? == 0))
+}

@@ -1,0 +1,40 @@
+//! Purging a customer that has a database of its own.
+
+use portreeve::purge::{drop_database, target};
+
+use super::ground::{cluster, maintenance, prepared};
+
+#[tokio::test]
+async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
+    let cluster = cluster().await;
+    cluster.run_sql("postgres", "create extension pg_stat_statements").await.expect("an extension");
+    cluster.create_database("acme").await.expect("a database");
+    cluster.seed("acme").await.expect("rows");
+    prepared(&cluster, "postgres").await;
+    cluster.run_sql("postgres", "grant app to portreeve_maintenance").await.expect("granted");
+    let road = maintenance(&cluster);
+    let acme = target(&road, "postgres", "acme").await.expect("it is there");
+    let dsn = cluster.superuser_dsn("acme");
+    let (client, driver) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("a connection");
+    let driver = tokio::spawn(driver);
+    client.batch_execute("select 1").await.expect("a session");
+
+    client.query("select pg_create_logical_replication_slot('copying', 'test_decoding')", &[]).await.expect("a slot");
+    let refused = drop_database(&road, "postgres", &acme).await.expect_err("a slot is in the way").to_string();
+    assert!(refused.contains("replication slot copying"), "{refused}");
+    client.query("select pg_drop_replication_slot('copying')", &[]).await.expect("no slot");
+    drop(client);
+    driver.await.expect("no panic").expect("a clean end");
+
+    let dropped = drop_database(&road, "postgres", &acme).await.expect("dropped");
+    assert!(dropped.was_there && dropped.bytes > 1 << 20, "{dropped:?}");
+    assert_eq!(dropped.statements_gone, Some(true));
+    let again = drop_database(&road, "postgres", &acme).await.expect("gone already");
+    assert!(!again.was_there && again.statements_gone == Some(true));
+
+    cluster.create_database("acme").await.expect("a new customer of that name");
+    let refused = drop_database(&road, "postgres", &acme).await.expect_err("another database").to_string();
+    assert!(refused.contains("is another database now"), "{refused}");
+    let missing = target(&road, "postgres", "nobody").await.expect_err("no such database").to_string();
+    assert!(missing.contains("there is no database \"nobody\""), "{missing}");
+}
