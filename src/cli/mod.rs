@@ -16,6 +16,7 @@ pub mod hold;
 pub mod keyring;
 pub mod keys;
 pub mod owner;
+pub mod prepare;
 pub mod render;
 pub mod retention;
 pub mod staff;

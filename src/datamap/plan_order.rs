@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::ForeignKey;
+use super::catalog::{ForeignKey, OnDelete};
 use super::plan::Action;
 use super::{Catalog, DataMap, Path, TableName};
 
@@ -34,10 +34,12 @@ struct Sorting<'a> {
 /// The circles that cannot be opened.
 pub(super) fn order(map: &DataMap, catalog: &Catalog, tables: &[&TableName]) -> Result<Order, Vec<String>> {
     let among: BTreeSet<&TableName> = tables.iter().copied().collect();
+    let ways = ways(map, catalog, tables);
     let mut sorting =
         Sorting { map, catalog, waiting: BTreeMap::new(), nullified: Vec::new(), order: Order::default(), groups: 0 };
     for table in &among {
-        let keys = catalog.keys_to(table).filter(|key| among.contains(&key.child) && key.child != **table);
+        let keys = catalog.keys_to(table).chain(ways.iter().filter(|way| way.parent == **table));
+        let keys = keys.filter(|key| among.contains(&key.child) && key.child != **table);
         sorting.waiting.insert(table, keys.collect());
     }
     among.iter().for_each(|table| sorting.points_to_itself(table));
@@ -46,6 +48,27 @@ pub(super) fn order(map: &DataMap, catalog: &Catalog, tables: &[&TableName]) -> 
     sorting.nullified.append(&mut order.steps);
     order.steps = sorting.nullified;
     Ok(order)
+}
+
+/// Ways to the customer that no foreign key holds, as if one did: a row's way must last until the row is gone.
+fn ways(map: &DataMap, catalog: &Catalog, tables: &[&TableName]) -> Vec<ForeignKey> {
+    let vias = tables.iter().filter_map(|table| match &map.tables.get(*table)?.path {
+        Path::Via(via) => Some((*table, via)),
+        Path::Tenant(_) | Path::Whole | Path::Nobody => None,
+    });
+    vias.filter(|(table, via)| {
+        !catalog.keys_of(table).any(|key| key.parent == via.parent && key.columns == via.columns)
+    })
+    .map(|(table, via)| ForeignKey {
+        name: "via".to_owned(),
+        child: table.clone(),
+        columns: via.columns.clone(),
+        parent: via.parent.clone(),
+        key: via.key.clone(),
+        on_delete: OnDelete::Refuse,
+        is_deferrable: false,
+    })
+    .collect()
 }
 
 impl<'a> Sorting<'a> {

@@ -136,3 +136,11 @@ fn what_is_not_sure_is_refused_all_at_once() {
     let refused = planned(odd, keys()).expect_err("a table without a path");
     assert_eq!(refused, ["public.new: unclassified: portreeve datamap scan proposes an entry"]);
 }
+
+#[test]
+fn a_way_that_no_key_holds_is_kept_until_its_rows_are_gone() {
+    let plan = planned(relations(), Vec::new()).expect("a plan");
+    let at = |name: &str| plan.steps.iter().position(|step| step.table.name == name).expect("planned");
+    assert!(at("lines") < at("orders"), "{:?}", order(&plan));
+    assert_eq!(plan.unfenced, ["public.lines".parse().expect("a name")]);
+}

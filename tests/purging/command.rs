@@ -79,4 +79,15 @@ async fn a_map_is_proposed_checked_and_shown() {
         "{}",
         text(&wrong)
     );
+    let prepared = operator.on_database(&["retention", "prepare"]);
+    assert_eq!(prepared.status.code(), Some(4), "{}", text(&prepared));
+    assert!(text(&prepared).contains("belongs to superuser postgres"), "{}", text(&prepared));
+    let owned = "alter table contacts owner to app; alter table forgotten owner to app";
+    operator.cluster.run_sql("shared", owned).await.expect("owned");
+    let prepared = operator.on_database(&["retention", "prepare"]);
+    assert_eq!(prepared.status.code(), Some(0), "{}", text(&prepared));
+    let sql = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication from pg_roles
+        where rolname = 'portreeve_maintenance'";
+    let rows = operator.cluster.run_sql("shared", sql).await.expect("a role");
+    assert_eq!(rows, [vec![Some("f".to_owned())]]);
 }

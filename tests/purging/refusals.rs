@@ -80,3 +80,24 @@ async fn what_a_catalog_can_say_is_refused_before_anything_runs() {
     assert!(refused[1].contains("public.history: a rule rewrites DELETE"), "{refused:?}");
     assert!(refused[2].contains("public.orders: trigger strange fires on DELETE"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn two_at_once_are_one() {
+    let ground = Ground::new().await;
+    let holder = ground.connection().await;
+    let (client, driver) = tokio_postgres::connect(
+        &super::ground::maintenance_dsn(&ground.cluster).replace("dbname='postgres'", "dbname='shared'"),
+        tokio_postgres::NoTls,
+    )
+    .await
+    .expect("a connection");
+    let driver = tokio::spawn(driver);
+    let lock = "select pg_advisory_lock(hashtextextended('portreeve purge p1', 0))";
+    client.query(lock, &[]).await.expect("the other daemon");
+    let text = refused(&ground).await;
+    assert!(text.contains("another process is at purge p1 already"), "{text}");
+    assert_eq!(ground.column("select count(*)::text from contacts").await, ["1200"]);
+    drop((client, holder));
+    driver.await.expect("no panic").expect("a clean end");
+    ground.purge("p1").await.expect("it is free now");
+}

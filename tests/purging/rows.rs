@@ -197,3 +197,46 @@ async fn the_write_fence_does_not_trouble_the_fence_of_staff() {
     let after = superuser.check(Scope::Write, PROVISIONER, &[]).await.expect("a report");
     assert_eq!(after.refusals, before.refusals);
 }
+
+#[tokio::test]
+async fn it_holds_back_for_others_that_wait_for_locks() {
+    let ground = Ground::new().await;
+    let dsn = ground.cluster.superuser_dsn("shared");
+    let (holder, driver) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("a connection");
+    let driver = tokio::spawn(driver);
+    let (waiter, other) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("a connection");
+    let other = tokio::spawn(other);
+    holder.batch_execute("begin; lock table countries").await.expect("held");
+    let waiting = tokio::spawn(async move { waiter.batch_execute("select from countries").await });
+    let waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = 'shared'";
+    while ground.column(waits).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let (said, heard) = tokio::sync::oneshot::channel();
+    let mut said = Some(said);
+    let mut tell = |event: &Event| {
+        if matches!(event, Event::Paused(Pause::LockWaiters))
+            && let Some(said) = said.take()
+        {
+            said.send(()).expect("somebody listens");
+        }
+    };
+    let (_keep, stop) = watch::channel(false);
+    let digest = ground.plan().await.digest();
+    let road = maintenance(&ground.cluster);
+    let pace = Pace { waiters: Duration::from_secs(60), ..pace() };
+    let purge =
+        Purge { road: &road, database: "shared", id: "p1", map: &ground.map, customer: "2", digest: &digest, pace };
+    let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
+    let release = async {
+        heard.await.expect("it holds back");
+        assert_eq!(ground.column("select coalesce(sum(rows), 0)::text from portreeve.purge_steps").await, ["0"]);
+        holder.batch_execute("commit").await.expect("released");
+    };
+    let (outcome, ()) = tokio::join!(purge.run(&mut control), release);
+    assert_eq!(counts(&outcome.expect("purged")), all_rows());
+    waiting.await.expect("no panic").expect("it got its lock");
+    drop(holder);
+    driver.await.expect("no panic").expect("a clean end");
+    other.await.expect("no panic").expect("a clean end");
+}

@@ -84,3 +84,20 @@ async fn what_is_left_is_found() {
     assert_eq!(again.unfenced, ["\"public\".\"orders\""]);
     assert_eq!(verified(&ground, &needles, Scrub::None).await.level(), None);
 }
+
+#[tokio::test]
+async fn a_way_without_a_foreign_key_leaves_no_orphan() {
+    let ground = Ground::with("alter table lines drop constraint lines_order_id_fkey").await;
+    let needles = taken(&ground).await;
+    let outcome = ground.purge("p1").await.expect("purged");
+    assert_eq!(super::ground::counts(&outcome), super::ground::all_rows());
+    assert_eq!(verified(&ground, &needles, Scrub::None).await.level(), Some(Level::L1));
+    // a queue that nobody stopped, in a table that no fence covers
+    ground.cluster.run_sql("shared", "insert into lines values (9001, 1, 'late')").await.expect("a late row");
+    let late = verified(&ground, &needles, Scrub::None).await;
+    assert_eq!(late.level(), None, "{late:#?}");
+    assert_eq!(
+        late.orphans.iter().map(|(table, more)| (table.name.as_str(), *more)).collect::<Vec<_>>(),
+        [("lines", 1)]
+    );
+}
