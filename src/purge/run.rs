@@ -68,7 +68,8 @@ impl Purge<'_> {
         let mut connection = self.road.connect(self.database).await?;
         alone(&connection, self.id).await?;
         let plan = self.fresh_plan(&connection).await?;
-        connection.run(&format!("set search_path = {}", self.schemas())).await?;
+        // places are sorted and near each other, which the planner does not know
+        connection.run(&format!("set search_path = {}; set random_page_cost = 0.1", self.schemas())).await?;
         if !begun(&connection, self.id, self.digest).await? {
             tombstone::raise(&connection, &plan, self.id, control.tell).await?;
             ask(&connection, &plan).await?;
