@@ -153,6 +153,7 @@ impl Superuser {
             let roles = open.join(", ");
             return Err(Error::Blocked(format!("grants are open ({roles}); revoke them or stop the proxy first")));
         }
+        self.no_tombstones().await?;
         let mut undo = self.unfence().await?;
         undo.extend(self.texts("select statement from portreeve.undo order by position desc").await?);
         let carriers = self.texts(CARRIERS).await?;
@@ -194,6 +195,20 @@ impl Superuser {
         }
         transaction.commit().await.map_err(refused)?;
         Ok(removed)
+    }
+
+    /// The schema is also where retention keeps purged customers from coming back: that must not go unnoticed.
+    async fn no_tombstones(&self) -> Result<(), Error> {
+        if self.texts("select 'there' where to_regclass('portreeve.tombstones') is not null").await?.is_empty() {
+            return Ok(());
+        }
+        match self.texts("select count(*)::text from portreeve.tombstones having count(*) > 0").await?.pop() {
+            None => Ok(()),
+            Some(number) => Err(Error::Blocked(format!(
+                "schema portreeve keeps {number} purged customers from coming back; if they may, first: delete from \
+                 portreeve.tombstones"
+            ))),
+        }
     }
 
     /// What takes our policies from shared tables. Row security stays on where the application has policies by now.

@@ -72,8 +72,7 @@ async fn one_customers_rows_come_back_the_same() {
     )
     .await;
     let text = MAP.replace("what = \"behaviour\" }", "what = \"behaviour\", loud = \"behaviour\" }");
-    let (manifest, bytes) =
-        archived(&mut connect(&ground.cluster, "shared").await, "2", &Schema::Generated, &text).await;
+    let (manifest, bytes) = archived(&mut ground.connection().await, "2", &Schema::Generated, &text).await;
     let counts: Vec<(&str, u64)> =
         manifest.tables.iter().map(|table| (table.table.name.as_str(), table.rows)).collect();
     assert_eq!(counts, ROWS);

@@ -196,6 +196,11 @@ async fn the_write_fence_does_not_trouble_the_fence_of_staff() {
     assert_eq!(counts(&ground.purge("p1").await.expect("purged")), all_rows(), "row policies do not hide rows from it");
     let after = superuser.check(Scope::Write, PROVISIONER, &[]).await.expect("a report");
     assert_eq!(after.refusals, before.refusals);
+    let kept = superuser.remove(PROVISIONER).await.expect_err("it would take the write fence down").to_string();
+    assert!(kept.contains("keeps 1 purged customers from coming back"), "{kept}");
+    ground.cluster.run_sql("shared", "delete from portreeve.tombstones").await.expect("deleted");
+    superuser.remove(PROVISIONER).await.expect("removed");
+    assert!(ground.column("select 1 from pg_trigger where tgname = 'portreeve_tombstone'").await.is_empty());
 }
 
 #[tokio::test]
@@ -239,4 +244,32 @@ async fn it_holds_back_for_others_that_wait_for_locks() {
     drop(holder);
     driver.await.expect("no panic").expect("a clean end");
     other.await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_customer_without_rows_is_purged_too_and_a_key_that_is_none_is_refused() {
+    let ground = Ground::new().await;
+    let whole = "select count(*)::text from contacts union all select count(*)::text from lines";
+    let before = ground.column(whole).await;
+    let road = maintenance(&ground.cluster);
+    for (customer, is_refused) in [("77", false), ("2 or true", true), ("", true)] {
+        let digest =
+            portreeve::datamap::plan::plan(&ground.map, &ground.catalog().await, customer).map(|plan| plan.digest());
+        let (_keep, stop) = watch::channel(false);
+        let purge = Purge {
+            road: &road,
+            database: "shared",
+            id: customer,
+            map: &ground.map,
+            customer,
+            digest: digest.as_deref().unwrap_or_default(),
+            pace: pace(),
+        };
+        let outcome = purge.run(&mut Control { may_run: &|| true, stop, tell: &mut |_| {} }).await;
+        assert_eq!(outcome.is_err(), is_refused, "{customer}: {outcome:?}");
+        if let Ok(outcome) = outcome {
+            assert!(matches!(outcome, Outcome::Done(_)) && counts(&outcome).iter().all(|(_, rows)| *rows == 0));
+        }
+    }
+    assert_eq!(ground.column(whole).await, before);
 }
