@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Format, Table, coverage, prepare};
+use super::{Context, Exit, Failure, Format, Table, coverage, datamap, prepare};
 use crate::retention::plan::{Action, Cap, Object, Plan};
 use crate::retention::promise::{Told, Written};
 use crate::retention::solve::{Solution, Unkeepable};
@@ -21,8 +21,8 @@ pub enum Command {
     Solve,
     /// Compare every table with the data map; exit code 4 if anything is unclassified.
     Coverage(coverage::Arguments),
-    /// Make the maintenance role: what purges, owns nothing, and is no superuser.
-    Prepare(prepare::Arguments),
+    /// Make the maintenance role and its tables in a database, as a superuser; again whenever tables get new owners.
+    Prepare(datamap::Target),
 }
 
 /// Does what `command` says.
@@ -32,7 +32,7 @@ pub enum Command {
 pub async fn run(command: Command, context: &Context, path: &Path) -> Result<Exit, Failure> {
     match command {
         Command::Coverage(arguments) => coverage::run(arguments, context, path).await,
-        Command::Prepare(arguments) => prepare::run(arguments, context, path).await,
+        Command::Prepare(target) => prepare::run(target, context).await,
         Command::Solve => match context.config.rules() {
             Ok(rules) => {
                 context.show(&solved(rules.solution(), context.format))?;

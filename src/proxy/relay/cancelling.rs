@@ -14,7 +14,7 @@ type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 /// The cancels that were asked for.
 #[derive(Default)]
 pub(super) struct Cancels {
-    /// Those the server was not asked about yet.
+    /// Those that came after the one under way.
     due: Vec<Asker>,
     stage: Stage,
 }
@@ -27,8 +27,8 @@ enum Stage {
     Idle,
     /// What it aims at is not all forwarded yet.
     Awaiting,
-    /// The connection to the server is being made; what it aims at may end meanwhile.
-    Connecting(Work<Canceller>),
+    /// The connection to the server is being made for these; what they aim at may end meanwhile.
+    Connecting(Work<Canceller>, Vec<Asker>),
     /// The server is asked, and will close when it has signalled the backend. One signal for all who asked before.
     Asking(Work<()>, Vec<Asker>),
 }
@@ -52,10 +52,10 @@ impl Relay {
             Stage::Idle if self.cancels.due.is_empty() => (Stage::Idle, false),
             Stage::Idle | Stage::Awaiting if !self.waiting.is_empty() => (Stage::Awaiting, false),
             Stage::Idle | Stage::Awaiting => (self.connect_to_cancel(), true),
-            Stage::Connecting(mut work) => match work.as_mut().poll(cx) {
-                Poll::Pending => (Stage::Connecting(work), false),
-                Poll::Ready(Ok(canceller)) => (self.ask_to_cancel(canceller), true),
-                Poll::Ready(Err(error)) => (self.not_passed_on(&error), true),
+            Stage::Connecting(mut work, askers) => match work.as_mut().poll(cx) {
+                Poll::Pending => (Stage::Connecting(work, askers), false),
+                Poll::Ready(Ok(canceller)) => (self.ask_to_cancel(canceller, askers), true),
+                Poll::Ready(Err(error)) => (self.not_passed_on(&error, askers), true),
             },
             Stage::Asking(mut work, askers) => match work.as_mut().poll(cx) {
                 Poll::Pending => (Stage::Asking(work, askers), false),
@@ -75,30 +75,35 @@ impl Relay {
     fn connect_to_cancel(&mut self) -> Stage {
         match self.gate.target(&self.who.cluster).cloned() {
             Some(target) if !self.session.is_idle() => {
-                Stage::Connecting(Box::pin(async move { target.canceller().await }))
+                let askers = std::mem::take(&mut self.cancels.due);
+                Stage::Connecting(Box::pin(async move { target.canceller().await }), askers)
             }
-            Some(_) | None => self.nothing_to_cancel(),
+            Some(_) | None => self.nothing_to_cancel(Vec::new()),
         }
     }
 
     /// As PostgreSQL has it, a cancel is for what runs; it is not kept for what comes next.
-    fn nothing_to_cancel(&mut self) -> Stage {
+    fn nothing_to_cancel(&mut self, askers: Vec<Asker>) -> Stage {
+        dealt_with(askers);
         dealt_with(std::mem::take(&mut self.cancels.due));
         Stage::Idle
     }
 
-    fn ask_to_cancel(&mut self, canceller: Canceller) -> Stage {
+    fn ask_to_cancel(&mut self, canceller: Canceller, mut askers: Vec<Asker>) -> Stage {
         if self.session.is_idle() {
-            return self.nothing_to_cancel();
+            return self.nothing_to_cancel(askers);
         }
+        askers.append(&mut self.cancels.due);
         let (backend, secret) = self.who.backend.clone();
         let work = Box::pin(async move { canceller.cancel(backend, &secret).await });
-        Stage::Asking(work, std::mem::take(&mut self.cancels.due))
+        Stage::Asking(work, askers)
     }
 
-    fn not_passed_on(&mut self, error: &Error) -> Stage {
+    /// The server could not be reached for these. Who asked meanwhile is not told so for their sake: it is tried again.
+    fn not_passed_on(&mut self, error: &Error, askers: Vec<Asker>) -> Stage {
         tracing::warn!(session = %self.who.session, %error, "a cancel could not be passed on");
-        self.nothing_to_cancel()
+        dealt_with(askers);
+        Stage::Idle
     }
 }
 
