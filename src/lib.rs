@@ -33,8 +33,8 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
-//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | decisions as functions of values and `now` |
-//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] `net` [`observe`] | one seam each |
+//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | decisions as functions of values |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] `net` [`observe`] | seams |
 //! | services | [`proxy`] [`portal`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and

@@ -15,8 +15,19 @@ use crate::cli::csv::line;
 use crate::log::search::Found;
 
 /// What is known beyond a record's own fields. Columns keep their places; new ones come at the very end.
-const SHOWN: [&str; 10] =
-    ["place", "log", "position", "kind", "customer", "staff", "result", "duration_ms", "fault", "still_sealed"];
+const SHOWN: [&str; 11] = [
+    "place",
+    "log",
+    "position",
+    "kind",
+    "customer",
+    "staff",
+    "result",
+    "duration_ms",
+    "fault",
+    "still_sealed",
+    "erased",
+];
 
 /// A record's own fields; the outcome's follow under `outcome_…`.
 #[rustfmt::skip]
