@@ -30,6 +30,18 @@ impl Record {
         Record { at, kind, customer, skeleton: Skeleton::default(), values: Values::default() }
     }
 
+    /// Skeleton and values as CBOR, with what is common to the session; none if something is too large for it. Nothing
+    /// that is common may stand in the record itself.
+    pub fn encode(&self, common: Option<&Common>) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (mut skeleton, mut values) = (Vec::with_capacity(256), Vec::with_capacity(256));
+        minicbor::encode(&self.skeleton, &mut skeleton).ok()?;
+        minicbor::encode(&self.values, &mut values).ok()?;
+        match common {
+            None => Some((skeleton, values)),
+            Some(common) => Some((common.skeleton.behind(&skeleton)?, common.values.behind(&values)?)),
+        }
+    }
+
     /// Adds what a further frame or outcome has of its own. What all share (session, staff, grant, who and why) is left
     /// out of it, and a text that is the one before.
     pub fn add(&mut self, skeleton: Skeleton, mut values: Values) {
@@ -82,6 +94,47 @@ impl Record {
         self.kind == Kind::Statement
             && !is(&self.skeleton.verb, "notification")
             && !is(&self.skeleton.result, "refused")
+    }
+}
+
+/// What all records of one session share, in CBOR once and for all: it is spliced into each.
+#[derive(Clone, Debug)]
+pub struct Common {
+    skeleton: Pairs,
+    values: Pairs,
+}
+
+/// Pairs of a CBOR map, without its head.
+#[derive(Clone, Debug)]
+struct Pairs {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Common {
+    /// What stands in this record.
+    pub fn of(record: &Record) -> Common {
+        let (skeleton, values) = record.encode(None).expect("writing to memory does not fail");
+        let pairs = |map: &[u8]| Pairs::of(map).expect("a record's parts are maps of a length that is told");
+        Common { skeleton: pairs(&skeleton), values: pairs(&values) }
+    }
+}
+
+impl Pairs {
+    fn of(map: &[u8]) -> Option<Pairs> {
+        let mut decoder = minicbor::Decoder::new(map);
+        let count = decoder.map().ok()??;
+        Some(Pairs { count, bytes: map.get(decoder.position()..)?.to_vec() })
+    }
+
+    /// The map with these pairs behind its own.
+    fn behind(&self, own: &[u8]) -> Option<Vec<u8>> {
+        let own = Pairs::of(own)?;
+        let mut joined = Vec::with_capacity(own.bytes.len() + self.bytes.len() + 8);
+        minicbor::Encoder::new(&mut joined).map(own.count + self.count).ok()?;
+        joined.extend_from_slice(&own.bytes);
+        joined.extend_from_slice(&self.bytes);
+        Some(joined)
     }
 }
 

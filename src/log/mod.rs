@@ -38,7 +38,7 @@ pub use error::Error;
 
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
-use crate::audit::record::{Kind, Record};
+use crate::audit::record::{Common, Kind, Record};
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use batch::Item;
@@ -233,16 +233,24 @@ impl Log {
     /// [`Error::NoKey`], [`Error::TooLarge`], [`Error::Misused`] (nothing was queued); [`Error::Full`] for a new
     /// session below the reserve; [`Error::Failed`], [`Error::Closed`].
     pub fn append(&self, record: Record, claim: Claim) -> Result<Enqueued, Error> {
-        self.claimed(record, claim, Pace::AtOnce)
+        self.claimed(record, None, claim, Pace::AtOnce)
     }
 
-    /// As [`Log::append`], but nobody waits yet: while others are being written, it goes with them, within
+    /// As [`Log::append`], of a record of which the session's common part is left out.
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub fn append_of(&self, common: &Common, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, Some(common), claim, Pace::AtOnce)
+    }
+
+    /// As [`Log::append_of`], but nobody waits yet: while others are being written, it goes with them, within
     /// milliseconds, or when somebody begins to wait and says so by [`Log::hurry`].
     ///
     /// # Errors
     /// As for [`Log::append`].
-    pub fn append_ahead(&self, record: Record, claim: Claim) -> Result<Enqueued, Error> {
-        self.claimed(record, claim, Pace::Ahead)
+    pub fn append_ahead(&self, common: &Common, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, Some(common), claim, Pace::Ahead)
     }
 
     /// Somebody waits for this one now.
@@ -250,13 +258,19 @@ impl Log {
         self.0.shared.hurry(enqueued.ticket);
     }
 
-    fn claimed(&self, mut record: Record, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
+    fn claimed(
+        &self,
+        mut record: Record,
+        common: Option<&Common>,
+        claim: Claim,
+        pace: Pace,
+    ) -> Result<Enqueued, Error> {
         record.skeleton.session.get_or_insert(claim.session);
         record.skeleton.frame.get_or_insert(claim.frame);
         if !is_of(&record, claim) {
             return Err(Error::Misused("the record is of other frames than its claim"));
         }
-        self.enqueue(&record, claim, pace)
+        self.enqueue(&record, common, claim, pace)
     }
 
     /// Queues a record that nobody waits for: it goes with the next batch, at the latest after one second.
@@ -264,7 +278,7 @@ impl Log {
     /// # Errors
     /// As for [`Log::append`].
     pub fn note(&self, record: Record) -> Result<(), Error> {
-        let item = self.0.item(&record, Claim::NONE)?;
+        let item = self.0.item(&record, None, Claim::NONE)?;
         self.0.shared.push_note(item)
     }
 
@@ -274,7 +288,7 @@ impl Log {
     /// # Errors
     /// As for [`Log::append`].
     pub async fn record(&self, record: Record) -> Result<Receipt, Error> {
-        self.enqueue(&record, Claim::NONE, Pace::AtOnce)?.await
+        self.enqueue(&record, None, Claim::NONE, Pace::AtOnce)?.await
     }
 
     /// Resolves when the log can no longer be written. Then the process must end: nothing is retried.
@@ -306,8 +320,8 @@ impl Log {
         self.0.shared.result()
     }
 
-    fn enqueue(&self, record: &Record, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
-        let mut item = self.0.item(record, claim)?;
+    fn enqueue(&self, record: &Record, common: Option<&Common>, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
+        let mut item = self.0.item(record, common, claim)?;
         let (answer, durable) = oneshot::channel();
         item.waiter = Some(answer);
         let ticket = self.0.shared.push(item, pace)?;
@@ -333,40 +347,37 @@ impl std::fmt::Debug for Log {
 }
 
 impl Handle {
-    fn item(&self, record: &Record, claim: Claim) -> Result<Item, Error> {
+    fn item(&self, record: &Record, common: Option<&Common>, claim: Claim) -> Result<Item, Error> {
         match record.kind {
             Kind::Opened | Kind::Recovered | Kind::Closed | Kind::Heartbeat | Kind::DataKey => {
                 Err(Error::Misused("records of the log itself are written by the log only"))
             }
             Kind::SignedIn if !self.shared.has_room() => Err(self.shared.result().err().unwrap_or(self.shared.full())),
-            _ => self.own_item(record, claim),
+            _ => item(record, common, claim, &self.recipients, self.clock.as_ref()),
         }
     }
 
     fn own_item(&self, record: &Record, claim: Claim) -> Result<Item, Error> {
-        item(record, claim, &self.recipients, self.clock.as_ref())
+        item(record, None, claim, &self.recipients, self.clock.as_ref())
     }
 }
 
 /// A record made ready for sealing, with the keys of now.
-fn item(record: &Record, claim: Claim, recipients: &Recipients, clock: &dyn Clock) -> Result<Item, Error> {
+fn item(
+    record: &Record,
+    common: Option<&Common>,
+    claim: Claim,
+    recipients: &Recipients,
+    clock: &dyn Clock,
+) -> Result<Item, Error> {
     let recipient = Recipient::of(record.customer);
     let period = recipient.period(clock.now());
     let to = recipients.seal_to(recipient, period).ok_or(Error::NoKey { recipient, period })?;
-    let encode = |part: &dyn Fn(&mut Vec<u8>) -> bool| {
-        let mut bytes = Vec::with_capacity(256);
-        let encoded = part(&mut bytes);
-        (encoded && bytes.len() <= PART_BYTES_MAX).then_some(bytes).ok_or(Error::TooLarge)
-    };
-    Ok(Item {
-        kind: record.kind,
-        at: record.at,
-        to,
-        values: encode(&|bytes| minicbor::encode(&record.values, bytes).is_ok())?,
-        skeleton: encode(&|bytes| minicbor::encode(&record.skeleton, bytes).is_ok())?,
-        claim,
-        waiter: None,
-    })
+    let (skeleton, values) = record.encode(common).ok_or(Error::TooLarge)?;
+    if skeleton.len().max(values.len()) > PART_BYTES_MAX {
+        return Err(Error::TooLarge);
+    }
+    Ok(Item { kind: record.kind, at: record.at, to, values, skeleton, claim, waiter: None })
 }
 
 impl Drop for Handle {

@@ -373,6 +373,11 @@ fn misuse_is_refused() {
     }
 }
 
+/// A session whose records have nothing in common.
+fn nothing() -> Common {
+    Common::of(&Record::new(NOON, Kind::Statement, None))
+}
+
 /// A record of so many frames, from that one on.
 fn burst(first: u64, count: u64) -> Record {
     let mut record = statement(Some(SEVEN), "SELECT 1");
@@ -395,7 +400,8 @@ fn a_record_of_several_frames_is_claimed_as_what_it_is() {
     gap.skeleton.further.as_mut().expect("one more")[0].frame = Some(3);
     assert!(misused(gap, claim(1).and(1)));
     wait(async {
-        let receipt = log.append_ahead(burst(1, 3), claim(1).and(2)).expect("queued").await.expect("durable");
+        let receipt =
+            log.append_ahead(&nothing(), burst(1, 3), claim(1).and(2)).expect("queued").await.expect("durable");
         assert_eq!((receipt.frame(), receipt.claim().last()), (1, 3));
     });
     log.close().expect("closed");
@@ -412,7 +418,7 @@ fn what_nobody_waits_for_yet_is_gathered_and_still_written_within_milliseconds()
     wait(async {
         let ahead = (1..=50).map(|frame| {
             let record = statement(Some(SEVEN), "SELECT 1");
-            log.append_ahead(record, claim(frame)).expect("queued")
+            log.append_ahead(&nothing(), record, claim(frame)).expect("queued")
         });
         let ahead: Vec<Enqueued> = ahead.collect();
         for enqueued in ahead {
@@ -431,8 +437,9 @@ fn whoever_waits_has_it_written_at_once() {
     wait(async {
         disk.hold(true);
         // Two are few; the third waits for company.
-        let mut first = [1, 2].map(|frame| log.append_ahead(burst(frame, 1), claim(frame)).expect("queued"));
-        let third = log.append_ahead(burst(3, 1), claim(3)).expect("queued");
+        let mut first =
+            [1, 2].map(|frame| log.append_ahead(&nothing(), burst(frame, 1), claim(frame)).expect("queued"));
+        let third = log.append_ahead(&nothing(), burst(3, 1), claim(3)).expect("queued");
         log.hurry(&third);
         // Somebody who hurries what is being written, or is written, changes nothing.
         log.hurry(&first[0]);

@@ -66,7 +66,7 @@ impl Ready {
         let lock = take_lock(disk.as_ref(), dir)?;
         // Asked for before anything is touched: without keys nothing could be recorded.
         let opened = Record::new(clock.now(), Kind::Opened, None);
-        let mut items = vec![item(&opened, Claim::NONE, &recipients, clock.as_ref())?];
+        let mut items = vec![item(&opened, None, Claim::NONE, &recipients, clock.as_ref())?];
         let recovered = recover(disk.as_ref(), dir, &origin, &settings.signing.public(), settings.remembered)?;
         if recovered.signed_size.is_none() {
             let empty = Checkpoint { origin: origin.clone(), size: 0, root: recovered.tree.root() };
@@ -74,7 +74,7 @@ impl Ready {
         }
         if let Some((bytes, place)) = &recovered.dropped {
             let record = dropped(*bytes, place, clock.as_ref());
-            items.insert(0, item(&record, Claim::NONE, &recipients, clock.as_ref())?);
+            items.insert(0, item(&record, None, Claim::NONE, &recipients, clock.as_ref())?);
         }
         let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone()));
         let segment_bytes = settings.segment_bytes.max(2 * BLOCK_BYTES as u64).next_multiple_of(BLOCK_BYTES as u64);

@@ -198,7 +198,7 @@ impl Writer {
     /// A sign of life. Without the vendor's keys of this month there is none, which is seen as silence.
     fn sign_of_life(&self) -> Vec<Item> {
         let record = Record::new(self.clock.now(), Kind::Heartbeat, None);
-        match item(&record, Claim::NONE, &self.recipients, self.clock.as_ref()) {
+        match item(&record, None, Claim::NONE, &self.recipients, self.clock.as_ref()) {
             Ok(item) => vec![item],
             Err(error) => {
                 tracing::error!(log = self.shared.origin, %error, "no heartbeat");

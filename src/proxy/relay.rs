@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::audit::record::Common;
 use crate::clock::Timestamp;
 use crate::grant::{Any, Authorized, Decision, State};
 use crate::proxy::Gate;
@@ -43,6 +44,8 @@ pub struct Relay {
     gate: Arc<Gate>,
     /// Whose session it is, as each record says it.
     pub who: Who,
+    /// What its records have in common.
+    common: Common,
     /// The session's place among the live ones.
     pub place: Place,
     /// Towards the client.
@@ -94,7 +97,7 @@ impl Relay {
     /// A relay that has forwarded nothing yet. `ledger` begins with the receipt of the sign-in.
     pub fn new(
         gate: Arc<Gate>,
-        who: Who,
+        (common, who): (Common, Who),
         place: Place,
         streams: Streams,
         (session, ledger): (Session, Ledger),
@@ -106,6 +109,7 @@ impl Relay {
             gate,
             channels: Notifications::of(&who),
             who,
+            common,
             place,
             client,
             server,

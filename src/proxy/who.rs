@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::audit::record::{Kind, Record, Skeleton, Values};
+use crate::audit::record::{Common, Kind, Record, Skeleton, Values};
 use crate::clock::Timestamp;
 use crate::grant::{Customer, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
@@ -119,12 +119,19 @@ impl Begun {
         record
     }
 
-    /// The record of frames that came together, before they are forwarded; none of no frame.
+    /// What each of the session's records has in common, as [`Begun::record`] leaves it out.
+    pub fn common(&self) -> Common {
+        let mut record = self.blank(Kind::Statement, Timestamp(0));
+        record.skeleton.session = None;
+        Common::of(&record)
+    }
+
+    /// The record of frames that came together, before they are forwarded, but for what is common to the session; none
+    /// of no frame.
     pub fn record(&self, statements: Vec<Statement>, now: Timestamp, gate: &str) -> Option<Record> {
         let mut statements = statements.into_iter();
         let Statement { frame: _, verb: _, durable_first: _, skeleton, values } = statements.next()?;
         let mut record = Record { at: now, kind: Kind::Statement, customer: Some(self.customer), skeleton, values };
-        self.fill(&mut record);
         record.skeleton.gate = Some(gate.to_owned());
         for Statement { frame: _, verb: _, durable_first: _, skeleton, values } in statements {
             record.add(skeleton, values);

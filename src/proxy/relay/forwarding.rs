@@ -117,7 +117,8 @@ impl Relay {
         self.told.idle = false;
         match road {
             Ok(allowed) => {
-                let enqueued = self.gate.log.append_ahead(record, claim).map_err(|_| Reason::LogFailed)?;
+                let enqueued =
+                    self.gate.log.append_ahead(&self.common, record, claim).map_err(|_| Reason::LogFailed)?;
                 let present = Present { sequence: state.sequence(), now };
                 self.to_server
                     .forward_overlapped(burst, allowed, enqueued, &mut self.ledger, present)
@@ -125,7 +126,7 @@ impl Relay {
             }
             // Decided again when the record is durable.
             Err(_) => {
-                let enqueued = self.gate.log.append(record, claim).map_err(|_| Reason::LogFailed)?;
+                let enqueued = self.gate.log.append_of(&self.common, record, claim).map_err(|_| Reason::LogFailed)?;
                 self.wait(Waiting::Gated(burst, enqueued));
             }
         }
