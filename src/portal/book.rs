@@ -100,7 +100,8 @@ fn page(found: Vec<Found>, range: &Range) -> Vec<Entry> {
 }
 
 fn entry(found: Found) -> Entry {
-    let place = Place { at: found.record.at, log: found.log, position: found.position };
+    let frame = found.record.skeleton.frame.unwrap_or(0);
+    let place = Place { at: found.record.at, log: found.log, position: found.position, frame };
     let sealed = || (!found.still_sealed.is_empty()).then(|| "part of it is still sealed".to_owned());
     Entry { place, record: found.record, outcome: found.outcome, fault: found.fault.or_else(sealed) }
 }

@@ -24,6 +24,23 @@ fn a_page_is_the_newest_that_stand_before_the_last_one_shown() {
 }
 
 #[test]
+fn frames_that_share_a_record_are_each_on_a_page_newest_first() {
+    let frame = |frame| {
+        let mut found = found(5, "a", 2);
+        found.record.skeleton.frame = Some(frame);
+        found
+    };
+    let all = || vec![found(1, "a", 1), frame(7), frame(8), frame(9)];
+    let frames =
+        |entries: &[Entry]| entries.iter().map(|entry| entry.record.skeleton.frame).collect::<Vec<Option<u64>>>();
+    let first = page(all(), &Range { limit: 2, ..Range::default() });
+    assert_eq!(frames(&first), [Some(9), Some(8)]);
+    let before = first.last().map(|entry| entry.place.clone());
+    let second = page(all(), &Range { limit: 2, before, ..Range::default() });
+    assert_eq!(frames(&second), [Some(7), None], "none is skipped where a page ends within a record");
+}
+
+#[test]
 fn the_query_is_for_one_customer_and_what_owners_see() {
     let range = Range { since: Some(Timestamp(3)), until: Some(Timestamp(4)), before: None, limit: 5 };
     let query = query(CustomerId(7), &range, 69);

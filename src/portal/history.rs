@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
 
-/// Where a record stands: by time, then by log, then by position.
+/// Where an act stands: by time, then by log, then by position; frames that came together share these and stand in order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// When the act happened.
@@ -18,21 +18,24 @@ pub struct Place {
     pub log: String,
     /// The position in that log.
     pub position: u64,
+    /// Which of the record's frames; 0 if it tells of none.
+    pub frame: u64,
 }
 
 impl Place {
-    /// As in an address: microseconds, position and log, joined by dots.
+    /// As in an address: microseconds, position, frame and log, joined by dots.
     pub fn cursor(&self) -> String {
-        format!("{}.{}.{}", self.at.0, self.position, self.log)
+        format!("{}.{}.{}.{}", self.at.0, self.position, self.frame, self.log)
     }
 
     /// Reads what [`Place::cursor`] wrote.
     pub fn from_cursor(text: &str) -> Option<Place> {
-        let mut parts = text.splitn(3, '.');
+        let mut parts = text.splitn(4, '.');
         let at = Timestamp(parts.next()?.parse().ok()?);
         let position = parts.next()?.parse().ok()?;
+        let frame = parts.next()?.parse().ok()?;
         let log = parts.next().filter(|log| !log.is_empty() && log.len() <= 128)?.to_owned();
-        Some(Place { at, log, position })
+        Some(Place { at, log, position, frame })
     }
 }
 

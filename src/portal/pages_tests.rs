@@ -58,7 +58,7 @@ fn statement() -> Entry {
     record.values.binds = Some(vec![Bind { type_oid: 23, format: 1, value: Some(vec![0, 0, 0, 7]) }]);
     record.values.reason = Some("invoices & totals".to_owned());
     record.values.ticket = Some("SUP-1".to_owned());
-    let place = Place { at: record.at, log: "proxy-gate 1".to_owned(), position: 5 };
+    let place = Place { at: record.at, log: "proxy-gate 1".to_owned(), position: 5, frame: 0 };
     Entry { place, record, outcome: None, fault: None }
 }
 
@@ -109,7 +109,7 @@ fn every_page_is_whole_and_has_a_name_for_every_field() {
         "<code>7</code>",
         "What became of it is not recorded yet.",
         "Why: invoices &amp; totals (SUP-1)",
-        "href=\"/history?before=1795262580000000.5.proxy-gate%201\"",
+        "href=\"/history?before=1795262580000000.5.0.proxy-gate%201\"",
         "what stands here may be out of date",
     ] {
         assert!(page.contains(told), "{told} in {page}");

@@ -147,7 +147,12 @@ fn entry(position: u64, minutes: u64, kind: Kind, customer: CustomerId, staff: S
     let at = TWO_PAST_TWO.plus(Duration::from_secs(60 * minutes));
     let mut record = Record::new(at, kind, Some(customer));
     record.skeleton.staff = Some(staff.0);
-    Entry { place: Place { at, log: "proxy-gate-1".to_owned(), position }, record, outcome: None, fault: None }
+    Entry {
+        place: Place { at, log: "proxy-gate-1".to_owned(), position, frame: 0 },
+        record,
+        outcome: None,
+        fault: None,
+    }
 }
 
 fn entries(acme: CustomerId, globex: CustomerId, jane: StaffId) -> Vec<(CustomerId, Entry)> {
