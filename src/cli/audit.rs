@@ -115,19 +115,12 @@ impl Auditor {
         Ok(Auditor { keyring, recipients, state, who, why, opened: RefCell::default() })
     }
 
-    /// An id is taken as it is: what the register no longer knows can still stand in the log.
     fn customer(&self, name: &str) -> Result<CustomerId, Failure> {
-        match (&self.state, name.parse()) {
-            (Some(state), Err(_)) => super::context::customer(state, name).map(|customer| customer.id),
-            (_, id) => Ok(id?),
-        }
+        customer_id(self.state.as_deref(), name)
     }
 
     fn staff(&self, name: &str) -> Result<StaffId, Failure> {
-        match (&self.state, name.parse()) {
-            (Some(state), Err(_)) => super::context::staff(state, name).map(|staff| staff.id),
-            (_, id) => Ok(id?),
-        }
+        staff_id(self.state.as_deref(), name)
     }
 
     fn names(&self) -> shown::Names {
@@ -156,6 +149,25 @@ impl Auditor {
     }
 }
 
+/// The customer of that name, as everywhere, before that of an id: a customer may be called "c7". An id is taken as it is:
+/// what the register no longer knows can still stand in the log.
+fn customer_id(state: Option<&State>, name: &str) -> Result<CustomerId, Failure> {
+    match (state, name.parse()) {
+        (Some(state), Ok(id)) => Ok(state.customer_named(name).map_or(id, |customer| customer.id)),
+        (Some(state), Err(_)) => super::context::customer(state, name).map(|customer| customer.id),
+        (None, id) => Ok(id?),
+    }
+}
+
+/// The staff member, likewise.
+fn staff_id(state: Option<&State>, name: &str) -> Result<StaffId, Failure> {
+    match (state, name.parse()) {
+        (Some(state), Ok(id)) => Ok(state.staff_named(name).map_or(id, |staff| staff.id)),
+        (Some(state), Err(_)) => super::context::staff(state, name).map(|staff| staff.id),
+        (None, id) => Ok(id?),
+    }
+}
+
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 pub(super) mod tests;
@@ -163,3 +175,7 @@ pub(super) mod tests;
 #[cfg(test)]
 #[path = "audit/erased_tests.rs"]
 mod erased_tests;
+
+#[cfg(test)]
+#[path = "audit/names_tests.rs"]
+mod names_tests;
