@@ -135,14 +135,16 @@ end $$;
 
 -- Deals with the large objects a role owns here, so many at most, as each takes a lock; true if there may be more. A
 -- writer's go to the database's owner, whom `apply` leaves creating them as well: they were put in for the application,
--- which may point to them by now and can go on reading and deleting them, while no grant's role can any more. A reader's
--- go for good.
+-- which may point to them by now and can go on reading and deleting them, while no grant's role can any more: what the
+-- writer let PUBLIC or other staff do with them is taken back, or it would outlive the grant, in shared tables across
+-- customers. A reader's go for good.
 create or replace function portreeve.hand_over(role text, at_most integer) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     written boolean;
     heir name;
     large_object oid;
+    outsider text;
     taken integer := 0;
 begin
     select g.scope = 'write' into strict written from portreeve.grants g where g.role = hand_over.role;
@@ -157,6 +159,17 @@ begin
     loop
         if written then
             execute format('alter large object %s owner to %I', large_object, heir);
+            for outsider in
+                with recursive staff as (
+                    select r.oid from pg_roles r where r.rolname = 'portreeve_staff'
+                    union select m.member from pg_auth_members m join staff s on s.oid = m.roleid)
+                select distinct case a.grantee when 0 then 'public' else quote_ident(r.rolname) end
+                from pg_largeobject_metadata l cross join aclexplode(l.lomacl) a left join pg_roles r on r.oid = a.grantee
+                where l.oid = large_object and a.grantee <> l.lomowner
+                  and (a.grantee = 0 or a.grantee in (select s.oid from staff s))
+            loop
+                execute format('revoke all on large object %s from %s cascade', large_object, outsider);
+            end loop;
         else
             perform lo_unlink(large_object);
         end if;

@@ -329,6 +329,28 @@ async fn what_a_writer_put_into_large_objects_stays_with_the_application() {
 }
 
 #[tokio::test]
+async fn a_writer_leaves_no_large_object_open_to_other_grants() {
+    let ground = Ground::new().await;
+    ground.open("pr_g_t_1", Scope::Write).await;
+    let writer = ground.sign_in("acme", "pr_g_t_1").await.expect("signed in");
+    ask(&writer, "select lo_from_bytea(4711, 'a picture')").await.expect("created");
+    for grantee in ["public", "portreeve_staff", "app with grant option"] {
+        let sql = format!("grant select, update on large object 4711 to {grantee}");
+        ask(&writer, &sql).await.expect("PostgreSQL lets it");
+    }
+    ground.value("acme", "set role app; grant select on large object 4711 to portreeve_staff; select 1").await;
+    ground.fence.end("acme", "pr_g_t_1", SECOND).await.expect("gone");
+    assert!(ground.fence.close_grant("acme", "pr_g_t_1").await.expect("closed"));
+    ground.open("pr_g_t_2", Scope::Read).await;
+    let next = ground.sign_in("acme", "pr_g_t_2").await.expect("signed in");
+    assert!(ask(&next, "select lo_get(4711)").await.expect_err("not theirs").starts_with("42501"));
+    let report = ground.fence.self_test("acme", "pr_g_t_2", Scope::Read).await.expect("a report");
+    let about_it: Vec<_> = report.refusals.iter().filter(|finding| finding.word == "write:large-object").collect();
+    assert!(about_it.is_empty(), "one writer keeps no reader out: {about_it:?}");
+    assert_eq!(ground.value("acme", "set role app; select convert_from(lo_get(4711), 'UTF8')").await, "a picture");
+}
+
+#[tokio::test]
 async fn closing_removes_what_a_reader_left_behind() {
     let ground = Ground::new().await;
     ground.open("pr_g_t_1", Scope::Read).await;
