@@ -65,8 +65,9 @@ async fn offered(portal: &Portal, owner: &Owner) -> Result<Vec<Offered>, Error> 
     listed.map_err(|error| Error::Bug(error.to_string()))?
 }
 
-/// Sends a file, once it is recorded that it was taken.
+/// Sends a file, once it is recorded that it was taken. Who was removed as an owner gets none, so it must be known.
 async fn taken(portal: &Portal, owner: &Owner, name: String) -> Result<Response, Error> {
+    portal.fresh()?;
     let (archives, customer, wanted) = (portal.0.archives.clone(), owner.customer, name.clone());
     let opened = tokio::task::spawn_blocking(move || files::open(&archives, customer, &wanted)).await;
     let opened = opened.map_err(|error| Error::Bug(error.to_string()))??;

@@ -1,7 +1,10 @@
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
+use super::{Error, files};
 use crate::audit::record::Kind;
 use crate::grant::{Choice, Customer, State};
+use crate::ids::CustomerId;
 use crate::portal::test_site::{OLGA_PASSWORD, OLGA_TOKEN, OTTO_TOKEN, Site};
 
 fn acme(state: &State) -> &Customer {
@@ -136,4 +139,29 @@ async fn a_large_file_arrives_whole() {
     let taken = site.api("GET", "/v1/customers/acme/files/large.txt", OLGA_TOKEN, None).await;
     assert_eq!((taken.status, taken.body.len()), (200, text.len()));
     assert!(taken.body == text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_given_away_while_nobody_knows_who_is_an_owner() {
+    let site = Site::start().await;
+    stock(&site);
+    site.lose_the_register();
+    let account = "/v1/customers/acme/account";
+    while site.api("GET", account, OLGA_TOKEN, None).await.status != 503 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let taken = site.api("GET", "/v1/customers/acme/files/archive-1.bin", OLGA_TOKEN, None).await;
+    assert_eq!(taken.status, 503, "{}", taken.body);
+    assert!(!site.recorded().iter().any(|(kind, ..)| *kind == Kind::Read));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_an_absent_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let archives = dir.path().join("archives");
+    std::fs::write(&archives, "not a folder").expect("written");
+    let opened = files::open(&archives, CustomerId(1), "archive-1.bin").err().expect("no file");
+    assert!(matches!(opened, Error::Unavailable { .. }), "{opened:?}");
+    let opened = files::open(dir.path(), CustomerId(1), "archive-1.bin").err().expect("no file");
+    assert!(matches!(opened, Error::NotFound("file")), "{opened:?}");
 }

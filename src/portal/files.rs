@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
 use super::error::Error;
@@ -41,9 +42,12 @@ fn is_plain(name: &str) -> bool {
     (1..=100).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
 }
 
+fn unreadable(cause: io::Error) -> Error {
+    Error::Unavailable { place: "your files", cause: cause.to_string() }
+}
+
 /// What that customer's owners may take home, by name; nothing if there is no such folder.
 pub fn offered(archives: &Path, customer: CustomerId) -> Result<Vec<Offered>, Error> {
-    let unreadable = |cause: io::Error| Error::Unavailable { place: "your files", cause: cause.to_string() };
     let entries = match std::fs::read_dir(folder(archives, customer)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -60,18 +64,20 @@ pub fn offered(archives: &Path, customer: CustomerId) -> Result<Vec<Offered>, Er
     Ok(offered)
 }
 
-/// Opens one of them.
+/// Opens one of them. A link is none; what cannot be opened though it is there is an error of its own.
 pub fn open(archives: &Path, customer: CustomerId, name: &str) -> Result<(File, u64), Error> {
     if !is_plain(name) {
         return Err(Error::NotFound("file"));
     }
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(folder(archives, customer).join(name));
-    let file = opened.map_err(|_| Error::NotFound("file"))?;
-    match file.metadata() {
-        Ok(about) if about.is_file() => Ok((file, about.len())),
-        Ok(_) | Err(_) => Err(Error::NotFound("file")),
-    }
+    let file = opened.map_err(|cause| match cause.kind() {
+        ErrorKind::NotFound => Error::NotFound("file"),
+        _ if cause.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Error::NotFound("file"),
+        _ => unreadable(cause),
+    })?;
+    let about = file.metadata().map_err(unreadable)?;
+    if about.is_file() { Ok((file, about.len())) } else { Err(Error::NotFound("file")) }
 }
 
 /// The file as an answer to be saved, read as fast as it is taken.

@@ -315,6 +315,11 @@ impl Site {
         self.book.live.lock().expect("not poisoned").iter().map(|live| live.session).collect()
     }
 
+    pub(super) fn lose_the_register(&self) {
+        let folder = self.directory.path().join("register");
+        std::fs::rename(&folder, folder.with_extension("lost")).expect("renamed");
+    }
+
     pub(super) fn shut_the_book(&self) {
         self.book.shut.store(true, Ordering::SeqCst);
     }
