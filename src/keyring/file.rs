@@ -158,7 +158,15 @@ impl Store {
     /// [`Error::OldKeyring`].
     pub fn keep_copies(&mut self, copies: Vec<PathBuf>) -> Result<(), Error> {
         for copy in &copies {
-            let bytes = self.disk.read(copy).unwrap_or_default();
+            let bytes = match self.disk.read(copy) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let copy = copy.display();
+                    tracing::warn!(%copy, %error, "a copy of the keyring cannot be read, and not show whether it is old");
+                    continue;
+                }
+            };
             let Some((header, _)) = Header::parse(&bytes) else { continue };
             if header.generation > self.current.number.max(self.next.as_ref().map_or(0, |next| next.number)) {
                 let (path, found, newest) = (self.path.clone(), self.current.number, header.generation);

@@ -160,8 +160,8 @@ fn a_folder_that_cannot_be_read_is_not_an_absent_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let archives = dir.path().join("archives");
     std::fs::write(&archives, "not a folder").expect("written");
-    let opened = files::open(&archives, CustomerId(1), "archive-1.bin").err().expect("no file");
+    let opened = files::open(&archives, CustomerId(1), "archive-1.bin").expect_err("no file");
     assert!(matches!(opened, Error::Unavailable { .. }), "{opened:?}");
-    let opened = files::open(dir.path(), CustomerId(1), "archive-1.bin").err().expect("no file");
+    let opened = files::open(dir.path(), CustomerId(1), "archive-1.bin").expect_err("no file");
     assert!(matches!(opened, Error::NotFound("file")), "{opened:?}");
 }
