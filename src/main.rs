@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
-use portreeve::config::Config;
 use portreeve::{config, observe, portal, proxy};
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,7 +23,7 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
     config.rules()?;
     config.check_secrets(service.role())?;
     let runtime = match service {
-        Service::Proxy => Builder::new_multi_thread().worker_threads(threads(&config)?).enable_all().build()?,
+        Service::Proxy => Builder::new_multi_thread().worker_threads(config.proxy.threads).enable_all().build()?,
         Service::Portal | Service::Keyring => Runtime::new()?,
     };
     match service {
@@ -37,12 +36,6 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
         Service::Keyring => runtime.block_on(cli::keyring::serve(config))?,
     }
     Ok(Exit::Done)
-}
-
-/// How many threads serve the proxy's sessions.
-fn threads(config: &Config) -> Result<usize, Failure> {
-    let due = || Ok::<_, std::io::Error>((std::thread::available_parallelism()?.get() / 4).max(1));
-    Ok(config.proxy.threads.map_or_else(due, |threads| Ok(threads.get()))?)
 }
 
 fn run(verb: Verb, path: PathBuf, format: cli::Format) -> Result<Exit, Failure> {

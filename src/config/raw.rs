@@ -71,7 +71,7 @@ impl Default for Proxy {
             key: "/etc/portreeve/secrets/proxy.key".into(),
             socket: "/run/portreeve-proxy/control.sock".into(),
             strict: false,
-            threads: 0,
+            threads: 1,
             frame_bytes_max: Size(64 << 20),
             idle_after: minutes(15),
             state: "/var/lib/portreeve-proxy".into(),

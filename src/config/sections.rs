@@ -2,7 +2,6 @@
 //! Not here: defaults (`raw.rs`) and how a file becomes these (`source.rs`).
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,9 +28,8 @@ pub struct Proxy {
     pub socket: PathBuf,
     /// Every statement is durable before it is forwarded, readers' too.
     pub strict: bool,
-    /// How many threads serve sessions; none: one for each four processors. More hand work to each other, which costs
-    /// more than it gains while one keeps up.
-    pub threads: Option<NonZeroUsize>,
+    /// How many threads serve sessions. More hand work to each other, which costs more than it gains while one keeps up.
+    pub threads: usize,
     /// The largest frame of a client that is decoded, in bytes.
     pub frame_bytes_max: usize,
     /// How long a session may say nothing.

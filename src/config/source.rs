@@ -2,7 +2,6 @@
 //! Not here: defaults (`raw.rs`), and whether the files, sockets and servers it names are there.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -130,7 +129,7 @@ impl<'a> Source<'a> {
             key: self.secret(raw.key),
             socket: self.path(raw.socket),
             strict: raw.strict,
-            threads: NonZeroUsize::new(raw.threads.into()),
+            threads: raw.threads.into(),
             frame_bytes_max: usize::try_from(raw.frame_bytes_max.0).unwrap_or(usize::MAX),
             idle_after: raw.idle_after.0,
             state: self.path(raw.state),
