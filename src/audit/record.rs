@@ -30,15 +30,15 @@ impl Record {
         Record { at, kind, customer, skeleton: Skeleton::default(), values: Values::default() }
     }
 
-    /// Skeleton and values as CBOR, with what is common to the session; none if something is too large for it. Nothing
-    /// that is common may stand in the record itself.
-    pub fn encode(&self, common: Option<&Common>) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// Skeleton and values as CBOR, behind the preamble of its session; none if something is too large for it. Nothing
+    /// of the preamble may stand in the record itself.
+    pub fn encode(&self, preamble: Option<&Preamble>) -> Option<(Vec<u8>, Vec<u8>)> {
         let (mut skeleton, mut values) = (Vec::with_capacity(256), Vec::with_capacity(256));
         minicbor::encode(&self.skeleton, &mut skeleton).ok()?;
         minicbor::encode(&self.values, &mut values).ok()?;
-        match common {
+        match preamble {
             None => Some((skeleton, values)),
-            Some(common) => Some((common.skeleton.behind(&skeleton)?, common.values.behind(&values)?)),
+            Some(preamble) => Some((preamble.skeleton.behind(&skeleton)?, preamble.values.behind(&values)?)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Record {
 
 /// What all records of one session share, in CBOR once and for all: it is spliced into each.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct Preamble {
     skeleton: Pairs,
     values: Pairs,
 }
@@ -111,12 +111,12 @@ struct Pairs {
     bytes: Vec<u8>,
 }
 
-impl Common {
+impl Preamble {
     /// What stands in this record.
-    pub fn of(record: &Record) -> Common {
+    pub fn of(record: &Record) -> Preamble {
         let (skeleton, values) = record.encode(None).expect("writing to memory does not fail");
         let pairs = |map: &[u8]| Pairs::of(map).expect("a record's parts are maps of a length that is told");
-        Common { skeleton: pairs(&skeleton), values: pairs(&values) }
+        Preamble { skeleton: pairs(&skeleton), values: pairs(&values) }
     }
 }
 

@@ -77,21 +77,21 @@ fn a_part_that_stays_sealed_leaves_the_other_whole() {
 }
 
 #[test]
-fn what_is_common_reads_as_if_it_stood_in_each() {
+fn a_preamble_reads_as_if_it_stood_in_each() {
     let mut shared = who(Record::new(Timestamp(0), Kind::Statement, None));
     // As many pairs as need a second byte in the map's head.
     let texts = [&mut shared.values.ticket, &mut shared.values.address, &mut shared.values.application];
     texts.into_iter().for_each(|text| *text = Some("x".repeat(300)));
-    let common = Common::of(&shared);
+    let preamble = Preamble::of(&shared);
     let (skeleton, values) = own(7, "query", Some("a"), "UTF8");
     let own = Record { skeleton, values, ..Record::new(Timestamp(5), Kind::Statement, None) };
-    let (skeleton, values) = own.encode(Some(&common)).expect("encoded");
+    let (skeleton, values) = own.encode(Some(&preamble)).expect("encoded");
     let skeleton: Skeleton = minicbor::decode(&skeleton).expect("a skeleton");
     let values: Values = minicbor::decode(&values).expect("values");
     let expected = Skeleton { frame: Some(7), verb: Some("query".to_owned()), ..shared.skeleton.clone() };
     assert_eq!(skeleton, expected);
     let text = Some(b"a".to_vec());
     assert_eq!(values, Values { text, encoding: Some("UTF8".to_owned()), ..shared.values.clone() });
-    let alone = own.encode(Some(&Common::of(&Record::new(Timestamp(0), Kind::Statement, None))));
+    let alone = own.encode(Some(&Preamble::of(&Record::new(Timestamp(0), Kind::Statement, None))));
     assert_eq!(alone, own.encode(None));
 }

@@ -38,7 +38,7 @@ pub use error::Error;
 
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
-use crate::audit::record::{Common, Kind, Record};
+use crate::audit::record::{Kind, Preamble, Record};
 use crate::clock::Clock;
 use crate::ids::SessionId;
 use batch::Item;
@@ -236,12 +236,12 @@ impl Log {
         self.claimed(record, None, claim, Pace::AtOnce)
     }
 
-    /// As [`Log::append`], of a record of which the session's common part is left out.
+    /// As [`Log::append`], of a record of which the session's preamble is left out.
     ///
     /// # Errors
     /// As for [`Log::append`].
-    pub fn append_of(&self, common: &Common, record: Record, claim: Claim) -> Result<Enqueued, Error> {
-        self.claimed(record, Some(common), claim, Pace::AtOnce)
+    pub fn append_of(&self, preamble: &Preamble, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, Some(preamble), claim, Pace::AtOnce)
     }
 
     /// As [`Log::append_of`], but nobody waits yet: while others are being written, it goes with them, within
@@ -249,8 +249,8 @@ impl Log {
     ///
     /// # Errors
     /// As for [`Log::append`].
-    pub fn append_ahead(&self, common: &Common, record: Record, claim: Claim) -> Result<Enqueued, Error> {
-        self.claimed(record, Some(common), claim, Pace::Ahead)
+    pub fn append_ahead(&self, preamble: &Preamble, record: Record, claim: Claim) -> Result<Enqueued, Error> {
+        self.claimed(record, Some(preamble), claim, Pace::Ahead)
     }
 
     /// Somebody waits for this one now.
@@ -261,7 +261,7 @@ impl Log {
     fn claimed(
         &self,
         mut record: Record,
-        common: Option<&Common>,
+        preamble: Option<&Preamble>,
         claim: Claim,
         pace: Pace,
     ) -> Result<Enqueued, Error> {
@@ -270,7 +270,7 @@ impl Log {
         if !is_of(&record, claim) {
             return Err(Error::Misused("the record is of other frames than its claim"));
         }
-        self.enqueue(&record, common, claim, pace)
+        self.enqueue(&record, preamble, claim, pace)
     }
 
     /// Queues a record that nobody waits for: it goes with the next batch, at the latest after one second.
@@ -320,8 +320,14 @@ impl Log {
         self.0.shared.result()
     }
 
-    fn enqueue(&self, record: &Record, common: Option<&Common>, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
-        let mut item = self.0.item(record, common, claim)?;
+    fn enqueue(
+        &self,
+        record: &Record,
+        preamble: Option<&Preamble>,
+        claim: Claim,
+        pace: Pace,
+    ) -> Result<Enqueued, Error> {
+        let mut item = self.0.item(record, preamble, claim)?;
         let (answer, durable) = oneshot::channel();
         item.waiter = Some(answer);
         let ticket = self.0.shared.push(item, pace)?;
@@ -347,13 +353,13 @@ impl std::fmt::Debug for Log {
 }
 
 impl Handle {
-    fn item(&self, record: &Record, common: Option<&Common>, claim: Claim) -> Result<Item, Error> {
+    fn item(&self, record: &Record, preamble: Option<&Preamble>, claim: Claim) -> Result<Item, Error> {
         match record.kind {
             Kind::Opened | Kind::Recovered | Kind::Closed | Kind::Heartbeat | Kind::DataKey => {
                 Err(Error::Misused("records of the log itself are written by the log only"))
             }
             Kind::SignedIn if !self.shared.has_room() => Err(self.shared.result().err().unwrap_or(self.shared.full())),
-            _ => item(record, common, claim, &self.recipients, self.clock.as_ref()),
+            _ => item(record, preamble, claim, &self.recipients, self.clock.as_ref()),
         }
     }
 
@@ -365,7 +371,7 @@ impl Handle {
 /// A record made ready for sealing, with the keys of now.
 fn item(
     record: &Record,
-    common: Option<&Common>,
+    preamble: Option<&Preamble>,
     claim: Claim,
     recipients: &Recipients,
     clock: &dyn Clock,
@@ -373,7 +379,7 @@ fn item(
     let recipient = Recipient::of(record.customer);
     let period = recipient.period(clock.now());
     let to = recipients.seal_to(recipient, period).ok_or(Error::NoKey { recipient, period })?;
-    let (skeleton, values) = record.encode(common).ok_or(Error::TooLarge)?;
+    let (skeleton, values) = record.encode(preamble).ok_or(Error::TooLarge)?;
     if skeleton.len().max(values.len()) > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }

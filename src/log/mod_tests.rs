@@ -373,9 +373,9 @@ fn misuse_is_refused() {
     }
 }
 
-/// A session whose records have nothing in common.
-fn nothing() -> Common {
-    Common::of(&Record::new(NOON, Kind::Statement, None))
+/// A session whose records share nothing.
+fn nothing() -> Preamble {
+    Preamble::of(&Record::new(NOON, Kind::Statement, None))
 }
 
 /// A record of so many frames, from that one on.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use crate::audit::record::Common;
+use crate::audit::record::Preamble;
 use crate::clock::Timestamp;
 use crate::grant::{Any, Authorized, Decision, State};
 use crate::proxy::Gate;
@@ -44,8 +44,8 @@ pub struct Relay {
     gate: Arc<Gate>,
     /// Whose session it is, as each record says it.
     pub who: Who,
-    /// What its records have in common.
-    common: Common,
+    /// What its records share.
+    preamble: Preamble,
     /// The session's place among the live ones.
     pub place: Place,
     /// Towards the client.
@@ -97,7 +97,7 @@ impl Relay {
     /// A relay that has forwarded nothing yet. `ledger` begins with the receipt of the sign-in.
     pub fn new(
         gate: Arc<Gate>,
-        (common, who): (Common, Who),
+        (preamble, who): (Preamble, Who),
         place: Place,
         streams: Streams,
         (session, ledger): (Session, Ledger),
@@ -109,7 +109,7 @@ impl Relay {
             gate,
             channels: Notifications::of(&who),
             who,
-            common,
+            preamble,
             place,
             client,
             server,

@@ -331,7 +331,7 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
     learn(&mut session, &upstream.greeting);
     let Client { stream, buffer, .. } = client;
     let streams = Streams { client: stream, from_client: buffer, server: upstream.stream, from_server: upstream.rest };
-    let whose = (who.common(), who);
+    let whose = (who.preamble(), who);
     let mut relay = Relay::new(Arc::clone(&gate), whose, place, streams, (session, ledger));
     let reason = match greeted {
         Ok(()) if gate.is_stopping.load(Ordering::SeqCst) => Reason::Stopping,

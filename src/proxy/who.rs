@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::audit::record::{Common, Kind, Record, Skeleton, Values};
+use crate::audit::record::{Kind, Preamble, Record, Skeleton, Values};
 use crate::clock::Timestamp;
 use crate::grant::{Customer, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
@@ -119,14 +119,14 @@ impl Begun {
         record
     }
 
-    /// What each of the session's records has in common, as [`Begun::record`] leaves it out.
-    pub fn common(&self) -> Common {
+    /// What each of the session's records shares, as [`Begun::record`] leaves it out.
+    pub fn preamble(&self) -> Preamble {
         let mut record = self.blank(Kind::Statement, Timestamp(0));
         record.skeleton.session = None;
-        Common::of(&record)
+        Preamble::of(&record)
     }
 
-    /// The record of frames that came together, before they are forwarded, but for what is common to the session; none
+    /// The record of frames that came together, before they are forwarded, but for the preamble; none
     /// of no frame.
     pub fn record(&self, statements: Vec<Statement>, now: Timestamp, gate: &str) -> Option<Record> {
         let mut statements = statements.into_iter();

@@ -118,7 +118,7 @@ impl Relay {
         match road {
             Ok(allowed) => {
                 let enqueued =
-                    self.gate.log.append_ahead(&self.common, record, claim).map_err(|_| Reason::LogFailed)?;
+                    self.gate.log.append_ahead(&self.preamble, record, claim).map_err(|_| Reason::LogFailed)?;
                 let present = Present { sequence: state.sequence(), now };
                 self.to_server
                     .forward_overlapped(burst, allowed, enqueued, &mut self.ledger, present)
@@ -126,7 +126,7 @@ impl Relay {
             }
             // Decided again when the record is durable.
             Err(_) => {
-                let enqueued = self.gate.log.append_of(&self.common, record, claim).map_err(|_| Reason::LogFailed)?;
+                let enqueued = self.gate.log.append_of(&self.preamble, record, claim).map_err(|_| Reason::LogFailed)?;
                 self.wait(Waiting::Gated(burst, enqueued));
             }
         }
