@@ -33,9 +33,9 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
-//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | decisions as functions of values |
-//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] `net` [`observe`] | seams |
-//! | services | [`proxy`] [`portal`] [`cli`] | what runs |
+//! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | functions of values and `now` |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] `config` `net` `observe` | one seam |
+//! | services | [`proxy`] [`retentiond`] [`portal`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
 //!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
@@ -47,6 +47,7 @@
 //!   databases, seals them to a recipient, restores and deletes them; [`purge`] is what retention does inside a
 //!   customers' database: reads its catalog, purges, verifies.
 //! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
+//! - [`retentiond`] keeps the promise: leads closed accounts to their end, and certifies it.
 //!
 //! # What must not be
 //!
@@ -95,3 +96,4 @@ pub mod snapshots;
 pub mod cli;
 pub mod portal;
 pub mod proxy;
+pub mod retentiond;

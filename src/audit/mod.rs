@@ -2,6 +2,7 @@
 //! Not here: files (`log/`) and private keys (`keyring/`).
 //! Byte by byte in FORMAT.md.
 
+pub mod archive;
 pub mod checkpoint;
 pub mod descriptor;
 pub mod keys;

@@ -193,6 +193,8 @@ pub struct Purge {
     pub begun: Option<Timestamp>,
     /// When nothing was left, how many rows were deleted, and which level of residue was looked at.
     pub verified: Option<(Timestamp, u64, u8)>,
+    /// When it was first looked again since it was verified, and how many rows had come back.
+    pub rechecked_first: Option<(Timestamp, u64)>,
     /// When it was last looked again, and how many rows had come back.
     pub rechecked: Option<(Timestamp, u64)>,
 }
@@ -334,8 +336,14 @@ impl Closure {
             AccountStep::Reached { stage, .. } => self.reached.push((stage, at)),
             AccountStep::PurgePlanned { digest } => self.purge.planned = Some((digest, at)),
             AccountStep::PurgeBegun { .. } => self.purge.begun = Some(at),
-            AccountStep::PurgeVerified { rows, level } => self.purge.verified = Some((at, rows, level)),
-            AccountStep::PurgeRechecked { rows } => self.purge.rechecked = Some((at, rows)),
+            AccountStep::PurgeVerified { rows, level } => {
+                self.purge.verified = Some((at, rows, level));
+                self.purge.rechecked_first = None;
+            }
+            AccountStep::PurgeRechecked { rows } => {
+                self.purge.rechecked_first = self.purge.rechecked_first.or(Some((at, rows)));
+                self.purge.rechecked = Some((at, rows));
+            }
             AccountStep::ExportRequested | AccountStep::Exported { .. } | AccountStep::ExportDestroyed { .. } => {}
             AccountStep::ErasureBegun { part } => self.erase(part, |_| Erasure::Begun { at, event }),
             AccountStep::ErasureDone { part, keys } => self.erase(part, |erasure| match erasure {

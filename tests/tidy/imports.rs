@@ -47,7 +47,7 @@ use Layer::{Adapter, Core, Service, Word};
 
 /// The law. Besides what is listed, core and adapters may import the words, services everything below, and each
 /// module itself. An entry with a path allows that path only.
-const LAW: [(&str, Layer, &[&str]); 24] = [
+const LAW: [(&str, Layer, &[&str]); 25] = [
     ("ids", Word, &[]),
     ("clock", Word, &[]),
     ("entropy", Word, &[]),
@@ -70,6 +70,7 @@ const LAW: [(&str, Layer, &[&str]); 24] = [
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),
     ("proxy", Service, &[]),
+    ("retentiond", Service, &[]),
     ("portal", Service, &[]),
     ("cli", Service, &[]),
 ];

@@ -1,0 +1,310 @@
+//! The purge of one closed account: planned with its digest, begun, run, verified, looked at again.
+//! Not here: batches and checks (`purge/`). A purge has one name, so that it goes on after a kill with exact counts; one of
+//! rows that came back has a name of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::kept::{Found, Kept};
+use super::{Error, World};
+use crate::clock::Timestamp;
+use crate::datamap::plan::{Plan, plan};
+use crate::datamap::{Catalog, DataMap};
+use crate::grant::{AccountStep, Closure, Customer, Layout};
+use crate::purge::{
+    self as purging, Connection, Control, Event, Gone, Level, Outcome, Purge, Target, Verified, catalog,
+};
+use crate::retention::closure::Dates;
+
+/// How often a replica that is behind is looked at, and how often at the most.
+const REPLICA_AGAIN: Duration = Duration::from_millis(250);
+const REPLICA_TRIES: u32 = 40;
+
+/// What is known of shared tables.
+struct Tables {
+    connection: Connection,
+    map: DataMap,
+    catalog: Catalog,
+    plan: Plan,
+}
+
+/// When a row that came back was last seen, if it was not purged since.
+pub(super) fn came_back(closure: &Closure) -> Option<Timestamp> {
+    let verified = closure.purge.verified?.0;
+    closure.purge.rechecked.filter(|(at, rows)| *rows > 0 && *at > verified).map(|(at, _)| at)
+}
+
+impl World {
+    /// Fixes what will be purged: counted, its digest in the register.
+    pub(super) async fn make_plan(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
+        let (digest, planned, database) = match customer.layout {
+            Layout::Shared => {
+                let tables = self.tables(customer).await?;
+                let counts = purging::count(&tables.connection, &tables.plan).await?;
+                (bytes_of(&tables.plan.digest())?, counts, None)
+            }
+            Layout::Database => {
+                let upstream = self.upstream(customer)?;
+                let found = purging::target(&upstream.road, &upstream.maintenance_database, &customer.database).await?;
+                let connection = self.connect(customer, &customer.database).await?;
+                let counts = purging::count_all(&connection).await?;
+                let text = format!("drop database\n{}\n{}\n{}\n", customer.cluster, found.name, found.oid);
+                (sha256(&text), counts, Some((found.name, found.oid)))
+            }
+        };
+        let planned = planned.into_iter().map(|(table, rows)| (table.to_string(), rows)).collect();
+        self.keep(customer.id, &Kept { planned, database, ..kept.clone() })?;
+        self.step(customer.id, AccountStep::PurgePlanned { digest }).await?;
+        Ok(())
+    }
+
+    /// Takes needles and records that the purge begins. A plan that is stale by now is made anew first.
+    pub(super) async fn begin_purge(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<(), Error> {
+        let (planned, _) = closure.purge.planned.ok_or(Error::Bug("a purge is begun that was not planned"))?;
+        if customer.layout == Layout::Shared {
+            let tables = self.tables(customer).await?;
+            if bytes_of(&tables.plan.digest())? != planned {
+                tracing::warn!(customer = %customer.id, "the plan is stale; it is made anew");
+                return self.make_plan(customer, kept).await;
+            }
+            self.needles_of(customer, &tables).await?;
+        }
+        self.step(customer.id, AccountStep::PurgeBegun { digest: planned }).await?;
+        Ok(())
+    }
+
+    /// Purges, or goes on, until nothing is left; verifies; records it.
+    pub(super) async fn purge(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        dates: &Dates,
+    ) -> Result<(), Error> {
+        let found = match customer.layout {
+            Layout::Shared => self.purge_tables(customer, closure, kept, dates).await?,
+            Layout::Database => self.purge_database(customer, closure, kept).await?,
+        };
+        let (rows, level) = (found.rows(), found.level);
+        self.keep(customer.id, &Kept { verified: Some(found), ..kept.clone() })?;
+        self.step(customer.id, AccountStep::PurgeVerified { rows, level }).await?;
+        self.destroy_needles(customer.id)
+    }
+
+    async fn purge_tables(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        dates: &Dates,
+    ) -> Result<Found, Error> {
+        let tables = self.tables(customer).await?;
+        let again = came_back(closure);
+        let digest = match (again, closure.purge.planned) {
+            (None, Some((planned, _))) => hexadecimal(&planned),
+            (Some(_), _) => tables.plan.digest(),
+            (None, None) => return Err(Error::Bug("a purge was begun that was not planned")),
+        };
+        let id = name(customer, closure);
+        if again.is_some() {
+            self.record(customer.id, "purge.again", format!("purge {id} by plan {digest}")).await?;
+            self.needles_of(customer, &tables).await?;
+        }
+        let gone = self.run(customer, closure, dates, &tables.map, (&id, &digest)).await?;
+        let Tables { mut connection, plan, .. } = tables;
+        let (position, replicas) = self.replayed(customer, &connection).await?;
+        let needles = self.needles(customer.id).await?;
+        let verified = purging::verify(&mut connection, &plan, &id, &needles, self.scrub).await?;
+        let level = level(&verified)?;
+        let mut found = kept.verified.clone().unwrap_or_default();
+        found.runs.insert(id, gone.iter().map(|gone| (gone.table.to_string(), gone.rows)).collect());
+        (found.level, found.probed) = (level, u64::try_from(verified.probed.needles).unwrap_or(0));
+        (found.position, found.replicas) = (position, replicas);
+        found.report = report(&verified);
+        found.unfenced = plan.unfenced.iter().map(ToString::to_string).collect();
+        Ok(found)
+    }
+
+    /// The batches, with the window and the brake of the configuration.
+    async fn run(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        dates: &Dates,
+        map: &DataMap,
+        (id, digest): (&str, &str),
+    ) -> Result<Vec<Gone>, Error> {
+        let key = customer.tenant.clone().ok_or(Error::Bug("a customer of shared tables without a key"))?;
+        let upstream = self.upstream(customer)?;
+        let clock = &self.acts.clock;
+        let (window, at_once) = (&self.config.retention.window, closure.immediate.is_some());
+        let may_run = || at_once || clock.now() >= dates.purge_latest || window.includes(clock.now());
+        let mut tell = |event: &Event| match event {
+            Event::Batch { table, rows, .. } => tracing::info!(purge = id, %table, rows, "a batch is committed"),
+            Event::Step { table, .. } => tracing::info!(purge = id, %table, "no row is left"),
+            Event::Pass(pass) => tracing::info!(purge = id, pass, "the purge goes through all tables"),
+            Event::Paused(why) => tracing::info!(purge = id, ?why, "the purge holds back"),
+        };
+        let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
+        let database = customer.database.as_str();
+        let pace = self.pace.clone();
+        let purge = Purge { road: &upstream.road, database, id, map, customer: &key, digest, pace };
+        match purge.run(&mut control).await? {
+            Outcome::Done(gone) => Ok(gone),
+            Outcome::Stopped(_) => Err(Error::Stopped),
+        }
+    }
+
+    async fn purge_database(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<Found, Error> {
+        let upstream = self.upstream(customer)?;
+        let Some((database, oid)) = kept.database.clone() else {
+            let message = "the notes of the plan are lost, so that it is not known which database was meant: bring \
+                           the daemon's folder back from a copy";
+            return Err(Error::Refused(message.to_owned()));
+        };
+        let target = Target { name: database, oid };
+        let dropped = purging::drop_database(&upstream.road, &upstream.maintenance_database, &target).await?;
+        let connection = upstream.road.connect(&upstream.maintenance_database).await?;
+        if purging::is_there(&connection, &target.name).await? {
+            return Err(Error::Refused(format!("a database \"{}\" is there again; it was not dropped", target.name)));
+        }
+        let (position, replicas) = self.replayed(customer, &connection).await?;
+        let mut found = Found { level: 1, position, replicas, ..Found::default() };
+        found.runs.insert(name(customer, closure), kept.planned.iter().cloned().collect::<BTreeMap<_, _>>());
+        found.report.push("the database and its files are gone; their blocks are not overwritten".to_owned());
+        if dropped.statements_gone == Some(false) {
+            found.level = 0;
+            found.report.push("pg_stat_statements still remembers statements of it".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// Waits a moment for replicas; one that stays behind is told, and the next turn looks again.
+    async fn replayed(
+        &self,
+        customer: &Customer,
+        connection: &Connection,
+    ) -> Result<(String, Vec<(String, i64)>), Error> {
+        let position = purging::position(connection).await?;
+        for _ in 0..REPLICA_TRIES {
+            let standbys = purging::standbys(connection, &position).await?;
+            if standbys.iter().all(|standby| standby.has_replayed) {
+                let now = self.acts.clock.now().0;
+                return Ok((position, standbys.into_iter().map(|standby| (standby.name, now)).collect()));
+            }
+            tokio::time::sleep(REPLICA_AGAIN).await;
+        }
+        Err(Error::Refused(format!("a replica of cluster \"{}\" has not replayed the purge yet", customer.cluster)))
+    }
+
+    /// Looks whether rows came back. What did is recorded and told, and the account does not count as clean.
+    pub(super) async fn check_again(&self, customer: &Customer) -> Result<(), Error> {
+        let (rows, what, unfenced) = match customer.layout {
+            Layout::Shared => {
+                let tables = self.tables(customer).await?;
+                let seen = purging::recheck(&tables.connection, &tables.plan).await?;
+                let what: Vec<String> = seen.rows_back.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
+                (seen.rows_back.iter().map(|(_, rows)| rows).sum(), what.join(", "), seen.unfenced)
+            }
+            Layout::Database => {
+                let connection = self.connect(customer, &self.upstream(customer)?.maintenance_database).await?;
+                let is_there = purging::is_there(&connection, &customer.database).await?;
+                (u64::from(is_there), "its database is there again".to_owned(), Vec::new())
+            }
+        };
+        self.step(customer.id, AccountStep::PurgeRechecked { rows }).await?;
+        if rows > 0 {
+            let message = format!("rows came back after the purge ({what}); they are purged again");
+            tracing::error!(customer = %customer.id, alarm = true, "{message}");
+            self.record(customer.id, "purge.came-back", message).await?;
+        }
+        if !unfenced.is_empty() {
+            let message = format!("the write fence is gone from {}", unfenced.join(", "));
+            tracing::error!(customer = %customer.id, alarm = true, "{message}");
+            self.record(customer.id, "purge.unfenced", message).await?;
+        }
+        Ok(())
+    }
+
+    async fn tables(&self, customer: &Customer) -> Result<Tables, Error> {
+        let map = self.map_of(customer)?;
+        let connection = self.connect(customer, &customer.database).await?;
+        let catalog = catalog(&connection).await?;
+        let key = customer.tenant.as_deref().unwrap_or_default();
+        let plan = plan(&map, &catalog, key);
+        let plan = plan.map_err(|why| Error::Refused(format!("the purge is refused: {}", why.join("; "))))?;
+        Ok(Tables { connection, map, catalog, plan })
+    }
+
+    async fn needles_of(&self, customer: &Customer, tables: &Tables) -> Result<(), Error> {
+        let Tables { connection, map, catalog, plan } = tables;
+        self.take_needles(customer.id, connection, (map, catalog, plan)).await
+    }
+}
+
+/// The purge's name in the database.
+fn name(customer: &Customer, closure: &Closure) -> String {
+    let first = format!("{}-{}", customer.id, closure.sequence.0);
+    came_back(closure).map_or(first.clone(), |at| format!("{first}-{}", at.0))
+}
+
+/// What may be claimed, as a number.
+fn level(verified: &Verified) -> Result<u8, Error> {
+    let Some(level) = verified.level() else {
+        let left: Vec<String> = verified
+            .rows_left
+            .iter()
+            .chain(&verified.orphans)
+            .map(|(table, rows)| format!("{table}: {rows}"))
+            .collect();
+        return Err(Error::Refused(format!("rows of the customer are left or lead nowhere ({})", left.join(", "))));
+    };
+    if let Some((table, found)) = verified.probed.found.first() {
+        let message = format!("{found} known values of the customer are in {table}, which the data map does not purge");
+        return Err(Error::Refused(format!("{message}: classify its columns, then plan again")));
+    }
+    Ok(match level {
+        Level::L0 => 0,
+        Level::L1 => 1,
+        Level::L2 => 2,
+    })
+}
+
+/// What is left, in words.
+fn report(verified: &Verified) -> Vec<String> {
+    let mut report = Vec::new();
+    if verified.probed.needles == 0 {
+        report.push("there was no known value to look for".to_owned());
+    }
+    if verified.large_objects > 0 {
+        report.push(format!("{} large objects are referred to by nothing", verified.large_objects));
+    }
+    if verified.statistics > 0 {
+        report.push(format!("{} rows of statistics hold known values", verified.statistics));
+    }
+    if let Some(why) = &verified.statements_unread {
+        report.push(format!("remembered statements could not be read: {why}"));
+    }
+    report.extend(verified.blockers.iter().map(|blocker| format!("dead rows could not be removed: {blocker}")));
+    report
+}
+
+/// The digest that an approved plan has in the register.
+fn bytes_of(hexadecimal: &str) -> Result<[u8; 32], Error> {
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(hexadecimal.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        *byte = pair.ok_or(Error::Bug("a plan's digest is not hexadecimal"))?;
+    }
+    Ok(bytes)
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}

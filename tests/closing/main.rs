@@ -1,0 +1,7 @@
+//! Closed accounts led to their end on a real PostgreSQL, register, keyring and log, with a clock that is moved: each
+//! promise is asserted as the absence of the object.
+//! Not here: the purge's own rules (`tests/purging`).
+
+mod ground;
+mod killed;
+mod stories;

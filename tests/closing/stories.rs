@@ -1,0 +1,244 @@
+//! Accounts from their closing to the last certificate, and what may come between.
+
+use std::process::Command;
+
+use portreeve::cli::demo::stage::SHARED_DATABASE;
+use portreeve::grant::{AccountStep, SnapshotStep, Stage};
+use portreeve::retention::certificate::{Findings, Part};
+
+use super::ground::{DAY, Ground};
+
+/// Every row of the vendor's other customers is as it was, whatever happens to initech (tenant 7) and acme.
+async fn bystanders(ground: &Ground) -> Vec<String> {
+    let mut digests = ground.others(7).await;
+    digests.extend(ground.column("globex", "select count(*)::text from pg_class").await);
+    digests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_layouts_go_from_closing_to_the_last_certificate() {
+    let mut ground = Ground::new().await;
+    let before = bystanders(&ground).await;
+    let started = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    for name in ["initech", "acme"] {
+        ground.close(name).await;
+    }
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::Choice, "{name}");
+        assert!(ground.files(name).iter().any(|file| file.ends_with(".tar.sealed")), "{name} has an archive");
+    }
+    assert_eq!(ground.rows(7).await, "1200");
+
+    ground.later(DAY * 30).await;
+    let fresh = ground.now();
+    ground.snapshot(2, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(2, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::Planned, "{name}");
+    }
+    assert_eq!(ground.rows(7).await, "1200", "not a day early");
+
+    ground.later(DAY + DAY / 24).await;
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::LiveClean, "{name}");
+        assert_eq!(ground.verified(name).findings, [], "{name}");
+        assert!(ground.files(name).contains(&"certificate.html".to_owned()));
+    }
+    assert_eq!(ground.rows(7).await, "0");
+    assert!(ground.column("postgres", "select datname from pg_database where datname = 'acme'").await.is_empty());
+    assert_eq!(ground.closure("initech").purge.verified.map(|(_, rows, level)| (rows, level)), Some((1200, 1)));
+    assert!(!ground.stage.path("retention/closing").join("c1.needles").exists());
+    assert_eq!(bystanders(&ground).await, before);
+
+    ground.later(DAY + DAY / 24).await;
+    ground.well().await;
+    ground.later(DAY * 7).await;
+    let turned = ground.well().await;
+    assert!(turned.waits.iter().any(|(_, why, _)| why.contains("2 snapshots that hold its rows")), "{turned:?}");
+    assert_eq!(ground.stage_of("initech"), Stage::LiveClean);
+    for id in [1, 2] {
+        ground.snapshot(id, SnapshotStep::Expiring).await;
+        let confirmed = ground.now();
+        ground.snapshot(id, SnapshotStep::Deleted { confirmed }).await;
+    }
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::BackupsClean, "{name}");
+        let verdict = ground.verified(name);
+        let Findings::Backups(backups) = &verdict.parts[1].body.findings else { panic!("part 2 is about backups") };
+        assert_eq!((backups.held, backups.rechecked.len()), (2, 2), "{name}");
+        assert!(ground.opens(name).await, "{name}: the archive can still be opened");
+    }
+
+    ground.later(DAY * 51).await;
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::ArchiveDestroyed, "{name}");
+        assert_eq!(ground.files(name), ["certificate.html", "certificate.json"], "{name}: no archive is left");
+        assert!(!ground.opens(name).await, "{name}: nothing opens any more");
+    }
+    ground.later(DAY * 276).await;
+    ground.well().await;
+    for name in ["initech", "acme"] {
+        assert_eq!(ground.stage_of(name), Stage::LogsClean, "{name}");
+        let verdict = ground.verified(name);
+        assert_eq!(verdict.findings, [], "{name}");
+        let parts: Vec<Part> = verdict.parts.iter().map(|shown| shown.body.part).collect();
+        assert_eq!(parts, Part::ALL, "{name}");
+    }
+    assert_eq!(bystanders(&ground).await, before);
+    assert!(ground.customer("umbrella").closure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn immediate_removal_is_refused_under_a_hold_which_keeps_archive_and_keys() {
+    let mut ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.well().await;
+    ground.hold("initech", 200).await;
+    let refused = ground.account("initech", AccountStep::Immediate).await.expect_err("a hold outranks it");
+    assert!(refused.contains("a hold forbids it"), "{refused}");
+    ground.release("initech").await;
+    ground.account("initech", AccountStep::Immediate).await.expect("no hold any more");
+    ground.hold("initech", 200).await;
+    ground.later(DAY * 32).await;
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!(ground.rows(7).await, "0", "live rows go on time, hold or not");
+    ground.later(DAY * 60).await;
+    ground.turn().await;
+    assert!(ground.files("initech").iter().any(|file| file.ends_with(".tar.sealed")), "the hold keeps the archive");
+    assert!(ground.opens("initech").await, "and the keys");
+    ground.release("initech").await;
+    ground.turn().await;
+    assert!(!ground.files("initech").iter().any(|file| file.ends_with(".tar.sealed")));
+    assert!(!ground.opens("initech").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn immediate_removal_waits_for_no_date_and_verify_proof_accepts_it() {
+    let ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
+    assert_eq!(ground.files("initech"), ["certificate.html", "certificate.json"], "no archive is left");
+    assert!(!ground.opens("initech").await);
+
+    use base64::Engine as _;
+    let key = base64::engine::general_purpose::STANDARD.encode(ground.public_key());
+    let key = ground.stage.write_secret("certificate.pub", &key).expect("a file");
+    let folder = ground.config().portal.archives.join(ground.customer("initech").id.to_string());
+    let proof = |file: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        command.arg("verify-proof").arg(file).arg("--key").arg(&key);
+        command.output().expect("it runs").status.code()
+    };
+    let file = folder.join("certificate.json");
+    assert_eq!(proof(&file), Some(0));
+    let mut bytes = std::fs::read(&file).expect("a certificate");
+    let at = bytes.windows(9).position(|window| window == b"\"deleted\"").expect("a count") + 10;
+    bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+    let flipped = folder.join("flipped.json");
+    std::fs::write(&flipped, bytes).expect("written");
+    assert_eq!(proof(&flipped), Some(4), "one changed digit is found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_account_takes_its_data_home_and_a_reopened_one_keeps_it() {
+    let mut ground = Ground::new().await;
+    ground.account("initech", AccountStep::ExportRequested).await.expect("asked for");
+    let turned = ground.well().await;
+    assert_eq!(turned.exports.len(), 1);
+    assert_eq!(ground.files("initech").len(), 1);
+    let id = ground.customer("initech").id;
+    let state = ground.state();
+    let made = state.exports_of(id).next().and_then(|export| export.made).expect("it is made");
+    let path = ground.config().portal.archives.join(id.to_string()).join(&ground.files("initech")[0]);
+    let bytes = std::fs::read(path).expect("an archive");
+    assert_eq!((made.1, made.2.as_slice()), (bytes.len() as u64, sha256(&bytes).as_slice()));
+    assert!(!bytes.windows(16).any(|window| window == b"@initech.example"), "it is sealed");
+
+    ground.close("initech").await;
+    ground.well().await;
+    ground.account("initech", AccountStep::Reopened).await.expect("in time");
+    ground.later(DAY * 40).await;
+    ground.well().await;
+    assert!(ground.customer("initech").closure.is_none());
+    assert_eq!(ground.rows(7).await, "1200");
+}
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_rows_are_named_and_a_server_that_is_down_or_read_only_is_told_and_waited_for() {
+    let mut ground = Ground::new().await;
+    let cluster = &ground.stage.cluster;
+    let sql = "set role app; create table links (tenant_id int not null, id int primary key, other int, \
+               other_id int, foreign key (other, other_id) references contacts (tenant_id, id)); \
+               insert into links values (8, 1, 7, 1)";
+    cluster.run_sql(SHARED_DATABASE, sql).await.expect("a stranger's row");
+    ground.close("initech").await;
+    let unmapped = ground.turn().await;
+    assert!(unmapped.troubles.is_empty(), "{unmapped:?}");
+    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
+    let refused = ground.turn().await;
+    assert!(refused.troubles.iter().any(|(_, why)| why.contains("public.links")), "{refused:?}");
+    assert_eq!(ground.rows(7).await, "1200");
+    ground.stage.cluster.run_sql(SHARED_DATABASE, "drop table links").await.expect("dropped");
+
+    let only = "alter database shared set default_transaction_read_only = on; \
+                alter role portreeve_maintenance set default_transaction_read_only = on";
+    ground.stage.cluster.run_sql("postgres", only).await.expect("read-only");
+    ground.stage.cluster.stop();
+    let down = ground.turn().await;
+    assert!(!down.troubles.is_empty() && ground.closure("initech").purge.verified.is_none(), "{down:?}");
+    ground.stage.cluster.start_again().await.expect("started again");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_came_back_are_told_and_purged_again_and_a_customer_without_rows_is_level_0() {
+    let mut ground = Ground::new().await;
+    let cluster = &ground.stage.cluster;
+    cluster.run_sql(SHARED_DATABASE, "delete from orders where tenant_id = 8").await.expect("no orders");
+    cluster.run_sql(SHARED_DATABASE, "delete from contacts where tenant_id = 8").await.expect("no contacts");
+    for name in ["initech", "umbrella"] {
+        ground.close(name).await;
+        ground.account(name, AccountStep::Immediate).await.expect("asked for");
+    }
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!(ground.closure("umbrella").purge.verified.map(|(_, rows, level)| (rows, level)), Some((0, 0)));
+    let back = "alter table contacts disable trigger portreeve_tombstone; \
+                insert into contacts values (7, 1, 'Anna Alves', 'came@back.example', 'NL'); \
+                alter table contacts enable always trigger portreeve_tombstone";
+    ground.stage.cluster.run_sql(SHARED_DATABASE, back).await.expect("a row is back");
+    ground.later(DAY + DAY / 24).await;
+    ground.well().await;
+    let purge = ground.closure("initech").purge;
+    assert_eq!(purge.rechecked.map(|(_, rows)| rows), Some(1), "it was told");
+    assert_eq!(purge.verified.map(|(_, rows, _)| rows), Some(1201), "and purged again");
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
+    ground.later(DAY * 7 + DAY / 24).await;
+    ground.well().await;
+    assert_eq!(ground.closure("initech").purge.rechecked.map(|(_, rows)| rows), Some(0));
+}
