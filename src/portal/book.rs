@@ -9,16 +9,18 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::history::{Answer, Away, Book, Entry, KINDS, Live, Place, Range};
-use crate::audit::keys::Recipients;
+use crate::audit::keys::{Recipient, Recipients, SealedDataKey};
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
 use crate::keyring;
 use crate::log::search::{self, Found, Query};
 use crate::register::{self, OwnerActs};
+use crate::secret::Secret;
 
 /// Why the keyring is asked, as it records it.
 const WHY: &str = "owner reads own history";
+const WHY_ARCHIVE: &str = "owner takes own archive home";
 /// Entries asked for beyond a page, for those of the same microsecond as the page before.
 const SAME_MOMENT: usize = 64;
 
@@ -71,6 +73,23 @@ impl Book for Records {
                 (0, false) => Err(silent(&told.warnings.join("; "))),
                 (ended, _) => Ok(ended > 0),
             }
+        })
+    }
+
+    fn archive_key(
+        &self,
+        reader: OwnerId,
+        customer: CustomerId,
+        sealed: SealedDataKey,
+    ) -> Answer<'_, Secret<[u8; 32]>> {
+        Box::pin(async move {
+            let away = |cause: String| Away { place: "your files", cause };
+            if sealed.recipient != Recipient::Customer(customer) {
+                return Err(away(format!("an archive in the folder of {customer} is sealed to {}", sealed.recipient)));
+            }
+            let keys = self.keyring.open(vec![sealed], &reader.to_string(), WHY_ARCHIVE).await;
+            let key = keys.map_err(|error| away(error.to_string()))?.into_iter().next();
+            key.ok_or_else(|| away("the keyring opened no key".to_owned()))
         })
     }
 }

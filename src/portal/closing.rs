@@ -79,7 +79,11 @@ async fn taken(portal: &Portal, owner: &Owner, name: String) -> Result<Response,
     record.values.message = Some(name.clone());
     let unrecorded = |cause: crate::log::Error| Error::Unavailable { place: "the audit log", cause: cause.to_string() };
     portal.0.acts.record(record).await.map_err(unrecorded)?;
-    files::sent(opened, &name)
+    let Some(header) = files::sealed(&opened.0) else {
+        return files::sent(opened, &name);
+    };
+    let key = portal.0.book.archive_key(owner.id, customer, header.key.clone()).await?;
+    files::opened(opened, (&header, &key), &name)
 }
 
 async fn page(signed_in: SignedIn, Shared(portal): Shared<Portal>) -> Result<Response, Page> {

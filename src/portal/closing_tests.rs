@@ -165,3 +165,44 @@ fn a_folder_that_cannot_be_read_is_not_an_absent_file() {
     let opened = files::open(dir.path(), CustomerId(1), "archive-1.bin").expect_err("no file");
     assert!(matches!(opened, Error::NotFound("file")), "{opened:?}");
 }
+
+/// An archive sealed to acme, as retention writes them.
+fn sealed_archive(site: &Site, plain: &[u8]) {
+    use crate::audit::archive::Sealer;
+    use crate::audit::keys::{Part, Recipient, RecipientKey};
+    use crate::entropy::OsEntropy;
+    let id = acme(&site.state()).id;
+    let public = crate::portal::test_site::archive_public_key();
+    let recipient = Recipient::Customer(id);
+    let to = RecipientKey { recipient, part: Part::Values, period: 2026, public, signature: [0; 64] };
+    let (mut sealer, mut file) =
+        Sealer::begin(&to, &format!("portreeve/archive/{id}"), 7, &OsEntropy).expect("it is a key");
+    sealer.push(plain, &mut file);
+    sealer.finish(&mut file);
+    std::fs::write(site.archive_of("acme").join("archive-e7.tar.sealed"), file).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_archive_is_opened_on_its_way_and_a_damaged_one_never_arrives_whole() {
+    let site = Site::start().await;
+    stock(&site);
+    let plain: String = (0..20_000).map(|line| format!("row {line}\n")).collect();
+    sealed_archive(&site, plain.as_bytes());
+    let id = acme(&site.state()).id;
+    let path = format!("/v1/customers/{id}/files/archive-e7.tar.sealed");
+    let taken = site.api("GET", &path, OLGA_TOKEN, None).await;
+    assert_eq!(taken.status, 200);
+    assert!(taken.body == plain, "it is not what was sealed: {} bytes", taken.body.len());
+    assert_eq!(taken.header("content-disposition"), Some("attachment; filename=\"archive-e7.tar\""));
+    let read = site.recorded().into_iter().filter(|(kind, ..)| *kind == Kind::Read).count();
+    assert_eq!(read, 1, "each taking is recorded");
+    assert_eq!(site.readers(), [site.owner("olga")], "the keyring is asked in her name");
+
+    let file = site.archive_of("acme").join("archive-e7.tar.sealed");
+    let mut bytes = std::fs::read(&file).expect("read");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let cut = site.api("GET", &path, OLGA_TOKEN, None).await;
+    assert!(cut.body.len() < plain.len() && plain.starts_with(&cut.body), "what does not open is not sent");
+}

@@ -4,7 +4,7 @@
 
 use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
@@ -17,10 +17,12 @@ use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 
 use super::error::Error;
+use crate::audit::archive::{CHUNK_BYTES, HEADER_BYTES_MAX, Header, Opener, TAG_BYTES};
 use crate::ids::CustomerId;
+use crate::secret::Secret;
 
 /// So much is read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,15 +82,65 @@ pub fn open(archives: &Path, customer: CustomerId, name: &str) -> Result<(File, 
     if about.is_file() { Ok((file, about.len())) } else { Err(Error::NotFound("file")) }
 }
 
+/// What stands before an archive that is sealed to its owner; none: the file is as it is.
+pub fn sealed(file: &File) -> Option<Header> {
+    let mut begin = vec![0; HEADER_BYTES_MAX];
+    let read = file.read_at(&mut begin, 0).ok()?;
+    Header::read(begin.get(..read)?)
+}
+
+/// The archive as its owner gets it, opened while it is taken. It ends early, as an error, if the file is not whole.
+pub fn opened(
+    (file, bytes): (File, u64),
+    (header, key): (&Header, &Secret<[u8; 32]>),
+    name: &str,
+) -> Result<Response, Error> {
+    let damaged = |cause: &str| Error::Unavailable { place: "your files", cause: format!("{name}: {cause}") };
+    let (chunks, plain) = header.holds(bytes).ok_or_else(|| damaged("it is cut"))?;
+    let opener = Opener::new(header, key, chunks);
+    let at = header.length();
+    let chunks = stream::try_unfold((file, opener, at), |(file, mut opener, at)| async move {
+        if opener.is_through() {
+            return Ok::<_, io::Error>(None);
+        }
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK_BYTES + TAG_BYTES];
+            let read = read_full(&file, &mut chunk, at)?;
+            chunk.truncate(read);
+            let plain = opener.open(&mut chunk).map(Bytes::copy_from_slice);
+            let plain = plain.ok_or_else(|| io::Error::other("a chunk does not open"))?;
+            Ok((plain, (file, opener, at + read as u64)))
+        });
+        reading.await.map_err(io::Error::other)?.map(Some)
+    });
+    let name = name.strip_suffix(".sealed").unwrap_or(name);
+    saved(Body::from_stream(chunks), plain, name)
+}
+
+fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
+}
+
 /// The file as an answer to be saved, read as fast as it is taken.
 pub fn sent((file, bytes): (File, u64), name: &str) -> Result<Response, Error> {
     let file = tokio::fs::File::from_std(file).take(bytes);
     let chunks = stream::try_unfold(file, |mut file| async move {
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        let mut chunk = BytesMut::with_capacity(READ_BYTES);
         let read = file.read_buf(&mut chunk).await?;
         Ok::<Option<(Bytes, _)>, io::Error>((read > 0).then(|| (chunk.freeze(), file)))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    saved(Body::from_stream(chunks), bytes, name)
+}
+
+fn saved(body: Body, bytes: u64, name: &str) -> Result<Response, Error> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));

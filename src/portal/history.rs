@@ -4,10 +4,12 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::audit::keys::SealedDataKey;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
+use crate::secret::Secret;
 
 /// Where an act stands: by time, then by log, then by position; frames that came together share these and stand in order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +120,9 @@ pub trait Book: Send + Sync + 'static {
     fn sessions(&self, customer: CustomerId) -> Answer<'_, Vec<Live>>;
     /// Ends a session at once; false when it was gone already.
     fn end_session(&self, by: OwnerId, session: SessionId) -> Answer<'_, bool>;
+    /// Opens the data key of an archive that is sealed to that customer, and to no other. Recorded as the reader's.
+    fn archive_key(&self, reader: OwnerId, customer: CustomerId, sealed: SealedDataKey)
+    -> Answer<'_, Secret<[u8; 32]>>;
 }
 
 /// The kinds an owner sees.

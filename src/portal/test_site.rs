@@ -21,6 +21,7 @@ use super::attempts::Bounds;
 use super::history::{Answer as Later, Away, Book, Entry, Live, Place, Range};
 use super::session::sha256;
 use super::{Settings, StartError, serve};
+use crate::audit::keys::{SealedDataKey, open_data_key};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
@@ -29,12 +30,24 @@ use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scop
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::tls::Certificate;
 use crate::register::{self, Follower, Register};
+use crate::secret::Secret;
 
 /// Olga owns acme.
 pub(super) const OLGA_PASSWORD: &str = "correct horse & battery=staple";
 pub(super) const OLGA_TOKEN: &str = "olga-token-0123456789abcdef";
 /// Otto owns globex.
 pub(super) const OTTO_TOKEN: &str = "otto-token-0123456789abcdef";
+
+/// The private key that opens archives here: any 32 bytes are one.
+pub(super) const ARCHIVE_KEY: [u8; 32] = [9; 32];
+
+/// What archives are sealed to here.
+pub(super) fn archive_public_key() -> [u8; 32] {
+    use aws_lc_rs::agreement::{PrivateKey, X25519};
+    let private = PrivateKey::from_private_key(&X25519, &ARCHIVE_KEY).expect("32 bytes are a key");
+    let public = private.compute_public_key().expect("it has one");
+    public.as_ref().try_into().expect("32 bytes")
+}
 
 /// 2026-11-21T14:02:00Z.
 const TWO_PAST_TWO: Timestamp = Timestamp(1_795_269_720_000_000);
@@ -139,6 +152,20 @@ impl Book for FixedBook {
             let before = live.len();
             live.retain(|live| live.session != session);
             Ok(live.len() < before)
+        })
+    }
+
+    fn archive_key(
+        &self,
+        reader: OwnerId,
+        _customer: CustomerId,
+        sealed: SealedDataKey,
+    ) -> Later<'_, Secret<[u8; 32]>> {
+        Box::pin(async move {
+            self.open()?;
+            self.readers.lock().expect("not poisoned").push(reader);
+            let opened = open_data_key(&Secret::new(ARCHIVE_KEY), &sealed);
+            opened.map_err(|error| Away { place: "your files", cause: error.to_string() })
         })
     }
 }

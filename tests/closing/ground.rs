@@ -105,10 +105,6 @@ impl Ground {
 
     /// Starts the keyring by the moved clock, again after each jump: its own keys are made at its start.
     async fn serve(&mut self) {
-        if let Some(Served { stop, done }) = self.keyring.take() {
-            stop.send(()).expect("the keyring still answers");
-            done.await.expect("no panic");
-        }
         let config = self.config();
         let clock: Arc<dyn Clock> = Arc::<Moved>::clone(&self.clock);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
@@ -116,15 +112,8 @@ impl Ground {
             Kept::open(Arc::new(RealDisk), &config.keyring.file, &config.keyring.credential).expect("a keyring");
         let own = kept.own_recipients(&*clock, &*entropy).expect("keys");
         let seed = init::read_seed(&config.keyring.log_key).expect("a seed");
-        let settings = log::Settings::new("keyring", SigningKey::from_seed(&seed)).sized(
-            config.audit.segment_bytes,
-            config.audit.reserve_bytes,
-            config.audit.epoch_after,
-            config.audit.epoch_bytes,
-        );
         let directory = config.audit.directory.join("keyring");
         let log = opened(&directory, || settings_of(&config, "keyring", &seed), &own, &clock).await;
-        drop(settings);
         let uid = rustix::process::getuid().as_raw();
         let access = Access { writers: vec![uid], openers: vec![uid], destroyers: vec![uid] };
         let settings = keyring::Settings::new(config.keyring.socket.clone(), access);
@@ -141,6 +130,11 @@ impl Ground {
 
     /// Later by so long.
     pub async fn later(&mut self, span: Duration) {
+        // its log closes by the time it was written by
+        if let Some(Served { stop, done }) = self.keyring.take() {
+            stop.send(()).expect("the keyring still answers");
+            done.await.expect("no panic");
+        }
         self.clock.0.fetch_add(i64::try_from(span.as_micros()).expect("short"), Ordering::SeqCst);
         self.serve().await;
     }
