@@ -67,6 +67,15 @@ struct Served {
     done: tokio::task::JoinHandle<()>,
 }
 
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // its files are about to go
+        if let Some(served) = self.keyring.take() {
+            served.done.abort();
+        }
+    }
+}
+
 impl Ground {
     /// acme and globex with a database each, initech and umbrella in shared tables; all open.
     pub async fn new() -> Ground {

@@ -170,6 +170,9 @@ async fn an_open_account_takes_its_data_home_and_a_reopened_one_keeps_it() {
     let bytes = std::fs::read(path).expect("an archive");
     assert_eq!((made.1, made.2.as_slice()), (bytes.len() as u64, sha256(&bytes).as_slice()));
     assert!(!bytes.windows(16).any(|window| window == b"@initech.example"), "it is sealed");
+    let plain = opened(&ground, &bytes).await;
+    let count = |text: &str| plain.windows(text.len()).filter(|window| *window == text.as_bytes()).count();
+    assert_eq!((count("@initech.example"), count("@umbrella.example")), (400, 0), "its owner's rows, nobody else's");
 
     ground.close("initech").await;
     ground.well().await;
@@ -178,6 +181,20 @@ async fn an_open_account_takes_its_data_home_and_a_reopened_one_keeps_it() {
     ground.well().await;
     assert!(ground.customer("initech").closure.is_none());
     assert_eq!(ground.rows(7).await, "1200");
+}
+
+/// What the keyring lets the owner read.
+async fn opened(ground: &Ground, sealed: &[u8]) -> Vec<u8> {
+    use portreeve::audit::archive::{CHUNK_BYTES, Header, Opener, TAG_BYTES};
+    let header = Header::read(sealed).expect("a header");
+    let (chunks, _) = header.holds(sealed.len() as u64).expect("chunks");
+    let world = ground.world().await;
+    let keys = world.keyring.open(vec![header.key.clone()], "o1", "a test").await.expect("the key is there");
+    world.acts.log.close().expect("the log closes");
+    let mut opener = Opener::new(&header, &keys[0], chunks);
+    let begin = usize::try_from(header.length()).expect("short");
+    let open = |chunk: &[u8]| opener.open(&mut chunk.to_vec()).expect("it opens").to_vec();
+    sealed[begin..].chunks(CHUNK_BYTES + TAG_BYTES).flat_map(open).collect()
 }
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {
@@ -243,4 +260,38 @@ async fn rows_that_came_back_are_told_and_purged_again_and_a_customer_without_ro
     ground.later(DAY * 7 + DAY / 24).await;
     ground.well().await;
     assert_eq!(ground.closure("initech").purge.rechecked.map(|(_, rows)| rows), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_purged_while_clocks_disagree_snapshots_are_missing_or_a_daemon_is_told_to_stop() {
+    use portreeve::retentiond::closing::turn;
+    let ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
+    let turned = ground.well().await;
+    assert!(turned.waits.iter().any(|(_, why, _)| why.contains("no verified snapshot is young enough")), "{turned:?}");
+    let started = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+
+    let mut world = ground.world().await;
+    world.clocks.is_frozen = true;
+    let turned = turn(&world, ground.now()).await.expect("a turn");
+    assert!(turned.waits.iter().any(|(_, why, _)| why.contains("the clocks disagree")), "{turned:?}");
+    assert_eq!(ground.rows(7).await, "1200");
+    world.clocks.is_frozen = false;
+    let (_keep, stop) = tokio::sync::watch::channel(true);
+    world.stop = stop;
+    let turned = turn(&world, ground.now()).await.expect("a turn");
+    assert_eq!(turned.troubles, [], "to be told to stop is no trouble");
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::Purging, "1200"));
+    world.acts.log.close().expect("the log closes");
+    let late = ground.account("initech", AccountStep::Reopened).await.expect_err("the purge has begun");
+    assert!(late.contains("the deletion has begun"), "{late}");
+
+    let mut world = ground.world().await;
+    world.snapshots = None;
+    turn(&world, ground.now()).await.expect("a turn");
+    world.acts.log.close().expect("the log closes");
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
 }
