@@ -59,6 +59,8 @@ impl Clock for Moved {
 pub struct Ground {
     pub stage: Stage,
     pub clock: Arc<Moved>,
+    /// What the data map says besides.
+    pub more_map: String,
     keyring: Option<Served>,
 }
 
@@ -101,7 +103,7 @@ impl Ground {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let clock = Arc::new(Moved(AtomicI64::new(0)));
-        let mut ground = Ground { stage, clock, keyring: None };
+        let mut ground = Ground { stage, clock, more_map: String::new(), keyring: None };
         let store = ground.stage.path("snapshots");
         Store::create(Arc::new(RealDisk), &store, instance(), &OsEntropy).expect("a store");
         ground.serve().await;
@@ -153,7 +155,10 @@ impl Ground {
     }
 
     pub async fn world(&self) -> World {
-        world(&self.stage.configuration(), Arc::<Moved>::clone(&self.clock), &maintenance(&self.stage)).await
+        let clock = Arc::<Moved>::clone(&self.clock);
+        let mut world = world(&self.stage.configuration(), clock, &maintenance(&self.stage)).await;
+        world.map = Some(DataMap::parse("datamap.toml", &format!("{MAP}{}", self.more_map)).expect("a data map"));
+        world
     }
 
     /// One turn by a daemon of its own.

@@ -215,8 +215,16 @@ async fn strangers_rows_are_named_and_a_server_that_is_down_or_read_only_is_told
     ground.account("initech", AccountStep::Immediate).await.expect("asked for");
     let refused = ground.turn().await;
     assert!(refused.troubles.iter().any(|(_, why)| why.contains("public.links")), "{refused:?}");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    let columns = "tenant_id = 'pseudonym'\nid = 'pseudonym'\nother = 'pseudonym'\nother_id = 'pseudonym'\n";
+    ground.more_map = format!("[tables.'public.links'.columns]\n{columns}");
+    let pointed = ground.turn().await;
+    let named = |why: &String| why.contains("1 rows of others in public.links (customers 8)");
+    assert!(pointed.troubles.iter().any(|(_, why)| named(why)), "{pointed:?}");
     assert_eq!(ground.rows(7).await, "1200");
-    ground.stage.cluster.run_sql(SHARED_DATABASE, "drop table links").await.expect("dropped");
+    ground.stage.cluster.run_sql(SHARED_DATABASE, "delete from links").await.expect("mended");
 
     let only = "alter database shared set default_transaction_read_only = on; \
                 alter role portreeve_maintenance set default_transaction_read_only = on";
@@ -225,9 +233,6 @@ async fn strangers_rows_are_named_and_a_server_that_is_down_or_read_only_is_told
     let down = ground.turn().await;
     assert!(!down.troubles.is_empty() && ground.closure("initech").purge.verified.is_none(), "{down:?}");
     ground.stage.cluster.start_again().await.expect("started again");
-    let fresh = ground.now();
-    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
-    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
     ground.well().await;
     assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
 }
