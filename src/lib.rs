@@ -34,8 +34,10 @@
 //! |---|---|---|
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
 //! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | functions of values and `now` |
-//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] `config` `net` `observe` | one seam |
-//! | services | [`proxy`] [`retentiond`] [`portal`] [`cli`] | what runs |
+//! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] | one seam each |
+//! | | `net` [`observe`] | the network, and what is said about ourselves |
+//! | | [`keeping`] | what there is to keep, joined from several of them |
+//! | services | [`proxy`] [`portal`] [`retentiond`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
 //!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
@@ -45,9 +47,9 @@
 //! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
 //!   holder of keys that open records; `fence` what the database itself enforces; [`snapshots`] takes copies of the
 //!   databases, seals them to a recipient, restores and deletes them; [`purge`] is what retention does inside a
-//!   customers' database: reads its catalog, purges, verifies.
-//! - [`proxy`], [`portal`] and [`keyring`] run under a user each, from one binary. The `demo` verb runs them all.
-//! - [`retentiond`] keeps the promise: leads closed accounts to their end, and certifies it.
+//!   customers' database: reads its catalog, purges, verifies; [`keeping`] joins the snapshot stores and the register's
+//!   catalog, takes what is due and deletes what a plan says.
+//! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary.
 //!
 //! # What must not be
 //!
@@ -66,7 +68,8 @@
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
 //! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `snapshots` also
-//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `net` also `wire`; `config` also `retention` and
+//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `keeping` also `retention`, `grant`,
+//! `register`, `snapshots`, `config` and `disk`; `net` also `wire`; `config` also `retention` and
 //! `disk`; services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
@@ -85,6 +88,7 @@ pub mod wire;
 pub mod config;
 pub mod disk;
 pub mod fence;
+pub mod keeping;
 pub mod keyring;
 pub mod log;
 pub mod net;

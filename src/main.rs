@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
-use portreeve::{config, observe, portal, proxy};
+use portreeve::{config, observe, portal, proxy, retentiond};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();
-    let done = match command {
-        Command::Service(service) => serve(service, &config),
-        Command::Verb(verb) => run(verb, config, format),
+    let done = match (command.service(), command) {
+        (Some(service), _) | (None, Command::Service(service)) => serve(service, &config),
+        (None, Command::Verb(verb)) => run(verb, config, format),
     };
     done.unwrap_or_else(|failure| failure.tell()).into()
 }
@@ -24,7 +24,7 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
     config.check_secrets(service.role())?;
     let runtime = match service {
         Service::Proxy => Builder::new_multi_thread().worker_threads(config.proxy.threads).enable_all().build()?,
-        Service::Portal | Service::Keyring => Runtime::new()?,
+        Service::Portal | Service::Keyring | Service::Retention { .. } => Runtime::new()?,
     };
     match service {
         Service::Proxy => runtime
@@ -34,6 +34,12 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
             .block_on(portal::run(config))
             .map_err(|error| if error.is_configuration() { Failure::configuration(&error) } else { error.into() })?,
         Service::Keyring => runtime.block_on(cli::keyring::serve(config))?,
+        Service::Retention { once } => {
+            let is_well = runtime.block_on(retentiond::run(config, once)).map_err(|error| {
+                if error.is_configuration() { Failure::configuration(&error) } else { error.into() }
+            })?;
+            return Ok(if is_well || !once { Exit::Done } else { Exit::Findings });
+        }
     }
     Ok(Exit::Done)
 }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use portreeve::cli::{Arguments, Command, Service};
+use portreeve::cli::{Arguments, Service};
 use portreeve::config::{Config, DEFAULT_PATH, Role, User, load};
 
-const ROLES: [(&str, Role); 3] = [("proxy", Role::Proxy), ("portal", Role::Portal), ("keyring", Role::Keyring)];
+const ROLES: [(&str, Role); 4] =
+    [("proxy", Role::Proxy), ("portal", Role::Portal), ("keyring", Role::Keyring), ("retention", Role::Retention)];
 
 /// Lines that every unit has.
 const HARDENED: [&str; 28] = [
@@ -75,10 +76,7 @@ fn every_unit_starts_a_role_that_there_is() {
         let arguments = Arguments::try_parse_from(line.split_whitespace()).expect(&line);
         assert!(line.starts_with("/usr/bin/portreeve "), "{line}");
         assert_eq!(arguments.config, PathBuf::from(DEFAULT_PATH), "{line}");
-        let service: Option<Service> = match arguments.command {
-            Command::Service(service) => Some(service),
-            Command::Verb(_) => None,
-        };
+        let service: Option<Service> = arguments.command.service();
         assert_eq!(service.map(Service::role), Some(role), "{line}");
     }
 }
@@ -105,6 +103,7 @@ fn every_path_of_a_role_is_one_that_its_unit_lets_it_write() {
         ("proxy", vec![register, audit], vec![(&config.proxy.socket, &config.proxy.state)]),
         ("portal", vec![register, audit], vec![]),
         ("keyring", vec![audit], vec![(&config.keyring.socket, &config.keyring.file)]),
+        ("retention", vec![register, audit, config.portal.archives.as_path()], vec![]),
     ] {
         let listed = one(name, "ReadWritePaths");
         assert_eq!(listed.split(' ').map(Path::new).collect::<Vec<_>>(), writable, "{name}");
@@ -116,6 +115,8 @@ fn every_path_of_a_role_is_one_that_its_unit_lets_it_write() {
         }
     }
     assert_eq!(config.portal.state, Path::new("/var/lib").join(one("portal", "StateDirectory")));
+    assert_eq!(config.retention.state, Path::new("/var/lib").join(one("retention", "StateDirectory")));
+    assert_eq!(config.retention.runtime, Path::new("/run").join(one("retention", "RuntimeDirectory")));
 }
 
 #[test]
@@ -160,7 +161,7 @@ fn shared_folders_are_made_with_their_rights() {
 
 #[test]
 fn every_unit_is_hardened() {
-    for name in ROLES.map(|(name, _)| name).into_iter().chain(["retention"]) {
+    for name in ROLES.map(|(name, _)| name) {
         let unit = text(&format!("systemd/portreeve-{name}.service"));
         let lines: BTreeSet<&str> = unit.lines().collect();
         let absent: Vec<_> = HARDENED.iter().filter(|line| !lines.contains(*line)).collect();

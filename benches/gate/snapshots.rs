@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use portreeve::audit::keys::generate_key_pair;
 use portreeve::cli::demo::cluster::{Cluster, postgres_bin};
-use portreeve::clock::SystemClock;
+use portreeve::clock::{Clock, SystemClock};
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::secret::Secret;
@@ -104,7 +104,8 @@ async fn ours(upstream: &Upstream, dir: &Path, checksums: Algorithm) -> Result<f
     let lease = store.lease()?;
     let programs = Programs::in_directory(&postgres_bin()?);
     let (recipient, _) = generate_key_pair();
-    let order = Order { id: Order::fresh_id(&OsEntropy), slot: None, recipient, customers: Vec::new() };
+    let (id, started) = (Order::fresh_id(&OsEntropy), SystemClock.now());
+    let order = Order { id, started, slot: None, recipient, customers: Vec::new() };
     let begun = Instant::now();
     let about = About::ask(upstream, None).await?;
     let taken = tokio::task::block_in_place(|| {

@@ -221,6 +221,11 @@ impl Context {
 }
 
 impl Desk {
+    /// Everything acts need, for more than one of them.
+    pub(super) fn acts(&self) -> &Acts {
+        &self.acts
+    }
+
     /// The log, to record what is refused before it becomes an act.
     pub(super) fn log(&self) -> &Log {
         &self.acts.log

@@ -113,7 +113,7 @@ async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
 }
 
 /// The staff member, if the password is theirs. Whether the name or the password was wrong is not told.
-fn signed_in(state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
+pub(super) fn signed_in(state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
     let staff = state.staff_named(name).filter(|staff| staff.active)?;
     let verifier: Verifier = staff.verifier.parse().ok()?;
     verifier.fits(password.expose()).then_some(staff.id)

@@ -54,6 +54,7 @@ fn files(context: &Context) -> Result<Files, Failure> {
         keyring_public: config.keyring.public_key.clone(),
         portal_signing: config.portal.signing_key.clone(),
         portal_public: config.portal.signing_public_key.clone(),
+        instance: config.retention.instance_key.clone(),
         logs: vec![
             log(&format!("proxy-{}", config.proxy.id), &config.proxy.log_key),
             log("portal", &config.portal.log_key),

@@ -67,6 +67,25 @@ pub enum Service {
     Portal,
     /// Run the keyring: the only holder of keys that open records.
     Keyring,
+    /// What keeps the promise; `portreeve retention run`, beside the other verbs about retention.
+    #[command(skip)]
+    Retention {
+        /// One turn, and then the end.
+        once: bool,
+    },
+}
+
+impl Command {
+    /// The role that is to run; none: it is a verb.
+    pub fn service(&self) -> Option<Service> {
+        match self {
+            Command::Service(service) => Some(*service),
+            Command::Verb(Verb::Retention(retention::Command::Run { once })) => {
+                Some(Service::Retention { once: *once })
+            }
+            Command::Verb(_) => None,
+        }
+    }
 }
 
 impl Service {
@@ -76,6 +95,7 @@ impl Service {
             Service::Proxy => Role::Proxy,
             Service::Portal => Role::Portal,
             Service::Keyring => Role::Keyring,
+            Service::Retention { .. } => Role::Retention,
         }
     }
 }

@@ -1,5 +1,11 @@
-//! `portreeve retention`: what the promise means, and what a plan would do, as rows.
-//! Not here: making and applying plans, which is the daemon's; it hands them here to be shown.
+//! `portreeve retention`: what the promise means, and what a plan would do, as rows;
+//! and deletion and restores in people's hands.
+//! Not here: the daemon (`retentiond/`), which does all that is due by itself.
+
+mod keys;
+mod people;
+mod snapshots;
+mod stock;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,6 +25,29 @@ pub enum Command {
     ///
     /// A promise that cannot be kept is answered with every reason, the nearest that can be kept, and exit code 5.
     Solve,
+    /// Run the daemon that takes snapshots and deletes what is due.
+    Run {
+        /// One turn only; exit code 4 if something failed, is late or needs a second person.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Show what would be done with every object now, why, and the digest by which exactly that is applied.
+    Plan,
+    /// Delete what that plan expires, if it still is the plan; above a cap only with two people.
+    Apply(stock::Apply),
+    /// Show what is late; exit code 4 if anything is overdue, or no daemon runs.
+    Status,
+    /// Take in a dump or a base backup that was there before: it expires by the start it had.
+    Adopt(snapshots::Adopt),
+    /// Bring a snapshot back: an access, for two people, with a reason.
+    Restore(Box<snapshots::Restore>),
+    /// Make the pair of keys that snapshots are encrypted to.
+    Keys(keys::Keys),
+    /// Make a back-end's empty directory a store.
+    Store {
+        /// The NAME of [snapshots.NAME].
+        backend: String,
+    },
     /// Compare every table with the data map; exit code 4 if anything is unclassified.
     Coverage(coverage::Arguments),
     /// Make the maintenance role and its tables in a database, as a superuser; again whenever tables get new owners.
@@ -33,6 +62,14 @@ pub async fn run(command: Command, context: &Context, path: &Path) -> Result<Exi
     match command {
         Command::Coverage(arguments) => coverage::run(arguments, context, path).await,
         Command::Prepare(target) => prepare::run(target, context).await,
+        Command::Plan => stock::show_plan(context).await,
+        Command::Apply(wanted) => stock::apply(context, wanted).await,
+        Command::Status => stock::status(context).await,
+        Command::Adopt(wanted) => Box::pin(snapshots::adopt(context, wanted)).await,
+        Command::Restore(wanted) => Box::pin(snapshots::restore(context, *wanted)).await,
+        Command::Keys(keys) => keys::make(context, &keys),
+        Command::Store { backend } => keys::make_store(context, &backend),
+        Command::Run { .. } => Err(Failure::failed("bug: the daemon is no verb")),
         Command::Solve => match context.config.rules() {
             Ok(rules) => {
                 context.show(&solved(rules.solution(), context.format))?;

@@ -125,13 +125,14 @@ fn missing_keys_name_the_section_and_an_example() {
 #[test]
 fn a_back_end_needs_its_place_and_a_purge_its_hours() {
     let with = |more: &str| read(&format!("{LEAST}\n{more}"));
-    let whole = "[snapshots.a]\nkind = \"dump\"\ncluster = \"main\"\ndirectory = \"d\"\nrecipient = \"r\"\n";
+    let whole = "[snapshots.a]\nkind = \"dump\"\ncluster = \"main\"\ndirectory = \"d\"\nrecipient = \"r\"\n\
+                 password_file = \"p\"\n";
     let config = with(&format!("{whole}bytes_per_second_max = \"1MiB\"")).expect("read");
     let a = config.snapshots.get("a").expect("a");
     assert_eq!((a.kind, a.bytes_per_second_max), (SnapshotKind::Dump, Some(1 << 20)));
     assert_eq!(a.directory, PathBuf::from("/etc/p/d"));
     assert_eq!(config.rules().expect("possible").solution().backends.len(), 1);
-    for key in ["kind", "cluster", "directory", "recipient"] {
+    for key in ["kind", "cluster", "directory", "recipient", "password_file"] {
         let without: Vec<&str> = whole.lines().filter(|line| !line.starts_with(key)).collect();
         let refused = with(&without.join("\n")).expect_err(key);
         assert!(refused.contains(&format!("section [snapshots.a] needs the key \"{key}\", for example")), "{refused}");

@@ -192,6 +192,12 @@ pub struct Retention {
     pub state: PathBuf,
     /// The key that signs its log and its certificates (secret).
     pub log_key: PathBuf,
+    /// The key by which it knows its own snapshots (secret). Lost, they are nobody's any more.
+    pub instance_key: PathBuf,
+    /// PostgreSQL's own programs; none: the newest under `/usr/lib/postgresql`.
+    pub programs: Option<PathBuf>,
+    /// Where a password may lie in a file for as long as `pg_dump` runs: in memory, nobody else's.
+    pub runtime: PathBuf,
     /// When a purge may run.
     pub window: Window,
     /// How much one plan may do without a second person.
@@ -213,6 +219,12 @@ pub struct Snapshots {
     pub directory: PathBuf,
     /// The public key they are encrypted to.
     pub recipient: PathBuf,
+    /// The role that takes them: with REPLICATION for the whole cluster, else one that reads everything.
+    pub role: String,
+    /// That role's password (one line, secret).
+    pub password_file: PathBuf,
+    /// A client certificate and its key (PEM, secret), where the server asks for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
     /// How long taking one is expected to last.
     pub takes: Duration,
     /// How long from the deletion's due moment until its absence is confirmed.
@@ -282,7 +294,12 @@ impl Config {
             }
             Role::Portal => vec![&self.portal.key, &self.portal.signing_key, &self.portal.log_key],
             Role::Keyring => vec![&self.keyring.credential, &self.keyring.log_key],
-            Role::Retention => vec![&self.retention.log_key],
+            Role::Retention => {
+                let keys = self.snapshots.values().filter_map(|snapshots| snapshots.certificate.as_ref());
+                let passwords = self.snapshots.values().map(|snapshots| &snapshots.password_file);
+                let own = [&self.retention.log_key, &self.retention.instance_key];
+                own.into_iter().chain(passwords).chain(keys.map(|(_, key)| key)).collect()
+            }
             Role::Cli => vec![&self.cli.log_key],
         };
         files.into_iter().map(PathBuf::as_path).collect()

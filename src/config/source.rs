@@ -210,6 +210,9 @@ impl<'a> Source<'a> {
             id: raw.id,
             state: self.path(raw.state),
             log_key: self.secret(raw.log_key),
+            instance_key: self.secret(raw.instance_key),
+            programs: Some(raw.programs).filter(|path| !path.as_os_str().is_empty()).map(|path| self.path(path)),
+            runtime: self.path(raw.runtime),
             window: Window::new(window, time_zone),
             caps: Caps {
                 expire: raw.expire_max,
@@ -226,7 +229,19 @@ impl<'a> Source<'a> {
     }
 
     fn snapshots(&self, section: &str, raw: raw::Snapshots) -> Result<Snapshots, Error> {
+        let given = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
+        let certificate = match (given(raw.certificate), given(raw.key)) {
+            (None, None) => None,
+            (certificate, key) => Some((
+                self.path(self.required(section, "certificate", "snapshots-client.crt", certificate)?),
+                self.secret(self.required(section, "key", "secrets/snapshots-client.key", key)?),
+            )),
+        };
+        let password_file = self.required(section, "password_file", "secrets/snapshots.password", raw.password_file)?;
         Ok(Snapshots {
+            role: raw.role,
+            password_file: self.secret(password_file),
+            certificate,
             kind: self.required(section, "kind", "base-backup", raw.kind)?,
             cluster: self.required(section, "cluster", "main", raw.cluster)?,
             directory: self.path(self.required(section, "directory", "/srv/snapshots/main", raw.directory)?),

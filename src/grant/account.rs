@@ -189,8 +189,8 @@ impl State {
         }
     }
 
-    pub(super) fn commit_snapshot(&mut self, event: &Event, id: SnapshotId, step: SnapshotStep) {
-        if let Some(snapshot) = kept::after(id, self.snapshot(id), step, event.at) {
+    pub(super) fn commit_snapshot(&mut self, event: &Event, sequence: Sequence, id: SnapshotId, step: SnapshotStep) {
+        if let Some(snapshot) = kept::after(id, self.snapshot(id), step, (event.at, sequence)) {
             self.snapshots.insert(id, Arc::new(snapshot));
         }
     }

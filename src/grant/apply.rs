@@ -293,7 +293,7 @@ impl State {
             What::Account { customer, step } => self.commit_account(event, sequence, customer, step),
             What::HoldPlaced { customer, review } => self.add_hold(event, sequence, (customer, review), personal),
             What::HoldReleased { hold } => self.release_hold(event, hold),
-            What::Snapshot { snapshot, step } => self.commit_snapshot(event, snapshot, step),
+            What::Snapshot { snapshot, step } => self.commit_snapshot(event, sequence, snapshot, step),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::consent::By;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, ExportId, HoldId, SnapshotId};
+use crate::ids::{CustomerId, ExportId, HoldId, Sequence, SnapshotId};
 
 /// A step in the life of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +92,8 @@ pub enum SnapshotRule {
 pub struct Snapshot {
     /// Its id.
     pub id: SnapshotId,
+    /// The event that put it into the catalog: what was begun later has a higher one.
+    pub sequence: Sequence,
     /// The number of the back-end that holds it.
     pub backend: u32,
     /// What it holds was there at that moment; its age counts from here.
@@ -147,7 +149,7 @@ pub(super) fn after(
     snapshot: SnapshotId,
     known: Option<&Snapshot>,
     step: SnapshotStep,
-    at: Timestamp,
+    (at, sequence): (Timestamp, Sequence),
 ) -> Option<Snapshot> {
     let changed = |status, bytes: Option<u64>| {
         let bytes = bytes.or(known?.bytes);
@@ -155,10 +157,12 @@ pub(super) fn after(
     };
     match step {
         SnapshotStep::Begun { backend, started } => {
-            Some(Snapshot { id: snapshot, backend, started, bytes: None, status: SnapshotStatus::Begun })
+            let status = SnapshotStatus::Begun;
+            Some(Snapshot { id: snapshot, sequence, backend, started, bytes: None, status })
         }
         SnapshotStep::Adopted { backend, started, bytes } => {
-            Some(Snapshot { id: snapshot, backend, started, bytes: Some(bytes), status: SnapshotStatus::Adopted })
+            let status = SnapshotStatus::Adopted;
+            Some(Snapshot { id: snapshot, sequence, backend, started, bytes: Some(bytes), status })
         }
         SnapshotStep::Verified { bytes } => changed(SnapshotStatus::Verified, Some(bytes)),
         SnapshotStep::Failed => changed(SnapshotStatus::Failed, None),

@@ -32,6 +32,8 @@ pub struct Files {
     pub portal_signing: PathBuf,
     /// Its public half.
     pub portal_public: PathBuf,
+    /// The key by which retention knows its own snapshots: 32 random bytes. Lost, they are nobody's any more.
+    pub instance: PathBuf,
     /// Each log's signing key: its origin, the key, and the verifier key that readers pin.
     pub logs: Vec<LogKey>,
 }
@@ -66,6 +68,13 @@ pub fn init(files: &Files, disk: &Arc<dyn Disk>, entropy: &dyn Entropy) -> Resul
     let (public, made) = seed(&**disk, &files.portal_signing, entropy)?;
     done.push((files.portal_signing.clone(), made));
     done.push((files.portal_public.clone(), publish(&**disk, &files.portal_public, &STANDARD.encode(public))?));
+    if exists(&files.instance)? {
+        read_seed(&files.instance)?;
+        done.push((files.instance.clone(), Done::Kept));
+    } else {
+        write_new(&**disk, &files.instance, &entropy::random::<32>(entropy), 0o400)?;
+        done.push((files.instance.clone(), Done::Made));
+    }
     for log in &files.logs {
         let (public, made) = seed(&**disk, &log.secret, entropy)?;
         done.push((log.secret.clone(), made));

@@ -17,6 +17,7 @@ fn files(dir: &Path) -> Files {
         keyring_public: dir.join("keyring.pub"),
         portal_signing: dir.join("secrets/portal-signing.key"),
         portal_public: dir.join("portal-signing.pub"),
+        instance: dir.join("secrets/instance.key"),
         logs: vec![log("proxy-gate-1"), log("keyring")],
     }
 }
@@ -35,7 +36,7 @@ fn everything_is_made_once_and_kept_afterwards() {
     let dir = tempfile::tempdir().expect("a directory");
     let files = files(dir.path());
     let made = run(&files).expect("made");
-    assert_eq!(made.len(), 9);
+    assert_eq!(made.len(), 10);
     assert!(made.iter().all(|(_, done)| *done == Done::Made), "{made:?}");
     assert_eq!((mode(&files.credential), mode(&files.keyring), mode(&files.keyring_public)), (0o400, 0o600, 0o444));
     let before: Vec<Vec<u8>> = made.iter().map(|(path, _)| fs::read(path).expect("read")).collect();

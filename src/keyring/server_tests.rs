@@ -63,6 +63,7 @@ fn files(dir: &Path) -> init::Files {
         keyring_public: dir.join("keyring.pub"),
         portal_signing: dir.join("portal.key"),
         portal_public: dir.join("portal.pub"),
+        instance: dir.join("instance.key"),
         logs: vec![],
     }
 }

@@ -46,6 +46,7 @@ fn files(config: &Config) -> init::Files {
         keyring_public: config.keyring.public_key.clone(),
         portal_signing: config.portal.signing_key.clone(),
         portal_public: config.portal.signing_public_key.clone(),
+        instance: config.retention.instance_key.clone(),
         logs: vec![
             log("portreeve/portal", &config.portal.log_key),
             log("portreeve/keyring", &config.keyring.log_key),

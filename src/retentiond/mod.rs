@@ -1,5 +1,179 @@
-//! The retention daemon: keeps what was promised about keeping and deleting, and shows that it did.
-//! Not here: what is due (`retention/`), what is done inside a database (`purge/`), snapshots themselves (`snapshots/`).
-//! Design, section 11. Whatever it does may be cut off anywhere and is taken up again.
+//! The retention daemon: takes snapshots on time, deletes what is due, and leads closed accounts to their end.
+//! Not here: what is due (`retention/`) and how a snapshot is taken or deleted (`keeping/`). A turn is one step at a
+//! given moment and leaves nothing that the next one, after a kill too, would not go on with. Design, section 11.
 
+pub mod clocks;
 pub mod closing;
+mod start;
+pub mod told;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use start::{StartError, run};
+
+use self::clocks::Witness;
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::keeping::{Attempt, Error, Expired, Keeping, Shelved, Tries, Which};
+use crate::keyring;
+use crate::register::Follower;
+use crate::retention::clock_guard::{Guard, Reading, TOLERANCE};
+use crate::retention::inventory::{Listing, Outage};
+use crate::retention::overdue::{Alarm, Level, alarms};
+use crate::retention::plan::{Plan, plan};
+use crate::snapshots::About;
+
+/// Turns further apart than this are a time in which the daemon did not run.
+const OUTAGE: Duration = Duration::from_secs(900);
+
+/// Everything that a turn may use.
+#[derive(Clone)]
+pub struct World {
+    /// The whole configuration.
+    pub config: Config,
+    /// Stores and catalog; in it the acts: register, log, clock.
+    pub keeping: Keeping,
+    /// The register as this role follows it.
+    pub follower: Follower,
+    /// The only holder of keys that open records.
+    pub keyring: keyring::Client,
+}
+
+/// The daemon between two turns.
+pub struct Daemon {
+    /// What it works with.
+    pub world: World,
+    witness: Arc<dyn Witness>,
+    tries: Tries,
+    stop: Arc<AtomicBool>,
+}
+
+/// What one turn did and found.
+#[derive(Debug)]
+pub struct Turn {
+    /// Snapshots that had no outcome, and now have one.
+    pub settled: usize,
+    /// Snapshots that were due.
+    pub attempts: Vec<Attempt>,
+    /// What was deleted.
+    pub expired: Expired,
+    /// The last plan of the turn.
+    pub plan: Plan,
+    /// What is late after it.
+    pub alarms: Vec<Alarm>,
+    /// Whether deletions were frozen.
+    pub is_frozen: bool,
+}
+
+impl Turn {
+    /// Whether all went well: nothing failed, nothing is left, nothing is overdue, nobody is needed.
+    pub fn is_well(&self) -> bool {
+        let is_overdue = self.alarms.iter().any(|alarm| alarm.level == Level::Over);
+        let has_failed = self.attempts.iter().any(|attempt| attempt.fault.is_some());
+        !self.is_frozen && !is_overdue && !has_failed && self.expired.left.is_empty() && self.plan.caps.is_empty()
+    }
+}
+
+impl Daemon {
+    /// A daemon that has done nothing yet. Once `stop` is set, a turn ends as soon as it can, with nothing half done.
+    pub fn new(world: World, witness: Arc<dyn Witness>, stop: Arc<AtomicBool>) -> Daemon {
+        Daemon { world, witness, tries: Tries::default(), stop }
+    }
+
+    /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due.
+    ///
+    /// # Errors
+    /// If the register or the log cannot be used: then nothing more is done. What a store or a database says is part
+    /// of the [`Turn`]; the others go on.
+    pub async fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
+        let is_frozen = self.look_at_clocks(now).await?;
+        let keeping = self.world.keeping.clone();
+        let mut shelved = keeping.stock.list().await?;
+        self.note_marks(&shelved);
+        let settled = keeping.settle(keeping.stock.state().await?.as_ref(), &shelved).await?;
+        if settled > 0 {
+            shelved = keeping.stock.list().await?;
+        }
+        let state = keeping.stock.state().await?;
+        // What is due without question goes before a snapshot that may take an hour.
+        let first = plan(&keeping.stock.inventory_of(&state, &shelved, is_frozen), &keeping.stock.rules, now);
+        let mut expired = keeping.expire_within_caps(&first, Which::Plain).await?;
+        let attempts = keeping.take_due(&state, &shelved, &mut self.tries, now, &self.stop).await?;
+        // Listed anew: a good snapshot may have come, and what is the newest good one decides about the others.
+        let plan = plan(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, now);
+        let rest = keeping.expire_within_caps(&plan, Which::All).await?;
+        expired.gone.extend(rest.gone);
+        expired.left = rest.left;
+        let lasted = keeping.stock.notes.guard().and_then(|guard| guard.frozen).map(|frozen| frozen.lasted);
+        let alarms = alarms(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, lasted, now);
+        Ok(Turn { settled, attempts, expired, plan, alarms, is_frozen })
+    }
+
+    /// Whether nothing may be deleted, by what the clocks say now; noted, with a time in which we did not run.
+    async fn look_at_clocks(&self, now: Timestamp) -> Result<bool, Error> {
+        let notes = &self.world.keeping.stock.notes;
+        let reading = Reading {
+            wall: now,
+            since_boot: self.witness.since_boot().map_err(Error::clock)?,
+            boot: self.witness.boot().map_err(Error::clock)?,
+            database: self.database_clock().await,
+        };
+        let before = notes.guard();
+        let guard = before.map_or_else(|| Guard::first(reading), |guard| guard.after(reading));
+        match (before.is_some_and(|guard| guard.is_frozen()), guard.frozen) {
+            (false, Some(frozen)) => tracing::error!(
+                alarm = "clocks-disagree",
+                doubt = ?frozen.doubt,
+                wall = %reading.wall,
+                database = ?reading.database.map(|at| at.to_string()),
+                "the clocks disagree: nothing is deleted until two of three agree"
+            ),
+            (true, None) => tracing::warn!(wall = %reading.wall, "the clocks agree again: what is due is deleted"),
+            (false, None) | (true, Some(_)) => {}
+        }
+        if let Some(outage) = before.and_then(|before| outage(&before, &guard, reading)) {
+            tracing::warn!(from = %outage.from, until = %outage.until, "the daemon did not run for a while");
+            notes.keep_outage(outage)?;
+        }
+        notes.keep_guard(&guard)?;
+        Ok(guard.is_frozen())
+    }
+
+    /// The clock of the first database that answers.
+    async fn database_clock(&self) -> Option<Timestamp> {
+        for shelf in &self.world.keeping.stock.shelves {
+            let asked = match shelf.upstream() {
+                Ok(upstream) => About::ask(&upstream, None).await.map_err(Error::from),
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(about) => return Some(self.witness.database(about.now)),
+                Err(error) => tracing::warn!(backend = shelf.name, %error, "the database does not say the time"),
+            }
+        }
+        None
+    }
+
+    /// Notes which stores these are, the first time each is seen.
+    fn note_marks(&self, shelved: &[Shelved]) {
+        for (shelf, shelved) in self.world.keeping.stock.shelves.iter().zip(shelved) {
+            if shelved.listing == Listing::Whole
+                && let Err(error) = shelf.note_mark()
+            {
+                tracing::error!(backend = shelf.name, %error, "which store this is could not be noted");
+            }
+        }
+    }
+}
+
+/// The time since the last turn, if it was long and no jump of the wall clock: what became due in it is no sign of a
+/// mistake.
+fn outage(before: &Guard, after: &Guard, now: Reading) -> Option<Outage> {
+    let (from, until) = (before.last.wall, now.wall);
+    let gap = until.since(from);
+    let by_boot = now.since_boot.checked_sub(before.last.since_boot).filter(|_| now.boot == before.last.boot);
+    let is_real = by_boot.map_or(!after.is_frozen(), |passed| passed.abs_diff(gap) <= TOLERANCE);
+    (gap > OUTAGE && is_real && !before.is_frozen()).then_some(Outage { from, until })
+}

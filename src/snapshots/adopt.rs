@@ -44,8 +44,8 @@ struct Told {
 }
 
 impl Store {
-    /// Takes in the dump (custom format) or base backup (a directory with its manifest) at `path`, which began at
-    /// `started`.
+    /// Takes in the dump (custom format) or base backup (a directory with its manifest) at `path`, which began when
+    /// `order` says.
     ///
     /// # Errors
     /// [`Error::Refused`] if it is neither, or says another start; [`Error::NotVerified`]; as [`Store::take`].
@@ -55,7 +55,6 @@ impl Store {
         lease: &Lease,
         programs: &Programs,
         path: &Path,
-        started: Timestamp,
         order: &Order,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
@@ -70,7 +69,7 @@ impl Store {
             let database = told.database.clone();
             (told, Box::new(PgDump { database, compression: 0 }))
         };
-        told.agrees(path, started, clock.now())?;
+        told.agrees(path, order.started, clock.now())?;
         let drafted = Draft {
             id: order.id,
             kind: told.kind,
@@ -78,7 +77,7 @@ impl Store {
             database: &told.database,
             customers: &order.customers,
             slot: order.slot,
-            started,
+            started: order.started,
             source_started: told.is_utc.then_some(told.local),
             server_version: told.server_version.clone(),
             system_identifier: told.system_identifier,

@@ -20,6 +20,8 @@ use crate::ids::{CustomerId, SnapshotId};
 pub struct Order {
     /// Its id, chosen and recorded before it is tried; see [`Order::fresh_id`].
     pub id: SnapshotId,
+    /// When it is begun, recorded with its id: its age counts from here, and it is deleted only if it says the same.
+    pub started: Timestamp,
     /// The slot of the grid it is for; none if it was asked for by hand.
     pub slot: Option<Timestamp>,
     /// The snapshot recipient's X25519 public key.
@@ -62,7 +64,6 @@ impl Store {
         entropy: &dyn Entropy,
         watch: &mut Watch<'_>,
     ) -> Result<Taken, Error> {
-        let started = clock.now();
         let database = back_end.database().unwrap_or_default();
         let drafted = Draft {
             id: order.id,
@@ -71,7 +72,7 @@ impl Store {
             database,
             customers: &order.customers,
             slot: order.slot,
-            started,
+            started: order.started,
             source_started: Some(about.now),
             server_version: about.server_version.clone(),
             system_identifier: Some(about.system_identifier),

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use portreeve::clock::{SystemClock, Timestamp};
 use portreeve::entropy::OsEntropy;
-use portreeve::snapshots::{Error, Kind, Origin, Taken};
+use portreeve::snapshots::{Error, Kind, Order, Origin, Taken};
 
 use crate::ground::{Ground, now, on};
 use crate::restored::as_superuser;
 
 fn adopt(ground: &Ground, path: &Path, started: Timestamp) -> Result<Taken, Error> {
     let lease = ground.store.lease()?;
-    let (programs, order) = (ground.programs(), ground.order(None));
-    ground.store.adopt(&lease, &programs, path, started, &order, &SystemClock, &OsEntropy, &mut on)
+    let (programs, order) = (ground.programs(), Order { started, ..ground.order(None) });
+    ground.store.adopt(&lease, &programs, path, &order, &SystemClock, &OsEntropy, &mut on)
 }
 
 fn before(moment: Timestamp, hours: u64) -> Timestamp {

@@ -87,7 +87,7 @@ impl Ground {
 
     pub(crate) fn order(&self, slot: Option<Timestamp>) -> Order {
         let customers = vec![CustomerId(7), CustomerId(8)];
-        Order { id: Order::fresh_id(&OsEntropy), slot, recipient: self.public, customers }
+        Order { id: Order::fresh_id(&OsEntropy), started: now(), slot, recipient: self.public, customers }
     }
 
     pub(crate) async fn take(&self, back_end: &dyn BackEnd, order: &Order) -> Result<Taken, Error> {

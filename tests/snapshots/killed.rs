@@ -13,7 +13,7 @@ use portreeve::entropy::OsEntropy;
 use portreeve::secret::Secret;
 use portreeve::snapshots::{About, Deleted, Named, Order, Programs, State, Store, Upstream};
 
-use crate::ground::{Ground, cluster_back_end, instance};
+use crate::ground::{Ground, cluster_back_end, instance, now};
 
 const AT: &str = "PORTREEVE_TEST_SNAPSHOT_AT";
 
@@ -38,7 +38,8 @@ async fn a_daemon_to_be_killed() {
     let about = About::ask(&upstream, None).await.expect("it answers");
     let store = Store::open(Arc::new(RealDisk), Path::new(&store), instance()).expect("a store");
     let lease = store.lease().expect("the lead");
-    let order = Order { id: Order::fresh_id(&OsEntropy), slot: None, recipient: [9; 32], customers: Vec::new() };
+    let (id, started) = (Order::fresh_id(&OsEntropy), now());
+    let order = Order { id, started, slot: None, recipient: [9; 32], customers: Vec::new() };
     let programs = Programs::in_directory(Path::new(&bin));
     let taken = tokio::task::block_in_place(|| {
         let mut watch = |progress: portreeve::snapshots::Progress| {

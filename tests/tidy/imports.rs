@@ -6,7 +6,7 @@ use super::sources::Source;
 const WORDS: [&str; 4] = ["ids", "clock", "entropy", "secret"];
 
 /// Everything that is not a service.
-const BELOW: [&str; 21] = [
+const BELOW: [&str; 22] = [
     "ids",
     "clock",
     "entropy",
@@ -25,6 +25,7 @@ const BELOW: [&str; 21] = [
     "fence",
     "snapshots",
     "purge",
+    "keeping",
     "config",
     "net",
     "observe",
@@ -47,7 +48,7 @@ use Layer::{Adapter, Core, Service, Word};
 
 /// The law. Besides what is listed, core and adapters may import the words, services everything below, and each
 /// module itself. An entry with a path allows that path only.
-const LAW: [(&str, Layer, &[&str]); 25] = [
+const LAW: [(&str, Layer, &[&str]); 26] = [
     ("ids", Word, &[]),
     ("clock", Word, &[]),
     ("entropy", Word, &[]),
@@ -66,12 +67,13 @@ const LAW: [(&str, Layer, &[&str]); 25] = [
     ("fence", Adapter, &["grant", "wire", "net"]),
     ("snapshots", Adapter, &["audit::keys", "disk", "net"]),
     ("purge", Adapter, &["datamap", "net"]),
+    ("keeping", Adapter, &["retention", "grant", "register", "snapshots", "config", "disk"]),
     ("config", Adapter, &["disk", "retention"]),
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),
     ("proxy", Service, &[]),
-    ("retentiond", Service, &[]),
     ("portal", Service, &[]),
+    ("retentiond", Service, &[]),
     ("cli", Service, &[]),
 ];
 

@@ -74,6 +74,7 @@ fn remembered(context: &Context) -> Vec<(String, Finding)> {
     };
     let config = &context.config;
     let mut writers = vec![format!("proxy-{}", config.proxy.id), "portal".to_owned(), keyring::WRITER.to_owned()];
+    writers.push(format!("retention-{}", config.retention.id));
     writers.extend(context.writer());
     let findings = writers.into_iter().filter_map(|writer| {
         let dir = config.audit.directory.join(&writer);

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::cluster::PROVISIONER;
+use super::cluster::{PROVISIONER, postgres_bin};
 use super::stage::Stage;
 
 impl Stage {
@@ -12,7 +12,7 @@ impl Stage {
         let certificates = self.cluster.certificates();
         let (user, port) = (rustix::process::getuid().as_raw(), self.portal_port);
         let (gate, portal, proxy) = (&certificates.gate, &certificates.portal, &certificates.proxy);
-        let sections: [(&str, String); 11] = [
+        let sections: [(&str, String); 12] = [
             (
                 "proxy",
                 format!(
@@ -59,7 +59,20 @@ impl Stage {
                     .to_owned(),
             ),
             ("limits", String::new()),
-            ("retention", "state = \"retention\"\nlog_key = \"retention/log.key\"".to_owned()),
+            (
+                "retention",
+                format!(
+                    "state = \"retention\"\nlog_key = \"retention/log.key\"\ninstance_key = \"retention/instance.key\"\n\
+                     runtime = \"run\"\nprograms = {:?}",
+                    postgres_bin().unwrap_or_default()
+                ),
+            ),
+            (
+                "snapshots.nightly",
+                "kind = \"dump\"\ncluster = \"main\"\ndirectory = \"store\"\nrecipient = \"snapshots.pub\"\n\
+                 password_file = \"snapshots.password\""
+                    .to_owned(),
+            ),
             ("cli", "log_key = \"cli/log.key\"\nstate = \"cli\"".to_owned()),
             ("observe", String::new()),
         ];

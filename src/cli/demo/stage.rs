@@ -19,6 +19,11 @@ const PORTS_TRIED: usize = 5;
 /// How long a role may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// The role that takes snapshots.
+const SNAPSHOT_ROLE: &str = "portreeve_snapshot";
+/// The file of its password.
+const SNAPSHOT_PASSWORD: &str = "snapshots.password";
+
 /// The member of staff.
 pub const STAFF: &str = "jane";
 
@@ -99,6 +104,8 @@ pub struct Stage {
     pub proxy: Option<Role>,
     /// The owners' pages.
     pub portal: Option<Role>,
+    /// The retention daemon; none until [`Stage::start_retention`].
+    pub retention: Option<Role>,
     /// The keyring.
     pub keyring: Option<Role>,
     /// PostgreSQL.
@@ -113,6 +120,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.proxy = None;
         self.portal = None;
+        self.retention = None;
         self.keyring = None;
         if self.is_own
             && let Err(error) = fs::remove_dir_all(&self.directory)
@@ -139,8 +147,9 @@ impl Stage {
             None => (own_directory(), true),
         };
         fs::create_dir_all(&directory).map_err(Error::system(format!("make {}", directory.display())))?;
-        let (proxy, portal, keyring) = (None, None, None);
-        let mut stage = Stage { proxy, portal, keyring, cluster, directory, is_own, portal_port: 0, settings };
+        let (proxy, portal, retention, keyring) = (None, None, None, None);
+        let mut stage =
+            Stage { proxy, portal, retention, keyring, cluster, directory, is_own, portal_port: 0, settings };
         stage.write_configuration()?;
         stage.run(&["keys", "init"])?;
         stage.keyring = Some(stage.start("keyring")?);
@@ -257,6 +266,51 @@ impl Stage {
         Ok(())
     }
 
+    /// Makes the snapshot and maintenance roles, a recipient's pair and a store, and starts the retention daemon.
+    pub async fn start_retention(&mut self) -> Result<(), Error> {
+        if !self.path("store/store").exists() {
+            self.prepare_retention().await?;
+        }
+        self.retention = None;
+        self.retention = Some(self.start("retention")?);
+        Ok(())
+    }
+
+    /// All but starting it.
+    pub async fn prepare_retention(&self) -> Result<(), Error> {
+        let role = format!(
+            "create role {SNAPSHOT_ROLE} login replication bypassrls password '{}' in role pg_read_all_data, pg_read_all_stats; \
+             grant connect on database postgres, {} to {SNAPSHOT_ROLE}",
+            self.secret(SNAPSHOT_PASSWORD)?,
+            CUSTOMERS.into_iter().chain([SHARED_DATABASE]).collect::<Vec<_>>().join(", "),
+        );
+        self.cluster.run_sql("postgres", &role).await?;
+        let (public, private) = (self.path("snapshots.pub"), self.path("snapshots.key"));
+        let (public, private) = (public.to_string_lossy(), private.to_string_lossy());
+        self.run(&["retention", "keys", "--public", &public, "--private", &private])?;
+        self.run(&["retention", "store", "nightly"])?;
+        for database in CUSTOMERS.into_iter().chain([SHARED_DATABASE]) {
+            let dsn = self.path(&format!("{database}.dsn"));
+            let prepared = self.command(&[
+                "retention",
+                "prepare",
+                "--cluster",
+                "main",
+                "--database",
+                database,
+                "--dsn-file",
+                &dsn.to_string_lossy(),
+            ]);
+            let mut prepared = prepared;
+            let output = prepared.output().map_err(Error::system("run portreeve"))?;
+            // 4: it says what is in the way, which is the database's matter.
+            if !matches!(output.status.code(), Some(0 | 4)) {
+                return Err(Error::Command { arguments: "retention prepare".to_owned(), said: said(&output) });
+            }
+        }
+        Ok(())
+    }
+
     /// Moves an owner's switch by the API, with that owner's token; answers the HTTP status and the body.
     pub fn set_consent(&self, customer: &str, body: &str) -> Result<(u16, String), Error> {
         self.api(customer, "PUT", &format!("/v1/customers/{customer}/consent"), Some(body))
@@ -326,8 +380,9 @@ impl Stage {
     /// Starts a role and waits until it says that it is ready.
     pub fn start(&self, name: &'static str) -> Result<Role, Error> {
         let log = self.path(&format!("{name}.log"));
+        let arguments: &[&str] = if name == "retention" { &["retention", "run"] } else { &[name] };
         let mut child = self
-            .command(&[name])
+            .command(arguments)
             .env("RUST_LOG", "info")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -366,11 +421,14 @@ impl Stage {
     }
 
     fn write_configuration(&self) -> Result<(), Error> {
-        for folder in ["audit", "register", "proxy", "portal", "keyring", "cli"] {
+        for folder in ["audit", "register", "proxy", "portal", "keyring", "cli", "retention", "run"] {
             let path = self.path(folder);
             fs::create_dir_all(&path).map_err(Error::system(format!("make {}", path.display())))?;
         }
         self.write_secret("provisioner.password", self.cluster.provisioner_password())?;
+        if !self.path(SNAPSHOT_PASSWORD).exists() {
+            self.write_secret(SNAPSHOT_PASSWORD, &password())?;
+        }
         let path = self.configuration();
         fs::write(&path, self.toml()).map_err(Error::system(format!("write {}", path.display())))
     }
@@ -390,7 +448,9 @@ pub fn said(output: &Output) -> String {
 /// The address in the line by which a role says that it is ready; no address if it listens on no port.
 fn ready_line(line: &str) -> Option<Option<String>> {
     let is_ready =
-        ["the gate is open", "the portal is open", "the keyring answers"].iter().any(|text| line.contains(text));
+        ["the gate is open", "the portal is open", "the keyring answers", "the retention daemon keeps watch"]
+            .iter()
+            .any(|text| line.contains(text));
     let address = || line.split_whitespace().find_map(|word| word.strip_prefix("address=")).map(str::to_owned);
     is_ready.then(address)
 }
