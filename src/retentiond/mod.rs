@@ -106,6 +106,7 @@ impl Daemon {
         let rest = keeping.expire_within_caps(&plan, Which::All).await?;
         expired.gone.extend(rest.gone);
         expired.left = rest.left;
+        // Closed accounts are led from here, once snapshots are in order.
         let lasted = keeping.stock.notes.guard().and_then(|guard| guard.frozen).map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, lasted, now);
         Ok(Turn { settled, attempts, expired, plan, alarms, is_frozen })
