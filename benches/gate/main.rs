@@ -10,6 +10,7 @@ mod pgbench;
 mod process;
 mod relay;
 mod report;
+mod retention;
 mod revocation;
 mod samples;
 mod snapshots;
@@ -36,7 +37,10 @@ struct Plan {
     copied_rows: u32,
     /// Bytes of the single large value.
     value_bytes: u32,
-    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, or one load's.
+    /// Rows of each of ten customers in the tables that are purged.
+    purged_rows: u64,
+    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, `retention`, or
+    /// one load's.
     only: Vec<String>,
 }
 
@@ -48,6 +52,7 @@ impl Plan {
             seconds: 4,
             copied_rows: 500_000,
             value_bytes: 100_000_000,
+            purged_rows: 1_000_000,
             only: Vec::new(),
         };
         let mut arguments = arguments;
@@ -56,6 +61,7 @@ impl Plan {
                 "--quick" => {
                     (plan.rounds, plan.seconds) = (1, 3);
                     (plan.copied_rows, plan.value_bytes) = (50_000, 10_000_000);
+                    plan.purged_rows = 200_000;
                 }
                 "--binary" => plan.binary = arguments.next().map(PathBuf::from).unwrap_or(plan.binary),
                 "--rounds" => plan.rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(plan.rounds),
@@ -110,6 +116,13 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
             say(&format!("round {round} of {}: the audit log", plan.rounds));
             for (what, measured) in audit::run(&ground.stage.path("bench-log"), plan.rounds == 1).await? {
                 samples.add("audit", what, measured);
+            }
+        }
+        // Ten million rows take a while to make: once.
+        if plan.has("retention") && round == 1 {
+            say("retention: plan, coverage, purge");
+            for (what, measured) in retention::run(plan.purged_rows).await? {
+                samples.add("retention", what, measured);
             }
         }
         if plan.has("snapshots") {

@@ -104,6 +104,14 @@ impl Report {
             let (beside, due) = (Beside::Floor, Due::RatioFrom(0.9));
             self.row(samples, Wanted { cell: "snapshots", figure, unit: "MB/s", beside, due });
         }
+        for (figure, unit, beside, due) in [
+            ("plan_ms", "ms", Beside::Nobody, Due::Most(1000.0)),
+            ("coverage_ms", "ms", Beside::Nobody, Due::Most(2000.0)),
+            ("purge_rows_per_s", "rows/s", Beside::Floor, Due::RatioFrom(0.6)),
+            ("load_tps_beside_purge", "tx/s", Beside::Floor, Due::RatioFrom(0.8)),
+        ] {
+            self.row(samples, Wanted { cell: "retention", figure, unit, beside, due });
+        }
         for (figure, due) in [
             ("answered_ms", Due::Nothing),
             ("last_byte_p50_ms", Due::Nothing),
