@@ -17,7 +17,8 @@ pub use error::Error;
 pub use raw::{Format, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register, Retention, Role, Snapshots,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Role,
+    Snapshots,
 };
 pub use user::User;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub cli: Cli,
     /// Diagnostics.
     pub observe: Observe,
+    /// SHA-256 of the file's text in hexadecimal: which configuration it was.
+    pub digest: String,
 }
 
 impl Config {

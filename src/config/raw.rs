@@ -41,6 +41,7 @@ impl Raw {
         Raw {
             clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]),
             snapshots: BTreeMap::from([(ANY_NAME.to_owned(), Snapshots::default())]),
+            retention: Retention { datamap: BTreeMap::from([(ANY_NAME.to_owned(), None)]), ..Retention::default() },
             ..Raw::default()
         }
     }
@@ -90,6 +91,10 @@ pub(super) struct Cluster {
     pub(super) key: Option<PathBuf>,
     pub(super) provisioner: String,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) maintenance: String,
+    pub(super) maintenance_password_file: Option<PathBuf>,
+    pub(super) maintenance_certificate: PathBuf,
+    pub(super) maintenance_key: PathBuf,
 }
 
 impl Default for Cluster {
@@ -102,6 +107,10 @@ impl Default for Cluster {
             key: None,
             provisioner: "portreeve_provisioner".to_owned(),
             password_file: None,
+            maintenance: "portreeve_maintenance".to_owned(),
+            maintenance_password_file: None,
+            maintenance_certificate: PathBuf::new(),
+            maintenance_key: PathBuf::new(),
         }
     }
 }
@@ -280,6 +289,7 @@ pub(super) struct Retention {
     pub(super) two_people: bool,
     pub(super) plan_fresh: Span,
     pub(super) on_ceiling: OnCeiling,
+    pub(super) datamap: BTreeMap<String, Option<PathBuf>>,
 }
 
 impl Default for Retention {
@@ -300,6 +310,7 @@ impl Default for Retention {
             two_people: true,
             plan_fresh: Span(caps.fresh),
             on_ceiling: OnCeiling::HoldLastGood,
+            datamap: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The sections of a checked configuration, as the roles use them: paths resolved, quantities with their types.
 //! Not here: defaults (`raw.rs`) and how a file becomes these (`source.rs`).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,6 +58,19 @@ pub struct Cluster {
     pub provisioner: String,
     /// That role's password (one line, secret).
     pub password_file: PathBuf,
+    /// How retention signs in to purge; without it no closed account of this cluster is led further.
+    pub maintenance: Option<Maintenance>,
+}
+
+/// How retention signs in at a cluster: `maintenance` and what begins with `maintenance_`.
+#[derive(Clone, Debug)]
+pub struct Maintenance {
+    /// The role that `portreeve retention prepare` makes.
+    pub role: String,
+    /// That role's password (one line, secret).
+    pub password_file: PathBuf,
+    /// A client certificate and its key (PEM, secret), where the server asks for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[register]`: what was decided.
@@ -206,6 +220,8 @@ pub struct Retention {
     pub two_people: bool,
     /// What becomes of the last good snapshot when it is too old.
     pub on_ceiling: OnCeiling,
+    /// Where the data map of a database with shared tables is, by `cluster/database`.
+    pub datamap: BTreeMap<String, PathBuf>,
 }
 
 /// `[snapshots.<name>]`: one back-end.
@@ -298,7 +314,11 @@ impl Config {
                 let keys = self.snapshots.values().filter_map(|snapshots| snapshots.certificate.as_ref());
                 let passwords = self.snapshots.values().map(|snapshots| &snapshots.password_file);
                 let own = [&self.retention.log_key, &self.retention.instance_key];
-                own.into_iter().chain(passwords).chain(keys.map(|(_, key)| key)).collect()
+                let roads = self.clusters.values().filter_map(|cluster| cluster.maintenance.as_ref());
+                let roads = roads.flat_map(|road| {
+                    std::iter::once(&road.password_file).chain(road.certificate.as_ref().map(|(_, key)| key))
+                });
+                own.into_iter().chain(passwords).chain(keys.map(|(_, key)| key)).chain(roads).collect()
             }
             Role::Cli => vec![&self.cli.log_key],
         };

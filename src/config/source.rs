@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 use toml::de::DeTable;
 
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Observe, Portal, Proxy, Register, Retention, Snapshots,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Snapshots,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -68,6 +69,13 @@ impl<'a> Source<'a> {
                 return Err(self.wrong(table, &["snapshots", name, "cluster"], &expected));
             }
         }
+        for name in raw.retention.datamap.keys() {
+            let cluster = name.split_once('/').filter(|(_, database)| !database.is_empty()).map(|(cluster, _)| cluster);
+            if cluster.is_none_or(|cluster| !raw.clusters.contains_key(cluster)) {
+                let expected = "expected CLUSTER/DATABASE, with a section [clusters.CLUSTER], such as \"main/shared\"";
+                return Err(self.wrong(table, &["retention", "datamap", name], expected));
+            }
+        }
         let values = serde_json::to_value(raw).expect("the file's values can be said in JSON");
         for section in ["proxy", "audit", "limits", "promise", "retention"] {
             let mut keys = values.get(section).and_then(Value::as_object).into_iter().flatten();
@@ -118,6 +126,7 @@ impl<'a> Source<'a> {
             limits: limits(raw.limits),
             cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
             observe: Observe { level: raw.observe.level, format: raw.observe.format },
+            digest: hexadecimal(digest(&SHA256, self.text.as_bytes()).as_ref()),
         })
     }
 
@@ -138,6 +147,16 @@ impl<'a> Source<'a> {
     }
 
     fn cluster(&self, section: &str, raw: raw::Cluster) -> Result<Cluster, Error> {
+        let names = ("maintenance_certificate", "maintenance_key");
+        let certificate = self.pair(section, names, raw.maintenance_certificate, raw.maintenance_key)?;
+        let maintenance = match (raw.maintenance_password_file, &certificate) {
+            (None, None) => None,
+            (password_file, _) => {
+                let example = "secrets/main-maintenance.password";
+                let file = self.required(section, "maintenance_password_file", example, password_file)?;
+                Some(Maintenance { role: raw.maintenance, password_file: self.secret(file), certificate })
+            }
+        };
         Ok(Cluster {
             host: self.required(section, "host", "db-1.internal", raw.host)?,
             port: raw.port,
@@ -151,6 +170,7 @@ impl<'a> Source<'a> {
                 "secrets/main-provisioner.password",
                 raw.password_file,
             )?),
+            maintenance,
         })
     }
 
@@ -221,6 +241,7 @@ impl<'a> Source<'a> {
                 fresh: raw.plan_fresh.0,
             },
             two_people: raw.two_people,
+            datamap: raw.datamap.into_iter().filter_map(|(name, path)| Some((name, self.path(path?)))).collect(),
             on_ceiling: match raw.on_ceiling {
                 raw::OnCeiling::HoldLastGood => plan::OnCeiling::HoldLastGood,
                 raw::OnCeiling::Delete => plan::OnCeiling::Delete,
@@ -229,14 +250,7 @@ impl<'a> Source<'a> {
     }
 
     fn snapshots(&self, section: &str, raw: raw::Snapshots) -> Result<Snapshots, Error> {
-        let given = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
-        let certificate = match (given(raw.certificate), given(raw.key)) {
-            (None, None) => None,
-            (certificate, key) => Some((
-                self.path(self.required(section, "certificate", "snapshots-client.crt", certificate)?),
-                self.secret(self.required(section, "key", "secrets/snapshots-client.key", key)?),
-            )),
-        };
+        let certificate = self.pair(section, ("certificate", "key"), raw.certificate, raw.key)?;
         let password_file = self.required(section, "password_file", "secrets/snapshots.password", raw.password_file)?;
         Ok(Snapshots {
             role: raw.role,
@@ -251,6 +265,24 @@ impl<'a> Source<'a> {
             store_keeps: raw.store_keeps.0,
             bytes_per_second_max: Some(raw.bytes_per_second_max.0).filter(|limit| *limit > 0),
         })
+    }
+
+    /// A client certificate and its key: both or neither.
+    fn pair(
+        &self,
+        section: &str,
+        (certificate_key, key_key): (&'static str, &'static str),
+        certificate: PathBuf,
+        key: PathBuf,
+    ) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+        let given = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
+        match (given(certificate), given(key)) {
+            (None, None) => Ok(None),
+            (certificate, key) => Ok(Some((
+                self.path(self.required(section, certificate_key, "client.crt", certificate)?),
+                self.secret(self.required(section, key_key, "secrets/client.key", key)?),
+            ))),
+        }
     }
 
     fn required<T>(
@@ -285,6 +317,10 @@ impl<'a> Source<'a> {
         let line = keys::line(self.text, offset);
         Error::WrongValue { file: self.file.to_owned(), line, key, message: plain(fault.message()) }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_name(text: &str) -> bool {

@@ -31,7 +31,10 @@ pub fn closed(state: &State, rules: &Rules, is_frozen: bool) -> Vec<(Closure, Fa
 }
 
 fn facts(state: &State, closure: &grant::Closure, is_frozen: bool) -> Facts {
+    let came_back = closure.purge.rechecked.filter(|(_, rows)| *rows > 0);
+    // Rows that came back make it unclean, until they are purged and it is verified again.
     let live_clean = closure.purge.verified.map(|(at, ..)| at);
+    let live_clean = live_clean.filter(|clean| came_back.is_none_or(|(at, _)| at <= *clean));
     let erased = |erasure: grant::Erasure| match erasure {
         grant::Erasure::Done { at, .. } => Some(at),
         grant::Erasure::Kept | grant::Erasure::Begun { .. } => None,

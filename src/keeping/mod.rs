@@ -22,7 +22,7 @@ pub use error::Error;
 pub use expire::{Expired, Left, Which};
 pub use inventory::{Standing, inventory};
 pub use late::{late, named};
-pub use notes::Notes;
+pub use notes::{Accounts, Notes};
 pub use shelf::{Shelf, Shelved, read_recipient};
 pub use take::{Attempt, Tries};
 

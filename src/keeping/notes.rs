@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::Error;
 use super::note;
 use crate::clock::Timestamp;
@@ -13,6 +15,16 @@ use crate::disk::Disk;
 use crate::retention::clock_guard::Guard;
 use crate::retention::inventory::Outage;
 use crate::retention::promise::Promise;
+
+/// How the closed accounts stood after a turn: whose, what, and until when it is waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// What could not be done: somebody must look.
+    pub troubles: Vec<(String, String)>,
+    /// What is waited for; the moment in microseconds, if it is known.
+    pub waits: Vec<(String, String, Option<i64>)>,
+}
 
 /// The notes of one daemon.
 #[derive(Clone)]
@@ -82,6 +94,22 @@ impl Notes {
         }
         let seconds = promise.terms().map(|(_, span)| span.as_secs().to_string());
         self.write("applied", format!("{}\n", seconds.join(" ")).as_bytes())
+    }
+
+    /// How the closed accounts stood after the last turn; none before the first, or if the note does not read.
+    pub fn accounts(&self) -> Option<Accounts> {
+        let bytes = self.read("accounts")?;
+        let read = serde_json::from_slice(&bytes);
+        read.inspect_err(|error| tracing::error!(%error, "the note of the closed accounts does not read")).ok()
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// [`Error::Note`].
+    pub fn keep_accounts(&self, accounts: &Accounts) -> Result<(), Error> {
+        let text = serde_json::to_vec(accounts).expect("texts and numbers are plain JSON");
+        self.write("accounts", &text)
     }
 
     /// The mark of that back-end's store, as it was first seen.

@@ -4,6 +4,8 @@
 
 pub mod clocks;
 pub mod closing;
+mod erased;
+mod lead;
 mod start;
 pub mod told;
 
@@ -11,9 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 pub use start::{StartError, run};
+use tokio::sync::watch;
 
 use self::clocks::Witness;
+use crate::audit::keys::Recipients;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::keeping::{Attempt, Error, Expired, Keeping, Shelved, Tries, Which};
@@ -39,6 +44,12 @@ pub struct World {
     pub follower: Follower,
     /// The only holder of keys that open records.
     pub keyring: keyring::Client,
+    /// Keys of those whose records are written.
+    pub recipients: Recipients,
+    /// Signs certificates: the key of this role's log.
+    pub signer: Arc<Ed25519KeyPair>,
+    /// Turns true when a purge shall stop after the batch at hand.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// The daemon between two turns.
@@ -61,6 +72,8 @@ pub struct Turn {
     pub expired: Expired,
     /// The last plan of the turn.
     pub plan: Plan,
+    /// What became of closed accounts and of owners' backups.
+    pub accounts: Result<closing::Turned, closing::Error>,
     /// What is late after it.
     pub alarms: Vec<Alarm>,
     /// Whether deletions were frozen.
@@ -72,7 +85,13 @@ impl Turn {
     pub fn is_well(&self) -> bool {
         let is_overdue = self.alarms.iter().any(|alarm| alarm.level == Level::Over);
         let has_failed = self.attempts.iter().any(|attempt| attempt.fault.is_some());
-        !self.is_frozen && !is_overdue && !has_failed && self.expired.left.is_empty() && self.plan.caps.is_empty()
+        let is_led = self.accounts.as_ref().is_ok_and(|turned| turned.troubles.is_empty());
+        is_led
+            && !self.is_frozen
+            && !is_overdue
+            && !has_failed
+            && self.expired.left.is_empty()
+            && self.plan.caps.is_empty()
     }
 }
 
@@ -82,13 +101,15 @@ impl Daemon {
         Daemon { world, witness, tries: Tries::default(), stop }
     }
 
-    /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due.
+    /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due,
+    /// closed accounts.
     ///
     /// # Errors
     /// If the register or the log cannot be used: then nothing more is done. What a store or a database says is part
     /// of the [`Turn`]; the others go on.
     pub async fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        let is_frozen = self.look_at_clocks(now).await?;
+        let guard = self.look_at_clocks(now).await?;
+        let is_frozen = guard.is_frozen();
         let keeping = self.world.keeping.clone();
         let mut shelved = keeping.stock.list().await?;
         self.note_marks(&shelved);
@@ -106,14 +127,15 @@ impl Daemon {
         let rest = keeping.expire_within_caps(&plan, Which::All).await?;
         expired.gone.extend(rest.gone);
         expired.left = rest.left;
-        // Closed accounts are led from here, once snapshots are in order.
-        let lasted = keeping.stock.notes.guard().and_then(|guard| guard.frozen).map(|frozen| frozen.lasted);
+        // Once snapshots are in order: a purge waits for a good one.
+        let accounts = lead::lead(&self.world, &guard, now).await?;
+        let lasted = guard.frozen.map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, lasted, now);
-        Ok(Turn { settled, attempts, expired, plan, alarms, is_frozen })
+        Ok(Turn { settled, attempts, expired, plan, accounts, alarms, is_frozen })
     }
 
-    /// Whether nothing may be deleted, by what the clocks say now; noted, with a time in which we did not run.
-    async fn look_at_clocks(&self, now: Timestamp) -> Result<bool, Error> {
+    /// What the clocks say now, and with it whether anything may be deleted; noted, with a time in which we did not run.
+    async fn look_at_clocks(&self, now: Timestamp) -> Result<Guard, Error> {
         let notes = &self.world.keeping.stock.notes;
         let reading = Reading {
             wall: now,
@@ -139,7 +161,7 @@ impl Daemon {
             notes.keep_outage(outage)?;
         }
         notes.keep_guard(&guard)?;
-        Ok(guard.is_frozen())
+        Ok(guard)
     }
 
     /// The clock of the first database that answers.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -61,6 +62,9 @@ pub enum StartError {
     /// The audit log failed while the daemon ran.
     #[error("the audit log of the retention daemon could not be written; mend the disk and start again")]
     LogFailed,
+    /// Ours.
+    #[error("bug: {0}")]
+    Bug(&'static str),
 }
 
 impl StartError {
@@ -70,7 +74,11 @@ impl StartError {
             StartError::Configuration(_) => true,
             StartError::Keeping(error) => error.is_configuration(),
             StartError::Keyring(error) => error.is_configuration(),
-            StartError::Log(_) | StartError::Register(_) | StartError::System { .. } | StartError::LogFailed => false,
+            StartError::Log(_)
+            | StartError::Register(_)
+            | StartError::System { .. }
+            | StartError::LogFailed
+            | StartError::Bug(_) => false,
         }
     }
 }
@@ -166,6 +174,7 @@ impl Assembled {
         let register = Register::open(&config.register.path, trust.clone())?;
         let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
         let instance = keyring::init::read_seed(&config.retention.instance_key)?;
+        let signer = Arc::new(signer(config)?);
         let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
         let recipients = Recipients::new();
         keyring.ensure(&recipients, &[Recipient::Vendor]).await?;
@@ -182,11 +191,23 @@ impl Assembled {
         if let Err(why) = resolve(config, &acts, &keyring, &recipients).await {
             tracing::error!("what a daemon that died was about to change is not resolved: {why}");
         }
+        match super::erased::destroy_again(&acts, &keyring).await {
+            Ok(0) => {}
+            Ok(asked) => tracing::info!(asked, "the keyring was asked again for erasures that were completed"),
+            Err(why) => tracing::error!(alarm = "keys", "erasures that were completed are not confirmed again: {why}"),
+        }
         let stock = Stock::new(config, &instance, acts.register.clone(), &disk)?;
         let keeping = Keeping { stock, acts };
-        let world = World { config: config.clone(), keeping, follower, keyring };
+        let (config, stopped) = (config.clone(), stopped.clone());
+        let world = World { config, keeping, follower, keyring, recipients: recipients.clone(), signer, stopped };
         Ok(Some(Assembled { world, recipients }))
     }
+}
+
+/// The key of the daemon's log, which signs certificates too.
+fn signer(config: &Config) -> Result<Ed25519KeyPair, StartError> {
+    let seed = keyring::init::read_seed(&config.retention.log_key)?;
+    Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|_| StartError::Bug("a seed of 32 bytes gives a key"))
 }
 
 /// Waits until no other daemon of this name has the log; none if told to stop meanwhile.

@@ -157,7 +157,7 @@ impl Ground {
     pub async fn world(&self) -> World {
         let clock = Arc::<Moved>::clone(&self.clock);
         let mut world = world(&self.stage.configuration(), clock, &maintenance(&self.stage)).await;
-        world.map = Some(DataMap::parse("datamap.toml", &format!("{MAP}{}", self.more_map)).expect("a data map"));
+        world.maps = maps(&format!("{MAP}{}", self.more_map));
         world
     }
 
@@ -354,6 +354,11 @@ async fn opened(
     }
 }
 
+fn maps(text: &str) -> BTreeMap<String, Result<DataMap, String>> {
+    let map = DataMap::parse("datamap.toml", text).expect("a data map");
+    BTreeMap::from([(format!("main/{SHARED_DATABASE}"), Ok(map))])
+}
+
 /// A daemon's world, as it is after a start.
 pub async fn world(configuration_file: &Path, clock: Arc<Moved>, maintenance: &str) -> World {
     let config = configuration(configuration_file);
@@ -381,8 +386,8 @@ pub async fn world(configuration_file: &Path, clock: Arc<Moved>, maintenance: &s
         keyring,
         configuration: "ab".repeat(32),
         signer: Arc::new(signer(&config)),
-        map: Some(DataMap::parse("datamap.toml", MAP).expect("a data map")),
-        upstreams: BTreeMap::from([("main".to_owned(), upstream)]),
+        maps: maps(MAP),
+        upstreams: BTreeMap::from([("main".to_owned(), Ok(upstream))]),
         snapshots: Some(vec![snapshots]),
         pace: Pace { rows_first: 100, rows_max: 100, rest_percent: 0, ..Pace::default() },
         scrub: Scrub::None,

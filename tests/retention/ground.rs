@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use portreeve::audit::checkpoint::SigningKey;
 use portreeve::audit::keys::{Part, Recipient, RecipientKey, Recipients, TagKey, generate_key_pair};
 use portreeve::cli::demo::cluster::{Cluster, Settings, postgres_bin};
@@ -25,6 +26,7 @@ use portreeve::retentiond::{Daemon, Turn, World};
 use portreeve::secret::Secret;
 use portreeve::snapshots::Found;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// 2027-01-01T00:00:00Z.
@@ -115,7 +117,16 @@ impl Ground {
             &dir.path().join("retention/seen"),
             Arc::new(clock.clone()),
         );
-        let world = World { config, keeping, follower: follower.expect("followed"), keyring };
+        let signer = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).expect("a key");
+        let world = World {
+            config,
+            keeping,
+            follower: follower.expect("followed"),
+            keyring,
+            recipients: every_month(),
+            signer: Arc::new(signer),
+            stopped: watch::channel(false).1,
+        };
         let witness = Arc::new(Others { wall: clock.clone(), jumped: Arc::clone(&jumped) });
         let daemon = Daemon::new(world, witness, Arc::new(AtomicBool::new(false)));
         Ground { cluster, dir, daemon, clock, jumped, turns: 0, served }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::cluster::{PROVISIONER, postgres_bin};
-use super::stage::Stage;
+use super::stage::{SHARED_DATABASE, Stage};
 
 impl Stage {
     /// The file's text.
@@ -25,7 +25,8 @@ impl Stage {
                 "clusters.main",
                 format!(
                     "host = \"localhost\"\nport = {}\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n\
-                     provisioner = \"{PROVISIONER}\"\npassword_file = \"provisioner.password\"",
+                     provisioner = \"{PROVISIONER}\"\npassword_file = \"provisioner.password\"\n\
+                     maintenance_password_file = \"maintenance.password\"",
                     self.cluster.port(),
                     certificates.cluster_ca,
                     proxy.certificate,
@@ -48,7 +49,7 @@ impl Stage {
                     "listen = \"127.0.0.1:{port}\"\ncertificate = {:?}\nkey = {:?}\n\
                      public_url = \"https://localhost:{port}\"\n\
                      signing_key = \"portal/signing.key\"\nsigning_public_key = \"portal-signing.pub\"\nstate = \"portal\"\n\
-                     log_key = \"portal/log.key\"",
+                     archives = \"archives\"\nlog_key = \"portal/log.key\"",
                     portal.certificate, portal.key
                 ),
             ),
@@ -63,7 +64,8 @@ impl Stage {
                 "retention",
                 format!(
                     "state = \"retention\"\nlog_key = \"retention/log.key\"\ninstance_key = \"retention/instance.key\"\n\
-                     runtime = \"run\"\nprograms = {:?}",
+                     runtime = \"run\"\nprograms = {:?}\n\
+                     datamap = {{ \"main/{SHARED_DATABASE}\" = \"datamap-shared.toml\" }}",
                     postgres_bin().unwrap_or_default()
                 ),
             ),

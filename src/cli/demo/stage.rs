@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::cluster::{self, Cluster};
 pub use super::customers::{CUSTOMERS, SHARED_DATABASE, TENANTS};
 pub use super::role::Role;
+use crate::purge::MAINTENANCE;
 
 /// How many ports are tried for the portal.
 const PORTS_TRIED: usize = 5;
@@ -23,6 +24,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const SNAPSHOT_ROLE: &str = "portreeve_snapshot";
 /// The file of its password.
 const SNAPSHOT_PASSWORD: &str = "snapshots.password";
+
+/// The file of the maintenance role's password.
+const MAINTENANCE_PASSWORD: &str = "maintenance.password";
+/// The data map of the shared tables.
+const SHARED_MAP: &str = include_str!("../../../config/datamap-shared.toml");
 
 /// The member of staff.
 pub const STAFF: &str = "jane";
@@ -289,8 +295,9 @@ impl Stage {
         let (public, private) = (public.to_string_lossy(), private.to_string_lossy());
         self.run(&["retention", "keys", "--public", &public, "--private", &private])?;
         self.run(&["retention", "store", "nightly"])?;
-        for database in CUSTOMERS.into_iter().chain([SHARED_DATABASE]) {
-            let dsn = self.path(&format!("{database}.dsn"));
+        // From "postgres" a customer's own database is dropped.
+        for database in CUSTOMERS.into_iter().chain([SHARED_DATABASE, "postgres"]) {
+            let dsn = self.write_secret(&format!("{database}.dsn"), &self.cluster.superuser_dsn(database))?;
             let prepared = self.command(&[
                 "retention",
                 "prepare",
@@ -308,6 +315,8 @@ impl Stage {
                 return Err(Error::Command { arguments: "retention prepare".to_owned(), said: said(&output) });
             }
         }
+        let password = format!("alter role {MAINTENANCE} password '{}'", self.secret(MAINTENANCE_PASSWORD)?);
+        self.cluster.run_sql("postgres", &password).await?;
         Ok(())
     }
 
@@ -421,14 +430,17 @@ impl Stage {
     }
 
     fn write_configuration(&self) -> Result<(), Error> {
-        for folder in ["audit", "register", "proxy", "portal", "keyring", "cli", "retention", "run"] {
+        for folder in ["audit", "register", "proxy", "portal", "keyring", "cli", "retention", "run", "archives"] {
             let path = self.path(folder);
             fs::create_dir_all(&path).map_err(Error::system(format!("make {}", path.display())))?;
         }
         self.write_secret("provisioner.password", self.cluster.provisioner_password())?;
         if !self.path(SNAPSHOT_PASSWORD).exists() {
             self.write_secret(SNAPSHOT_PASSWORD, &password())?;
+            self.write_secret(MAINTENANCE_PASSWORD, &password())?;
         }
+        let map = self.path("datamap-shared.toml");
+        fs::write(&map, SHARED_MAP).map_err(Error::system(format!("write {}", map.display())))?;
         let path = self.configuration();
         fs::write(&path, self.toml()).map_err(Error::system(format!("write {}", path.display())))
     }

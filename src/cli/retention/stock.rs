@@ -11,7 +11,7 @@ use super::people::{People, Signed};
 use super::write_plan;
 use crate::cli::context::moment;
 use crate::cli::{Context, Exit, Failure, Table, to_stdout};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::disk::{Disk, RealDisk};
 use crate::keeping::{self, Keeping, Stock};
 use crate::keyring::init::read_seed;
@@ -114,6 +114,15 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Failure> {
         let (what, object) = keeping::named(&alarm.what);
         table.row([json!(what), json!(object), json!(alarm.level.to_string()), moment(alarm.deadline)]);
     }
+    let accounts = stock.notes.accounts().unwrap_or_default();
+    for (account, why) in &accounts.troubles {
+        table.row([json!("account-stuck"), json!(format!("{account}: {why}")), json!("trouble"), Value::Null]);
+    }
+    for (account, why, until) in &accounts.waits {
+        let until = until.map_or(Value::Null, |until| moment(Timestamp(until)));
+        table.row([json!("account-waits"), json!(format!("{account}: {why}")), json!("in time"), until]);
+    }
+    let is_stuck = is_stuck || !accounts.troubles.is_empty();
     context.show(&table)?;
     Ok(if is_overdue || is_stuck { Exit::Findings } else { Exit::Done })
 }

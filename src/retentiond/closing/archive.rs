@@ -134,10 +134,14 @@ impl World {
     }
 
     pub(super) fn upstream(&self, customer: &Customer) -> Result<&super::Upstream, Error> {
-        self.upstreams.get(&customer.cluster).ok_or_else(|| {
-            let cluster = &customer.cluster;
-            Error::Refused(format!("retention has no road to cluster \"{cluster}\": give its maintenance credential"))
-        })
+        let cluster = &customer.cluster;
+        match self.upstreams.get(cluster) {
+            Some(Ok(upstream)) => Ok(upstream),
+            Some(Err(why)) => Err(Error::Refused(format!("retention has no road to cluster \"{cluster}\": {why}"))),
+            None => Err(Error::Refused(format!(
+                "retention has no road to cluster \"{cluster}\": set maintenance_password_file in [clusters.{cluster}]"
+            ))),
+        }
     }
 
     /// What says which rows are the customer's.
@@ -146,9 +150,18 @@ impl World {
             grant::Layout::Database => {
                 Ok(DataMap { layout: Layout::Database, tenant: None, tables: Default::default() })
             }
-            grant::Layout::Shared => self.map.clone().filter(|map| map.layout == Layout::Shared).ok_or_else(|| {
-                Error::Refused("there is no data map of the shared tables: run \"portreeve datamap scan\"".to_owned())
-            }),
+            grant::Layout::Shared => self.shared_map(&format!("{}/{}", customer.cluster, customer.database)),
+        }
+    }
+
+    fn shared_map(&self, place: &str) -> Result<DataMap, Error> {
+        match self.maps.get(place) {
+            Some(Ok(map)) if map.layout == Layout::Shared => Ok(map.clone()),
+            Some(Ok(_)) => Err(Error::Refused(format!("the data map of {place} must say layout = \"shared\""))),
+            Some(Err(why)) => Err(Error::Refused(format!("the data map of {place} cannot be used: {why}"))),
+            None => Err(Error::Refused(format!(
+                "there is no data map of {place}: run \"portreeve datamap scan\" and name its file in [retention.datamap]"
+            ))),
         }
     }
 }

@@ -76,10 +76,10 @@ pub struct World {
     pub configuration: String,
     /// Signs certificates: the key of retention's log.
     pub signer: Arc<Ed25519KeyPair>,
-    /// The data map of shared tables, if there are any.
-    pub map: Option<DataMap>,
-    /// Servers by their names in the configuration.
-    pub upstreams: BTreeMap<String, Upstream>,
+    /// The data maps of shared tables by `cluster/database`, or why one cannot be used.
+    pub maps: BTreeMap<String, Result<DataMap, String>>,
+    /// Servers by their names in the configuration, or why one cannot be reached.
+    pub upstreams: BTreeMap<String, Result<Upstream, String>>,
     /// Every back-end's store; none if it could not be opened: then it is not known what it holds.
     pub snapshots: Option<Vec<Snapshots>>,
     /// How hard a purge may press.

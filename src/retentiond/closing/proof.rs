@@ -94,7 +94,7 @@ impl World {
             sub_processors: Vec::new(),
             contract: None,
             trigger: Trigger { kind, at: At(at), by },
-            scope: self.scope(case),
+            scope: self.scope(case)?,
             method: Method {
                 what: match customer.layout {
                     Layout::Shared => "DELETE in batches".to_owned(),
@@ -125,21 +125,22 @@ impl World {
         })
     }
 
-    fn scope(&self, case: &Case<'_>) -> Scope {
+    fn scope(&self, case: &Case<'_>) -> Result<Scope, Error> {
         let customer = case.customer;
-        let tables = self.map.iter().filter(|_| customer.layout == Layout::Shared).flat_map(|map| map.tables.values());
+        let map = self.map_of(customer)?;
+        let tables = map.tables.values();
         let categories: BTreeSet<String> = tables
             .flat_map(|table| table.columns.values())
             .filter(|one| one.is_personal())
             .map(|one| one.word().to_owned())
             .collect();
-        Scope {
+        Ok(Scope {
             databases: vec![customer.database.clone()],
             tables: u64::try_from(case.kept.planned.len()).unwrap_or(0),
             layout: customer.layout.word().to_owned(),
             categories: categories.into_iter().collect(),
             subjects: Vec::new(),
-        }
+        })
     }
 
     fn backups(&self, case: &Case<'_>, state: &State) -> Result<Backups, Error> {
