@@ -83,7 +83,6 @@ impl Ground {
     pub async fn new() -> Ground {
         let mut settings = stage::Settings::new(env!("CARGO_BIN_EXE_portreeve"));
         settings.cache = Some(env!("CARGO_TARGET_TMPDIR").into());
-        settings.lines = vec![("retention".to_owned(), "window = \"* * * * * *\"".to_owned())];
         let mut stage = Stage::set_up(settings).await.expect("a stage");
         (stage.proxy, stage.portal, stage.keyring) = (None, None, None);
         std::fs::create_dir_all(stage.path("retention")).expect("a folder");

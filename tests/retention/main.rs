@@ -3,6 +3,7 @@
 //! Not here: closed accounts' rows and archives.
 
 mod caps;
+mod closed;
 mod ground;
 mod killed;
 mod month;

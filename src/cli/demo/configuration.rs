@@ -64,7 +64,7 @@ impl Stage {
                 "retention",
                 format!(
                     "state = \"retention\"\nlog_key = \"retention/log.key\"\ninstance_key = \"retention/instance.key\"\n\
-                     runtime = \"run\"\nprograms = {:?}\n\
+                     runtime = \"run\"\nprograms = {:?}\nwindow = \"* * * * * *\"\n\
                      datamap = {{ \"main/{SHARED_DATABASE}\" = \"datamap-shared.toml\" }}",
                     postgres_bin().unwrap_or_default()
                 ),

@@ -2,6 +2,7 @@
 //! psql.
 //! Not here: anything a production set-up should copy; its keys live as long as its directory.
 
+mod account_ends;
 pub mod certificates;
 pub mod cluster;
 mod configuration;

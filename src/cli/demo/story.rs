@@ -1,5 +1,5 @@
 //! The story of the demonstration, step by step, each told with the real clients and checked.
-//! Not here: what it plays on (`stage.rs`).
+//! Not here: what it plays on (`stage.rs`), the end of an account (`account_ends.rs`).
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -24,12 +24,12 @@ pub struct Broken {
 
 /// Tells the story on a stage.
 pub struct Story<'a> {
-    stage: &'a Stage,
+    pub(super) stage: &'a Stage,
     number: usize,
     step: &'static str,
 }
 
-type Told = Result<(), Broken>;
+pub(super) type Told = Result<(), Broken>;
 
 impl<'a> Story<'a> {
     /// A story that has not begun.
@@ -50,7 +50,8 @@ impl<'a> Story<'a> {
         self.record_is_there()?;
         self.stopped_in_the_middle().await?;
         self.verified()?;
-        self.flipped_byte_is_found()
+        self.flipped_byte_is_found()?;
+        self.account_ends().await
     }
 
     fn refused(&mut self) -> Told {
@@ -187,17 +188,17 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    fn begin(&mut self, step: &'static str) {
+    pub(super) fn begin(&mut self, step: &'static str) {
         self.number += 1;
         self.step = step;
         say(&format!("\n{}. {step}", self.number));
     }
 
-    fn broken(&self, found: impl ToString) -> Broken {
+    pub(super) fn broken(&self, found: impl ToString) -> Broken {
         Broken { step: self.step, found: found.to_string() }
     }
 
-    fn promise(&self, kept: bool, otherwise: &str, output: &Output) -> Told {
+    pub(super) fn promise(&self, kept: bool, otherwise: &str, output: &Output) -> Told {
         if kept { Ok(()) } else { Err(self.broken(format!("{otherwise}:\n{}", said(output)))) }
     }
 
@@ -219,7 +220,7 @@ impl<'a> Story<'a> {
         child.wait_with_output().map_err(|error| self.broken(error))
     }
 
-    fn portreeve(&self, arguments: &[&str]) -> Result<Output, Broken> {
+    pub(super) fn portreeve(&self, arguments: &[&str]) -> Result<Output, Broken> {
         say(&format!("   $ portreeve {}", arguments.join(" ")));
         let mut command: Command = self.stage.command(arguments);
         command.output().map_err(|error| self.broken(error))
@@ -283,13 +284,13 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn show(text: &str) {
+pub(super) fn show(text: &str) {
     for line in text.lines() {
         say(&format!("   | {line}"));
     }
 }
 
 /// A reader that went away does not stop the story.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     writeln!(io::stdout(), "{line}").unwrap_or_default();
 }
