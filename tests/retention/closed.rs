@@ -40,18 +40,19 @@ async fn the_real_daemon_leads_closed_customers_to_live_clean() {
     }
 
     // Without its credential nothing goes, and that is told as a trouble of each account.
-    let password = stage.path("maintenance.password");
-    let away = stage.path("maintenance.away");
-    std::fs::rename(&password, &away).expect("moved");
+    let configuration = std::fs::read_to_string(stage.configuration()).expect("a configuration");
+    let without = configuration.replace("maintenance_password_file = \"maintenance.password\"\n", "");
+    assert_ne!(without, configuration);
+    std::fs::write(stage.configuration(), without).expect("written");
     let once = stage.command(&["retention", "run", "--once"]).output().expect("run");
     assert_eq!(once.status.code(), Some(4), "{}", said(&once));
     let status = stage.command(&["retention", "status"]).output().expect("run");
     assert_eq!(status.status.code(), Some(4), "{}", said(&status));
     let told = said(&status);
     assert_eq!(told.matches("account-stuck").count(), 2, "{told}");
-    assert!(told.contains("maintenance.password"), "{told}");
+    assert!(told.contains("set maintenance_password_file in [clusters.main]"), "{told}");
     assert_eq!(reached(&stage, "initech"), Reached::Closed);
-    std::fs::rename(&away, &password).expect("moved");
+    std::fs::write(stage.configuration(), configuration).expect("written");
 
     for _ in 0..4 {
         let once = stage.command(&["retention", "run", "--once"]).output().expect("run");
