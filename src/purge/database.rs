@@ -1,6 +1,7 @@
 //! Purges a customer that has a database of its own: the database is dropped, with what would be in the way and what
 //! would be left. Not here: the customer's roles, which the vendor owns; and whether it is time.
 
+use super::statements::{Memory, memory};
 use super::{Error, Road};
 use crate::datamap::name::{identifier, literal};
 
@@ -22,7 +23,7 @@ pub struct Dropped {
     pub sessions: u64,
     /// Its size before, in bytes.
     pub bytes: u64,
-    /// Whether the statements remembered of it are gone; `None` where nothing remembers.
+    /// Whether the statements remembered of it are known to be gone; `None` where nothing remembers.
     pub statements_gone: Option<bool>,
 }
 
@@ -95,10 +96,13 @@ pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Tar
 
 /// Removes what pg_stat_statements remembers of a database that is gone.
 async fn forget_statements(connection: &super::Connection, oid: u32) -> Result<Option<bool>, Error> {
-    let schema = "select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
-        where e.extname = 'pg_stat_statements'";
-    let Some(schema) = connection.texts(schema).await?.into_iter().flatten().flatten().next() else {
-        return Ok(None);
+    let schema = match memory(connection).await? {
+        Memory::None => return Ok(None),
+        Memory::Unread(why) => {
+            tracing::warn!(oid, why, "statements remembered of a dropped database may still be there");
+            return Ok(Some(false));
+        }
+        Memory::In(schema) => schema,
     };
     connection.run(&format!("select {schema}.pg_stat_statements_reset(0, {oid}, 0)")).await?;
     let left = format!("select count(*) from {schema}.pg_stat_statements where dbid = {oid}");

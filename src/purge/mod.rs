@@ -15,6 +15,7 @@ mod probe;
 mod rows;
 mod run;
 mod sample;
+mod statements;
 mod tape;
 mod tombstone;
 mod verify;

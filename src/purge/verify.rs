@@ -10,7 +10,7 @@ use super::needles::Needles;
 use super::patience::insist;
 use super::probe::{Probed, probe};
 use super::run::{left, unreferenced};
-use super::{Connection, Error, catalog, tombstone};
+use super::{Connection, Error, catalog, statements, tombstone};
 use crate::datamap::TableName;
 use crate::datamap::name::literal;
 use crate::datamap::plan::Plan;
@@ -93,7 +93,7 @@ pub async fn verify(
     let (baseline, xid) = finished(connection, purge).await?;
     let blockers = blockers(connection, &xid).await?;
     vacuum(connection, plan, scrub).await?;
-    let (statements, statements_unread) = statements(connection, needles).await?;
+    let (statements, statements_unread) = statements::take_out(connection, needles).await?;
     let catalog = catalog(connection).await?;
     let mut verified = Verified {
         rows_left: left(connection, plan).await?,
@@ -192,32 +192,4 @@ async fn statistics(connection: &Connection, needles: &Needles) -> Result<u64, E
     let rows = connection.texts(STATISTICS).await?;
     let hit = rows.iter().flatten().flatten().filter(|text| needles.count_in(text.as_bytes()) > 0);
     Ok(u64::try_from(hit.count()).unwrap_or(u64::MAX))
-}
-
-/// Takes remembered statements with needles out. How many, and why it could not look, if so.
-async fn statements(connection: &Connection, needles: &Needles) -> Result<(u64, Option<String>), Error> {
-    let schema = "select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
-        where e.extname = 'pg_stat_statements'";
-    let Some(schema) = connection.texts(schema).await?.into_iter().flatten().flatten().next() else {
-        return Ok((0, None));
-    };
-    let sql = format!(
-        "select s.userid, s.dbid, s.queryid, s.query from {schema}.pg_stat_statements s
-         join pg_database d on d.oid = s.dbid where d.datname = current_database()"
-    );
-    let rows = match connection.texts(&sql).await {
-        // the library is not loaded: it remembers nothing, but what it did before cannot be read
-        Err(error @ Error::Database { .. }) => return Ok((0, Some(error.to_string()))),
-        rows => rows?,
-    };
-    let mut taken_out = 0;
-    for row in rows {
-        let cells: Vec<String> = row.into_iter().flatten().collect();
-        let [user, database, query, text] = cells.as_slice() else { continue };
-        if needles.count_in(text.as_bytes()) > 0 {
-            connection.run(&format!("select {schema}.pg_stat_statements_reset({user}, {database}, {query})")).await?;
-            taken_out += 1;
-        }
-    }
-    Ok((taken_out, None))
 }

@@ -32,6 +32,10 @@ async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
     let again = drop_database(&road, "postgres", &acme).await.expect("gone already");
     assert!(!again.was_there && again.statements_gone == Some(true));
 
+    cluster.run_sql("postgres", "drop extension pg_stat_statements").await.expect("no extension");
+    let unseen = drop_database(&road, "postgres", &acme).await.expect("gone already");
+    assert_eq!(unseen.statements_gone, Some(false), "the library still remembers, and nobody can look");
+
     cluster.create_database("acme").await.expect("a new customer of that name");
     let refused = drop_database(&road, "postgres", &acme).await.expect_err("another database").to_string();
     assert!(refused.contains("is another database now"), "{refused}");

@@ -90,6 +90,11 @@ async fn a_way_without_a_foreign_key_leaves_no_orphan() {
     let ground = Ground::with("alter table lines drop constraint lines_order_id_fkey").await;
     let needles = taken(&ground).await;
     let outcome = ground.purge("p1").await.expect("purged");
+    // the library remembers statements of every database; from this one they are not seen
+    let unseen = verified(&ground, &needles, Scrub::None).await;
+    assert_eq!(unseen.level(), Some(Level::L0), "{unseen:#?}");
+    assert!(unseen.statements_unread.is_some_and(|why| why.contains("CREATE EXTENSION pg_stat_statements")));
+    ground.cluster.run_sql("shared", "create extension pg_stat_statements").await.expect("an extension");
     assert_eq!(super::ground::counts(&outcome), super::ground::all_rows());
     assert_eq!(verified(&ground, &needles, Scrub::None).await.level(), Some(Level::L1));
     // a queue that nobody stopped, in a table that no fence covers
