@@ -45,8 +45,10 @@ pub struct Verified {
     pub orphans: Vec<(TableName, u64)>,
     /// Large objects that nothing refers to and that something referred to before.
     pub large_objects: u64,
-    /// Rows of `pg_stats` with a needle.
+    /// Rows of statistics with a needle, of columns alone or together.
     pub statistics: u64,
+    /// Tables whose statistics the role may not see all of.
+    pub statistics_unread: Vec<String>,
     /// Remembered statements with a needle; they were taken out.
     pub statements: u64,
     /// Why statements could not be looked through, if so.
@@ -67,6 +69,7 @@ impl Verified {
         }
         let is_clean = self.large_objects == 0
             && self.statistics == 0
+            && self.statistics_unread.is_empty()
             && self.statements_unread.is_none()
             && self.probed.needles > 0
             && self.probed.found.is_empty()
@@ -98,6 +101,7 @@ pub async fn verify(
     let mut verified = Verified {
         rows_left: left(connection, plan).await?,
         statistics: statistics(connection, needles).await?,
+        statistics_unread: hidden(connection).await?,
         statements,
         statements_unread,
         blockers,
@@ -184,12 +188,42 @@ async fn vacuum(connection: &Connection, plan: &Plan, scrub: Scrub) -> Result<()
     Ok(())
 }
 
-const STATISTICS: &str =
-    "select concat_ws(' ', most_common_vals::text, histogram_bounds::text, most_common_elems::text)
-    from pg_stats where schemaname !~ '^pg_' and schemaname <> 'information_schema'";
+/// Values in statistics of columns, of expressions, and of columns together.
+const STATISTICS: &str = "
+select concat_ws(' ', most_common_vals::text, histogram_bounds::text, most_common_elems::text)
+from pg_stats where schemaname !~ '^pg_' and schemaname <> 'information_schema'
+union all select concat_ws(' ', most_common_vals::text, histogram_bounds::text, most_common_elems::text)
+from pg_stats_ext_exprs where schemaname !~ '^pg_' and schemaname <> 'information_schema'
+union all select most_common_vals::text
+from pg_stats_ext where schemaname !~ '^pg_' and schemaname <> 'information_schema'";
+
+/// Tables whose statistics those views hide, in part or all: a column that may not be read, row security, or statistics
+/// that only the owner sees (of an index's expressions, of columns together).
+const HIDDEN: &str = "
+select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  and (exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+               and not has_column_privilege(c.oid, a.attnum, 'select'))
+    or c.relrowsecurity and row_security_active(c.oid)
+    or not pg_has_role(c.relowner, 'usage')
+       and (exists (select from pg_statistic_ext s where s.stxrelid = c.oid)
+         or exists (select from pg_index i where i.indrelid = c.oid and i.indexprs is not null)))
+order by 1";
 
 async fn statistics(connection: &Connection, needles: &Needles) -> Result<u64, Error> {
     let rows = connection.texts(STATISTICS).await?;
     let hit = rows.iter().flatten().flatten().filter(|text| needles.count_in(text.as_bytes()) > 0);
     Ok(u64::try_from(hit.count()).unwrap_or(u64::MAX))
+}
+
+async fn hidden(connection: &Connection) -> Result<Vec<String>, Error> {
+    let hidden: Vec<String> = connection.texts(HIDDEN).await?.into_iter().flatten().flatten().collect();
+    if !hidden.is_empty() {
+        let tables = hidden.join(", ");
+        tracing::warn!(
+            tables,
+            "statistics of these tables are hidden from the maintenance role and were not looked at"
+        );
+    }
+    Ok(hidden)
 }

@@ -106,3 +106,40 @@ async fn a_way_without_a_foreign_key_leaves_no_orphan() {
         [("lines", 1)]
     );
 }
+
+#[tokio::test]
+async fn statistics_of_columns_together_and_hidden_ones_are_not_clean() {
+    let ground = Ground::with(
+        "create extension pg_stat_statements;
+         create table copies (a text, b text);
+         alter table copies owner to app;
+         insert into copies select email, email from contacts, generate_series(1, 3) where tenant_id = 2;
+         create statistics together (mcv) on a, b from copies;
+         alter statistics together owner to app;
+         analyze copies;
+         delete from pg_statistic where starelid = 'copies'::regclass;
+         delete from copies",
+    )
+    .await;
+    let copies =
+        "tables.\"public.copies\" = { erase = \"keep\", reason = \"a test\", columns = { a = \"none\", b = \"none\" } }
+                  [tables.\"public.contacts\"]";
+    let map = super::ground::map(&super::ground::MAP.replace("[tables.\"public.contacts\"]", &copies));
+    let ground = Ground { map, ..ground };
+    let needles = taken(&ground).await;
+    ground.purge("p1").await.expect("purged");
+    let found = verified(&ground, &needles, Scrub::None).await;
+    assert_eq!((found.statistics, found.level()), (1, Some(Level::L0)), "{found:#?}");
+    ground.cluster.run_sql("shared", "drop statistics together").await.expect("no statistics");
+    assert_eq!(verified(&ground, &needles, Scrub::None).await.level(), Some(Level::L1));
+
+    // an expression's values are the index's, which nobody but its owner sees
+    let hide = "create index on copies (lower(a)); alter table copies owner to postgres;
+                grant select on copies to portreeve_maintenance";
+    ground.cluster.run_sql("shared", hide).await.expect("hidden");
+    let found = verified(&ground, &needles, Scrub::None).await;
+    assert_eq!(
+        (found.statistics_unread.as_slice(), found.level()),
+        (&["public.copies".to_owned()][..], Some(Level::L0))
+    );
+}
