@@ -10,6 +10,9 @@ use crate::secret::Secret;
 
 /// A value shorter than this is no needle: it could be anybody's.
 pub const NEEDLE_BYTES_MIN: usize = 12;
+/// What text may have another spelling for: COPY, `jsonb`, arrays, SQL strings and XML write these differently. What is
+/// not ASCII has two cases that are not folded here.
+const SPELLED_OTHERWISE: &str = "\\\"'&<>";
 const INDEX_BITS: u32 = 20;
 const WINDOW: usize = 8;
 
@@ -25,6 +28,7 @@ pub struct Needles {
     hmac: Key,
     needles: Vec<Needle>,
     values: usize,
+    left_out: usize,
     wanted: Vec<bool>,
 }
 
@@ -38,7 +42,7 @@ impl Needles {
         let hmac = Key::new(HMAC_SHA256, &key);
         let secret = Secret::new(key);
         key.zeroize();
-        Needles { key: secret, hmac, needles: Vec::new(), values: 0, wanted: vec![false; 1 << INDEX_BITS] }
+        Needles { key: secret, hmac, needles: Vec::new(), values: 0, left_out: 0, wanted: vec![false; 1 << INDEX_BITS] }
     }
 
     /// How many values it holds.
@@ -51,7 +55,12 @@ impl Needles {
         self.values == 0
     }
 
-    /// Takes a value, if it is long and varied enough to be nobody else's by chance; as text, and as the hexadecimal
+    /// How many values were none because a stream may spell them otherwise.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Takes a value, if it is long and varied enough to be nobody else's by chance, and spelled alike everywhere; as text, and as the hexadecimal
     /// digits that `bytea` and bare uuids are shown as.
     pub fn add(&mut self, value: &str) -> bool {
         let folded = value.trim().to_ascii_lowercase();
@@ -59,6 +68,10 @@ impl Needles {
         different.sort_unstable();
         different.dedup();
         if folded.len() < NEEDLE_BYTES_MIN || different.len() < NEEDLE_BYTES_MIN / 2 {
+            return false;
+        }
+        if folded.chars().any(|c| !matches!(c, ' '..='~') || SPELLED_OTHERWISE.contains(c)) {
+            self.left_out += 1;
             return false;
         }
         self.values += 1;
@@ -110,10 +123,11 @@ impl Needles {
         found
     }
 
-    /// To be kept sealed until the purge is verified: the key, then each needle.
+    /// To be kept sealed until the purge is verified: the key, both counts, then each needle.
     pub fn to_bytes(&self) -> Secret<Vec<u8>> {
         let mut bytes = self.key.expose().to_vec();
         bytes.extend(u32::try_from(self.values).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend(u32::try_from(self.left_out).unwrap_or(u32::MAX).to_le_bytes());
         for needle in &self.needles {
             bytes.extend(u32::try_from(needle.index).unwrap_or(0).to_le_bytes());
             bytes.extend(u32::try_from(needle.length).unwrap_or(0).to_le_bytes());
@@ -125,9 +139,11 @@ impl Needles {
     /// What [`Needles::to_bytes`] gave; `None` if it is anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Needles> {
         let (key, rest) = bytes.split_first_chunk::<32>()?;
-        let (values, mut rest) = rest.split_first_chunk::<4>()?;
+        let (values, rest) = rest.split_first_chunk::<4>()?;
+        let (left_out, mut rest) = rest.split_first_chunk::<4>()?;
         let mut needles = Needles::under(*key);
         needles.values = usize::try_from(u32::from_le_bytes(*values)).ok()?;
+        needles.left_out = usize::try_from(u32::from_le_bytes(*left_out)).ok()?;
         while !rest.is_empty() {
             let (index, after) = rest.split_first_chunk::<4>()?;
             let (length, after) = after.split_first_chunk::<4>()?;

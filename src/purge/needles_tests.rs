@@ -37,3 +37,29 @@ fn what_is_kept_holds_no_value() {
     assert!(Needles::from_bytes(&kept.expose()[..kept.expose().len() - 1]).is_none(), "cut short");
     assert!(Needles::from_bytes(b"").is_none());
 }
+
+/// COPY doubles a backslash, `jsonb` escapes a quote, and only ASCII is folded: such a value would be missed.
+#[test]
+fn a_value_that_a_stream_may_spell_otherwise_is_none_and_is_counted() {
+    let mut needles = Needles::new(&OsEntropy);
+    let otherwise = [
+        r"DOMAIN\anna.berg",
+        "anna berg\tStationsweg 4",
+        "anna berg\nStationsweg 4",
+        "Anna \"Berg\" Stationsweg",
+        "Anna O'Berg Stationsweg",
+        "Anna <anna@example.com>",
+        "Berg & Zonen Stationsweg",
+        "\u{c5}sa Berg Stationsweg 4",
+        "anna berg\u{7f}Stationsweg",
+    ];
+    for value in otherwise {
+        assert!(!needles.add(value), "{value}");
+    }
+    assert!(!needles.add("\u{c5}sa"), "too short, whatever its letters");
+    assert!(needles.add("Anna Berg, Stationsweg 4"));
+    let kept = Needles::from_bytes(needles.to_bytes().expose()).expect("the same needles");
+    for needles in [&needles, &kept] {
+        assert_eq!((needles.len(), needles.left_out()), (1, otherwise.len()));
+    }
+}

@@ -40,13 +40,15 @@ pub async fn needles(
         }
     }
     let mut needles = Needles::new(entropy);
-    for at in 0..CANDIDATES {
-        for value in found.iter().filter_map(|values| values.get(at)) {
-            if needles.len() >= most {
-                return Ok(needles);
-            }
-            needles.add(value);
+    for value in (0..CANDIDATES).flat_map(|at| found.iter().filter_map(move |values| values.get(at))) {
+        if needles.len() >= most {
+            break;
         }
+        needles.add(value);
+    }
+    if needles.left_out() > 0 {
+        let (taken, left_out) = (needles.len(), needles.left_out());
+        tracing::warn!(taken, left_out, "values that may be spelled otherwise elsewhere are not looked for");
     }
     Ok(needles)
 }
@@ -99,6 +101,8 @@ async fn candidates(
 pub struct Probed {
     /// How many values were looked for.
     pub needles: usize,
+    /// How many were not, for they may be spelled otherwise elsewhere.
+    pub left_out: usize,
     /// How many tables were read.
     pub tables: usize,
     /// How many bytes.
@@ -116,7 +120,7 @@ pub async fn probe(connection: &mut Connection, catalog: &Catalog, needles: &Nee
     let failed = |error| Error::database(&database, error);
     let building = connection.client.build_transaction().read_only(true);
     let transaction = building.isolation_level(IsolationLevel::RepeatableRead).start().await.map_err(failed)?;
-    let mut probed = Probed { needles: needles.len(), ..Probed::default() };
+    let mut probed = Probed { needles: needles.len(), left_out: needles.left_out(), ..Probed::default() };
     for relation in catalog.relations() {
         let Some(sql) = looked_through(relation) else { continue };
         let mut count = 0;
