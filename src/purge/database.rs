@@ -2,7 +2,7 @@
 //! would be left. Not here: the customer's roles, which the vendor owns; and whether it is time.
 
 use super::statements::{Memory, memory};
-use super::{Error, Road};
+use super::{Connection, Error, Road};
 use crate::datamap::name::{identifier, literal};
 
 /// What is to be dropped: the object id too, so that a new database under an old name stays.
@@ -55,7 +55,7 @@ pub async fn target(road: &Road, maintenance_database: &str, name: &str) -> Resu
 /// # Errors
 /// [`Error::Refused`] if something is in the way, or the name is another database's now; [`Error::Database`].
 pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Target) -> Result<Dropped, Error> {
-    let connection = road.connect(maintenance_database).await?;
+    let mut connection = road.connect(maintenance_database).await?;
     let mut dropped = Dropped::default();
     let name = literal(&target.name);
     let known = connection.texts(&format!("select oid::text from pg_database where datname = {name}")).await?;
@@ -69,21 +69,15 @@ pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Tar
             if !obstacles.is_empty() {
                 return Err(Error::Refused(format!("database \"{}\": {}", target.name, obstacles.join("; "))));
             }
-            let database = identifier(&target.name);
             dropped.was_there = true;
             dropped.bytes = connection.number(&format!("select pg_database_size({oid}::oid)")).await?;
-            connection.run(&format!("alter database {database} with allow_connections false")).await?;
-            let sessions = format!(
-                "select count(*) from (select pg_terminate_backend(pid) as ended from pg_stat_activity
-                     where datid = {oid}) s where ended"
-            );
-            dropped.sessions = connection.number(&sessions).await?;
-            connection.run(&format!("drop database {database} with (force)")).await?;
+            let was_open = close(&mut connection, target).await?;
+            match drop_closed(&connection, target).await {
+                Ok(sessions) => dropped.sessions = sessions,
+                Err(error) => return Err(reopened(&connection, target, was_open, error).await),
+            }
         }
-        Some(_) => {
-            let message = "is another database now than the one planned; plan again";
-            return Err(Error::Refused(format!("database \"{}\" {message}", target.name)));
-        }
+        Some(_) => return Err(another(target)),
     }
     let left = format!("select count(*) from pg_database where oid = {}", target.oid);
     if connection.number(&left).await? > 0 {
@@ -94,8 +88,79 @@ pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Tar
     Ok(dropped)
 }
 
+fn another(target: &Target) -> Error {
+    let message = "is another database now than the one planned; plan again";
+    Error::Refused(format!("database \"{}\" {message}", target.name))
+}
+
+/// Lets nobody in any more; whether it let somebody in before. The name is compared with the id after its row is ours
+/// to change: until this commits nobody can give it another name, and another database is left as it was.
+async fn close(connection: &mut Connection, target: &Target) -> Result<bool, Error> {
+    let database = connection.database().to_owned();
+    let failed = |error| Error::database(&database, error);
+    let name = literal(&target.name);
+    let transaction = connection.client.transaction().await.map_err(failed)?;
+    let before = format!("select datallowconn from pg_database where oid = {}", target.oid);
+    let before = transaction.query_typed(&before, &[]).await.map_err(failed)?;
+    let was_open: bool = before.first().map_or(Ok(false), |row| row.try_get(0)).map_err(failed)?;
+    let close = format!("alter database {} with allow_connections false", identifier(&target.name));
+    transaction.batch_execute(&close).await.map_err(failed)?;
+    let same = format!("select from pg_database where oid = {} and datname = {name} and not datallowconn", target.oid);
+    if transaction.query_typed(&same, &[]).await.map_err(failed)?.is_empty() {
+        transaction.rollback().await.map_err(failed)?;
+        return Err(another(target));
+    }
+    transaction.commit().await.map_err(failed)?;
+    Ok(was_open)
+}
+
+/// Ends its sessions and drops it. How many sessions.
+async fn drop_closed(connection: &Connection, target: &Target) -> Result<u64, Error> {
+    let sessions = format!(
+        "select count(*) from (select pg_terminate_backend(pid) as ended from pg_stat_activity
+             where datid = {}) s where ended",
+        target.oid
+    );
+    let sessions = connection.number(&sessions).await?;
+    if !is_closed(connection, target).await? {
+        return Err(another(target));
+    }
+    // HOLE: DROP DATABASE takes a name and no transaction: whoever renames two databases between these statements wins
+    connection.run(&format!("drop database {} with (force)", identifier(&target.name))).await?;
+    Ok(sessions)
+}
+
+/// Whether that name still is the database that was closed.
+async fn is_closed(connection: &Connection, target: &Target) -> Result<bool, Error> {
+    let (oid, name) = (target.oid, literal(&target.name));
+    let same = format!("select count(*) from pg_database where oid = {oid} and datname = {name} and not datallowconn");
+    Ok(connection.number(&same).await? == 1)
+}
+
+/// Lets connections in again to what was not dropped, if it did before; the error says how it was left.
+async fn reopened(connection: &Connection, target: &Target, was_open: bool, error: Error) -> Error {
+    let open = format!("alter database {} with allow_connections true", identifier(&target.name));
+    let opened = match is_closed(connection, target).await {
+        Ok(true) if was_open => connection.run(&open).await.map_err(|why| why.to_string()),
+        Ok(true) => Err("as it was before".to_owned()),
+        Ok(false) => Err("it has another name or is gone".to_owned()),
+        Err(why) => Err(why.to_string()),
+    };
+    let left = match opened {
+        Ok(()) => "it was not dropped and takes connections again".to_owned(),
+        Err(why) => format!("it was not dropped and may be closed to connections ({why}); to open it: {open}"),
+    };
+    let left = format!("database \"{}\": {left}", target.name);
+    match error {
+        Error::Database { database, sqlstate, message } => {
+            Error::Database { database, sqlstate, message: format!("{message}; {left}") }
+        }
+        Error::Refused(message) => Error::Refused(format!("{message}; {left}")),
+    }
+}
+
 /// Removes what pg_stat_statements remembers of a database that is gone.
-async fn forget_statements(connection: &super::Connection, oid: u32) -> Result<Option<bool>, Error> {
+async fn forget_statements(connection: &Connection, oid: u32) -> Result<Option<bool>, Error> {
     let schema = match memory(connection).await? {
         Memory::None => return Ok(None),
         Memory::Unread(why) => {

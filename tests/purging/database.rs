@@ -23,6 +23,12 @@ async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
     let refused = drop_database(&road, "postgres", &acme).await.expect_err("a slot is in the way").to_string();
     assert!(refused.contains("replication slot copying"), "{refused}");
     client.query("select pg_drop_replication_slot('copying')", &[]).await.expect("no slot");
+    // only a superuser may end a superuser's session
+    let refused = drop_database(&road, "postgres", &acme).await.expect_err("a session that stays").to_string();
+    assert!(refused.contains("SUPERUSER") || refused.contains("superuser"), "{refused}");
+    assert!(refused.contains("takes connections again"), "{refused}");
+    client.query("select 1", &[]).await.expect("the session is as it was");
+    drop(road.connect("acme").await.expect("and others come in"));
     drop(client);
     driver.await.expect("no panic").expect("a clean end");
 
