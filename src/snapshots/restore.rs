@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ChildStdin, Stdio};
 
 use super::Watch;
 use super::back_end::check_again;
@@ -220,18 +220,29 @@ fn to_database(
     command.args(["--exit-on-error", "--single-transaction", "--no-password"]).stdin(Stdio::piped());
     let directory = upstream.connect(&mut command, Some(database))?;
     let mut child = Running::start(command, Some(directory))?;
-    let stdin = child.take_stdin();
+    let mut stdin = child.take_stdin();
     let mut watch = |progress| watch(progress);
     let mut opened = stored.opened(private, &mut watch)?;
-    // It may have enough before the end: whether it was content, its exit status says.
-    let fed = stdin.map_or(Ok(()), |stdin| feed(&mut opened, stdin));
-    if opened.outcome(fed).is_err_and(|error| matches!(error, Error::Interrupted | Error::Damaged { .. })) {
-        child.kill();
-    }
-    child.wait()
+    let fed = stdin.as_mut().map_or(Ok(()), |stdin| feed(&mut opened, stdin));
+    ended(child, stdin, opened.outcome(fed))
 }
 
-fn feed(from: &mut dyn Read, mut to: impl Write) -> Result<(), Error> {
+/// What became of it. A program may have enough before the end, or give up: whether it was content, its exit status
+/// says. What could not be read is the cause of all else; then it is ended before it sees an end of the stream.
+fn ended(mut child: Running, stdin: Option<ChildStdin>, fed: Result<(), Error>) -> Result<(), Error> {
+    let Err(cause) = fed else {
+        drop(stdin);
+        return child.wait();
+    };
+    child.kill();
+    drop(stdin);
+    if let Err(said) = child.wait() {
+        tracing::debug!(%said, "the program that restored was ended");
+    }
+    Err(cause)
+}
+
+fn feed(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Error> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let read = from.read(&mut buffer).map_err(|error| Error::NotVerified(error.to_string()))?;
@@ -240,3 +251,7 @@ fn feed(from: &mut dyn Read, mut to: impl Write) -> Result<(), Error> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;
