@@ -77,7 +77,8 @@ impl Stock {
         let notes = Notes::new(&config.retention.state, Arc::clone(disk));
         let shelves = config.snapshots.iter().map(|(name, snapshots)| {
             let cluster = config.cluster(&snapshots.cluster)?;
-            Shelf::new(name, snapshots, cluster, &config.retention.runtime, instance.clone(), &notes, disk)
+            let runtime = &config.retention.runtime;
+            Shelf::new(name, snapshots, cluster, runtime, instance.clone(), &notes, &register, disk)
         });
         let shelves = shelves.collect::<Result<Vec<_>, Error>>()?;
         for (at, shelf) in shelves.iter().enumerate() {

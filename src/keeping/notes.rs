@@ -113,8 +113,16 @@ impl Notes {
     }
 
     /// The mark of that back-end's store, as it was first seen.
-    pub(super) fn mark(&self, backend: &str) -> Option<Vec<u8>> {
-        self.read(&format!("{backend}.store"))
+    ///
+    /// # Errors
+    /// [`Error::Note`] if it is there and cannot be read: then no store is known to be the one.
+    pub(super) fn mark(&self, backend: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = note(&self.state, &format!("{backend}.store"));
+        match self.disk.read(&path) {
+            Ok(mark) => Ok(Some(mark)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Note { doing: "read", path, source }),
+        }
     }
 
     /// Keeps it.
@@ -122,9 +130,6 @@ impl Notes {
     /// # Errors
     /// [`Error::Note`].
     pub(super) fn keep_mark(&self, backend: &str, mark: &[u8]) -> Result<(), Error> {
-        if self.mark(backend).is_some() {
-            return Ok(());
-        }
         self.write(&format!("{backend}.store"), mark)
     }
 

@@ -55,13 +55,13 @@ impl Keeping {
     pub(super) async fn lead(&self, shelf: &Shelf) -> Result<Option<(Lease, Store)>, Error> {
         let opened = shelf.clone();
         let led = blocking(move || {
-            let store = opened.open()?;
+            let store = opened.open_known()?;
             let lease = store.lease()?;
-            Ok::<_, snapshots::Error>((lease, store))
+            Ok::<_, Error>((lease, store))
         });
         match led.await? {
             Ok(led) => Ok(Some(led)),
-            Err(error @ snapshots::Error::Led(_)) => {
+            Err(Error::Snapshots(error @ snapshots::Error::Led(_))) => {
                 tracing::info!(backend = shelf.name, "{error}");
                 Ok(None)
             }

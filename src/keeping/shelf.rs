@@ -2,6 +2,7 @@
 //! Not here: what is done with it. A store is opened anew each time, so that one that went away and came back is used
 //! again; it must say the name that it had when the daemon first saw it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use super::notes::Notes;
 use crate::config::{self, Cluster, SnapshotKind};
 use crate::disk::Disk;
 use crate::grant::State;
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, SnapshotId};
+use crate::register::Register;
 use crate::retention::inventory::Listing;
 use crate::snapshots::{self, Algorithm, BackEnd, Found, Instance, PgBaseBackup, PgDump, Store, Upstream};
 
@@ -33,6 +35,7 @@ pub struct Shelf {
     cluster: Cluster,
     runtime: PathBuf,
     notes: Notes,
+    register: Register,
     disk: Arc<dyn Disk>,
 }
 
@@ -48,6 +51,7 @@ pub struct Shelved {
 }
 
 impl Shelf {
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what it stands on")]
     pub(super) fn new(
         name: &str,
         snapshots: &config::Snapshots,
@@ -55,6 +59,7 @@ impl Shelf {
         runtime: &Path,
         instance: Instance,
         notes: &Notes,
+        register: &Register,
         disk: &Arc<dyn Disk>,
     ) -> Result<Shelf, Error> {
         Ok(Shelf {
@@ -66,6 +71,7 @@ impl Shelf {
             cluster: cluster.clone(),
             runtime: runtime.to_owned(),
             notes: notes.clone(),
+            register: register.clone(),
             disk: Arc::clone(disk),
         })
     }
@@ -85,7 +91,8 @@ impl Shelf {
     pub fn open(&self) -> Result<Store, snapshots::Error> {
         let dir = &self.snapshots.directory;
         let store = Store::open(Arc::clone(&self.disk), dir, self.instance.clone())?;
-        match self.notes.mark(&self.name) {
+        let unread = |error: Error| snapshots::Error::NotTheStore { dir: dir.clone(), detail: error.to_string() };
+        match self.notes.mark(&self.name).map_err(unread)? {
             Some(mark) if mark != store.mark() => {
                 let detail = format!("it has another mark than the daemon noted for \"{}\"", self.name);
                 Err(snapshots::Error::NotTheStore { dir: dir.clone(), detail })
@@ -104,13 +111,42 @@ impl Shelf {
         Shelved { name: self.name.clone(), listing, found }
     }
 
+    /// Its store, noted as the one that its snapshots in the register are in: only of that one an absence is an answer.
+    pub(super) fn open_known(&self) -> Result<Store, Error> {
+        let store = self.open()?;
+        if self.notes.mark(&self.name)?.is_none() {
+            self.recognise(&store)?;
+            self.notes.keep_mark(&self.name, store.mark())?;
+        }
+        Ok(store)
+    }
+
+    /// A store whose mark was never noted, or whose note is lost: if the register has snapshots, one must be in it.
+    fn recognise(&self, store: &Store) -> Result<(), Error> {
+        let state = self.register.state()?;
+        let mine = state.snapshots().filter(|snapshot| snapshot.backend == self.number && snapshot.may_exist());
+        let mine: HashSet<SnapshotId> = mine.map(|snapshot| snapshot.id).collect();
+        let is_mine = |found: &Found| match found {
+            Found::Ours(ours) => mine.contains(&ours.header.id()),
+            Found::Foreign(_) => false,
+        };
+        if mine.is_empty() || store.list()?.iter().any(is_mine) {
+            return Ok(());
+        }
+        let detail = format!(
+            "its mark was not noted, and none of the snapshots that the register has for \"{}\" is in it; give a new \
+             store a name of its own",
+            self.name
+        );
+        Err(snapshots::Error::NotTheStore { dir: store.dir().to_owned(), detail }.into())
+    }
+
     /// Notes which store it is, if that was never noted.
     ///
     /// # Errors
-    /// If it cannot be opened, or the note not written.
+    /// If it cannot be opened or is not known to be the one, or the note not written.
     pub fn note_mark(&self) -> Result<(), Error> {
-        let store = self.open()?;
-        self.notes.keep_mark(&self.name, store.mark())
+        self.open_known().map(drop)
     }
 
     /// The server, and as whom we sign in there.

@@ -7,4 +7,5 @@ mod closed;
 mod ground;
 mod killed;
 mod month;
+mod swapped;
 mod year;
