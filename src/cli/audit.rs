@@ -29,7 +29,8 @@ use crate::secret::Secret;
 /// What can be done with the audit logs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Find records: one row per statement, with what became of it; oldest first.
+    /// Find records: one row per statement, with what became of it; oldest first. Exit code 4 if a
+    /// record does not open.
     #[command(after_help = object::FIELDS)]
     Search(search::Looked),
     /// Show records as they come, until Ctrl-C; an outcome that comes later has its own row.

@@ -262,6 +262,14 @@ fn one(kind: Kind, fill: impl FnOnce(&mut Record)) -> Found {
     }
 }
 
+#[test]
+fn a_search_that_finds_what_does_not_open_ends_with_findings() {
+    let mut found = vec![one(Kind::Statement, |_| {}), one(Kind::Read, |_| {})];
+    assert_eq!(search::exit_of(&found), Exit::Done);
+    found[1].fault = Some("its seal is broken".to_owned());
+    assert_eq!(search::exit_of(&found), Exit::Findings);
+}
+
 fn nameless() -> shown::Names {
     shown::Names { customer: Box::new(|_| None), staff: Box::new(|_| None) }
 }

@@ -3,13 +3,14 @@
 //! Not here: what is checked (`retention::certificate`, with CERTIFICATE.md).
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Exit, Failure, Format, Table, show};
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::disk::new_file::NewFile;
 use crate::keyring::init::read_public_key;
 use crate::retention::certificate::{Part, Verdict, key_id, page, verify};
 
@@ -24,7 +25,7 @@ pub struct Arguments {
     /// The public key it must be signed with: one line of base64, or a verifier key (log-keys/retention-….vkey).
     #[arg(long, value_name = "PATH")]
     pub key: PathBuf,
-    /// Write the certificate as a page for people (HTML, prints on A4), too.
+    /// Write the certificate as a page for people (HTML, prints on A4) to a new file, too.
     #[arg(long, value_name = "PATH")]
     pub page: Option<PathBuf>,
 }
@@ -38,12 +39,25 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure> {
     let text = read(&arguments.file)?;
     let verdict = verify(&text, &public, SystemClock.now());
     if let Some(path) = &arguments.page {
-        let page = page(&verdict, &key_id(&public)).into_string();
-        std::fs::write(path, page)
-            .map_err(|fault| Failure::failed(format!("cannot write {}: {fault}", path.display())))?;
+        keep(path, &page(&verdict, &key_id(&public)).into_string())?;
     }
     show(&told(&verdict), format)?;
     Ok(if verdict.findings.is_empty() { Exit::Done } else { Exit::Findings })
+}
+
+/// A new file, there wholly or not at all.
+fn keep(path: &Path, page: &str) -> Result<(), Failure> {
+    let written = NewFile::begin(path).and_then(|mut file| {
+        file.write_all(page.as_bytes())?;
+        file.finish()
+    });
+    written.map_err(|fault| match fault.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!(
+            "{} is there already, and nothing is overwritten: give another name to --page",
+            path.display()
+        )),
+        _ => Failure::failed(format!("cannot write {}: {fault}", path.display())),
+    })
 }
 
 /// What is not UTF-8 is read all the same: it is a finding, not a failure.
@@ -79,3 +93,7 @@ fn told(verdict: &Verdict) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+#[path = "verify_proof_tests.rs"]
+mod tests;

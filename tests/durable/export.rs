@@ -57,6 +57,7 @@ async fn a_customers_records_leave_whole_exact_and_alone() {
     exact_period(&stage, &lines);
     alone(&stage, &lines, &csv);
     refuses_to_overwrite(&stage);
+    a_reader_that_dies_is_an_error(&stage);
     interrupted(&stage);
     bounded(&stage).await;
     damaged(&mut stage);
@@ -191,6 +192,16 @@ fn refuses_to_overwrite(stage: &Stage) {
     assert!(said(&refused).contains("nothing is overwritten"), "{}", said(&refused));
     assert_eq!(fs::read(&path).expect("there"), before);
     assert_eq!(parts(stage), [""; 0]);
+}
+
+/// Half of it at a program that died is not an export.
+fn a_reader_that_dies_is_an_error(stage: &Stage) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = stage.command(&["audit", "export", "--customer", "acme"]);
+    let ended = command.stdout(writer).stderr(Stdio::piped()).output().expect("it runs");
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(said(&ended).contains("the export cannot be written"), "{}", said(&ended));
 }
 
 /// Files that were begun and not finished.

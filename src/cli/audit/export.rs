@@ -135,11 +135,8 @@ impl Target {
                 file.finish().map_err(|fault| Failure::failed(format!("the export could not be kept: {fault}")))?;
                 Ok(written)
             }
-            Target::Stdout(mut out) => match fill(&mut out, prepared, format, names) {
-                // A reader that went away (`| head`) is no failure.
-                Err(Unwritten::Out(fault)) if fault.kind() == ErrorKind::BrokenPipe => Ok(Written::default()),
-                written => Ok(written?),
-            },
+            // A reader that went away has not got all of it, which nobody else would tell.
+            Target::Stdout(mut out) => Ok(fill(&mut out, prepared, format, names)?),
         }
     }
 }

@@ -93,7 +93,12 @@ pub(super) async fn search(context: &Context, looked: &Looked) -> Result<Exit, F
     let found = found(context, &auditor, looked).await?;
     head(context)?;
     show(context, &found, &auditor.names())?;
-    Ok(Exit::Done)
+    Ok(exit_of(&found))
+}
+
+/// What does not open, or is not as it was written, is a finding.
+pub(super) fn exit_of(found: &[Found]) -> Exit {
+    if found.iter().any(|found| found.fault.is_some()) { Exit::Findings } else { Exit::Done }
 }
 
 pub(super) async fn found(context: &Context, auditor: &Auditor, looked: &Looked) -> Result<Vec<Found>, Failure> {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::search::exit_of;
 use super::{Auditor, shown};
 use crate::audit::record::{Kind, Record};
 use crate::audit::tag::Tags;
@@ -37,8 +38,7 @@ pub(super) async fn record(context: &Context, place: &str, reason: Option<&str>)
     for frame in &mut found {
         frame.outcome = outcome(&auditor, dirs, frame).await?;
     }
-    let exit = if found.iter().any(|found| found.fault.is_some()) { Exit::Findings } else { Exit::Done };
-    Ok((shown::everything(&found, &auditor.names()), exit))
+    Ok((shown::everything(&found, &auditor.names()), exit_of(&found)))
 }
 
 /// A record that is there and is claimed by no living key, where keys were destroyed.
