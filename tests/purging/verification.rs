@@ -124,7 +124,7 @@ async fn statistics_of_columns_together_and_hidden_ones_are_not_clean() {
     let copies =
         "tables.\"public.copies\" = { erase = \"keep\", reason = \"a test\", columns = { a = \"none\", b = \"none\" } }
                   [tables.\"public.contacts\"]";
-    let map = super::ground::map(&super::ground::MAP.replace("[tables.\"public.contacts\"]", &copies));
+    let map = super::ground::map(&super::ground::MAP.replace("[tables.\"public.contacts\"]", copies));
     let ground = Ground { map, ..ground };
     let needles = taken(&ground).await;
     ground.purge("p1").await.expect("purged");
