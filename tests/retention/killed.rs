@@ -43,6 +43,8 @@ async fn a_snapshot_that_was_only_begun_is_failed_and_gone() {
     let mut ground = Ground::new("snapshot_every = \"5d\"").await;
     let (id, started) = (Order::fresh_id(&OsEntropy), ground.now());
     let backend = ground.shelf().number;
+    // as whoever begins one has done before
+    ground.shelf().note_mark().expect("noted");
     ground.keeping().step(id, SnapshotStep::Begun { backend, started }).await.expect("recorded");
     let turn = ground.turn().await;
     assert_eq!((turn.settled, turn.attempts.len()), (1, 1), "{turn:?}");
