@@ -60,8 +60,8 @@ impl Needles {
         self.left_out
     }
 
-    /// Takes a value, if it is long and varied enough to be nobody else's by chance, and spelled alike everywhere; as text, and as the hexadecimal
-    /// digits that `bytea` and bare uuids are shown as.
+    /// Takes a value, if it is long and varied enough to be nobody else's by chance, and spelled alike everywhere; as
+    /// text, and as the hexadecimal digits that `bytea` and bare uuids are shown as.
     pub fn add(&mut self, value: &str) -> bool {
         let folded = value.trim().to_ascii_lowercase();
         let mut different: Vec<u8> = folded.bytes().collect();
