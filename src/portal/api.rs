@@ -53,8 +53,11 @@ impl FromRequestParts<Portal> for Bearer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Bearer, Error> {
-        let state = portal.state();
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let mut state = portal.state();
+        if header.is_some() && sign_in::owner_of_token(&state, header).is_err() {
+            state = portal.newest_state().await;
+        }
         let owner = sign_in::owner_of_token(&state, header)?;
         Ok(Bearer { owner, state })
     }

@@ -187,7 +187,7 @@ async fn sign_in(
         error.headers(&mut response);
         return Ok(response);
     }
-    let state = portal.state();
+    let state = portal.newest_state().await;
     let Some(owner) = portal.0.passwords.check(&state, &name, password).await? else {
         let named = state.owner_named(&name).filter(|owner| owner.active);
         portal.record_sign_in(Kind::Refused, named, &name, address).await;

@@ -218,6 +218,9 @@ struct Parts {
     passwords: Passwords,
 }
 
+/// How long the register is waited for when somebody is not known; a portal that cannot read it says so itself.
+const REGISTER_READ_WITHIN: Duration = Duration::from_secs(1);
+
 /// What each request is answered from.
 #[derive(Clone)]
 pub struct Portal(Arc<Parts>);
@@ -229,6 +232,12 @@ impl Portal {
 
     fn state(&self) -> Arc<State> {
         self.0.follower.state()
+    }
+
+    /// The state once the register was read after now, so that who was made an owner a moment ago is known; bounded.
+    async fn newest_state(&self) -> Arc<State> {
+        self.0.follower.caught_up(self.now(), REGISTER_READ_WITHIN).await;
+        self.state()
     }
 
     /// An error when the register was not read lately: what we know may be out of date.
