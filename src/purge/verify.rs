@@ -201,7 +201,7 @@ from pg_stats_ext where schemaname !~ '^pg_' and schemaname <> 'information_sche
 /// that only the owner sees (of an index's expressions, of columns together).
 const HIDDEN: &str = "
 select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+where c.relkind in ('r', 'p', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'portreeve')
   and (exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                and not has_column_privilege(c.oid, a.attnum, 'select'))
     or c.relrowsecurity and row_security_active(c.oid)
