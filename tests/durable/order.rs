@@ -123,8 +123,20 @@ fn run(stage: &Stage, staff: &str, trace: &Path) -> Vec<(&'static str, Order)> {
         traced.settle(until);
         seen.push((statement, traced.judge(since, until)));
     }
+    every_outcome_was_written(stage);
     psql.end();
     seen
+}
+
+/// The outcomes of all statements so far are in the log, while the session that ran them is still open.
+fn every_outcome_was_written(stage: &Stage) {
+    let arguments = ["--format", "json", "audit", "search", "--kind", "statement", "--limit", "0"];
+    let output = stage.run(&arguments).expect("audit search");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(rows.len() >= STATEMENTS.len(), "{} statements are in the log", rows.len());
+    let unknown: Vec<_> = rows.iter().filter(|row| row["result"] == "unknown" || row["outcome"].is_null()).collect();
+    assert!(unknown.is_empty(), "an outcome was not written: {unknown:?}");
 }
 
 /// The port of that process's connection to the gate, as `ss` would say it.
