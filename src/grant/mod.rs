@@ -9,9 +9,11 @@ mod consent;
 mod content;
 mod decide;
 mod event;
+mod hours;
 mod kept;
 mod layout;
 mod locks;
+mod network;
 mod personal;
 mod refusal;
 mod rule;
@@ -25,9 +27,11 @@ pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, Purge, Rec
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
 pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
+pub use hours::{Hours, HoursFault};
 pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotStep};
 pub use layout::Layout;
 pub use locks::{Lock, Locks};
+pub use network::{Network, NetworkFault};
 pub use personal::{
     ERASED, Personal, TextFault, check_authority, check_name, check_owner_name, check_place, check_reason,
     check_tenant, check_ticket,
