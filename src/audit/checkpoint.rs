@@ -117,12 +117,14 @@ impl Checkpoint {
         let wrong = Error::Changed;
         let mut lines = text.split('\n');
         let mut line = || lines.next().ok_or(wrong("it has fewer than three lines"));
-        let (origin, size, root, end) = (line()?, line()?, line()?, line()?);
+        let (origin, size, root) = (line()?, line()?, line()?);
         let is_decimal = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
         let size = size.parse().ok().filter(|parsed: &u64| is_decimal && parsed.to_string() == size);
         let root = STANDARD.decode(root).ok().and_then(|root| root.try_into().ok());
-        if origin.is_empty() || !end.is_empty() || lines.next().is_some() {
-            return Err(wrong("it has not exactly three lines"));
+        // Extension lines are nobody's here; none of them may be empty.
+        let has_end = lines.next_back() == Some("");
+        if origin.is_empty() || !has_end || lines.any(str::is_empty) {
+            return Err(wrong("its text is not an origin, a size, a root and lines that are not empty"));
         }
         Ok(Checkpoint {
             origin: origin.to_owned(),

@@ -55,3 +55,23 @@ fn no_byte_of_a_note_can_be_changed() {
         assert!(Checkpoint::open(note.get(..at).unwrap_or(""), &checkpoint().origin, &key(1).public()).is_err());
     }
 }
+
+#[test]
+fn extension_lines_are_passed_over_unless_one_is_empty() {
+    let sign = |text: &str| {
+        let mut signature = key_id("portreeve/a", &key(1).public()).to_vec();
+        signature.extend_from_slice(key(1).0.sign(text.as_bytes()).as_ref());
+        format!("{text}\n— portreeve/a {}\n", STANDARD.encode(signature))
+    };
+    let root = STANDARD.encode([7; 32]);
+    let opened = |text: &str| Checkpoint::open(&sign(text), "portreeve/a", &key(1).public());
+    let expected = Checkpoint { origin: "portreeve/a".to_owned(), size: 3, root: [7; 32] };
+    assert_eq!(opened(&format!("portreeve/a\n3\n{root}\n")).as_ref(), Ok(&expected));
+    assert_eq!(opened(&format!("portreeve/a\n3\n{root}\nmore\nand more\n")).as_ref(), Ok(&expected));
+    for text in ["portreeve/a\n3\n", "\n3\nroot\n", "portreeve/a\n03\nroot\n"] {
+        let text = text.replace("root", &root);
+        assert!(matches!(opened(&text), Err(Error::Changed(_) | Error::WrongKey { .. })), "{text:?}");
+    }
+    let with_gap = opened(&format!("portreeve/a\n3\n{root}\n\nmore\n"));
+    assert!(with_gap.is_err(), "{with_gap:?}");
+}

@@ -13,8 +13,8 @@ pub const DESCRIPTOR_BYTES: usize = 168;
 /// The size of the fields that a sealed part is bound to: all before the parts' own hashes.
 pub const PLACE_BYTES: usize = 80;
 
-/// The version of the format this code reads and writes.
-const VERSION: u8 = 0;
+/// The version of the format that this code reads and writes: FORMAT.md.
+pub const VERSION: u8 = 1;
 
 /// Bytes that are not a descriptor this version reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

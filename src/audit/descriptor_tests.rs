@@ -18,7 +18,7 @@ fn descriptor() -> Descriptor {
 
 #[test]
 fn a_descriptor_has_this_layout() {
-    let mut expected = vec![0, 12, 0, 0, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0];
+    let mut expected = vec![1, 12, 0, 0, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0];
     expected.extend_from_slice(&[254, 255, 255, 255, 255, 255, 255, 255, 5, 0, 0, 0, 0, 0, 0, 0]);
     expected.extend_from_slice(&[6; 16]);
     expected.extend_from_slice(&[7; 32]);

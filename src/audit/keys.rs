@@ -12,6 +12,7 @@ use minicbor::{Decode, Encode};
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 
+use crate::audit::tree::sha256;
 use crate::clock::Timestamp;
 use crate::ids::CustomerId;
 use crate::secret::Secret;
@@ -206,7 +207,7 @@ impl RecipientKey {
 
     /// What the signature covers: a label, the recipient, the part, the period, the public key.
     fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = b"portreeve/recipient-key/v0\n".to_vec();
+        let mut bytes = b"portreeve/recipient-key/v1\n".to_vec();
         bytes.extend_from_slice(&self.recipient.bytes());
         bytes.push(self.part.number());
         bytes.extend_from_slice(&self.period.to_le_bytes());
@@ -218,6 +219,14 @@ impl RecipientKey {
 /// The key that makes a recipient's tags and links recognisable; kept in memory only.
 #[derive(Debug)]
 pub struct TagKey(pub Secret<[u8; 32]>);
+
+impl TagKey {
+    /// By which people compare it: 32 hexadecimal digits, from which it cannot be told.
+    pub fn fingerprint(&self) -> String {
+        let hash = sha256(&[b"portreeve/tag-fingerprint/v1\n", self.0.expose()]);
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
 
 /// A data key as it stands in a log, with what the keyring needs to open it. A log's leaf does not name the
 /// recipient: whoever reads holds the tag keys ([`Recipients::set_tag`]) and recognises it by the leaf's tag.
@@ -261,7 +270,7 @@ impl SealedDataKey {
 }
 
 /// HPKE's `info`: what these ciphertexts are for.
-const INFO: &[u8] = b"portreeve/data-key/v0";
+const INFO: &[u8] = b"portreeve/data-key/v1";
 
 fn hpke() -> &'static dyn Hpke {
     DH_KEM_X25519_HKDF_SHA256_AES_256

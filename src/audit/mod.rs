@@ -4,9 +4,11 @@
 
 pub mod archive;
 pub mod checkpoint;
+pub mod consistency;
 pub mod descriptor;
 pub mod keys;
 pub mod record;
 pub mod seal;
 pub mod tag;
+pub mod tiles;
 pub mod tree;

@@ -18,7 +18,7 @@ const COMMITMENT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 /// How much longer a sealed part is than its padded content.
 const OVERHEAD_BYTES: usize = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES;
-/// Content is padded to a multiple of this, so that lengths tell less.
+/// Content is padded to a multiple of this at least, so that lengths tell less.
 const PAD_BYTES: usize = 64;
 
 /// A sealed part that does not open: another key, another place, or changed bytes.
@@ -39,7 +39,7 @@ impl DataKey {
     fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
         let mut okm = Zeroizing::new([0; 76]);
         let part = [binding.part.number()];
-        let info = [b"portreeve/part/v0\n".as_slice(), salt, binding.position(), &part];
+        let info = [b"portreeve/part/v1\n".as_slice(), salt, binding.position(), &part];
         self.0
             .expand(&info, ExpandedLength)
             .and_then(|expanded| expanded.fill(okm.as_mut_slice()))
@@ -108,9 +108,16 @@ impl Binding {
     }
 }
 
+/// How long a content of that many bytes is once padded: the next multiple of an eighth of the power of two at or below
+/// it, and of 64 bytes. So a length tells at most which eighth of an octave it is in, for an eighth more bytes at most.
+pub fn padded_len(content_len: usize) -> usize {
+    let marked = content_len + 1;
+    marked.next_multiple_of(PAD_BYTES.max(1 << marked.ilog2() >> 3))
+}
+
 /// How long the sealed part of a content of that many bytes is.
 pub fn sealed_len(content_len: usize) -> usize {
-    (content_len / PAD_BYTES + 1) * PAD_BYTES + OVERHEAD_BYTES
+    padded_len(content_len) + OVERHEAD_BYTES
 }
 
 /// Appends the sealed part to `out`: salt ‖ commitment ‖ ciphertext ‖ tag. The salt must be fresh for the batch;

@@ -25,14 +25,14 @@ impl Tagger {
     /// The recipient's tag in that segment.
     pub fn tag(&self, segment: u64) -> [u8; 16] {
         let mut tag = [0; 16];
-        let full = self.mac(b"portreeve/tag/v0\n", &segment.to_le_bytes());
+        let full = self.mac(b"portreeve/tag/v1\n", &segment.to_le_bytes());
         tag.iter_mut().zip(full).for_each(|(byte, full)| *byte = full);
         tag
     }
 
     /// The link to the recipient's previous record, given the hash of its leaf; none: this is the first.
     pub fn link(&self, previous: Option<&Hash>) -> [u8; 32] {
-        self.mac(b"portreeve/link/v0\n", previous.unwrap_or(&[0; 32]))
+        self.mac(b"portreeve/link/v1\n", previous.unwrap_or(&[0; 32]))
     }
 
     fn mac(&self, label: &[u8], input: &[u8]) -> [u8; 32] {

@@ -8,6 +8,7 @@ mod object;
 mod search;
 mod show;
 mod shown;
+mod tiles;
 mod verify;
 mod when;
 
@@ -48,6 +49,9 @@ pub enum Command {
     /// --format csv. Exit code 4 if a record does not open.
     #[command(after_help = object::FIELDS)]
     Export(export::Wanted),
+    /// Write one log's tree as static files in the layout of C2SP tlog-tiles, for other tools to verify: leaves and hashes,
+    /// no content.
+    Tiles(tiles::Wanted),
     /// Verify every log against its pinned key. Needs no private key. Exit code 4 if there are findings.
     Verify {
         /// Also have the keyring open every record.
@@ -69,6 +73,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Search(looked) => search::search(context, &looked).await,
         Command::Tail(looked) => search::tail(context, &looked).await,
         Command::Export(wanted) => export::export(context, &wanted).await,
+        Command::Tiles(wanted) => tiles::write(context, &wanted),
         Command::Show { place, reason } => {
             let (table, exit) = show::record(context, &place, reason.as_deref()).await?;
             context.show(&table)?;

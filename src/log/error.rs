@@ -5,7 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::segment::SegmentHeader;
 use super::verify::Verdict;
+use crate::audit::descriptor::VERSION;
 use crate::audit::keys::{self, Recipient};
 
 /// Why a log cannot be opened, read or written.
@@ -59,6 +61,18 @@ pub enum Error {
         /// What the operating system said.
         detail: String,
     },
+    /// Configuration: the log was written in another version of the format.
+    #[error(
+        "{} is of format version {found}, and this portreeve reads version {VERSION} only: use the portreeve that wrote \
+         it, or move the log's directory aside, keep it for the auditor, and a new log will begin",
+        path.display()
+    )]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: char,
+    },
     /// Storage, or somebody changed it: the log is not what was written and signed.
     #[error(
         "the audit log in {} is {verdict}: {detail}; {way_out}",
@@ -87,6 +101,12 @@ const BRING_BACK: &str = "bring back the newest copy of the directory; if it is 
 impl Error {
     pub(super) fn storage(verb: &'static str, path: &Path, error: &io::Error) -> Error {
         Error::Storage { verb, path: path.to_owned(), detail: error.to_string() }
+    }
+
+    /// Refuses a segment whose first block another version wrote.
+    pub(super) fn check_version(path: &Path, block: &[u8]) -> Result<(), Error> {
+        let other = SegmentHeader::other_version(block);
+        other.map_or(Ok(()), |found| Err(Error::Version { path: path.to_owned(), found }))
     }
 
     pub(super) fn unsound(dir: &Path, verdict: Verdict, detail: impl fmt::Display) -> Error {

@@ -91,6 +91,11 @@ impl Fixture {
         self.try_open().expect("the log opens")
     }
 
+    /// Every private key, and whose it is.
+    pub fn privates(&self) -> impl Iterator<Item = (&(Recipient, Part, u32), &Secret<[u8; 32]>)> {
+        self.privates.iter()
+    }
+
     /// What the keyring would do.
     pub fn open_key(&self, sealed: &SealedDataKey) -> Secret<[u8; 32]> {
         let private = self.privates.get(&(sealed.recipient, sealed.part, sealed.period)).expect("there is such a key");

@@ -22,6 +22,8 @@ mod shared;
 mod start;
 pub mod stream;
 mod upkeep;
+#[cfg(test)]
+mod vectors_tests;
 mod verdict;
 pub mod verify;
 mod writer;

@@ -111,6 +111,8 @@ pub struct Reader {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     origin: String,
+    /// The checkpoint's signed note, unchecked.
+    note: String,
     /// How many leaves the checkpoint says there are.
     claimed: u64,
 }
@@ -139,12 +141,22 @@ impl Reader {
             .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no log"))?;
         let claimed = Checkpoint::claimed_size(&note)
             .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no size"))?;
-        Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned(), claimed })
+        Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned(), claimed, note })
     }
 
     /// The log's origin, as its checkpoint claims it; seals open under the right one only.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The checkpoint's signed note, as it was when the log was opened for reading; its signature is not checked here.
+    pub fn note(&self) -> &str {
+        &self.note
+    }
+
+    /// All leaves without what they are leaves of, oldest first.
+    pub fn leaves(&self) -> Leaves<'_> {
+        Leaves(Entries { depth: Depth::Leaves, ..self.entries() })
     }
 
     /// All entries, oldest first.
@@ -154,7 +166,8 @@ impl Reader {
 
     /// The entries from that position on.
     pub fn entries_from(&self, position: u64) -> Entries<'_> {
-        Entries { reader: self, position, segment: None, file: None, offset: 0, read: VecDeque::new() }
+        let (depth, read) = (Depth::Parts, VecDeque::new());
+        Entries { reader: self, depth, position, segment: None, file: None, offset: 0, read }
     }
 
     /// Every data key whose recipient is in `tags`, for the keyring to open.
@@ -206,6 +219,7 @@ impl Reader {
         if length >= BLOCK_BYTES as u64 {
             let path = self.dir.join(file_name(segment));
             file.read_at(0, &mut block).map_err(|error| Error::storage("read", &path, &error))?;
+            Error::check_version(&path, &block)?;
         }
         Ok(SegmentHeader::parse(&block))
     }
@@ -214,6 +228,7 @@ impl Reader {
 /// The entries of a log. After the last it gives none; asked again, it looks whether more were written.
 pub struct Entries<'a> {
     reader: &'a Reader,
+    depth: Depth,
     /// The next position to give.
     position: u64,
     segment: Option<u64>,
@@ -222,11 +237,35 @@ pub struct Entries<'a> {
     read: VecDeque<Leaf>,
 }
 
+/// The leaves of a log, as [`Entries`] gives its entries.
+pub struct Leaves<'a>(Entries<'a>);
+
+impl Iterator for Leaves<'_> {
+    type Item = Result<Descriptor, Error>;
+
+    /// Errors: as for [`Entries::next`].
+    fn next(&mut self) -> Option<Result<Descriptor, Error>> {
+        self.0.next_leaf().map(|leaf| leaf.map(|leaf| leaf.descriptor))
+    }
+}
+
 impl Iterator for Entries<'_> {
     type Item = Result<Entry, Error>;
 
     /// Errors: [`Error::Storage`]; [`Error::Unsound`] where whole records follow others that are not.
     fn next(&mut self) -> Option<Result<Entry, Error>> {
+        let leaf = match self.next_leaf()? {
+            Ok(leaf) => leaf,
+            Err(error) => return Some(Err(error)),
+        };
+        let position = leaf.descriptor.place.position;
+        let wrong = || self.unsound(&format!("the leaf at position {position} holds no data key"));
+        Some(Entry::of(leaf).ok_or_else(wrong))
+    }
+}
+
+impl Entries<'_> {
+    fn next_leaf(&mut self) -> Option<Result<Leaf, Error>> {
         loop {
             if let Some(leaf) = self.read.pop_front() {
                 let position = leaf.descriptor.place.position;
@@ -240,8 +279,7 @@ impl Iterator for Entries<'_> {
                     return Some(Err(self.unsound(&missing)));
                 }
                 self.position = position + 1;
-                let wrong = || self.unsound(&format!("the leaf at position {position} holds no data key"));
-                return Some(Entry::of(leaf).ok_or_else(wrong));
+                return Some(Ok(leaf));
             }
             match self.read_batch() {
                 Ok(true) => {}
@@ -250,9 +288,7 @@ impl Iterator for Entries<'_> {
             }
         }
     }
-}
 
-impl Entries<'_> {
     /// Reads the next batch; false if there is none yet.
     fn read_batch(&mut self) -> Result<bool, Error> {
         let segment = match self.segment {
@@ -273,7 +309,7 @@ impl Entries<'_> {
         };
         let path = self.reader.dir.join(file_name(segment));
         let storage = |error| Error::storage("read", &path, &error);
-        let found = batch_at(file.as_ref(), self.offset, *length, Depth::Parts).map_err(storage)?;
+        let found = batch_at(file.as_ref(), self.offset, *length, self.depth).map_err(storage)?;
         // Looked at only after the batch was: if it is there, this segment gets no more batches.
         let next_exists = match found {
             Found::Batch(_) => false,
@@ -296,7 +332,7 @@ impl Entries<'_> {
             Found::Nothing => Ok(false),
             Found::Bad(bad) => {
                 let later = next_header(file.as_ref(), self.offset + BLOCK_BYTES as u64, *length).map_err(storage)?;
-                let still = batch_at(file.as_ref(), self.offset, *length, Depth::Parts).map_err(storage)?;
+                let still = batch_at(file.as_ref(), self.offset, *length, self.depth).map_err(storage)?;
                 match still {
                     Found::Bad(_) if later.is_some() || next_exists => {
                         Err(self.unsound(&format!("{} ({} at byte {})", bad.what, file_name(segment), bad.offset)))

@@ -151,6 +151,7 @@ impl Scan<'_> {
         if length >= BLOCK {
             file.read_at(0, &mut block).map_err(storage)?;
         }
+        Error::check_version(&path, &block)?;
         match SegmentHeader::parse(&block) {
             Some(header) => self.check_header(&path, &header, segment, length)?,
             None if is_last => return self.drop_unbegun(&path, file.as_ref(), length),

@@ -57,7 +57,7 @@ fn texts(fixture: &Fixture) -> Vec<String> {
 /// Where the batches start: the opening is the first.
 fn batches(fixture: &Fixture) -> Vec<usize> {
     let bytes = fs::read(fixture.file(SEGMENT)).expect("read");
-    let starts = |at: &usize| bytes[*at..].starts_with(b"PRTRBAT0");
+    let starts = |at: &usize| bytes[*at..].starts_with(b"PRTRBAT1");
     (0..bytes.len()).step_by(BLOCK_BYTES).filter(starts).collect()
 }
 
@@ -310,4 +310,37 @@ fn the_sizes_of_a_configuration_become_settings() {
     let settings = Fixture::new().settings().sized(1, 2, std::time::Duration::from_secs(3), 4);
     assert_eq!((settings.segment_bytes, settings.reserve_bytes), (1, 2));
     assert_eq!((settings.epoch.age.as_secs(), settings.epoch.bytes), (3, 4));
+}
+
+#[test]
+fn a_log_of_another_version_is_refused_by_name_and_not_touched() {
+    use crate::log::segment::SegmentHeader;
+    for (version, is_refused) in [('0', true), ('2', true), ('\u{1}', false)] {
+        let fixture = Fixture::new();
+        fixture.open().close().expect("closed");
+        fixture.change(SEGMENT, |bytes| {
+            bytes[7] = version as u8;
+            let check = crate::audit::tree::sha256(&[&bytes[..4064]]);
+            bytes[4064..4096].copy_from_slice(&check);
+        });
+        let before = fs::read(fixture.file(SEGMENT)).expect("read");
+        assert_eq!(SegmentHeader::other_version(&before[..4096]).is_some(), is_refused);
+        let refused = fixture.try_open().expect_err("it must not open");
+        assert_eq!(fs::read(fixture.file(SEGMENT)).expect("read"), before);
+        let verified = super::super::verify::verify(&fixture.dir(), &signing(1).public(), None);
+        if !is_refused {
+            assert!(matches!(refused, Error::Unsound { .. }), "{refused}");
+            assert!(verified.expect("findings").iter().any(|finding| finding.verdict == Verdict::Forked));
+            continue;
+        }
+        let text = refused.to_string();
+        assert!(
+            text.contains(&format!("{SEGMENT} is of format version {version}, and this portreeve reads version 1"))
+        );
+        assert!(text.contains("move the log's directory aside"), "{text}");
+        assert_eq!(verified.expect_err("it is not read").to_string(), text);
+        let read: Result<Vec<_>, _> =
+            super::super::reader::Reader::open(&fixture.dir()).expect("opened").entries().collect();
+        assert_eq!(read.expect_err("it is not read").to_string(), text);
+    }
 }

@@ -12,8 +12,10 @@ use crate::audit::tree::{Hash, sha256};
 use crate::clock::Timestamp;
 use crate::disk::{BLOCK_BYTES, ReadAt};
 
-const SEGMENT_MAGIC: &[u8; 8] = b"PRTRSEG0";
-const BATCH_MAGIC: &[u8; 8] = b"PRTRBAT0";
+/// What a segment begins with in every version; one more byte is the version's digit.
+const SEGMENT_NAME: &[u8; 7] = b"PRTRSEG";
+const SEGMENT_MAGIC: &[u8; 8] = b"PRTRSEG1";
+const BATCH_MAGIC: &[u8; 8] = b"PRTRBAT1";
 /// Bytes of a batch's header.
 pub const BATCH_HEADER_BYTES: usize = 128;
 const BATCH_CHECKED_BYTES: usize = 112;
@@ -72,6 +74,15 @@ impl SegmentHeader {
         let check = sha256(&[&bytes]);
         bytes.extend_from_slice(&check);
         bytes
+    }
+
+    /// The version of a whole header that another version wrote: every version has its digit and its check at the same
+    /// place. None: it is of this version, or it is none.
+    pub fn other_version(block: &[u8]) -> Option<char> {
+        let (checked, check) = block.split_at_checked(SEGMENT_CHECKED_BYTES)?;
+        let [version, ..] = *checked.strip_prefix(SEGMENT_NAME)? else { return None };
+        let is_other = version.is_ascii_alphanumeric() && !checked.starts_with(SEGMENT_MAGIC);
+        (is_other && sha256(&[checked]) == *check).then_some(version.into())
     }
 
     /// Reads the first block; none if it is not a whole, unchanged header.

@@ -161,6 +161,7 @@ impl Check<'_> {
         if length >= BLOCK {
             file.read_at(0, &mut block).map_err(storage)?;
         }
+        Error::check_version(&path, &block)?;
         self.key_positions.clear();
         let header = SegmentHeader::parse(&block);
         if header.is_none() && is_last && self.is_unbegun(file.as_ref(), length).map_err(storage)? {

@@ -1,0 +1,109 @@
+"""A proof: which records are sealed to one customer in a period, all of them and nobody else's."""
+
+import json
+from collections import namedtuple
+
+from auditlog import DATA_KEY, SKELETON, VALUES, hash_of, parse_leaf
+from primitives import (
+    check_consistency,
+    cbor,
+    demand,
+    fingerprint,
+    leaf_hash,
+    link_of,
+    open_checkpoint,
+    open_part,
+    root_with,
+    tag_of,
+    unbase64,
+)
+
+Shown = namedtuple("Shown", "log position at kind skeleton values")
+
+
+def check(text, keys):
+    """The fingerprint and the records, in order. `keys` is from origin to public key."""
+    proof = json.loads(text)
+    demand(proof.get("format") == "portreeve-proof/1", "it is no proof of this format")
+    tag_key = unbase64(proof["tag_key"])
+    demand(len(tag_key) == 32, "the tag key has not 32 bytes")
+    shown = []
+    for log in proof["logs"]:
+        origin = log["checkpoint"].split("\n", 1)[0]
+        demand(origin in keys, f"{origin}: no key of that log was given")
+        shown.extend(check_log(log, origin, keys[origin], tag_key, proof["period"]))
+    return fingerprint(tag_key), shown
+
+
+def check_log(log, origin, public, tag_key, period):
+    size, signed = open_checkpoint(log["checkpoint"], origin, public)
+    listed, parts = {}, {}
+    for item in log["leaves"]:
+        leaf = parse_leaf(unbase64(item["leaf"]))
+        demand(not listed or leaf.position > max(listed), f"{origin}: leaf {leaf.position} is out of order")
+        listed[leaf.position] = leaf
+        if item.get("values") is not None or item.get("skeleton") is not None:
+            parts[leaf.position] = unbase64(item["values"]), unbase64(item["skeleton"])
+    hashes = {position: leaf_hash(leaf.raw) for position, leaf in listed.items()}
+    found = root_with(size, hashes, [unbase64(item) for item in log["hashes"]])
+    demand(found == signed, f"{origin}: the leaves are not those of the checkpoint")
+    if log["earlier"] is not None:
+        old, old_root = open_checkpoint(log["earlier"]["checkpoint"], origin, public)
+        check_consistency(old, old_root, size, signed, [unbase64(item) for item in log["earlier"]["consistency"]])
+    first, end = log["from"], log["to"]
+    check_period(origin, period, first, end, size, listed)
+    records = check_chain(origin, tag_key, first, end, listed)
+    within = [leaf for leaf in records if first <= leaf.position < end]
+    demand(set(parts) == {leaf.position for leaf in within}, f"{origin}: parts of other records, or not of all")
+    data_keys = {key["position"]: unbase64(key["key"]) for key in log["keys"]}
+    for leaf in within:
+        opened = []
+        for part, index in ((SKELETON, 1), (VALUES, 0)):
+            sealed, where = parts[leaf.position][index], f"{origin}: part {part} at {leaf.position}"
+            demand(len(sealed) == leaf.lengths[index], f"{where} has another length")
+            demand(hash_of(sealed) == leaf.hashes[index], f"{where} is another than its leaf says")
+            data_key = data_keys.get(leaf.keys[index])
+            content = None if data_key is None else cbor(open_part(data_key, origin, leaf.raw[:80], part, sealed))
+            opened.append(content)
+        yield Shown(origin, leaf.position, leaf.at, leaf.kind, *opened)
+
+
+def check_period(origin, period, first, end, size, listed):
+    since, until = period["since"], period["until"]
+    demand(first <= end <= size, f"{origin}: the positions are out of order")
+    if since is None:
+        demand(first == 0, f"{origin}: it does not begin with the log")
+    elif first > 0:
+        before = listed.get(first - 1)
+        demand(before is not None and before.at < since, f"{origin}: nothing shows that {first} is where the period begins")
+    if until is None:
+        demand(end == size, f"{origin}: it does not go to the end of the log")
+    elif end < size:
+        after = listed.get(end)
+        demand(after is not None and after.at >= until, f"{origin}: nothing shows that {end} is where the period ends")
+
+
+def check_chain(origin, tag_key, first, end, listed):
+    """The customer's records among the listed leaves, and that none is missing between `first` and `end`."""
+    records = [
+        leaf
+        for _, leaf in sorted(listed.items())
+        if leaf.kind != DATA_KEY and leaf.tag == tag_of(tag_key, leaf.segment, origin)
+    ]
+
+    def all_listed(low, high, what):
+        gap = next((position for position in range(low, high) if position not in listed), None)
+        demand(gap is None, f"{origin}: {what}: position {gap} is not shown")
+
+    for before, leaf in zip(records, records[1:]):
+        is_linked = leaf.link == link_of(tag_key, leaf_hash(before.raw), origin)
+        demand(is_linked, f"{origin}: a record between {before.position} and {leaf.position} is left out")
+    if not records:
+        all_listed(first, end, "a record can be left out")
+        return records
+    head, last = records[0], records[-1]
+    if head.position >= first and head.link != link_of(tag_key, None, origin):
+        all_listed(first, head.position, f"a record before {head.position} is left out")
+    if last.position < end:
+        all_listed(max(first, last.position + 1), end, f"a record after {last.position} can be left out")
+    return records

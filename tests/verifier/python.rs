@@ -1,0 +1,63 @@
+//! Calling the verifier, and the vectors.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What the verifier says, a JSON value a line; or what it says is wrong.
+pub(crate) fn verifier(verb: &str, arguments: &[&Path]) -> Result<Vec<Value>, String> {
+    let program = root().join("target/venv/bin/python");
+    assert!(program.exists(), "{} is missing: run make setup", program.display());
+    let mut python = Command::new(program);
+    python.arg("-B").arg(root().join("tests/verifier/verifier.py")).arg(verb).args(arguments).stdin(Stdio::null());
+    let output = python.output().expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    if output.status.success() {
+        let lines = String::from_utf8(output.stdout).expect("text");
+        return Ok(lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect());
+    }
+    match said.strip_prefix("wrong: ") {
+        Some(wrong) => Err(wrong.trim_end().to_owned()),
+        None => panic!("the verifier failed: {said}"),
+    }
+}
+
+#[test]
+fn the_vectors_agree() {
+    let told = verifier("vectors", &[&root().join("src/audit/vectors.json")]).expect("all as it must be");
+    assert_eq!(told[0]["groups"], 10);
+}
+
+/// It can fail: each vector that is changed is noticed.
+#[test]
+fn a_changed_vector_is_noticed() {
+    let vectors = std::fs::read_to_string(root().join("src/audit/vectors.json")).expect("readable");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: PathBuf = folder.path().join("vectors.json");
+    let changes = [
+        ("/tree/roots/3", "the root of 3 leaves"),
+        ("/tags/tags/1/tag", "the tag in 5"),
+        ("/tags/links/1/link", "a link"),
+        ("/sealed_parts/1/sealed", "a sealed part"),
+        ("/leaf/hash", "the leaf's hash"),
+        ("/recipient_keys/0/signature", "the keyring's signature"),
+        ("/checkpoint/root", "the checkpoint"),
+        ("/headers/batch/previous", "the batch's header"),
+        ("/data_key/data_key", "the data key"),
+        ("/log/records/1/values", "the records of the log"),
+    ];
+    for (pointer, expected) in changes {
+        let mut changed: Value = serde_json::from_str(&vectors).expect("JSON");
+        let value = changed.pointer_mut(pointer).expect(pointer);
+        let text = value.as_str().expect("hexadecimal digits");
+        let flipped = if text.starts_with('0') { "1" } else { "0" };
+        *value = format!("{flipped}{}", &text[1..]).into();
+        std::fs::write(&path, changed.to_string()).expect("written");
+        assert_eq!(verifier("vectors", &[&path]).expect_err(pointer), expected, "{pointer}");
+    }
+}

@@ -1,0 +1,137 @@
+"""The vectors of the format: everything in vectors.json, made again or opened."""
+
+import json
+import os
+import struct
+import tempfile
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import auditlog
+import primitives
+from primitives import demand
+
+
+def raw(text):
+    return bytes.fromhex(text)
+
+
+def raws(texts):
+    return [raw(text) for text in texts]
+
+
+def tree(vector):
+    hashes = [primitives.leaf_hash(leaf) for leaf in raws(vector["leaves"])]
+    roots = raws(vector["roots"])
+    for size, expected in enumerate(roots):
+        demand(primitives.root(hashes[:size]) == expected, f"the root of {size} leaves")
+    for case in vector["inclusion"]:
+        index, size = case["index"], case["size"]
+        found = primitives.root_from_inclusion(index, size, hashes[index], raws(case["proof"]))
+        demand(found == roots[size], f"inclusion of {index} in {size}")
+    for case in vector["consistency"]:
+        old, size = case["old"], case["size"]
+        primitives.check_consistency(old, roots[old], size, roots[size], raws(case["proof"]))
+    for case in vector["listed"]:
+        listed = {position: hashes[position] for position in case["positions"]}
+        found = primitives.root_with(case["size"], listed, raws(case["hashes"]))
+        demand(found == roots[case["size"]], f"listed {case['positions']} of {case['size']}")
+
+
+def tags(vector):
+    key, origin = raw(vector["tag_key"]), vector["origin"]
+    demand(primitives.fingerprint(key) == vector["fingerprint"], "the fingerprint")
+    for case in vector["tags"]:
+        demand(primitives.tag_of(key, case["segment"], origin) == raw(case["tag"]), f"the tag in {case['segment']}")
+    for case in vector["links"]:
+        previous = None if case["previous"] is None else raw(case["previous"])
+        demand(primitives.link_of(key, previous, origin) == raw(case["link"]), "a link")
+
+
+def padding(vector):
+    for length, padded in vector:
+        demand(primitives.padded(length) == padded, f"the padding of {length}")
+
+
+def sealed_parts(vectors):
+    for vector in vectors:
+        key, origin, place, part = raw(vector["data_key"]), vector["origin"], raw(vector["place"]), vector["part"]
+        content, salt = raw(vector["content"]), raw(vector["salt"])
+        own = primitives.expand(key, b"portreeve/part/v1\n" + salt + place[8:16] + bytes([part]), 76)
+        plain = (content + b"\x80").ljust(primitives.padded(len(content)), b"\0")
+        sealed = salt + own[44:] + AESGCM(own[:32]).encrypt(own[32:44], plain, place + bytes([part]) + origin.encode())
+        demand(sealed == raw(vector["sealed"]), "a sealed part")
+        demand(primitives.open_part(key, origin, place, part, sealed) == content, "what a sealed part holds")
+
+
+def leaf(vector):
+    found = auditlog.parse_leaf(raw(vector["leaf"]))
+    names = ("kind", "slot", "position", "at", "segment")
+    demand([getattr(found, name) for name in names] == [vector[name] for name in names], "the leaf's fields")
+    demand((found.tag, found.link) == (raw(vector["tag"]), raw(vector["link"])), "the leaf's tag and link")
+    for index, part in enumerate(("values", "skeleton")):
+        expected = (raw(vector[part]["hash"]), vector[part]["length"], vector[part]["key"])
+        demand((found.hashes[index], found.lengths[index], found.keys[index]) == expected, f"the leaf's {part}")
+    demand(primitives.leaf_hash(found.raw) == raw(vector["hash"]), "the leaf's hash")
+
+
+def recipient_keys(vectors):
+    for vector in vectors:
+        private, public = raw(vector["private"]), raw(vector["public"])
+        demand(primitives.public_of(private) == public, "a recipient's public key")
+        signed = b"portreeve/recipient-key/v1\n" + primitives.recipient_bytes(vector["customer"])
+        signed += struct.pack("<BI", vector["part"], vector["period"]) + public
+        keyring = Ed25519PrivateKey.from_private_bytes(raw(vector["keyring_seed"]))
+        demand(keyring.public_key().public_bytes_raw() == raw(vector["keyring_public"]), "the keyring's public key")
+        demand(keyring.sign(signed) == raw(vector["signature"]), "the keyring's signature")
+
+
+def checkpoint(vector):
+    signing = Ed25519PrivateKey.from_private_bytes(raw(vector["seed"]))
+    origin, public = primitives.parse_verifier_key(vector["verifier_key"])
+    demand(signing.public_key().public_bytes_raw() == public and origin == vector["origin"], "the verifier key")
+    opened = primitives.open_checkpoint(vector["note"], origin, public)
+    demand(opened == (vector["size"], raw(vector["root"])), "the checkpoint")
+
+
+def headers(vector):
+    expected = vector["segment"]
+    block = raw(expected["front"]).ljust(4064, b"\0") + raw(expected["check"])
+    names = ("number", "first_position", "first_batch", "begun", "length")
+    found = auditlog.segment_header(block, "the vector")
+    demand(list(found[:5]) == [expected[name] for name in names], "the segment's numbers")
+    demand(found[5:] == (raw(expected["previous"]), raw(expected["root"]), expected["origin"]), "the segment's hashes")
+    expected = vector["batch"]
+    names = ("number", "first_position", "leaves", "length", "written")
+    found = auditlog.batch_header(raw(expected["header"]), "the vector")
+    demand(list(found) == [expected[name] for name in names] + [raw(expected["previous"])], "the batch's header")
+
+
+def data_key(vector):
+    place = (vector["origin"], vector["position"], vector["customer"], vector["part"], vector["period"])
+    opened = primitives.open_data_key(raw(vector["private"]), *place, raw(vector["enc"]), raw(vector["sealed"]))
+    demand(opened == raw(vector["data_key"]), "the data key")
+
+
+def log(vector):
+    name, public = primitives.parse_verifier_key(vector["verifier_key"])
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in vector["files"].items():
+            with open(os.path.join(folder, file), "wb") as opened:
+                opened.write(primitives.unbase64(content))
+        read = auditlog.Log(folder, name, public)
+    found = [
+        {"position": position, "kind": kind, "customer": customer, "skeleton": skeleton.hex(), "values": values.hex()}
+        for position, kind, customer, skeleton, values in read.records(*auditlog.read_keys(vector))
+    ]
+    demand(found == vector["records"], "the records of the log")
+
+
+def check(text):
+    """How many groups there are; each is checked, and none is unknown."""
+    vectors = json.loads(text)
+    demand(vectors.pop("format") == "portreeve-vectors/1", "other vectors")
+    for name, vector in vectors.items():
+        globals()[name](vector)
+    return len(vectors)
