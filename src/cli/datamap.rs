@@ -99,7 +99,7 @@ pub async fn run(command: Command, context: &Context, config: &Path) -> Result<E
             let catalog = catalog(&connection).await?;
             let samples = samples(&connection, &catalog).await?;
             let layout = scan.layout.map(|layout| match layout {
-                crate::grant::Layout::Database => Layout::Database,
+                crate::grant::Layout::Database | crate::grant::Layout::Schema => Layout::Database,
                 crate::grant::Layout::Shared => Layout::Shared,
             });
             let proposal = propose::propose(&catalog, &samples, layout, scan.tenant_column);

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::Format;
 use crate::config::Config;
+use crate::datamap::{self, DataMap};
 use crate::fence::{
-    self, Accepted, Applied, Finding, Keep, Layout, Plan, Removed, Report, Revocable, Shared, Superuser, Wanted,
+    self, Accepted, Applied, Finding, Impersonal, Keep, Layout, Plan, Removed, Report, Revocable, Schemas, Shared,
+    Superuser, Wanted,
 };
 use crate::grant::{self, Scope};
 use crate::net::tls_connect::{self, VerifiedTls, client_config};
@@ -71,9 +73,16 @@ pub struct Change {
 /// How customers lie in a database; what was said before is kept there, so say only what is new.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Tables {
-    /// database: one customer has it whole; shared: several have rows in the same tables (default: as applied before)
+    /// database: one customer has it whole; shared: several have rows in the same tables; schema: each has a schema
+    /// (default: as applied before)
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<grant::Layout>,
+    /// A customer's schema (repeatable)
+    #[arg(long = "schema", value_name = "SCHEMA")]
+    pub schemas: Vec<String>,
+    /// Every schema is a customer's, but the system's and public
+    #[arg(long)]
+    pub all_schemas: bool,
     /// The column that tells customers apart, in each table that has one of this name
     #[arg(long, value_name = "COLUMN")]
     pub tenant_column: Option<String>,
@@ -86,6 +95,10 @@ pub struct Tables {
     /// A table that no staff may reach (repeatable)
     #[arg(long, value_name = "TABLE")]
     pub nobody: Vec<String>,
+    /// The data map: its columns without personal data are what the scope metadata reaches (default: the entry of
+    /// [retention.datamap] for the database)
+    #[arg(long, value_name = "FILE")]
+    pub datamap: Option<PathBuf>,
     /// Role that does without COPY FROM into fenced tables, which row security forbids to all but their owner
     /// (repeatable)
     #[arg(long, value_name = "ROLE")]
@@ -94,16 +107,21 @@ pub struct Tables {
 
 impl Tables {
     fn layout(&self) -> Result<Layout, Error> {
-        let Tables { layout, tenant_column, tables, everybody, nobody, without_copy } = self.clone();
-        let says_nothing =
-            tenant_column.is_none() && [&everybody, &nobody, &without_copy].iter().all(|said| said.is_empty());
-        match layout {
-            None if says_nothing && tables.is_empty() => Ok(Layout::AsItIs),
-            Some(grant::Layout::Database) if says_nothing && tables.is_empty() => Ok(Layout::Database),
-            Some(grant::Layout::Shared) => {
+        let Tables { layout, schemas, all_schemas, tenant_column, tables, everybody, nobody, without_copy, datamap: _ } =
+            self.clone();
+        let says_tables = tenant_column.is_some()
+            || !tables.is_empty()
+            || [&everybody, &nobody, &without_copy].iter().any(|said| !said.is_empty());
+        let says_schemas = all_schemas || !schemas.is_empty();
+        match (layout, says_tables, says_schemas) {
+            (None, false, false) => Ok(Layout::AsItIs),
+            (Some(grant::Layout::Database), false, false) => Ok(Layout::Database),
+            (Some(grant::Layout::Shared), _, false) => {
                 Ok(Layout::Shared(Shared { tenant_column, own: tables, everybody, nobody, without_copy }))
             }
-            None | Some(grant::Layout::Database) => Err(Error::NotShared),
+            (Some(grant::Layout::Schema), false, _) => Ok(Layout::Schema(Schemas { named: schemas, all: all_schemas })),
+            (None | Some(grant::Layout::Database | grant::Layout::Schema), true, _) => Err(Error::NotShared),
+            (None | Some(grant::Layout::Database | grant::Layout::Shared), _, true) => Err(Error::NotSchemas),
         }
     }
 }
@@ -129,6 +147,8 @@ pub struct Settings {
     pub accept: Vec<Accepted>,
     /// `[fence] revoke_public`.
     pub revoke_public: Vec<Revocable>,
+    /// The file `[retention.datamap]` names for the database.
+    pub datamap: Option<PathBuf>,
 }
 
 impl Settings {
@@ -137,8 +157,11 @@ impl Settings {
     /// # Errors
     /// If there is no such cluster, or an entry of `[fence] revoke_public` is none.
     pub fn of(command: &Command, config: &Config) -> Result<Settings, crate::config::Error> {
-        let cluster = config.cluster(&command.target().cluster)?;
+        let target = command.target();
+        let cluster = config.cluster(&target.cluster)?;
+        let place = format!("{}/{}", target.cluster, target.database);
         Ok(Settings {
+            datamap: config.retention.datamap.get(&place).cloned(),
             provisioner: cluster.provisioner.clone(),
             ca: Some(cluster.ca.clone()),
             server_name: cluster.host.clone(),
@@ -177,6 +200,12 @@ pub enum Error {
     /// Options that mean something for shared tables only.
     #[error("tenant columns and tables are declared for shared tables only: add --layout shared")]
     NotShared,
+    /// Options that mean something for schemas only.
+    #[error("customers' schemas are named where each has one: add --layout schema")]
+    NotSchemas,
+    /// The data map.
+    #[error(transparent)]
+    DataMap(#[from] datamap::Error),
     /// A file that was named holds nothing.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
@@ -216,15 +245,16 @@ pub async fn run(
         }
         Command::Check(_) => {
             let mut reports = Vec::new();
-            for (word, scope) in [("read", Scope::Read), ("write", Scope::Write)] {
-                let report = superuser.check(scope, &settings.provisioner, &settings.accept).await?;
+            for (schema, scope) in superuser.scopes().await? {
+                let accept = &settings.accept;
+                let report = superuser.check(schema.as_deref(), scope, &settings.provisioner, accept).await?;
                 if !report.is_sound() {
                     outcome = Outcome::Unsound;
                 }
+                let word = schema.map_or(String::new(), |schema| schema + " ") + scope.word();
                 reports.push((word, scope, report));
             }
-            let value: Value =
-                reports.iter().map(|(word, _, report)| ((*word).to_owned(), report_json(report))).collect();
+            let value: Value = reports.iter().map(|(word, _, report)| (word.clone(), report_json(report))).collect();
             (reports.iter().map(|(word, scope, report)| report_text(word, *scope, report)).collect(), value)
         }
         Command::Remove(_) => {
@@ -251,7 +281,9 @@ async fn connect(target: &Target, settings: &Settings) -> Result<Superuser, Erro
 fn wanted(change: &Change, settings: &Settings) -> Result<Wanted, Error> {
     let password = change.provisioner_password_file.as_deref().map(read).transpose()?;
     let verifier = password.map(|password| postgres_protocol::password::scram_sha_256(password.expose().as_bytes()));
+    let datamap = change.tables.datamap.as_ref().or(settings.datamap.as_ref()).map(|path| map(path)).transpose()?;
     Ok(Wanted {
+        impersonal: datamap.as_ref().map(impersonal),
         provisioner: settings.provisioner.clone(),
         provisioner_verifier: verifier,
         keep: change.keep.clone(),
@@ -268,6 +300,24 @@ fn read(path: &Path) -> Result<Secret<String>, Error> {
     let text = Secret::new(text);
     let trimmed = text.expose().trim_end_matches(['\r', '\n']);
     if trimmed.is_empty() { Err(Error::Empty(path.to_owned())) } else { Ok(Secret::new(trimmed.to_owned())) }
+}
+
+/// What the scope metadata reaches by that map.
+pub fn impersonal(map: &DataMap) -> Impersonal {
+    let layout = match map.layout {
+        datamap::Layout::Database => grant::Layout::Database,
+        datamap::Layout::Shared => grant::Layout::Shared,
+    };
+    let plain = |table: &datamap::Table| {
+        table.columns.iter().filter(|(_, category)| !category.is_personal()).map(|(name, _)| name.clone()).collect()
+    };
+    let tables = map.tables.iter().map(|(of, table)| ((of.schema.clone(), of.name.clone()), plain(table))).collect();
+    Impersonal { layout, tables }
+}
+
+fn map(path: &Path) -> Result<DataMap, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(DataMap::parse(&path.display().to_string(), &text)?)
 }
 
 fn plan_text(plan: &Plan, target: &Target) -> String {

@@ -39,6 +39,7 @@ async fn an_operator_closes_and_holds_and_does_not_reopen() {
         cluster: "main".to_owned(),
         database: "acme".to_owned(),
         tenant: None,
+        schema: None,
     };
     plain(customer::run(create, &context).await);
     let acme = CustomerId(1);

@@ -7,11 +7,11 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::connection::{refusal, words};
-use super::name::{identifier, literal, scope_role};
+use super::name::{identifier, literal, schemas_role};
 use super::plan::{Keep, Plan, Wanted};
 use super::planner::plan;
 use super::self_test::{Accepted, Report, Subject, examine};
-use super::{Error, Fence};
+use super::{Error, Fence, Place};
 use crate::grant::Scope;
 use crate::net::tls_connect::VerifiedTls;
 use crate::secret::Secret;
@@ -19,6 +19,11 @@ use crate::secret::Secret;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const SETTINGS: &str =
     "-c search_path=pg_catalog -c lock_timeout=2s -c statement_timeout=60s -c client_min_messages=warning";
+
+/// How many customers' schemas are fenced in one transaction.
+const SCHEMAS_TOGETHER: usize = 100;
+/// How many roles one transaction deals with, each of which takes locks that are few.
+const LOCKS_MAX: usize = 200;
 
 const NOT_A_DSN: &str = "cannot read the superuser's connection string; expected \"host=… port=… user=…\" without \
                          sslmode=verify-full";
@@ -84,8 +89,8 @@ impl Superuser {
         plan(&self.client, &self.database, wanted).await
     }
 
-    /// Puts the fence up, or brings it up to date, in one transaction. Refused when somebody would lose something that
-    /// the operator has not decided about.
+    /// Puts the fence up, or brings it up to date, in one transaction; of very many schemas a hundred each. Refused when
+    /// somebody would lose something that the operator has not decided about.
     pub async fn apply(&mut self, wanted: &Wanted) -> Result<Applied, Error> {
         let plan = self.plan(wanted).await?;
         if !plan.blockers.is_empty() {
@@ -104,9 +109,19 @@ impl Superuser {
         }
         let database = &self.database;
         let refused = |error| refusal(database, &error);
-        let transaction = self.client.transaction().await.map_err(refused)?;
+        let mut transaction = self.client.transaction().await.map_err(refused)?;
         let mut steps = Vec::with_capacity(plan.steps.len());
+        let (mut schema, mut together) = (None, 0);
         for step in plan.steps {
+            if step.schema.is_some() && step.schema != schema {
+                together += 1;
+                if together > SCHEMAS_TOGETHER {
+                    transaction.commit().await.map_err(refused)?;
+                    transaction = self.client.transaction().await.map_err(refused)?;
+                    together = 1;
+                }
+                schema.clone_from(&step.schema);
+            }
             transaction.batch_execute(&step.sql).await.map_err(|error| {
                 Error::Blocked(format!("nothing was changed: cannot {}: {}", step.what, words(&error)))
             })?;
@@ -121,17 +136,36 @@ impl Superuser {
         Ok(Applied { steps, notes: plan.notes })
     }
 
-    /// Examines the role that carries `scope`: what every grant of that scope will have.
-    pub async fn check(&self, scope: Scope, provisioner: &str, accepted: &[Accepted]) -> Result<Report, Error> {
-        let role = scope_role(&self.database, scope);
-        let subject = Subject { role: &role, scope, provisioner };
-        let mut report = examine(&self.client, &self.database, subject, accepted).await?;
+    /// Examines the role that carries `scope`, in a customer's own schema if one is named: what every grant of that scope
+    /// will have.
+    pub async fn check(
+        &self,
+        schema: Option<&str>,
+        scope: Scope,
+        provisioner: &str,
+        accepted: &[Accepted],
+    ) -> Result<Report, Error> {
+        let place = Place { database: &self.database, tenant: schema };
+        let subject = Subject { role: None, place, scope, provisioner };
+        let mut report = examine(&self.client, subject, accepted).await?;
         for remark in report.remarks.iter_mut().filter(|remark| remark.word.starts_with("nullable:")) {
             if let Some(count) = self.rows_without_tenant(&remark.word).await? {
                 remark.found.push_str(&format!("; there are {count}"));
             }
         }
         Ok(report)
+    }
+
+    /// What there is to examine: each scope that is set up, with the customer's schema where each has one.
+    pub async fn scopes(&self) -> Result<Vec<(Option<String>, Scope)>, Error> {
+        const SQL: &str =
+            "select s.schema || ' ' || s.name from portreeve.scope s where s.database = current_database()
+            and (s.schema <> '') = (portreeve.laid_out() = 'schema') order by s.schema, s.name";
+        let scope = |line: String| {
+            let (schema, word) = line.rsplit_once(' ')?;
+            Some((Some(schema.to_owned()).filter(|schema| !schema.is_empty()), word.parse().ok()?))
+        };
+        Ok(self.texts(SQL).await?.into_iter().filter_map(scope).collect())
     }
 
     /// How many rows of the table that the finding `nullable:<table>` names are nobody's. It reads the table.
@@ -156,7 +190,9 @@ impl Superuser {
         self.no_tombstones().await?;
         let mut undo = self.unfence().await?;
         undo.extend(self.texts("select statement from portreeve.undo order by position desc").await?);
-        let carriers = self.texts(CARRIERS).await?;
+        let gate = literal(&schemas_role(&self.database));
+        let gate = self.texts(&format!("select rolname from pg_roles where rolname = {gate}")).await?;
+        let carriers = self.few_carriers().await?;
         let database = &self.database;
         let refused = |error| refusal(database, &error);
         let mut transaction = self.client.transaction().await.map_err(refused)?;
@@ -177,6 +213,7 @@ impl Superuser {
         let place = identifier(database);
         let mut last: Vec<String> = carriers
             .iter()
+            .chain(&gate)
             .map(|role| identifier(role))
             .map(|role| format!("drop owned by {role}; drop role {role}"))
             .collect();
@@ -195,6 +232,24 @@ impl Superuser {
         }
         transaction.commit().await.map_err(refused)?;
         Ok(removed)
+    }
+
+    /// The roles that carry scopes. Of thousands, most are dropped at once: each takes a lock, and a transaction has few.
+    async fn few_carriers(&mut self) -> Result<Vec<String>, Error> {
+        let mut carriers = self.texts(CARRIERS).await?;
+        while carriers.len() > LOCKS_MAX {
+            let roles = carriers.split_off(carriers.len() - LOCKS_MAX);
+            let mut sql = String::from("begin;");
+            for role in roles {
+                let (name, role) = (literal(&role), identifier(&role));
+                sql.push_str(&format!(
+                    "delete from portreeve.scope where role = {name}; drop owned by {role}; drop role {role};"
+                ));
+            }
+            sql.push_str("commit");
+            self.client.batch_execute(&sql).await.map_err(|error| refusal(&self.database, &error))?;
+        }
+        Ok(carriers)
     }
 
     /// The schema is also where retention keeps purged customers from coming back: that must not go unnoticed.

@@ -20,6 +20,7 @@ pub(super) enum Weight {
 pub(super) enum For {
     Every,
     Readers,
+    Metadata,
     Writers,
 }
 
@@ -52,7 +53,8 @@ macro_rules! dangerous_extensions {
     };
 }
 
-/// `$1` the role that is examined, `$2` the role that carries its scope's privileges, `$3` the provisioner.
+/// `$1` the role that is examined, `$2` the role that carries its scope's privileges, `$3` the provisioner; `$4` the
+/// customer's schema, and `$5` the role by which all schemas' roles connect, both empty where there is none.
 /// `reach`: the role and all it is a member of, inherited or by SET ROLE. `relations`: tables, views, sequences,
 /// with the system's own, which nobody may write either; `pg_settings` is no table, writing it means SET.
 pub(super) const PREAMBLE: &str = concat!(
@@ -136,7 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
         weight: Weight::Refuse,
         scopes: For::Every,
         query: "select 'membership:' || r.rolname, format('role %I is a member of %I', $1, r.rolname)
-                from reach join pg_roles r using (oid) where r.rolname not in ($1, $2, 'portreeve_staff')",
+                from reach join pg_roles r using (oid) where r.rolname not in ($1, $2, 'portreeve_staff', $5)",
         hint: "Take it away with REVOKE … FROM; see pg_auth_members.",
     },
     Check {
@@ -213,6 +215,20 @@ pub(super) const CHECKS: &[Check] = &[
             " end as list) p where p.list is not null"
         ),
         hint: "REVOKE it from PUBLIC (or from the role it came by): TRUNCATE ignores row policies.",
+    },
+    Check {
+        weight: Weight::Refuse,
+        scopes: For::Metadata,
+        query: "select 'personal:' || r.name, format('under the scope metadata every column of %s can be read', r.name)
+                from subject s, reachable r where has_table_privilege(s.oid, r.oid, 'select')
+                union all
+                select 'personal:' || r.name || '.' || a.attname, format('column %I of %s can be read, and not by the data
+                    map', a.attname, r.name)
+                from reachable r join pg_attribute a on a.attrelid = r.oid and a.attacl is not null,
+                    aclexplode(a.attacl) x
+                where x.privilege_type = 'SELECT' and (x.grantee = 0 or x.grantee in (
+                    select oid from reach join pg_roles c using (oid) where c.rolname <> $2))",
+        hint: "REVOKE it from PUBLIC (or from the role it came by), or run portreeve fence apply with the data map.",
     },
     Check {
         weight: Weight::Refuse,
@@ -392,7 +408,7 @@ pub(super) const UNGRANTED: &[Check] = &[Check {
                 from subject s, relations r
                 where r.relkind in ('r', 'p', 'v', 'm') and r.nspname !~ '^pg_' and r.nspname not
                     in ('information_schema', 'portreeve')
-                  and not has_table_privilege(s.oid, r.oid, 'select')
+                  and not has_any_column_privilege(s.oid, r.oid, 'select')
                 having count(*) > 0",
     hint: "New tables are granted to nobody: run portreeve fence apply.",
 }];

@@ -13,13 +13,23 @@ end $$;
 create schema if not exists portreeve;
 revoke all on schema portreeve from public;
 
--- The role that carries all privileges of a scope. `database` catches copies: a database made from this one as template
+-- The role that carries all privileges of a scope, in a schema of the customer's own if one is named. `database` catches copies: a database made from this one as template
 -- still names this one's roles.
 create table if not exists portreeve.scope (
-    name     text primary key check (name in ('metadata', 'read', 'write')),
+    name     text not null check (name in ('metadata', 'read', 'write')),
     role     name not null,
-    database name not null
+    database name not null,
+    schema   name not null default '',
+    primary key (name, schema)
 );
+alter table portreeve.scope add column if not exists schema name not null default '';
+do $$
+begin
+    if (select array_length(c.conkey, 1) from pg_catalog.pg_constraint c
+            where c.conrelid = 'portreeve.scope'::regclass and c.contype = 'p') = 1 then
+        alter table portreeve.scope drop constraint scope_pkey, add primary key (name, schema);
+    end if;
+end $$;
 -- The login roles that exist now.
 create table if not exists portreeve.grants (
     role   name primary key,
@@ -28,12 +38,14 @@ create table if not exists portreeve.grants (
     opened timestamptz not null default pg_catalog.now()
 );
 alter table portreeve.grants add column if not exists tenant text;
--- How customers lie in this database: each database one customer's, or several in shared tables. No row: the former.
+-- How customers lie in this database: one has it whole, several share tables, each has a schema. No row: the first.
 create table if not exists portreeve.layout (
     one           boolean primary key default true check (one),
-    name          text not null check (name in ('database', 'shared')),
+    name          text not null,
     tenant_column name
 );
+alter table portreeve.layout drop constraint if exists layout_name_check;
+alter table portreeve.layout add constraint layout_name_check check (name in ('database', 'shared', 'schema'));
 -- What the operator said of each table of a shared database: `own` rows are a customer's, told apart by a column;
 -- `everybody` may read the table whole; `nobody` reads it. `row_security` is whose doing it is that row policies apply;
 -- `fence` is our policy's expression as the server wrote it back.
@@ -85,10 +97,11 @@ language sql stable strict set search_path = pg_catalog, pg_temp as $$
           from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) s) d
 $$;
 
--- Whether several customers share the tables of this database.
-create or replace function portreeve.is_shared() returns boolean
+-- How customers lie in this database.
+drop function if exists portreeve.is_shared();
+create or replace function portreeve.laid_out() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select exists (select from portreeve.layout l where l.name = 'shared')
+    select coalesce((select l.name from portreeve.layout l), 'database')
 $$;
 
 -- The tenant whose rows this session may reach, as text; null, which equals nothing, for anybody without a grant. By
@@ -99,20 +112,30 @@ language sql stable security definer parallel restricted set search_path = pg_ca
 $$;
 
 -- The tenant key as the tenant columns of this database hold it; an error if one of them cannot hold it, or would
--- write it in another way (07 and 7): one tenant must not have two names.
+-- write it in another way (07 and 7): one tenant must not have two names. Or the customer's schema, which is fenced.
 create or replace function portreeve.checked_tenant(tenant text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
+    laid_out text := portreeve.laid_out();
     kind text;
     written text;
 begin
-    if portreeve.is_shared() <> (tenant is not null) then
+    if (laid_out = 'database') <> (tenant is null) then
         raise exception '%', case when tenant is null
-                then format('customers share the tables of database %I, and this customer has no tenant key', current_database())
+                then format('several customers are in database %I, and this one has no tenant key and no schema', current_database())
                 else format('the tables of database %I are not fenced for several customers', current_database()) end
             using errcode = 'object_not_in_prerequisite_state', hint = case when tenant is null
-                then 'Create the customer with portreeve customer create … --tenant KEY.'
-                else 'Run portreeve fence apply --layout shared for this database.' end;
+                then 'Create the customer with portreeve customer create … --tenant KEY, or --schema NAME.'
+                else 'Run portreeve fence apply --layout shared, or --layout schema, for this database.' end;
+    end if;
+    if laid_out = 'schema' then
+        if not exists (select from portreeve.scope s join pg_namespace n on n.nspname = s.schema
+                where s.schema = tenant::name and s.schema = tenant) then
+            raise exception 'schema % of database % is not fenced, or is not there', quote_ident(tenant), quote_ident(current_database())
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = format('Run portreeve fence apply --layout schema --schema %s for this database.', tenant);
+        end if;
+        return tenant;
     end if;
     for kind in
         select distinct format_type(a.atttypid, null) from portreeve.shared_tables s
@@ -189,13 +212,17 @@ create or replace function portreeve.open_grant(
 returns void language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
+    laid_out text := portreeve.laid_out();
     carrier name;
 begin
-    perform portreeve.checked(role);
-    select s.role into carrier from portreeve.scope s where s.name = scope and s.database = current_database();
+    perform portreeve.checked(role), portreeve.checked_tenant(tenant);
+    select s.role into carrier from portreeve.scope s where s.name = scope and s.database = current_database()
+        and s.schema = case laid_out when 'schema' then tenant else '' end;
     if carrier is null then
         raise exception 'scope % is not set up in database %', quote_literal(scope), quote_ident(current_database())
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Run portreeve fence apply for this database.';
+            using errcode = 'object_not_in_prerequisite_state', hint = case scope when 'metadata'
+                then 'Run portreeve fence apply with a data map (--datamap): it says which columns are not personal.'
+                else 'Run portreeve fence apply for this database.' end;
     end if;
     if verifier is null
        or verifier !~ '^SCRAM-SHA-256\$[1-9][0-9]*:[A-Za-z0-9+/]+={0,2}\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$' then
@@ -210,13 +237,17 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
     insert into portreeve.grants (role, scope, until, tenant)
-    values (role, scope, until, portreeve.checked_tenant(tenant));
+    values (role, scope, until, tenant);
     execute format('create role %I login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls '
                    'password %L valid until %L connection limit %s', role, verifier, until, connections);
     if current_setting('server_version_num')::integer >= 160000 then
         execute format('grant %I to %I with inherit true, set false', carrier, role);
     else
         execute format('grant %I to %I', carrier, role);
+    end if;
+    -- convenience, not a fence: names without a schema mean the customer's tables
+    if laid_out = 'schema' then
+        execute format('alter role %I in database %I set search_path = %I, public', role, current_database(), tenant);
     end if;
 exception when unique_violation or duplicate_object then
     raise exception 'role % exists already', quote_ident(role) using errcode = 'duplicate_object';
@@ -323,6 +354,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     join pg_class c on c.oid = s.relation
 $$;
 
+-- The schemas that are customers'.
+create or replace function portreeve.fenced_schemas() returns setof name
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select distinct s.schema from portreeve.scope s where s.schema <> ''
+$$;
+
 -- The lines of pg_hba.conf that may concern a member of portreeve_staff, in order, and every line the server could not
 -- read. It shows the file, which the server may not have loaded yet.
 create or replace function portreeve.hba_report()
@@ -334,10 +371,11 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     where h.error is not null or exists (
         select from unnest(h.user_name) as u(name)
         where u.name = 'all' or u.name like '/%' or u.name like 'pr\_g\_%'
-           or exists (
-               select from pg_roles line, portreeve.scope s join pg_roles carrier on carrier.rolname = s.role
-               where left(u.name, 1) = '+' and line.rolname = substr(u.name, 2)
-                 and pg_has_role(carrier.oid, line.oid, 'member')))
+           or left(u.name, 1) = '+' and substr(u.name, 2) in (
+               with recursive up (oid) as (
+                   select r.oid from portreeve.scope s join pg_roles r on r.rolname = s.role
+                   union select m.roleid from pg_auth_members m join up on up.oid = m.member)
+               select r.rolname from up join pg_roles r using (oid)))
     order by coalesce((to_jsonb(h) ->> 'rule_number')::integer, h.line_number), h.line_number
 $$;
 

@@ -1,6 +1,7 @@
 //! The fence: what the database itself enforces for a grant. A login role per grant, made and ended by functions that a
 //! superuser installed once (`install.sql`), and a self-test that refuses an unsound fence.
-//! Not here: who may (`grant/`) and what travels (`proxy/`). Layouts: a database per customer, shared tables.
+//! Not here: who may (`grant/`) and what travels (`proxy/`). Layouts: a database per customer, a schema per
+//! customer, shared tables.
 
 mod announced;
 mod apply;
@@ -8,10 +9,14 @@ mod checks;
 mod connection;
 mod end;
 mod hba;
+mod layout;
+mod metadata;
 mod name;
 mod open;
 mod plan;
 mod planner;
+mod schema_checks;
+mod schemas;
 mod self_test;
 mod shared;
 mod shared_checks;
@@ -24,9 +29,9 @@ use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
 pub use end::{Ended, EndedBackend, Fate};
-pub use name::{role_name, scope_role};
+pub use name::{role_name, schema_role, scope_role};
 pub use open::Place;
-pub use plan::{Keep, Layout, Loss, Plan, Revocable, Shared, Step, Wanted};
+pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
 pub use self_test::{Accepted, Finding, Report};
 
 use crate::net::tls_connect::{self, VerifiedTls};

@@ -16,11 +16,28 @@ pub fn scope_role(database: &str, scope: Scope) -> String {
     if plain.len() <= NAME_BYTES_MAX {
         return plain;
     }
-    let whole = digest(&SHA256, database.as_bytes());
+    with_digest(database, database, scope)
+}
+
+/// The NOLOGIN role that carries the privileges of `scope` in the customer's own schema of `database`: it always ends in
+/// a digest of both names, as a dot may be in either: `portreeve_main.acme_3f2a90c1d4e5_read`.
+pub fn schema_role(database: &str, schema: &str, scope: Scope) -> String {
+    with_digest(&format!("{database}.{schema}"), &format!("{database}\0{schema}"), scope_word(scope))
+}
+
+/// The NOLOGIN role that may connect to a database of schemas; the schemas' roles are members of it, so that the
+/// database's list of who may connect stays short.
+pub(super) fn schemas_role(database: &str) -> String {
+    with_digest(database, &format!("{database}\0"), "schemas")
+}
+
+/// `portreeve_<the beginning of plain>_<digest of whole>_<end>`, as long as a name may be.
+fn with_digest(plain: &str, whole: &str, end: &str) -> String {
+    let whole = digest(&SHA256, whole.as_bytes());
     let short: String = whole.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let room = NAME_BYTES_MAX - "portreeve___".len() - short.len() - scope.len();
-    let kept = (0..=room.min(database.len())).rev().find_map(|length| database.get(..length)).unwrap_or_default();
-    format!("portreeve_{kept}_{short}_{scope}")
+    let room = NAME_BYTES_MAX - "portreeve___".len() - short.len() - end.len();
+    let kept = (0..=room.min(plain.len())).rev().find_map(|length| plain.get(..length)).unwrap_or_default();
+    format!("portreeve_{kept}_{short}_{end}")
 }
 
 /// The login role of `grant` in the process named `process`: `pr_g_<process>_<grant>`, in lower case with anything

@@ -9,12 +9,12 @@ use super::{Error, Fence};
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 
-/// Where a customer's rows are: in a whole database, or a tenant's in its shared tables.
+/// Where a customer's rows are: in a whole database, in one of its schemas, or a tenant's in its shared tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The database.
     pub database: &'a str,
-    /// What stands in the tenant columns of its rows; none: the whole database is its own.
+    /// What stands in the tenant columns of its rows, or the name of its schema; none: the whole database is its own.
     pub tenant: Option<&'a str>,
 }
 

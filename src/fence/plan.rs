@@ -2,7 +2,10 @@
 //! would lose what by it.
 //! Not here: finding it out (`planner.rs`) and doing it (`apply.rs`).
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+
+use crate::grant;
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -21,6 +24,17 @@ pub struct Wanted {
     pub close: Vec<String>,
     /// How customers lie in the database.
     pub layout: Layout,
+    /// Which columns are not personal: without it the scope `metadata` stays as it was applied before, or is not offered.
+    pub impersonal: Option<Impersonal>,
+}
+
+/// The columns without personal data, as the data map has them.
+#[derive(Clone, Debug)]
+pub struct Impersonal {
+    /// Whether the map is of shared tables; `Database` is one of schemas, too.
+    pub layout: grant::Layout,
+    /// By schema and table; the schema `*` is each customer's own.
+    pub tables: BTreeMap<(String, String), Vec<String>>,
 }
 
 /// How customers lie in a database.
@@ -33,6 +47,17 @@ pub enum Layout {
     Database,
     /// Several have rows in the same tables.
     Shared(Shared),
+    /// Each has a schema of its own.
+    Schema(Schemas),
+}
+
+/// Which schemas are customers'. What was said before is kept in the database.
+#[derive(Clone, Debug, Default)]
+pub struct Schemas {
+    /// These.
+    pub named: Vec<String>,
+    /// Every one but the system's, `public` and ours.
+    pub all: bool,
 }
 
 /// What the operator says of tables that hold several customers' rows. What was said before is kept in the database.
@@ -117,6 +142,8 @@ pub struct Step {
     pub sql: String,
     /// The statement that gives back what this one takes.
     pub undo: Option<String>,
+    /// The customer's schema it concerns; none: the database.
+    pub schema: Option<String>,
 }
 
 /// A login role that can do something only because PUBLIC can, and no longer could.

@@ -10,14 +10,33 @@ use tokio_postgres::types::{ToSql, Type};
 use super::Error;
 use super::connection::refusal;
 use super::end::field;
-use super::name::{identifier, literal, scope_role, scope_word};
+use super::layout::Laid;
+use super::name::{identifier, literal, schemas_role, scope_role, scope_word};
 use super::plan::{Loss, Plan, Step, Wanted};
 use crate::grant::Scope;
 
 const INSTALL: &str = include_str!("install.sql");
 
-/// The scopes a database is fenced for.
+/// The scopes every database is fenced for; `metadata` needs a data map.
 pub(super) const SCOPES: [Scope; 2] = [Scope::Read, Scope::Write];
+
+/// What a scope may do with tables, where all of them are the customer's.
+pub(super) fn tables(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Metadata => "",
+        Scope::Read => "SELECT",
+        Scope::Write => "SELECT,INSERT,UPDATE,DELETE",
+    }
+}
+
+/// And with sequences.
+pub(super) fn sequences(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Metadata => "",
+        Scope::Read => "SELECT",
+        Scope::Write => "SELECT,USAGE",
+    }
+}
 
 /// What the provisioner may call.
 const FUNCTIONS: &[&str] = &[
@@ -28,21 +47,39 @@ const FUNCTIONS: &[&str] = &[
     "portreeve.backends(text)",
     "portreeve.open_grants(text)",
     "portreeve.hba_report()",
-    "portreeve.is_shared()",
+    "portreeve.laid_out()",
     "portreeve.shared_report()",
+    "portreeve.fenced_schemas()",
 ];
 
 /// Asks the catalogs, over a superuser's connection to `database`.
 pub(super) async fn plan(client: &Client, database: &str, wanted: &Wanted) -> Result<Plan, Error> {
-    let mut planner = Planner { client, database, wanted, plan: Plan::default() };
+    let scopes = SCOPES.into_iter().chain(wanted.impersonal.as_ref().map(|_| Scope::Metadata)).collect();
+    let mut planner = Planner { client, database, wanted, scopes, schemas: Vec::new(), plan: Plan::default() };
     planner.blockers().await?;
     planner.install().await?;
-    planner.carriers().await?;
-    match planner.shared().await? {
-        Some(shared) => planner.shared_tables(&shared).await?,
-        None => planner.privileges().await?,
-    }
-    planner.databases().await?;
+    let Some(laid) = planner.laid_out().await? else {
+        return Ok(planner.plan);
+    };
+    let mut classes = None;
+    let may_connect = match &laid {
+        Laid::Database => {
+            planner.carriers().await?;
+            planner.privileges().await?;
+            planner.carriers_of_all()
+        }
+        Laid::Shared(shared) => {
+            planner.carriers().await?;
+            classes = Some(planner.shared_tables(shared).await?);
+            planner.carriers_of_all()
+        }
+        Laid::Schema(schemas) => {
+            planner.schemas(schemas).await?;
+            vec![schemas_role(database)]
+        }
+    };
+    planner.metadata(&laid, classes.as_ref()).await?;
+    planner.databases(may_connect).await?;
     planner.functions().await?;
     Ok(planner.plan)
 }
@@ -51,6 +88,10 @@ pub(super) struct Planner<'a> {
     client: &'a Client,
     pub(super) database: &'a str,
     pub(super) wanted: &'a Wanted,
+    /// The scopes that are planned.
+    pub(super) scopes: Vec<Scope>,
+    /// The customers' schemas, where each has one.
+    pub(super) schemas: Vec<String>,
     pub(super) plan: Plan,
 }
 
@@ -68,7 +109,12 @@ impl Planner<'_> {
     }
 
     pub(super) fn step(&mut self, what: impl Into<String>, sql: String, undo: Option<String>) {
-        self.plan.steps.push(Step { what: what.into(), sql, undo });
+        self.plan.steps.push(Step { what: what.into(), sql, undo, schema: None });
+    }
+
+    /// A step that concerns one customer's schema.
+    pub(super) fn step_in(&mut self, schema: &str, what: String, sql: String) {
+        self.plan.steps.push(Step { what, sql, undo: None, schema: Some(schema.to_owned()) });
     }
 
     async fn blockers(&mut self) -> Result<(), Error> {
@@ -89,10 +135,12 @@ impl Planner<'_> {
                 or rolbypassrls)
             union all
             select format('role %I exists and is not a plain NOLOGIN role; rename it', rolname) from pg_roles
-            where rolname in ('portreeve_staff', $2, $3)
+            where rolname in ('portreeve_staff', $2, $3, $4, $5)
               and (rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)";
-        let [read, write] = SCOPES.map(|scope| scope_role(self.database, scope));
-        let found = self.texts(SQL, &[&self.wanted.provisioner, &read, &write]).await?;
+        let [read, write, metadata] =
+            [Scope::Read, Scope::Write, Scope::Metadata].map(|scope| scope_role(self.database, scope));
+        let schemas = schemas_role(self.database);
+        let found = self.texts(SQL, &[&self.wanted.provisioner, &read, &write, &metadata, &schemas]).await?;
         self.plan.blockers.extend(found);
         for role in &self.wanted.keep {
             if !self.exists(role).await? {
@@ -102,7 +150,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn exists(&self, role: &str) -> Result<bool, Error> {
+    pub(super) async fn exists(&self, role: &str) -> Result<bool, Error> {
         let found = self.texts("select rolname::text from pg_roles where rolname = $1", &[role]).await?;
         Ok(!found.is_empty())
     }
@@ -152,14 +200,17 @@ impl Planner<'_> {
         Ok(())
     }
 
+    fn carriers_of_all(&self) -> Vec<String> {
+        self.scopes.iter().map(|scope| scope_role(self.database, *scope)).collect()
+    }
+
     async fn carriers(&mut self) -> Result<(), Error> {
         const MEMBER: &str = "select 'yes' from pg_auth_members m join pg_roles g on g.oid = m.roleid
             join pg_roles r on r.oid = m.member where g.rolname = 'portreeve_staff' and r.rolname = $1";
         const KNOWN: &str = "select name from portreeve.scope
             where name = $1 and role = $2 and database = current_database()";
-        let installed =
-            !self.texts("select 'yes' where to_regclass('portreeve.scope') is not null", &[]).await?.is_empty();
-        for scope in SCOPES {
+        let installed = self.installed("portreeve.scope").await?;
+        for scope in self.scopes.clone() {
             let name = scope_role(self.database, scope);
             let role = identifier(&name);
             if !self.exists(&name).await? {
@@ -177,7 +228,7 @@ impl Planner<'_> {
             if known.is_empty() {
                 let sql = format!(
                     "insert into portreeve.scope (name, role, database) values ({}, {}, current_database()) \
-                     on conflict (name) do update set role = excluded.role, database = excluded.database",
+                     on conflict (name, schema) do update set role = excluded.role, database = excluded.database",
                     literal(word),
                     literal(&name)
                 );
@@ -212,13 +263,8 @@ impl Planner<'_> {
             where m.list is not null and w.name !~ '^(pg_|information_schema|portreeve(\\.|$))'
             order by w.ord, w.kind, w.name";
         for scope in SCOPES {
-            let (tables, sequences) = match scope {
-                Scope::Metadata => continue,
-                Scope::Read => ("SELECT", "SELECT"),
-                Scope::Write => ("SELECT,INSERT,UPDATE,DELETE", "SELECT,USAGE"),
-            };
             let role = scope_role(self.database, scope);
-            for privilege in self.texts(SQL, &[&role, tables, sequences]).await? {
+            for privilege in self.texts(SQL, &[&role, tables(scope), sequences(scope)]).await? {
                 self.step(format!("grant {privilege}"), format!("grant {privilege} to {}", identifier(&role)), None);
             }
         }
@@ -226,7 +272,7 @@ impl Planner<'_> {
     }
 
     /// CONNECT and TEMPORARY: from PUBLIC to those who are named.
-    async fn databases(&mut self) -> Result<(), Error> {
+    async fn databases(&mut self, entitled: Vec<String>) -> Result<(), Error> {
         const PUBLIC: &str = "
             select d.datname::text, lower(a.privilege_type) from pg_database d, aclexplode(coalesce(d.datacl,
                 acldefault('d', d.datdba))) a
@@ -234,10 +280,8 @@ impl Planner<'_> {
         let public = self.rows(PUBLIC, &[]).await?;
         let mut closed = vec![self.database.to_owned()];
         closed.extend(self.wanted.close.iter().cloned());
-        let entitled =
-            SCOPES.map(|scope| scope_role(self.database, scope)).into_iter().chain([self.wanted.provisioner.clone()]);
-        for role in entitled {
-            if !self.has_connect(&role).await? {
+        for role in entitled.into_iter().chain([self.wanted.provisioner.clone()]) {
+            if !self.holds(&role, self.database, "connect").await? {
                 let what = format!("grant connect on database {} to {}", identifier(self.database), identifier(&role));
                 self.step(what.clone(), what, None);
             }
@@ -253,9 +297,13 @@ impl Planner<'_> {
                 continue;
             }
             let place = identifier(database);
-            for role in &self.wanted.keep {
-                let sql = format!("grant {privilege} on database {place} to {}", identifier(role));
-                self.step(sql.clone(), sql, None);
+            for role in self.wanted.keep.clone() {
+                if self.holds(&role, database, privilege).await? {
+                    continue;
+                }
+                let sql = format!("grant {privilege} on database {place} to {}", identifier(&role));
+                let undo = format!("revoke {privilege} on database {place} from {}", identifier(&role));
+                self.step(sql.clone(), sql, Some(undo));
             }
             let sql = format!("revoke {privilege} on database {place} from public");
             let undo = format!("grant {privilege} on database {place} to public");
@@ -265,11 +313,12 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn has_connect(&self, role: &str) -> Result<bool, Error> {
-        const SQL: &str = "select 'yes' from pg_database d, aclexplode(d.datacl) a join pg_roles r
-            on r.oid = a.grantee
-            where d.datname = current_database() and r.rolname = $1 and a.privilege_type = 'CONNECT'";
-        Ok(!self.texts(SQL, &[role]).await?.is_empty())
+    /// Whether the role was given `privilege` on `database` itself, not by PUBLIC.
+    async fn holds(&self, role: &str, database: &str, privilege: &str) -> Result<bool, Error> {
+        const SQL: &str = "select 'yes' from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+            join pg_roles r on r.oid = a.grantee
+            where d.datname = $1 and r.rolname = $2 and lower(a.privilege_type) = $3";
+        Ok(!self.texts(SQL, &[database, role, privilege]).await?.is_empty())
     }
 
     /// Login roles, superusers apart, that have `privilege` on `database` by PUBLIC alone.
@@ -319,11 +368,8 @@ impl Planner<'_> {
             let functions = functions.join(", ");
             for role in self.wanted.keep.iter().chain(owner.iter().filter(|owner| !self.wanted.keep.contains(owner))) {
                 let sql = format!("grant execute on function {functions} to {}", identifier(role));
-                self.plan.steps.push(Step {
-                    what: format!("let {} keep {}", identifier(role), revocable.word()),
-                    sql,
-                    undo: None,
-                });
+                let undo = format!("revoke execute on function {functions} from {}", identifier(role));
+                self.step(format!("let {} keep {}", identifier(role), revocable.word()), sql, Some(undo));
             }
             let undo = format!("grant execute on function {functions} to public");
             let sql = format!("revoke execute on function {functions} from public");

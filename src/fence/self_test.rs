@@ -2,16 +2,17 @@
 //! minute.
 //! Not here: caching, and what a session is told.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::checks::{CHECKS, Check, For, PREAMBLE, UNGRANTED, Weight};
 use super::connection::{Lane, refusal};
 use super::end::field;
 use super::hba::{Line, holes};
-use super::name::scope_role;
+use super::name::{schema_role, schemas_role, scope_role};
+use super::schema_checks::SCHEMA_CHECKS;
 use super::shared_checks::SHARED_CHECKS;
-use super::{Error, Fence, announced};
+use super::{Error, Fence, Place, announced};
 use crate::grant::Scope;
 
 const HBA: &str =
@@ -87,38 +88,42 @@ impl Report {
 /// Whom to examine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
-    /// The role itself: a grant's, or the scope's carrier.
-    pub role: &'a str,
+    /// The role itself: a grant's; none: the scope's carrier.
+    pub role: Option<&'a str>,
+    pub place: Place<'a>,
     pub scope: Scope,
     pub provisioner: &'a str,
 }
 
 impl Fence {
-    /// Examines what `role`, opened in `database` for `scope`, could do. An error if that could not be found out, which
+    /// Examines what `role`, opened in that place for `scope`, could do. An error if that could not be found out, which
     /// is a refusal too.
-    pub async fn self_test(&self, database: &str, role: &str, scope: Scope) -> Result<Report, Error> {
-        let (client, _) = self.client(Lane::Test, database).await?;
-        let subject = Subject { role, scope, provisioner: &self.0.upstream.provisioner };
-        self.bounded(database, examine(&client, database, subject, &self.0.accepted)).await
+    pub async fn self_test<'a>(&self, place: impl Into<Place<'a>>, role: &str, scope: Scope) -> Result<Report, Error> {
+        let place = place.into();
+        let (client, _) = self.client(Lane::Test, place.database).await?;
+        let subject = Subject { role: Some(role), place, scope, provisioner: &self.0.upstream.provisioner };
+        self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
     }
 }
 
 /// Examines over a connection to `database` as anybody who may call `portreeve.hba_report()`.
-pub(super) async fn examine(
-    client: &Client,
-    database: &str,
-    subject: Subject<'_>,
-    accepted: &[Accepted],
-) -> Result<Report, Error> {
+pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[Accepted]) -> Result<Report, Error> {
+    let Subject { place, scope, .. } = subject;
+    let database = place.database;
     let mut report = Report::default();
     if let Some(finding) = pooler(client, database).await? {
         report.sort_in(finding, Weight::Refuse, accepted);
     }
-    let further = if is_shared(client, database).await? { SHARED_CHECKS } else { UNGRANTED };
-    let asked: Vec<&Check> = CHECKS.iter().chain(further).filter(|check| check.is_for(subject.scope)).collect();
-    let carrier = scope_role(database, subject.scope);
-    let parameters: [super::connection::Parameter<'_>; 3] =
-        [(&subject.role, Type::TEXT), (&carrier, Type::TEXT), (&subject.provisioner, Type::TEXT)];
+    let schema = place.tenant.unwrap_or_default();
+    let (further, carrier, schema, gate) = match laid_out(client, database).await?.as_str() {
+        "shared" => (SHARED_CHECKS, scope_role(database, scope), "", String::new()),
+        "schema" => (SCHEMA_CHECKS, schema_role(database, schema, scope), schema, schemas_role(database)),
+        _ => (UNGRANTED, scope_role(database, scope), "", String::new()),
+    };
+    let asked: Vec<&Check> = CHECKS.iter().chain(further).filter(|check| check.is_for(scope)).collect();
+    let role = subject.role.unwrap_or(&carrier);
+    let parameters = [role, &carrier, subject.provisioner, schema, &gate];
+    let parameters = parameters.each_ref().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT));
     let refused = |error| refusal(database, &error);
     let rows = client.query_typed(&question(&asked), &parameters).await.map_err(refused)?;
     for row in &rows {
@@ -143,8 +148,10 @@ pub(super) async fn examine(
 impl Check {
     fn is_for(&self, scope: Scope) -> bool {
         match (self.scopes, scope) {
-            (For::Every, _) | (For::Readers, Scope::Metadata | Scope::Read) | (For::Writers, Scope::Write) => true,
+            (For::Every, _) | (For::Readers, Scope::Metadata | Scope::Read) => true,
+            (For::Metadata, Scope::Metadata) | (For::Writers, Scope::Write) => true,
             (For::Readers, Scope::Write) | (For::Writers, Scope::Metadata | Scope::Read) => false,
+            (For::Metadata, Scope::Read | Scope::Write) => false,
         }
     }
 }
@@ -161,10 +168,11 @@ fn question(asked: &[&Check]) -> String {
     format!("{PREAMBLE}{}\norder by number, word, found", parts.join("\nunion all\n"))
 }
 
-async fn is_shared(client: &Client, database: &str) -> Result<bool, Error> {
-    let asked = client.query_typed("select portreeve.is_shared()", &[]).await;
+/// How customers lie in the database: `database`, `shared` or `schema`.
+pub(super) async fn laid_out(client: &Client, database: &str) -> Result<String, Error> {
+    let asked = client.query_typed("select portreeve.laid_out()", &[]).await;
     let rows = asked.map_err(|error| refusal(database, &error))?;
-    rows.first().map_or(Ok(false), |row| field(database, row, 0))
+    rows.first().map_or(Ok(String::new()), |row| field(database, row, 0))
 }
 
 /// A pooler hands out process ids of its own.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::name::{identifier, literal, scope_role};
-use super::plan::{Layout, Loss, Shared};
+use super::plan::{Loss, Shared};
 use super::planner::{Planner, SCOPES};
 use crate::grant::Scope;
 
@@ -226,46 +226,8 @@ fn cast_of(kind: &str) -> Option<Option<&'static str>> {
 }
 
 impl Planner<'_> {
-    /// Whether the database is, or becomes, shared; and what is known about it by now.
-    pub(super) async fn shared(&mut self) -> Result<Option<Shared>, Error> {
-        const SHARED: &str = "select coalesce(tenant_column, '')::text from portreeve.layout where name = 'shared'";
-        let known = if self.installed("portreeve.layout").await? { self.texts(SHARED, &[]).await? } else { Vec::new() };
-        let known = known.into_iter().next();
-        let mut wanted = match (&self.wanted.layout, &known) {
-            (Layout::AsItIs | Layout::Database, None) => return Ok(None),
-            (Layout::AsItIs, Some(_)) => Shared::default(),
-            (Layout::Shared(shared), _) => shared.clone(),
-            (Layout::Database, Some(_)) => {
-                self.plan.blockers.push(
-                    "customers share this database's tables; run portreeve fence remove before it becomes one customer's"
-                        .to_owned(),
-                );
-                return Ok(None);
-            }
-        };
-        if known.is_none() && self.installed("portreeve.grants").await? {
-            let open = self.texts("select role::text from portreeve.grants", &[]).await?;
-            if !open.is_empty() {
-                self.plan
-                    .blockers
-                    .push(format!("grants for the whole database are open ({}); end them", open.join(", ")));
-            }
-        }
-        wanted.tenant_column = wanted.tenant_column.or_else(|| known.clone().filter(|column| !column.is_empty()));
-        let column = wanted.tenant_column.clone().unwrap_or_default();
-        if known.as_ref() != Some(&column) {
-            let sql = format!(
-                "insert into portreeve.layout (name, tenant_column) values ('shared', nullif({}, '')) on conflict (one) do \
-                 update set name = excluded.name, tenant_column = excluded.tenant_column",
-                literal(&column)
-            );
-            self.step("let customers share this database's tables", sql, None);
-        }
-        Ok(Some(wanted))
-    }
-
     /// Declares and fences every table; answers each one's class.
-    pub(super) async fn shared_tables(&mut self, shared: &Shared) -> Result<(), Error> {
+    pub(super) async fn shared_tables(&mut self, shared: &Shared) -> Result<Value, Error> {
         let said = said(shared);
         let wrong = format!("{SAID}{SAID_WRONGLY}");
         let wrong = self.texts(&wrong, &[&said]).await?;
@@ -284,10 +246,11 @@ impl Planner<'_> {
                 None => self.not_own(table),
             }
         }
-        self.shared_privileges(&json!(classes)).await?;
+        let classes = json!(classes);
+        self.shared_privileges(&classes).await?;
         let closed = self.texts(CLOSED_VIEWS, &[]).await?;
         self.plan.notes.extend(closed);
-        Ok(())
+        Ok(classes)
     }
 
     /// A table with customers' own rows.
@@ -398,10 +361,6 @@ impl Planner<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn installed(&self, relation: &str) -> Result<bool, Error> {
-        Ok(!self.texts("select 'yes' where to_regclass($1) is not null", &[relation]).await?.is_empty())
     }
 }
 

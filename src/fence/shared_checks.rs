@@ -173,7 +173,7 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
                 from subject s, relations r join pg_class c using (oid) left join declared d on d.relation = r.oid
                 where r.relkind in ('r', 'p') and not c.relispartition and r.nspname !~ '^pg_'
                   and r.nspname not in ('information_schema', 'portreeve') and d.class is distinct from 'nobody'
-                  and not has_table_privilege(s.oid, r.oid, 'select')
+                  and not has_any_column_privilege(s.oid, r.oid, 'select')
                 having count(*) > 0",
         hint: "New tables are granted to nobody: declare them and run portreeve fence apply.",
     },

@@ -307,7 +307,7 @@ impl State {
         let (name, cluster, database) = (text(personal.name), text(personal.cluster), text(personal.database));
         let tenant = match layout {
             Layout::Database => None,
-            Layout::Shared => Some(text(personal.tenant)),
+            Layout::Shared | Layout::Schema => Some(text(personal.tenant)),
         };
         let (created, closure) = (event.at, None);
         let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure };

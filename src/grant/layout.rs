@@ -1,4 +1,4 @@
-//! How a customer's rows lie in the database: a database of its own, or rows among others' in shared tables.
+//! How a customer's rows lie in the database: a database or a schema of its own, or rows among others' in shared tables.
 //! Not here: how the database keeps them apart (`fence/`).
 
 use std::fmt;
@@ -16,6 +16,8 @@ words! {
         Database = 0, "database";
         /// In tables that hold several customers' rows, told apart by a tenant column.
         Shared = 1, "shared";
+        /// In a schema of its own, beside other customers' in the same database.
+        Schema = 2, "schema";
     }
 }
 
@@ -32,19 +34,22 @@ impl State {
             (Layout::Database, None) => {}
             (Layout::Database, Some(_)) => return Err(TextFault::TenantOfNothing.into()),
             (Layout::Shared, None) => return Err(TextFault::Missing("tenant").into()),
+            (Layout::Schema, None) => return Err(TextFault::Missing("schema").into()),
             (Layout::Shared, Some(tenant)) => personal::check_tenant(tenant)?,
+            (Layout::Schema, Some(schema)) => personal::check_schema(schema)?,
         }
         let there = |other: &&Customer| other.cluster == cluster && other.database == database;
-        let same = |other: &&Customer| {
-            layout == Layout::Database || other.layout == Layout::Database || other.tenant.as_deref() == tenant
-        };
+        let same = |other: &&Customer| tenant.is_none() || other.layout != layout || other.tenant.as_deref() == tenant;
         let Some(other) = self.customers().filter(there).find(same) else { return Ok(()) };
         let (cluster, database, holder) = (cluster.to_owned(), database.to_owned(), other.id);
-        Err(match (tenant, other.layout) {
-            (Some(tenant), Layout::Shared) => {
+        Err(match (tenant, layout) {
+            (Some(tenant), Layout::Shared) if other.layout == layout => {
                 Rule::TenantTaken { cluster, database, tenant: tenant.to_owned(), holder }
             }
-            (Some(_) | None, Layout::Database) | (None, Layout::Shared) => {
+            (Some(schema), Layout::Schema) if other.layout == layout => {
+                Rule::SchemaTaken { cluster, database, schema: schema.to_owned(), holder }
+            }
+            (Some(_) | None, Layout::Database | Layout::Shared | Layout::Schema) => {
                 Rule::DatabaseTaken { cluster, database, holder }
             }
         })

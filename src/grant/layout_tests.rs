@@ -51,3 +51,25 @@ fn an_erased_tenant_does_not_become_the_whole_database() {
     let initech = world.state.customers().next().expect("it is there");
     assert_eq!((initech.layout, initech.tenant.as_deref()), (Layout::Shared, Some(ERASED)));
 }
+
+#[test]
+fn a_database_of_schemas_has_one_customer_for_each_schema() {
+    let mut world = World::new();
+    let initech = create(&mut world, Layout::Schema, shared("initech", Some("initech"))).expect("the first");
+    create(&mut world, Layout::Schema, shared("umbrella", Some("umbrella"))).expect("another schema");
+    let twin = create(&mut world, Layout::Schema, shared("twin", Some("initech")));
+    assert!(matches!(twin, Err(Fault::Rule(Rule::SchemaTaken { holder, .. })) if holder == initech), "{twin:?}");
+    for (layout, tenant) in [(Layout::Database, None), (Layout::Shared, Some("7")), (Layout::Shared, Some("initech"))] {
+        let other = create(&mut world, layout, shared("other", tenant));
+        assert!(
+            matches!(other, Err(Fault::Rule(Rule::DatabaseTaken { holder, .. })) if holder == initech),
+            "{other:?}"
+        );
+    }
+    let missing = create(&mut world, Layout::Schema, shared("odd", None));
+    assert_eq!(missing, Err(Rule::Text(TextFault::Missing("schema")).into()));
+    for odd in ["public", "portreeve", "pg_catalog", "information_schema", ERASED] {
+        let refused = create(&mut world, Layout::Schema, shared("odd", Some(odd)));
+        assert_eq!(refused, Err(Rule::Text(TextFault::Schema(odd.to_owned())).into()));
+    }
+}

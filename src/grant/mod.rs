@@ -34,7 +34,7 @@ pub use locks::{Lock, Locks};
 pub use network::{Network, NetworkFault};
 pub use personal::{
     ERASED, Personal, TextFault, check_authority, check_name, check_owner_name, check_place, check_reason,
-    check_tenant, check_ticket,
+    check_schema, check_tenant, check_ticket,
 };
 pub use refusal::{Condition, Refusal};
 pub use rule::Rule;

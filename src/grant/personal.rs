@@ -40,7 +40,8 @@ pub struct Personal {
     /// The ticket it belongs to.
     #[n(7)]
     pub ticket: Option<String>,
-    /// What stands in the tenant columns of a customer's rows, where tables are shared.
+    /// What stands in the tenant columns of a customer's rows, where tables are shared; the name of its schema, where
+    /// it has one of its own.
     #[n(8)]
     pub tenant: Option<String>,
     /// Who demands that a hold is placed or released.
@@ -103,6 +104,9 @@ pub enum TextFault {
          column holds it"
     )]
     Tenant(String),
+    /// A schema that cannot be one customer's.
+    #[error("\"{0}\" cannot be a customer's schema: it is the system's, Portreeve's, or open to everybody")]
+    Schema(String),
     /// A tenant key for a customer with a database of its own.
     #[error("a customer with a database of its own has no tenant key")]
     TenantOfNothing,
@@ -148,6 +152,13 @@ pub fn check_tenant(tenant: &str) -> Result<(), TextFault> {
     let is_plain = tenant.trim() == tenant && !tenant.chars().any(char::is_control) && tenant != ERASED;
     let fits = (1..=200).contains(&tenant.chars().count());
     if is_plain && fits { Ok(()) } else { Err(TextFault::Tenant(tenant.to_owned())) }
+}
+
+/// The schema of one customer: a place, and neither the system's nor one that everybody uses.
+pub fn check_schema(schema: &str) -> Result<(), TextFault> {
+    check_place(schema, "schema")?;
+    let is_taken = ["public", "information_schema", "portreeve", ERASED].contains(&schema) || schema.starts_with("pg_");
+    if is_taken { Err(TextFault::Schema(schema.to_owned())) } else { Ok(()) }
 }
 
 /// A grant's reason: 10 to 2000 characters, spaces at either end not counted.

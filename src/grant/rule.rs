@@ -45,13 +45,16 @@ pub enum Rule {
     TokenTaken,
     /// A database that is another customer's.
     #[error(
-        "database \"{database}\" of cluster \"{cluster}\" belongs to {holder}: each customer needs one of its own, or a \
-         --tenant in shared tables"
+        "database \"{database}\" of cluster \"{cluster}\" belongs to {holder}: each customer needs one of its own, a \
+         --schema of its own, or a --tenant in shared tables"
     )]
     DatabaseTaken { cluster: String, database: String, holder: CustomerId },
     /// Rows that are another customer's.
     #[error("tenant \"{tenant}\" of database \"{database}\" of cluster \"{cluster}\" is {holder} already")]
     TenantTaken { cluster: String, database: String, tenant: String, holder: CustomerId },
+    /// A schema that is another customer's.
+    #[error("schema \"{schema}\" of database \"{database}\" of cluster \"{cluster}\" is {holder} already")]
+    SchemaTaken { cluster: String, database: String, schema: String, holder: CustomerId },
     /// An operator makes a first owner only.
     #[error("{0} has, or had, an owner: only an owner of the account can add another, in the portal")]
     NotFirstOwner(CustomerId),

@@ -26,7 +26,8 @@ pub struct Customer {
     pub database: String,
     /// How its rows lie there.
     pub layout: Layout,
-    /// What stands in the tenant columns of its rows, or `erased`; none: the whole database is its own.
+    /// What stands in the tenant columns of its rows, the name of its schema, or `erased`; none: the whole database is
+    /// its own.
     pub tenant: Option<String>,
     /// The switch.
     pub consent: Consent,

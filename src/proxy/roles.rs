@@ -43,12 +43,18 @@ pub struct Need {
     pub grant: GrantId,
     /// Its database.
     pub database: String,
-    /// Whose rows of its shared tables; none: the whole database is the customer's.
+    /// Whose rows of its shared tables, or in which of its schemas; none: the whole database is the customer's.
     pub tenant: Option<String>,
     /// Its scope.
     pub scope: Scope,
     /// When it ends: the role's `VALID UNTIL`.
     pub until: Timestamp,
+}
+
+impl Need {
+    fn place(&self) -> fence::Place<'_> {
+        fence::Place { database: &self.database, tenant: self.tenant.as_deref() }
+    }
 }
 
 /// A role that is open, and what the self-test said of it.
@@ -135,8 +141,7 @@ impl Roles {
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
         let salt: [u8; 16] = entropy::random(&*self.entropy);
         let verifier = scram::verifier_from_password(password.expose(), &salt, ITERATIONS).to_stored();
-        let place = fence::Place { database: &need.database, tenant: need.tenant.as_deref() };
-        fence.open_grant(place, &name, need.scope, &verifier, need.until, self.connections).await?;
+        fence.open_grant(need.place(), &name, need.scope, &verifier, need.until, self.connections).await?;
         match self.test(fence, need, &name).await {
             Ok(strict) => Ok(Role { name, password, strict, ended: AsyncMutex::default() }),
             Err(error) => {
@@ -149,7 +154,7 @@ impl Roles {
     }
 
     async fn test(&self, fence: &Fence, need: &Need, name: &str) -> Result<Vec<String>, Error> {
-        let report = fence.self_test(&need.database, name, need.scope).await?;
+        let report = fence.self_test(need.place(), name, need.scope).await?;
         for remark in &report.remarks {
             tracing::warn!(database = need.database, remark.word, remark.found, "fence self-test");
         }

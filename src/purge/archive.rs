@@ -125,7 +125,7 @@ pub async fn archive<W: AsyncWrite + Unpin>(
     connection: &mut Connection,
     map: &DataMap,
     customer: &str,
-    schema: &Schema,
+    (schema, within): (&Schema, Option<&str>),
     sink: &mut W,
     tell: &mut (dyn FnMut(&TableName, u64) + Send),
 ) -> Result<Manifest, ArchiveError> {
@@ -138,7 +138,8 @@ pub async fn archive<W: AsyncWrite + Unpin>(
     let row = transaction.query_one(sql, &[]).await.map_err(failed)?;
     let (snapshot, taken_at): (String, String) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
     tape::file(sink, "README.txt", README.as_bytes()).await?;
-    let tables: Vec<&Relation> = archived(map, &catalog).collect();
+    let tables: Vec<&Relation> =
+        archived(map, &catalog).filter(|relation| within.is_none_or(|schema| relation.name.schema == schema)).collect();
     let (first, last) = match schema {
         Schema::Generated => (generated(&tables), None),
         Schema::PgDump { .. } => {

@@ -15,6 +15,7 @@ mod probe;
 mod rows;
 mod run;
 mod sample;
+mod schema;
 mod statements;
 mod tape;
 mod tombstone;
@@ -33,6 +34,7 @@ pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
 pub use probe::{Probed, needles, probe};
 pub use run::{Gone, Outcome, Purge};
 pub use sample::samples;
+pub use schema::{DroppedSchema, SchemaOutcome, SchemaTarget, drop_schema, has_schema, schema_target};
 pub use tombstone::lift;
 pub use verify::{Level, Recheck, Scrub, Verified, recheck, verify};
 

@@ -57,13 +57,14 @@ pub async fn count(connection: &Connection, plan: &Plan) -> Result<Vec<(TableNam
     Ok(counts)
 }
 
-/// How many rows each table has: of a database that goes as a whole.
+/// How many rows each table has: of a database that goes as a whole, or of one schema.
 ///
 /// # Errors
 /// [`Error::Database`].
-pub async fn count_all(connection: &Connection) -> Result<Vec<(TableName, u64)>, Error> {
+pub async fn count_all(connection: &Connection, schema: Option<&str>) -> Result<Vec<(TableName, u64)>, Error> {
     let catalog = catalog(connection).await?;
     let tables = catalog.relations().filter(|relation| relation.partition_of.is_none());
+    let tables = tables.filter(|relation| schema.is_none_or(|schema| relation.name.schema == schema));
     let mut counts = Vec::new();
     for table in tables.filter(|relation| matches!(relation.kind, Kind::Table | Kind::Partitioned)) {
         let sql = format!("select count(*) from {}", table.name.sql());

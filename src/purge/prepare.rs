@@ -17,6 +17,8 @@ with owners as (
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'm') and n.nspname not in ('information_schema', 'portreeve') and n.nspname !~ '^pg_'
     union all select datdba, format('database %I', datname) from pg_database where datname = current_database()
+    union all select nspowner, format('schema %I', nspname) from pg_namespace
+    where nspname not in ('information_schema', 'portreeve', 'public') and nspname !~ '^pg_'
     union all select lomowner, 'large objects' from pg_largeobject_metadata)
 select r.rolname::text, r.rolsuper, min(o.what), pg_has_role('portreeve_maintenance', r.oid, 'usage')
 from owners o join pg_roles r on r.oid = o.oid group by r.oid, r.rolname, r.rolsuper order by r.rolname";

@@ -54,6 +54,7 @@ impl Operator {
             server_name: "localhost".to_owned(),
             accept: Vec::new(),
             revoke_public: Vec::new(),
+            datamap: None,
         };
         let mut out = Vec::new();
         let outcome = run(&command, &settings, format, &mut out).await?;
@@ -122,6 +123,7 @@ async fn a_fence_goes_up_and_comes_down() {
     assert!(text.contains("grant connect on database \"acme\" to public"), "{text}");
     let acl = operator.public().await;
     assert!(acl.contains("{=Tc/") || acl.contains(",=Tc/"), "PUBLIC has both again: {acl}");
+    assert!(!acl.contains("backup="), "what a role was given to keep is taken back: {acl}");
     let left = "select string_agg(rolname, ',') from pg_roles where rolname ~ '^portreeve' \
                 union all select nspname::text from pg_namespace where nspname = 'portreeve'";
     let rows = operator.cluster.run_sql("acme", left).await.expect("an answer");

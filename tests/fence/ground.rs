@@ -30,6 +30,7 @@ pub fn wanted() -> Wanted {
         revoke_public: Vec::new(),
         close: Vec::new(),
         layout: Layout::AsItIs,
+        impersonal: None,
     }
 }
 

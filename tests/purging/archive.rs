@@ -56,7 +56,7 @@ async fn archived(
 ) -> (Manifest, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut told = 0;
-    let manifest = archive(connection, &map(text), customer, schema, &mut bytes, &mut |_, rows| told += rows)
+    let manifest = archive(connection, &map(text), customer, (schema, None), &mut bytes, &mut |_, rows| told += rows)
         .await
         .expect("an archive");
     assert_eq!(told, manifest.rows());
@@ -170,7 +170,7 @@ async fn two_million_rows_take_no_more_memory() {
     let before = peak_kib();
     let mut sink = Counting(0);
     let mut connection = connect(&cluster, "shared").await;
-    let manifest = archive(&mut connection, &map(text), "7", &Schema::Generated, &mut sink, &mut |_, _| {})
+    let manifest = archive(&mut connection, &map(text), "7", (&Schema::Generated, None), &mut sink, &mut |_, _| {})
         .await
         .expect("an archive");
     assert_eq!(manifest.rows(), 2_000_000);

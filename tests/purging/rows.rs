@@ -188,13 +188,14 @@ async fn the_write_fence_does_not_trouble_the_fence_of_staff() {
         revoke_public: Vec::new(),
         close: Vec::new(),
         layout: Layout::Shared(shared),
+        impersonal: None,
     };
     superuser.apply(&wanted).await.expect("applied");
-    let before = superuser.check(Scope::Write, PROVISIONER, &[]).await.expect("a report");
+    let before = superuser.check(None, Scope::Write, PROVISIONER, &[]).await.expect("a report");
     super::ground::prepared(&cluster, "shared").await;
     let ground = Ground { map: map(MAP), cluster };
     assert_eq!(counts(&ground.purge("p1").await.expect("purged")), all_rows(), "row policies do not hide rows from it");
-    let after = superuser.check(Scope::Write, PROVISIONER, &[]).await.expect("a report");
+    let after = superuser.check(None, Scope::Write, PROVISIONER, &[]).await.expect("a report");
     assert_eq!(after.refusals, before.refusals);
     let kept = superuser.remove(PROVISIONER).await.expect_err("it would take the write fence down").to_string();
     assert!(kept.contains("keeps 1 purged customers from coming back"), "{kept}");

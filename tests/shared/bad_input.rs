@@ -97,7 +97,8 @@ async fn views_that_stay_closed_are_told() {
 #[tokio::test]
 async fn rows_without_a_tenant_are_counted_and_nobodys() {
     let ground = Ground::fenced().await;
-    let report = ground.superuser().await.check(Scope::Read, "portreeve_provisioner", &[]).await.expect("a report");
+    let report =
+        ground.superuser().await.check(None, Scope::Read, "portreeve_provisioner", &[]).await.expect("a report");
     assert!(report.is_sound(), "{report:#?}");
     let remark = report.remarks.iter().find(|remark| remark.word == "nullable:public.notes").expect("a remark");
     assert!(

@@ -74,6 +74,7 @@ pub fn wanted(layout: Layout) -> Wanted {
         revoke_public: Vec::new(),
         close: Vec::new(),
         layout,
+        impersonal: None,
     }
 }
 

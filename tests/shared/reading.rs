@@ -236,7 +236,7 @@ async fn tenant_columns_may_be_numbers_uuids_and_texts() {
         let seen = format!("set session authorization {role}; select id from t");
         let seen = ground.cluster.run_sql(&database, &seen).await.expect("rows");
         assert_eq!(seen, [[Some("1".to_owned())]], "{kind}");
-        let report = ground.fence.self_test(&database, &role, Scope::Read).await.expect("a report");
+        let report = ground.fence.self_test(database.as_str(), &role, Scope::Read).await.expect("a report");
         assert!(report.is_sound(), "{kind}: {report:#?}");
     }
 }

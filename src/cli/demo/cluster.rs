@@ -130,6 +130,8 @@ pub struct Settings {
     pub directory: Option<PathBuf>,
     /// Where an initialised data directory may be kept between runs, to start in a moment instead of seconds.
     pub cache: Option<PathBuf>,
+    /// The directory of PostgreSQL's programs; none: [`postgres_bin`].
+    pub bin: Option<PathBuf>,
     /// More lines for `postgresql.conf`: name and value, such as `("log_statement", "all")`.
     pub parameters: Vec<(String, String)>,
 }
@@ -151,7 +153,7 @@ impl Cluster {
     /// Makes a new cluster and starts it. The databases `postgres` and `template1` are closed to PUBLIC, the roles
     /// [`APPLICATION`] and [`PROVISIONER`] exist; databases come by [`Cluster::create_database`].
     pub async fn start(settings: Settings) -> Result<Cluster, Error> {
-        let bin = postgres_bin()?;
+        let bin = settings.bin.clone().map_or_else(postgres_bin, Ok)?;
         let run_as = RunAs::choose()?;
         let directory = Directory::create(settings.directory, run_as)?;
         let certificates = Certificates::create(&directory.path.join("certificates"))?;

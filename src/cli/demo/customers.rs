@@ -38,7 +38,8 @@ impl Stage {
         Ok(())
     }
 
-    fn fence(&self, database: &str, layout: &[&str]) -> Result<(), Error> {
+    /// Puts the fence of a database up, with these options more.
+    pub fn fence(&self, database: &str, layout: &[&str]) -> Result<(), Error> {
         let dsn = self.write_secret(&format!("{database}.dsn"), &self.cluster.superuser_dsn(database))?;
         let dsn = dsn.to_string_lossy();
         let apply = ["fence", "apply", "--database", database, "--superuser-dsn-file", &dsn, "--keep", APPLICATION];
@@ -46,7 +47,7 @@ impl Stage {
     }
 
     /// Registers a customer and its first owner, `owner@<name>`, with a password and a token in files.
-    fn register(&self, customer: &str, place: &[&str]) -> Result<(), Error> {
+    pub fn register(&self, customer: &str, place: &[&str]) -> Result<(), Error> {
         self.run(&[&["customer", "create", customer, "--cluster", "main"], place].concat())?;
         let secret = self.write_secret(&format!("owner-{customer}.password"), &password())?;
         let token = self.path(&format!("owner-{customer}.token"));

@@ -79,6 +79,8 @@ pub struct Settings {
     pub binary: PathBuf,
     /// Where an initialised data directory is kept between runs.
     pub cache: Option<PathBuf>,
+    /// The directory of PostgreSQL's programs; none: the usual one.
+    pub bin: Option<PathBuf>,
     /// Where everything goes; a new folder under the system's temporary one if there is none named.
     pub directory: Option<PathBuf>,
     /// Lines for sections of the configuration, such as `("proxy", "strict = true")`.
@@ -95,6 +97,7 @@ impl Settings {
         Settings {
             binary: binary.into(),
             cache: None,
+            bin: None,
             directory: None,
             lines: Vec::new(),
             parameters: Vec::new(),
@@ -145,6 +148,7 @@ impl Stage {
         let cluster = Cluster::start(cluster::Settings {
             directory: None,
             cache: settings.cache.clone(),
+            bin: settings.bin.clone(),
             parameters: settings.parameters.clone(),
         })
         .await?;

@@ -99,9 +99,11 @@ impl World {
         let writing = tokio::task::spawn_blocking(move || seal(&path, &to, &origin, export, entropy.as_ref(), taken));
         let map = self.map_of(customer)?;
         let tenant = customer.tenant.clone().unwrap_or_default();
+        let within = customer.tenant.as_deref().filter(|_| customer.layout == grant::Layout::Schema);
+        let schema = (&Schema::Generated, within);
         let mut tell = |table: &_, rows| tracing::info!(customer = %customer.id, %table, rows, "archived");
         let archiving = async {
-            let done = purging::archive(connection, &map, &tenant, &Schema::Generated, &mut sink, &mut tell).await;
+            let done = purging::archive(connection, &map, &tenant, schema, &mut sink, &mut tell).await;
             drop(sink);
             done
         };
@@ -147,7 +149,7 @@ impl World {
     /// What says which rows are the customer's.
     pub(super) fn map_of(&self, customer: &Customer) -> Result<DataMap, Error> {
         match customer.layout {
-            grant::Layout::Database => {
+            grant::Layout::Database | grant::Layout::Schema => {
                 Ok(DataMap { layout: Layout::Database, tenant: None, tables: Default::default() })
             }
             grant::Layout::Shared => self.shared_map(&format!("{}/{}", customer.cluster, customer.database)),

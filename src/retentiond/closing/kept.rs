@@ -20,7 +20,7 @@ pub(super) struct Kept {
     pub(super) closed: u64,
     /// Rows by table when it was planned.
     pub(super) planned: Vec<(String, u64)>,
-    /// The database that is to be dropped, by name and object id.
+    /// The database, or the schema, that is to be dropped, by name and object id.
     pub(super) database: Option<(String, u32)>,
     /// What the verification found.
     pub(super) verified: Option<Found>,

@@ -99,6 +99,7 @@ impl World {
                 what: match customer.layout {
                     Layout::Shared => "DELETE in batches".to_owned(),
                     Layout::Database => "DROP DATABASE".to_owned(),
+                    Layout::Schema => "DROP SCHEMA in batches".to_owned(),
                 },
                 tool: format!("portreeve {}", env!("CARGO_PKG_VERSION")),
                 configuration: self.configuration.clone(),

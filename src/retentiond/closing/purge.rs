@@ -14,7 +14,8 @@ use crate::datamap::plan::{Plan, plan};
 use crate::datamap::{Catalog, DataMap};
 use crate::grant::{AccountStep, Closure, Customer, Layout};
 use crate::purge::{
-    self as purging, Connection, Control, Event, Gone, Level, Outcome, Purge, Target, Verified, catalog,
+    self as purging, Connection, Control, Event, Gone, Level, Outcome, Purge, SchemaOutcome, SchemaTarget, Target,
+    Verified, catalog,
 };
 use crate::retention::closure::Dates;
 
@@ -49,9 +50,17 @@ impl World {
                 let upstream = self.upstream(customer)?;
                 let found = purging::target(&upstream.road, &upstream.maintenance_database, &customer.database).await?;
                 let connection = self.connect(customer, &customer.database).await?;
-                let counts = purging::count_all(&connection).await?;
+                let counts = purging::count_all(&connection, None).await?;
                 let text = format!("drop database\n{}\n{}\n{}\n", customer.cluster, found.name, found.oid);
                 (sha256(&text), counts, Some((found.name, found.oid)))
+            }
+            Layout::Schema => {
+                let schema = schema_of(customer)?;
+                let connection = self.connect(customer, &customer.database).await?;
+                let found = purging::schema_target(&connection, schema).await?;
+                let counts = purging::count_all(&connection, Some(schema)).await?;
+                let place = format!("{}\n{}\n{}", customer.cluster, customer.database, found.name);
+                (sha256(&format!("drop schema\n{place}\n{}\n", found.oid)), counts, Some((found.name, found.oid)))
             }
         };
         let planned = planned.into_iter().map(|(table, rows)| (table.to_string(), rows)).collect();
@@ -86,6 +95,7 @@ impl World {
         let found = match customer.layout {
             Layout::Shared => self.purge_tables(customer, closure, kept, dates).await?,
             Layout::Database => self.purge_database(customer, closure, kept).await?,
+            Layout::Schema => self.purge_schema(customer, closure, kept, dates).await?,
         };
         let (rows, level) = (found.rows(), found.level);
         self.keep(customer.id, &Kept { verified: Some(found), ..kept.clone() })?;
@@ -138,9 +148,7 @@ impl World {
     ) -> Result<Vec<Gone>, Error> {
         let key = customer.tenant.clone().ok_or(Error::Bug("a customer of shared tables without a key"))?;
         let upstream = self.upstream(customer)?;
-        let clock = &self.acts.clock;
-        let (window, at_once) = (&self.config.retention.window, closure.immediate.is_some());
-        let may_run = || at_once || clock.now() >= dates.purge_latest || window.includes(clock.now());
+        let may_run = || self.may_purge(closure, dates);
         let mut tell = |event: &Event| match event {
             Event::Batch { table, rows, .. } => tracing::info!(purge = id, %table, rows, "a batch is committed"),
             Event::Step { table, .. } => tracing::info!(purge = id, %table, "no row is left"),
@@ -155,6 +163,48 @@ impl World {
             Outcome::Done(gone) => Ok(gone),
             Outcome::Stopped(_) => Err(Error::Stopped),
         }
+    }
+
+    /// Whether batches may run: in the window, or whenever it is late or was asked for at once.
+    fn may_purge(&self, closure: &Closure, dates: &Dates) -> bool {
+        let now = self.acts.clock.now();
+        closure.immediate.is_some() || now >= dates.purge_latest || self.config.retention.window.includes(now)
+    }
+
+    async fn purge_schema(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        dates: &Dates,
+    ) -> Result<Found, Error> {
+        let Some((schema, oid)) = kept.database.clone() else {
+            let message = "the notes of the plan are lost, so that it is not known which schema was meant: bring the \
+                           daemon's folder back from a copy";
+            return Err(Error::Refused(message.to_owned()));
+        };
+        let upstream = self.upstream(customer)?;
+        let target = SchemaTarget { database: customer.database.clone(), name: schema, oid };
+        let may_run = || self.may_purge(closure, dates);
+        let mut tell = |event: &Event| tracing::info!(customer = %customer.id, ?event, "the purge of a schema");
+        let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
+        let dropped = match purging::drop_schema(&upstream.road, &target, &self.pace, &mut control).await? {
+            SchemaOutcome::Done(dropped) => dropped,
+            SchemaOutcome::Stopped => return Err(Error::Stopped),
+        };
+        let connection = upstream.road.connect(&target.database).await?;
+        if purging::has_schema(&connection, &target.name).await? {
+            return Err(Error::Refused(format!("a schema \"{}\" is there again; it was not dropped", target.name)));
+        }
+        let (position, replicas) = self.replayed(customer, &connection).await?;
+        let mut found = Found { level: 1, position, replicas, ..Found::default() };
+        found.runs.insert(name(customer, closure), kept.planned.iter().cloned().collect::<BTreeMap<_, _>>());
+        found.report.push("the schema and its tables' files are gone; their blocks are not overwritten".to_owned());
+        if let Some(unread) = dropped.statements_unread {
+            found.level = 0;
+            found.report.push(unread);
+        }
+        Ok(found)
     }
 
     async fn purge_database(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<Found, Error> {
@@ -213,6 +263,11 @@ impl World {
                 let is_there = purging::is_there(&connection, &customer.database).await?;
                 (u64::from(is_there), "its database is there again".to_owned(), Vec::new())
             }
+            Layout::Schema => {
+                let connection = self.connect(customer, &customer.database).await?;
+                let is_there = purging::has_schema(&connection, schema_of(customer)?).await?;
+                (u64::from(is_there), "its schema is there again".to_owned(), Vec::new())
+            }
         };
         self.step(customer.id, AccountStep::PurgeRechecked { rows }).await?;
         if rows > 0 {
@@ -242,6 +297,10 @@ impl World {
         let Tables { connection, map, catalog, plan } = tables;
         self.take_needles(customer.id, connection, (map, catalog, plan)).await
     }
+}
+
+fn schema_of(customer: &Customer) -> Result<&str, Error> {
+    customer.tenant.as_deref().ok_or(Error::Bug("a customer with a schema of its own, and none is named"))
 }
 
 /// The purge's name in the database.

@@ -1,0 +1,247 @@
+//! Purges a customer that has a schema of its own: large objects its tables refer to, the tables in batches, as each takes
+//! a lock, then the schema. Nothing outside it goes with it: what depends on it there is in the way.
+//! Not here: the customer's roles, which the fence and the vendor own; and whether it is time.
+
+use super::patience::{Go, insist};
+use super::statements::{Memory, memory};
+use super::{Connection, Control, Error, Event, Pace, Road};
+use crate::datamap::TableName;
+use crate::datamap::name::{identifier, identifiers, literal};
+
+/// How many tables go in one transaction.
+const TABLES_TOGETHER: usize = 20;
+/// How many large objects go in one transaction.
+const OBJECTS_TOGETHER: usize = 1000;
+
+/// A schema that is to be dropped: the object id too, so that a new schema under an old name stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaTarget {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// Its object id, as frozen in the plan.
+    pub oid: u32,
+}
+
+/// What was done. Counts only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DroppedSchema {
+    /// Whether this call dropped something of it, or it was gone before.
+    pub was_there: bool,
+    /// Tables and materialised views.
+    pub tables: u64,
+    /// Large objects that its tables referred to.
+    pub large_objects: u64,
+    /// Why it is not known that no remembered statement names it, if so.
+    pub statements_unread: Option<String>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaOutcome {
+    /// The schema is gone.
+    Done(DroppedSchema),
+    /// Told to stop; what is gone is gone, and the next call goes on.
+    Stopped,
+}
+
+/// What outside the schema (`$oid`) depends on something in it, and would go or break with it.
+const IN_THE_WAY: &str = "
+with inside as (
+    select 'pg_class'::regclass as class, oid from pg_class where relnamespace = $oid
+    union all select 'pg_proc'::regclass, oid from pg_proc where pronamespace = $oid
+    union all select 'pg_type'::regclass, oid from pg_type where typnamespace = $oid
+    union all select 'pg_operator'::regclass, oid from pg_operator where oprnamespace = $oid
+    union all select 'pg_collation'::regclass, oid from pg_collation where collnamespace = $oid),
+dependents as (
+    select d.classid, d.objid from pg_depend d join inside i on i.class = d.refclassid and i.oid = d.refobjid
+    where d.deptype in ('n', 'a') and not exists (select from inside j where j.class = d.classid and j.oid = d.objid))
+select distinct what from (
+    select format('foreign key %s of %s', c.conname, c.conrelid::regclass) as what, n.oid as home
+    from dependents d join pg_constraint c on d.classid = 'pg_constraint'::regclass and c.oid = d.objid
+    join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
+    union all
+    select format('view %s', r.oid::regclass), r.relnamespace
+    from dependents d join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+    join pg_class r on r.oid = w.ev_class
+    union all
+    select format('default of a column of %s', a.adrelid::regclass), r.relnamespace
+    from dependents d join pg_attrdef a on d.classid = 'pg_attrdef'::regclass and a.oid = d.objid
+    join pg_class r on r.oid = a.adrelid
+    union all
+    select format('trigger %s of %s', t.tgname, t.tgrelid::regclass), r.relnamespace
+    from dependents d join pg_trigger t on d.classid = 'pg_trigger'::regclass and t.oid = d.objid
+    join pg_class r on r.oid = t.tgrelid
+    union all
+    select pg_describe_object(d.classid, d.objid, 0), 0::oid from dependents d
+    where d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_operator'::regclass)
+      and not exists (select from pg_class c where d.classid = 'pg_class'::regclass and c.oid = d.objid
+          and c.relnamespace in ($oid, (select oid from pg_namespace where nspname = 'pg_toast')))
+      and not exists (select from pg_policy p join pg_class c on c.oid = p.polrelid
+          where d.classid = 'pg_policy'::regclass and p.oid = d.objid and c.relnamespace = $oid)) o
+where home <> $oid order by 1";
+
+/// The schema as it is now, for a plan.
+///
+/// # Errors
+/// [`Error::Refused`] if there is no such schema.
+pub async fn schema_target(connection: &Connection, name: &str) -> Result<SchemaTarget, Error> {
+    let database = connection.database().to_owned();
+    match oid_of(connection, name).await? {
+        Some(oid) => Ok(SchemaTarget { database, name: name.to_owned(), oid }),
+        None => Err(Error::Refused(format!("there is no schema \"{name}\" in database \"{database}\""))),
+    }
+}
+
+/// Whether a schema of that name is there.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn has_schema(connection: &Connection, name: &str) -> Result<bool, Error> {
+    Ok(oid_of(connection, name).await?.is_some())
+}
+
+async fn oid_of(connection: &Connection, name: &str) -> Result<Option<u32>, Error> {
+    let sql = format!("select oid::text from pg_namespace where nspname = {}", literal(name));
+    Ok(connection.texts(&sql).await?.into_iter().flatten().flatten().next().and_then(|oid| oid.parse().ok()))
+}
+
+/// Drops it. May be called again after a kill: what is gone already is an answer, not an error.
+///
+/// # Errors
+/// [`Error::Refused`] if something outside depends on it, or the name is another schema's now; [`Error::Database`].
+pub async fn drop_schema(
+    road: &Road,
+    target: &SchemaTarget,
+    pace: &Pace,
+    control: &mut Control<'_>,
+) -> Result<SchemaOutcome, Error> {
+    let connection = road.connect(&target.database).await?;
+    let mut dropped = DroppedSchema::default();
+    if is_same(&connection, target).await? {
+        dropped.was_there = true;
+        nothing_in_the_way(&connection, target).await?;
+        if !large_objects(&connection, target, pace, control, &mut dropped).await? {
+            return Ok(SchemaOutcome::Stopped);
+        }
+        if !tables(&connection, target, pace, control, &mut dropped).await? {
+            return Ok(SchemaOutcome::Stopped);
+        }
+        nothing_in_the_way(&connection, target).await?;
+        // HOLE: what somebody outside makes depend on it between these two statements goes with it
+        insist(&connection, &format!("drop schema {} cascade", identifier(&target.name)), control.tell).await?;
+    }
+    if let Memory::In(_) | Memory::Unread(_) = memory(&connection).await? {
+        dropped.statements_unread = Some("pg_stat_statements may remember statements of the schema".to_owned());
+    }
+    Ok(SchemaOutcome::Done(dropped))
+}
+
+/// Whether it is still there under that name; an error if the name is another's.
+async fn is_same(connection: &Connection, target: &SchemaTarget) -> Result<bool, Error> {
+    match oid_of(connection, &target.name).await? {
+        Some(oid) if oid == target.oid => Ok(true),
+        Some(_) => {
+            let message = "is another schema now than the one planned; plan again";
+            Err(Error::Refused(format!("schema \"{}\" {message}", target.name)))
+        }
+        None => {
+            let there = format!("select count(*) from pg_namespace where oid = {}", target.oid);
+            if connection.number(&there).await? == 0 {
+                return Ok(false);
+            }
+            let message = "has another name now; it was not dropped; plan again";
+            Err(Error::Refused(format!("schema \"{}\" {message}", target.name)))
+        }
+    }
+}
+
+async fn nothing_in_the_way(connection: &Connection, target: &SchemaTarget) -> Result<(), Error> {
+    let sql = IN_THE_WAY.replace("$oid", &format!("{}::oid", target.oid));
+    let found: Vec<String> = connection.texts(&sql).await?.into_iter().flatten().flatten().collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "schema \"{}\": {} outside it depends on it: drop that first, it is not this customer's",
+        target.name,
+        found.join(", ")
+    )))
+}
+
+/// Removes large objects that columns of type oid in its tables refer to; whether it came to the end.
+async fn large_objects(
+    connection: &Connection,
+    target: &SchemaTarget,
+    pace: &Pace,
+    control: &mut Control<'_>,
+    dropped: &mut DroppedSchema,
+) -> Result<bool, Error> {
+    let columns = format!(
+        "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+         join pg_type t on t.oid = a.atttypid
+         where c.relnamespace = {} and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+           and (t.oid = 'oid'::regtype or t.typbasetype = 'oid'::regtype) order by 1, 2",
+        target.oid
+    );
+    for row in connection.texts(&columns).await? {
+        let [Some(table), Some(column)] = row.as_slice() else { continue };
+        let table = TableName::new(target.name.clone(), table.clone());
+        let sql = format!(
+            "select count(*) from (select lo_unlink(l.oid) from pg_largeobject_metadata l where l.oid in (
+                 select t.{} from {} t) limit {OBJECTS_TOGETHER}) u",
+            identifier(column),
+            table.sql()
+        );
+        loop {
+            if control.clear(connection, pace).await? == Go::Stop {
+                return Ok(false);
+            }
+            let gone = connection.number(&sql).await?;
+            dropped.large_objects += gone;
+            if gone == 0 {
+                break;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Drops tables, partitions before their parents, and materialised views; whether it came to the end.
+async fn tables(
+    connection: &Connection,
+    target: &SchemaTarget,
+    pace: &Pace,
+    control: &mut Control<'_>,
+    dropped: &mut DroppedSchema,
+) -> Result<bool, Error> {
+    let sql = format!(
+        "select c.relname, case c.relkind when 'm' then 'materialized view' when 'f' then 'foreign table' else 'table' end
+         from pg_class c where c.relnamespace = {} and c.relkind in ('r', 'p', 'm', 'f')
+         order by c.relkind = 'm' desc, c.relispartition desc, c.oid desc",
+        target.oid
+    );
+    let all: Vec<(String, String)> = connection
+        .texts(&sql)
+        .await?
+        .into_iter()
+        .filter_map(|row| Some((row.first()?.clone()?, row.get(1)?.clone()?)))
+        .collect();
+    for batch in all.chunk_by(|one, other| one.1 == other.1).flat_map(|alike| alike.chunks(TABLES_TOGETHER)) {
+        if control.clear(connection, pace).await? == Go::Stop {
+            return Ok(false);
+        }
+        let Some((_, kind)) = batch.first() else { continue };
+        let names: Vec<String> =
+            batch.iter().map(|(name, _)| identifiers([&target.name]) + "." + &identifier(name)).collect();
+        let sql = format!("drop {kind} if exists {} cascade", names.join(", "));
+        insist(connection, &sql, control.tell).await?;
+        dropped.tables += u64::try_from(batch.len()).unwrap_or(0);
+        for (name, _) in batch {
+            let table = TableName::new(target.name.clone(), name.clone());
+            (control.tell)(&Event::Step { step: 0, table });
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,110 @@
+//! A closed customer's schema goes in batches; nothing outside it goes with it.
+
+use portreeve::purge::{
+    Connection, Control, MAINTENANCE, Pace, Road, SchemaOutcome, drop_schema, has_schema, prepare, schema_target,
+};
+use portreeve::secret::Secret;
+use tokio::sync::watch;
+
+use crate::ground::{Ground, Version};
+
+const MANY: &str = "
+set role app;
+do $$ begin for n in 1..50 loop execute format('create table acme.t%s (id int primary key, up int references acme.t%s)',
+    n, greatest(n - 1, 1)); end loop; end $$;
+create table acme.pictures (id int, picture oid);
+insert into acme.pictures select g, lo_from_bytea(0, 'a face') from generate_series(1, 30) g;
+create table acme.events (at date not null) partition by range (at);
+create table acme.events_old partition of acme.events for values from (minvalue) to (maxvalue);
+create function acme.f() returns int language sql as 'select 1';
+create type acme.kind as enum ('a');
+reset role";
+
+async fn maintenance(ground: &Ground) -> Road {
+    let road = Road::new(&Secret::new(ground.cluster.superuser_dsn("crm")), None).expect("a road");
+    let superuser: Connection = road.connect("crm").await.expect("a superuser");
+    prepare(&superuser).await.expect("prepared");
+    // trust by the socket is the superuser's alone: as the maintenance role from there
+    Road::new(&Secret::new(format!("{} options='-c role={MAINTENANCE}'", ground.cluster.superuser_dsn("crm"))), None)
+        .expect("a road")
+}
+
+async fn dropped(ground: &Ground, road: &Road, schema: &str) -> Result<SchemaOutcome, String> {
+    let connection = road.connect("crm").await.expect("a connection");
+    let target = schema_target(&connection, schema).await.map_err(|error| error.to_string())?;
+    ground.run("select 1").await;
+    let (_hold, stop) = watch::channel(false);
+    let mut tell = |_: &_| {};
+    let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
+    drop_schema(road, &target, &Pace::default(), &mut control).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_schema_goes_and_nothing_else() {
+    for version in Version::BOTH {
+        let ground = Ground::fenced(version).await;
+        ground.run(MANY).await;
+        let road = maintenance(&ground).await;
+        let others = "select md5(string_agg(c::text, ',' order by id)) from globex.contacts c";
+        let before = ground.value(others).await;
+        let strange = [
+            (
+                "set role app; create table globex.mine (of int references acme.contacts)",
+                "foreign key mine_of_fkey of globex.mine",
+                "drop table globex.mine",
+            ),
+            (
+                "set role app; create view public.all_of_them as select * from acme.contacts",
+                "view public.all_of_them",
+                "drop view public.all_of_them",
+            ),
+            ("set role app; create table public.child () inherits (acme.orders)", "child", "drop table public.child"),
+            (
+                "set role app; create function public.g(acme.kind) returns int language sql as 'select 1'",
+                "g(acme.kind)",
+                "drop function public.g",
+            ),
+        ];
+        for (make, says, unmake) in strange {
+            ground.run(make).await;
+            let refused = dropped(&ground, &road, "acme").await.expect_err(says);
+            assert!(
+                refused.contains(says) && refused.contains("not this customer's"),
+                "{version:?}: {says}: {refused}"
+            );
+            ground.run(unmake).await;
+        }
+        assert_eq!(ground.value("select count(*) from acme.contacts").await, "300", "nothing was dropped");
+        let SchemaOutcome::Done(done) = dropped(&ground, &road, "acme").await.expect("dropped") else {
+            panic!("it was not told to stop");
+        };
+        assert_eq!((done.large_objects, done.tables), (30, 56), "{version:?}: {done:?}");
+        assert_eq!(ground.value("select count(*) from pg_largeobject_metadata").await, "0");
+        let connection = road.connect("crm").await.expect("a connection");
+        assert!(!has_schema(&connection, "acme").await.expect("an answer"));
+        assert_eq!(ground.value(others).await, before);
+        let gone = dropped(&ground, &road, "acme").await.expect_err("no such schema");
+        assert!(gone.contains("there is no schema \"acme\""), "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_schema_under_an_old_name_stays() {
+    let ground = Ground::bare(Version::Fifteen).await;
+    let road = maintenance(&ground).await;
+    let connection = road.connect("crm").await.expect("a connection");
+    let target = schema_target(&connection, "acme").await.expect("it is there");
+    ground.run("alter schema acme rename to moved").await;
+    let (_hold, stop) = watch::channel(false);
+    let mut tell = |_: &_| {};
+    let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
+    let pace = Pace::default();
+    let moved = drop_schema(&road, &target, &pace, &mut control).await.expect_err("renamed").to_string();
+    assert!(moved.contains("has another name now"), "{moved}");
+    ground.run("create schema acme").await;
+    let other = drop_schema(&road, &target, &pace, &mut control).await.expect_err("another").to_string();
+    assert!(other.contains("is another schema now"), "{other}");
+    ground.run("drop schema acme; drop schema moved cascade").await;
+    let gone = drop_schema(&road, &target, &pace, &mut control).await.expect("gone already");
+    assert!(matches!(gone, SchemaOutcome::Done(done) if !done.was_there && done.tables == 0));
+}

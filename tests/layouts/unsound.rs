@@ -1,0 +1,106 @@
+//! What makes the fence of schemas unsound: each way is found by the self-test, by name.
+
+use portreeve::grant::Scope;
+
+use crate::ground::{Ground, Version, found};
+
+/// What is done as superuser, undone again, for which scope, and the finding that must then refuse.
+const WAYS_OUT: &[(&str, &str, Scope, &str)] = &[
+    (
+        "grant usage on schema globex to public",
+        "revoke usage on schema globex from public",
+        Scope::Read,
+        "schema:globex",
+    ),
+    (
+        "grant select on public.plans to public",
+        "revoke select on public.plans from public",
+        Scope::Read,
+        "outside:public.plans",
+    ),
+    (
+        "create view acme.leak as select * from globex.contacts; grant select on acme.leak to portreeve_staff",
+        "drop view acme.leak",
+        Scope::Read,
+        "view:acme.leak",
+    ),
+    (
+        "create materialized view acme.copy as select * from globex.contacts; grant select on acme.copy to public",
+        "drop materialized view acme.copy",
+        Scope::Read,
+        "view:acme.copy",
+    ),
+    (
+        "create table globex.child () inherits (acme.orders)",
+        "drop table globex.child",
+        Scope::Read,
+        "child:globex.child",
+    ),
+    (
+        "alter table globex.orders add constraint far foreign key (id) references acme.orders on delete cascade",
+        "alter table globex.orders drop constraint far",
+        Scope::Write,
+        "fk:acme.orders.far",
+    ),
+    (
+        "create function acme.peek() returns trigger language plpgsql security definer as 'begin return new; end';
+         create trigger peek before insert on acme.orders for each row execute function acme.peek()",
+        "drop function acme.peek cascade",
+        Scope::Write,
+        "trigger:acme.orders.peek",
+    ),
+    (
+        "create rule also as on insert to acme.orders do also select 1",
+        "drop rule also on acme.orders",
+        Scope::Write,
+        "rule:acme.orders.also",
+    ),
+    (
+        "create function acme.all_of_them() returns bigint language sql security definer as 'select 1::bigint'",
+        "drop function acme.all_of_them",
+        Scope::Read,
+        "definer:acme.all_of_them()",
+    ),
+    (
+        "select lo_create(4711); grant select on large object 4711 to public",
+        "select lo_unlink(4711)",
+        Scope::Read,
+        "large-object",
+    ),
+    (
+        "grant select on acme.contacts to public",
+        "revoke select on acme.contacts from public",
+        Scope::Metadata,
+        "personal:acme.contacts",
+    ),
+    (
+        "grant select (email) on acme.contacts to portreeve_staff",
+        "revoke select (email) on acme.contacts from portreeve_staff",
+        Scope::Metadata,
+        "personal:acme.contacts.email",
+    ),
+    ("alter schema acme rename to gone", "alter schema gone rename to acme", Scope::Read, "no-schema"),
+];
+
+#[tokio::test]
+async fn each_way_out_is_found_by_name() {
+    for version in Version::BOTH {
+        let ground = Ground::fenced(version).await;
+        let role = |scope: Scope| format!("pr_g_{scope}");
+        for scope in [Scope::Metadata, Scope::Read, Scope::Write] {
+            ground.open(&role(scope), scope, "acme").await.expect("a grant");
+        }
+        let mut missed = Vec::new();
+        for (make, unmake, scope, word) in WAYS_OUT {
+            let before = ground.test(&role(*scope), *scope).await;
+            assert!(before.is_sound(), "{version:?}, before {word}: {before:#?}");
+            ground.run(make).await;
+            let report = ground.test(&role(*scope), *scope).await;
+            if !found(&report.refusals).contains(word) {
+                missed.push(format!("{version:?}: {word} is not in {:?}", found(&report.refusals)));
+            }
+            ground.run(unmake).await;
+        }
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
