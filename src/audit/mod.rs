@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod consistency;
 pub mod descriptor;
 pub mod keys;
+pub mod proof;
 pub mod record;
 pub mod seal;
 pub mod tag;

@@ -5,6 +5,7 @@
 mod csv;
 mod export;
 mod object;
+mod prove;
 mod search;
 mod show;
 mod shown;
@@ -49,6 +50,9 @@ pub enum Command {
     /// --format csv. Exit code 4 if a record does not open.
     #[command(after_help = object::FIELDS)]
     Export(export::Wanted),
+    /// Write a proof for one customer to a file: every record of a period, that none is left out, and nobody else's.
+    /// Anybody checks it with verify-proof, without a network, by the logs' public keys.
+    Prove(prove::Wanted),
     /// Write one log's tree as static files in the layout of C2SP tlog-tiles, for other tools to verify: leaves and hashes,
     /// no content.
     Tiles(tiles::Wanted),
@@ -73,6 +77,11 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Search(looked) => search::search(context, &looked).await,
         Command::Tail(looked) => search::tail(context, &looked).await,
         Command::Export(wanted) => export::export(context, &wanted).await,
+        Command::Prove(wanted) => {
+            let (table, exit) = prove::prove(context, &wanted).await?;
+            context.show(&table)?;
+            Ok(exit)
+        }
         Command::Tiles(wanted) => tiles::write(context, &wanted),
         Command::Show { place, reason } => {
             let (table, exit) = show::record(context, &place, reason.as_deref()).await?;

@@ -52,7 +52,7 @@ pub(in crate::cli) async fn started(dir: &Path) -> (Context, tokio::task::JoinHa
 }
 
 /// What a proxy writes of one session: a statement that is answered, one that fails, one whose outcome never came.
-async fn write(context: &Context) {
+pub(super) async fn write(context: &Context) {
     let config = &context.config;
     let public = init::read_public_key(&config.keyring.public_key).expect("a key");
     let client = Client::connect(&config.keyring.socket, public).await.expect("connected");

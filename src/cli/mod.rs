@@ -133,7 +133,7 @@ pub enum Verb {
     /// What was promised about keeping and deleting, and what follows from it.
     #[command(subcommand)]
     Retention(retention::Command),
-    /// Check a certificate of erasure, offline.
+    /// Check a certificate of erasure, or a proof of a customer's records, offline.
     VerifyProof(verify_proof::Arguments),
     /// Show all of it on a throw-away PostgreSQL.
     Demo(demo::Arguments),

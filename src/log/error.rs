@@ -30,6 +30,20 @@ pub enum Error {
         /// Of which period.
         period: u32,
     },
+    /// Configuration: the recipient's tag key is not there, so that nothing tells its records from others'.
+    #[error("there is no tag key of {0}: it was destroyed, or there never was one")]
+    NoTag(Recipient),
+    /// Client: more leaves would have to be listed than anybody would read.
+    #[error(
+        "to show that nothing is left out of {origin}, {listed} leaves would have to be listed, for the customer has no \
+         later record there: ask for a shorter period, or for other logs"
+    )]
+    Unprovable {
+        /// The log.
+        origin: String,
+        /// How many leaves.
+        listed: u64,
+    },
     /// Configuration: a public key that cannot be sealed to.
     #[error(transparent)]
     Key(#[from] keys::Error),

@@ -14,6 +14,7 @@ pub mod open;
 mod plan;
 #[cfg(test)]
 pub(crate) mod proofs;
+pub mod prove;
 pub mod reader;
 mod recovery;
 pub mod search;

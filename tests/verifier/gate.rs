@@ -1,6 +1,7 @@
 //! A log that the gate wrote of a real session: read from its files, and from its tiles.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use portreeve::cli::demo::stage::{Settings, Stage};
 
@@ -77,4 +78,60 @@ async fn a_log_of_the_gate_is_read_and_a_flipped_byte_is_found() {
     std::fs::write(&segment, &whole).expect("written");
     let other = stage.path("log-keys/portal.vkey");
     verifier("log", &[&dir, &other]).expect_err("another log's key");
+}
+
+/// Everything about acme, made by our own command from what the gate wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_of_the_gates_log_is_accepted_and_a_forged_one_refused() {
+    let stage = stage().await;
+    let path = stage.path("proof.json");
+    let output = path.to_string_lossy().into_owned();
+    stage.run(&["audit", "prove", "--customer", CUSTOMER, "--since", "1h", "--output", &output]).expect("made");
+    let keys: Vec<PathBuf> =
+        std::fs::read_dir(stage.path("log-keys")).expect("listed").map(|key| key.expect("a key").path()).collect();
+    let mut arguments: Vec<&Path> = vec![&path];
+    arguments.extend(keys.iter().map(PathBuf::as_path));
+    let told = verifier("proof", &arguments).expect("it holds");
+    let texts: Vec<&str> = told.iter().filter_map(|record| record["values"]["0"].as_str()).collect();
+    assert_eq!(texts, ["select 'größe', 1"; 2], "both visits to acme, none of umbrella: {told:?}");
+
+    let mut command = vec!["--config", "/nonexistent/p.toml", "--format", "json", "verify-proof", &output];
+    let named: Vec<String> = keys.iter().map(|key| key.to_string_lossy().into_owned()).collect();
+    command.extend(named.iter().flat_map(|key| ["--key", key.as_str()]));
+    let ours = portreeve(&command);
+    assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
+    let lines = String::from_utf8(ours.stdout).expect("text");
+    let fingerprint = told[0]["fingerprint"].as_str().expect("a fingerprint");
+    assert!(lines.contains(&format!("records of {CUSTOMER} (c1, tag key {fingerprint})")), "{lines}");
+    assert_eq!(lines.matches("größe").count(), 2, "{lines}");
+
+    let proof: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("read")).expect("JSON");
+    let which = proof["logs"]
+        .as_array()
+        .expect("logs")
+        .iter()
+        .position(|log| log["checkpoint"].as_str().is_some_and(|note| note.starts_with("portreeve/proxy-")));
+    let of_gate = format!("/logs/{}", which.expect("the gate's log"));
+    type Forgery<'a> = (&'a str, &'a dyn Fn(&mut serde_json::Value));
+    let forgeries: [Forgery<'_>; 5] = [
+        ("a leaf left out", &|log| drop(log["leaves"].as_array_mut().expect("leaves").pop())),
+        ("two leaves swapped", &|log| log["leaves"].as_array_mut().expect("leaves").swap(0, 1)),
+        ("a hash left out", &|log| drop(log["hashes"].as_array_mut().expect("hashes").pop())),
+        ("a later beginning", &|log| log["from"] = log["to"].clone()),
+        ("another data key", &|log| log["keys"][0]["key"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()),
+    ];
+    for (what, forge) in forgeries {
+        let mut forged = proof.clone();
+        forge(forged.pointer_mut(&of_gate).expect("a log"));
+        std::fs::write(&path, forged.to_string()).expect("written");
+        verifier("proof", &arguments).expect_err(what);
+        let ours = portreeve(&command);
+        assert_eq!(ours.status.code(), Some(4), "{what}");
+        let lines = String::from_utf8(ours.stdout).expect("text");
+        assert!(lines.contains("\"finding\"") && lines.contains("portreeve/proxy-"), "{what}: {lines}");
+    }
+}
+
+fn portreeve(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portreeve")).args(arguments).output().expect("it runs")
 }

@@ -1,0 +1,60 @@
+use super::super::tests::{started, write};
+use super::*;
+use crate::cli::Format;
+use crate::cli::verify_proof;
+
+fn wanted(output: PathBuf) -> Wanted {
+    let (customer, since, until) = ("c7".to_owned(), None, None);
+    Wanted { customer, since, until, output, earlier: Vec::new(), log: Vec::new(), reason: Some("a test".to_owned()) }
+}
+
+fn rows(table: &Table) -> Vec<serde_json::Value> {
+    let mut out = Vec::new();
+    table.write(Format::Json, &mut out).expect("written");
+    String::from_utf8(out).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    let path = dir.path().join("proof.json");
+    let (table, exit) = prove(&context, &wanted(path.clone())).await.map_err(|f| f.message().to_owned()).expect("made");
+    assert_eq!(exit, Exit::Done);
+    let made = rows(&table);
+    let of_gate = made.iter().find(|row| row["log"] == "portreeve/proxy-gate-1").expect("the gate's log");
+    assert_eq!((&of_gate["records"], &of_gate["still_sealed"]), (&5.into(), &0.into()));
+    let fingerprint = of_gate["fingerprint"].as_str().expect("a fingerprint").to_owned();
+
+    let logs = fs::read_dir(dir.path().join("log-keys")).expect("listed").flatten().map(|entry| entry.path());
+    let key: Vec<PathBuf> = logs.collect();
+    let text = fs::read_to_string(&path).expect("read");
+    let (table, exit) = verify_proof::of_records(&text, &key, Some(&fingerprint)).expect("keys are read");
+    assert_eq!(exit, Exit::Done);
+    let said = rows(&table);
+    let shown: Vec<_> = said.iter().filter(|row| row["state"] == "shown").collect();
+    assert_eq!(shown.len(), 5, "{said:?}");
+    assert!(shown[0]["says"].as_str().expect("text").contains("select * from contacts where id = $1"));
+    assert!(
+        said.iter().any(|row| row["says"].as_str().is_some_and(|says| says.starts_with("these are all 5 records")))
+    );
+
+    let (table, exit) = verify_proof::of_records(&text, &key, Some("00000000000000000000000000000000")).expect("read");
+    assert_eq!((exit, rows(&table)[0]["state"].as_str()), (Exit::Findings, Some("finding")));
+    let (_, exit) = verify_proof::of_records(&text, &key[..0], None).expect("read");
+    assert_eq!(exit, Exit::Findings);
+
+    let refused = prove(&context, &wanted(path.clone())).await.expect_err("it is there");
+    assert!(refused.message().contains("nothing is overwritten"), "{}", refused.message());
+    let nobody = Wanted { customer: "c99".to_owned(), ..wanted(dir.path().join("other.json")) };
+    let refused = prove(&context, &nobody).await.expect_err("nobody");
+    assert!(refused.message().contains("there is no tag key of c99"), "{}", refused.message());
+    assert!(!dir.path().join("other.json").exists());
+    // The newer proof begins with the older one's log.
+    let later = Wanted { earlier: vec![path], ..wanted(dir.path().join("later.json")) };
+    let (table, _) = prove(&context, &later).await.map_err(|f| f.message().to_owned()).expect("made");
+    let of_gate = rows(&table).into_iter().find(|row| row["log"] == "portreeve/proxy-gate-1").expect("the gate's log");
+    assert_eq!(of_gate["begins_with"], of_gate["to"]);
+    served.abort();
+}

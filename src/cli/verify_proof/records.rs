@@ -1,0 +1,103 @@
+//! A proof of a customer's records, checked and told: a row for each log, each record, and whatever does not hold.
+//! Not here: what must hold (`audit/proof/check.rs`).
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::audit::proof::{Checked, CheckedLog, Key, Proof, Shown, check};
+use crate::audit::record::Record;
+use crate::cli::{Exit, Failure, Table};
+use crate::clock::Timestamp;
+use crate::keyring::init::read_public_key;
+
+/// Checks the proof in that text.
+pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -> Result<(Table, Exit), Failure> {
+    let keys = keys.iter().map(|path| key(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut table = Table::new(&["log", "position", "state", "time", "kind", "says"]);
+    let mut finding = |place: &str, what: String| {
+        table.row([place.into(), Value::Null, "finding".into(), Value::Null, Value::Null, what.into()]);
+    };
+    let proof = match Proof::from_text(text) {
+        Ok(proof) => proof,
+        Err(what) => {
+            finding("the proof", what);
+            return Ok((table, Exit::Findings));
+        }
+    };
+    let Checked { fingerprint, logs, faults } = check(&proof, &keys);
+    let mut is_sound = faults.is_empty();
+    for fault in faults {
+        finding(&fault.place, fault.what);
+    }
+    if let Some(expected) = tag.filter(|expected| *expected != fingerprint) {
+        finding("the proof", format!("it is about whoever has the tag key {fingerprint}, not {expected}"));
+        is_sound = false;
+    }
+    for log in &logs {
+        let says = all_of_it(&proof, log, &fingerprint);
+        let state = if is_sound { "complete" } else { "sound" };
+        let origin = Value::from(log.signed.origin.clone());
+        table.row([origin.clone(), Value::Null, state.into(), Value::Null, Value::Null, says.into()]);
+        for shown in &log.records {
+            for record in shown.record.clone().unfold() {
+                table.row([
+                    origin.clone(),
+                    shown.position.into(),
+                    "shown".into(),
+                    record.at.to_string().into(),
+                    record.kind.word().into(),
+                    said(shown, &record).into(),
+                ]);
+            }
+        }
+    }
+    Ok((table, if is_sound { Exit::Done } else { Exit::Findings }))
+}
+
+fn all_of_it(proof: &Proof, log: &CheckedLog, fingerprint: &str) -> String {
+    let at = |at: Option<i64>, open: &str| at.map_or_else(|| open.to_owned(), |at| Timestamp(at).to_string());
+    let period = proof.period;
+    let earlier = log.earlier.map(|size| format!("; it begins with the {size} leaves that were signed earlier"));
+    format!(
+        "these are all {} records of {} (c{}, tag key {fingerprint}) from {} to {}: positions {} to {} of {} leaves{}",
+        log.records.len(),
+        proof.customer.name,
+        proof.customer.number,
+        at(period.since, "the beginning"),
+        at(period.until, "the last checkpoint"),
+        log.from,
+        log.to,
+        log.signed.size,
+        earlier.unwrap_or_default()
+    )
+}
+
+/// What a record says, in one line.
+fn said(shown: &Shown, record: &Record) -> String {
+    let (skeleton, values) = (&record.skeleton, &record.values);
+    let text = values.text.as_ref().map(|text| String::from_utf8_lossy(text).into_owned());
+    let words = [
+        values.staff.clone(),
+        skeleton.verb.clone(),
+        skeleton.result.clone(),
+        skeleton.tag.clone(),
+        skeleton.sqlstate.clone(),
+        text,
+        values.message.clone(),
+    ];
+    let mut said = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    for part in &shown.still_sealed {
+        said.push_str(&format!(" [the {part} stay sealed: their key was destroyed, or is not given]"));
+    }
+    said.trim().to_owned()
+}
+
+/// A key, and of which log it is if its file says so.
+fn key(path: &Path) -> Result<Key, Failure> {
+    let public = read_public_key(path)?;
+    let text = std::fs::read_to_string(path)?;
+    // A verifier key is `origin+id+key`.
+    let origin = text.split_once('+').map(|(origin, _)| origin).filter(|origin| origin.starts_with("portreeve/"));
+    Ok(Key { origin: origin.map(str::to_owned), public })
+}
