@@ -64,6 +64,14 @@ numbered! {
     GrantId, "g", "g7"
 }
 numbered! {
+    /// A request of a staff member for access: the sequence number of the event that opened it. Written `r7`.
+    RequestId, "r", "r7"
+}
+numbered! {
+    /// A one-time code of an owner: the sequence number of the event that created it. Written `k7`.
+    CodeId, "k", "k7"
+}
+numbered! {
     /// A hold on what is deleted of a customer. Written `h7`.
     HoldId, "h", "h7"
 }

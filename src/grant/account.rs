@@ -160,8 +160,8 @@ impl State {
     /// The switch goes off with it, and every grant ends.
     fn close(&mut self, event: &Event, sequence: Sequence, id: CustomerId) {
         let Some(scope) = self.customer(id).map(|customer| customer.consent.scope) else { return };
-        let (set_at, set_by) = (event.at, event.by);
-        self.set_consent(event, id, Consent { mode: Mode::Off, scope, until: None, set_at, set_by, sequence });
+        let (set_at, set_by, terms) = (event.at, event.by, self.terms_of(id));
+        self.set_consent(event, id, Consent { mode: Mode::Off, scope, until: None, terms, set_at, set_by, sequence });
         self.with_closure(id, |closure| *closure = Some(Closure::new(event.at, event.by, sequence)));
     }
 

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::check_hold_texts;
+use super::asking::{Asked, check_doubt, check_request_texts, check_said, check_use_texts};
 use super::closure::ClosureRule;
+use super::code::Code;
 use super::consent::{By, Consent, Mode};
 use super::event::{Event, Stored, What, chain, signature_holds};
 use super::layout::Layout;
 use super::personal::{self, ERASED, Personal, TextFault};
 use super::rule::Rule;
-use super::scope::{Purpose, Scope};
-use super::state::{Customer, Grant, Owner, Staff, State};
+use super::scope::Scope;
+use super::state::{Customer, Given, Grant, Owner, Staff, State};
+use super::terms::{Region, Terms, TermsFault};
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
+use crate::ids::{CodeId, CustomerId, GrantId, OwnerId, Sequence, StaffId};
 
 /// How long a grant that staff open themselves lasts at most.
 pub const OWN_GRANT_MAX: Duration = Duration::from_secs(2 * 3600);
@@ -43,10 +46,10 @@ pub enum Fault {
     #[error("the side row of event {0} is not the one it was written with")]
     Side(Sequence),
     /// An owner's act without the portal's signature.
-    #[error("event {0} claims an owner's act and carries no signature of the portal")]
+    #[error("event {0} claims an owner's act, or the use of a code, and carries no signature")]
     Unsigned(Sequence),
     /// A signature, and not the portal's.
-    #[error("the signature of event {0} is not the portal's")]
+    #[error("the signature of event {0} is not the portal's, nor that of the code it speaks of")]
     Signature(Sequence),
     /// The rules forbid it.
     #[error(transparent)]
@@ -77,14 +80,15 @@ fn authentic(state: &State, stored: &Stored, trust: &Trust) -> Result<Event, Fau
         return Err(Fault::Chain(stored.sequence));
     }
     let event = Event::decode(&stored.content).ok_or(Fault::Content(stored.sequence))?;
-    match (&stored.signature, event.by) {
-        (Some(signature), _) if !signature_holds(&trust.portal_key, stored, &state.head, signature) => {
-            Err(Fault::Signature(stored.sequence))
-        }
-        (None, By::Owner(_)) => Err(Fault::Unsigned(stored.sequence)),
-        (Some(_), By::Owner(_)) | (Some(_) | None, By::Staff(_) | By::VendorApp | By::Operator | By::System) => {
-            Ok(event)
-        }
+    let key = match event.what {
+        What::CodeRedeemed { code, .. } => state.code(code).map(|code| &code.key),
+        _ => Some(&trust.portal_key),
+    };
+    let holds = |signature| key.is_some_and(|key| signature_holds(key, stored, &state.head, signature));
+    match &stored.signature {
+        Some(signature) if !holds(signature) => Err(Fault::Signature(stored.sequence)),
+        None if event.what.is_signed(event.by) => Err(Fault::Unsigned(stored.sequence)),
+        Some(_) | None => Ok(event),
     }
 }
 
@@ -137,6 +141,35 @@ impl State {
                 let ended = self.grant(grant).filter(|grant| grant.ended.is_none()).ok_or(Rule::NoGrant(grant))?;
                 self.check_narrower(event, ended.customer, Some(ended.staff))
             }
+            What::ConsentAgreed { customer, mode, scope, until, terms } => {
+                self.check_consent(event, customer, mode, scope, until)?;
+                let side = if event.what.has_side() { personal } else { Some(&Personal::default()) };
+                self.check_agreed(event, customer, (mode, until), (terms, side))
+            }
+            What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel } => {
+                self.check_asked(event, &Asked { staff, customer, scope, lasting, start_by, purpose, channel })?;
+                personal.map_or(Ok(()), |personal| check_request_texts(scope, personal))
+            }
+            What::Request { request, step } => {
+                self.check_request(event, request, step)?;
+                personal.map_or(Ok(()), check_said)
+            }
+            What::CodeCreated { customer, scope, lasting, expires, key: _ } => {
+                self.check_code(event, customer, (scope, lasting, expires))?;
+                personal.map_or(Ok(()), |personal| {
+                    Ok(personal.salt.as_ref().map(drop).ok_or(TextFault::Missing("code's salt"))?)
+                })
+            }
+            What::CodeRedeemed { code, staff, purpose: _ } => {
+                self.check_redeemed(event, code, staff)?;
+                personal.map_or(Ok(()), check_use_texts)
+            }
+            What::CodeMissed { code } => self.check_missed(event, code),
+            What::InstructionQuestioned { customer } => {
+                self.check_questioned(event, customer)?;
+                personal.map_or(Ok(()), check_doubt)
+            }
+            What::InstructionConfirmed { customer } => self.check_confirmed(event, customer),
             What::Account { customer, step } => self.check_account(event, customer, step),
             What::HoldPlaced { customer, review } => {
                 self.check_hold(event, customer, review)?;
@@ -163,6 +196,7 @@ impl State {
         let name = required(&personal.name, "staff member's name")?;
         personal::check_name(name)?;
         required(&personal.verifier, "password verifier")?;
+        personal.region.as_deref().map(str::parse::<Region>).transpose()?;
         match self.staff_names.get(name) {
             Some(id) => Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() }),
             None => Ok(()),
@@ -207,6 +241,10 @@ impl State {
         if mode != Mode::Off && until.is_some_and(|until| until <= event.at) {
             return Err(Rule::AlreadyOver);
         }
+        let many = current.terms.approvals;
+        if mode == Mode::Standing && many > 1 && matches!(event.what, What::ConsentSet { .. }) {
+            return Err(TermsFault::ApprovalsOfStanding(many).into());
+        }
         if !matches!(event.by, By::Owner(_)) && current.widened_by(mode, scope, until, event.at) {
             return Err(Rule::OnlyOwnerWidens { customer });
         }
@@ -229,6 +267,9 @@ impl State {
         if let Some(closure) = &found.closure {
             return Err(ClosureRule::AccessClosed(closure.at).into());
         }
+        if let Some(questioned) = &found.questioned {
+            return Err(Rule::Questioned { customer, at: questioned.at });
+        }
         let consent = &found.consent;
         let mode = consent.mode_at(event.at);
         if mode != Mode::Standing {
@@ -246,6 +287,9 @@ impl State {
         if ends > event.at.plus(OWN_GRANT_MAX) {
             return Err(Rule::TooLong);
         }
+        if ends > event.at.plus(consent.terms.longest) {
+            return Err(Rule::LongerThanAllowed(consent.terms.longest));
+        }
         if ends > consent.deadline() { Err(Rule::BeyondConsent(consent.deadline())) } else { Ok(()) }
     }
 
@@ -259,7 +303,7 @@ impl State {
         }
     }
 
-    fn active_staff(&self, id: StaffId) -> Result<&Staff, Rule> {
+    pub(super) fn active_staff(&self, id: StaffId) -> Result<&Staff, Rule> {
         self.staff(id).filter(|staff| staff.active).ok_or(Rule::NoStaff(id))
     }
 
@@ -277,19 +321,51 @@ impl State {
                 if let Some(staff) = self.staff.get_mut(&staff) {
                     Arc::make_mut(staff).active = false;
                 }
-                self.end_grants(event, |grant| grant.staff == staff);
+                let of_staff = |pair: &&(CustomerId, StaffId)| pair.1 == staff;
+                let theirs = self.newest.keys().filter(of_staff).copied().collect();
+                self.end_newest(event, theirs, |_| true);
+                self.deny_requests(event, |request| request.staff == staff);
             }
             What::OwnerCreated { customer } => self.add_owner(event, sequence, customer, personal),
             What::OwnerRemoved { owner } => self.remove_owner(event, sequence, owner),
             What::ConsentSet { customer, mode, scope, until } => {
+                let terms = self.terms_of(customer);
                 let (set_at, set_by) = (event.at, event.by);
-                self.set_consent(event, customer, Consent { mode, scope, until, set_at, set_by, sequence });
+                self.set_consent(event, customer, Consent { mode, scope, until, terms, set_at, set_by, sequence });
+            }
+            What::ConsentAgreed { customer, mode, scope, until, terms } => {
+                let terms = Terms::from_parts(terms, &personal).unwrap_or_else(|_| Terms::erased(terms));
+                let (set_at, set_by) = (event.at, event.by);
+                self.set_consent(event, customer, Consent { mode, scope, until, terms, set_at, set_by, sequence });
             }
             What::GrantIssued { staff, customer, scope, ends, purpose } => {
-                self.end_grants(event, |grant| grant.staff == staff && grant.customer == customer);
-                self.add_grant(event, sequence, (staff, customer), (scope, ends, purpose), personal);
+                let (id, issued, given) = (GrantId(sequence.0), event.at, Given::Own);
+                let (reason, ticket, ended) = (text(personal.reason), text(personal.ticket), None);
+                let grant = Grant { id, staff, customer, scope, issued, ends, purpose, given, reason, ticket, ended };
+                self.replace_grant(event, grant);
             }
-            What::GrantEnded { grant } => self.end_grants(event, |other| other.id == grant),
+            What::GrantEnded { grant } => {
+                let pair = self.grant(grant).map(|grant| (grant.customer, grant.staff));
+                self.end_newest(event, pair.into_iter().collect(), |other| other.id == grant);
+            }
+            What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel } => {
+                let asked = Asked { staff, customer, scope, lasting, start_by, purpose, channel };
+                self.add_request(event, sequence, asked, personal);
+            }
+            What::Request { request, step } => self.commit_request(event, sequence, (request, step), personal),
+            What::CodeCreated { customer, scope, lasting, expires, key } => {
+                let By::Owner(owner) = event.by else { return };
+                let (id, created, salt) =
+                    (CodeId(sequence.0), event.at, personal.salt.map(Vec::from).unwrap_or_default());
+                let (misses, used) = (0, None);
+                self.add_code(Code { id, customer, owner, scope, lasting, created, expires, key, salt, misses, used });
+            }
+            What::CodeRedeemed { code, staff, purpose } => {
+                self.redeem(event, sequence, (code, staff, purpose), personal);
+            }
+            What::CodeMissed { code } => self.miss(code),
+            What::InstructionQuestioned { customer } => self.question(event, customer, personal),
+            What::InstructionConfirmed { customer } => self.settle(customer),
             What::Account { customer, step } => self.commit_account(event, sequence, customer, step),
             What::HoldPlaced { customer, review } => self.add_hold(event, sequence, (customer, review), personal),
             What::HoldReleased { hold } => self.release_hold(event, hold),
@@ -303,14 +379,15 @@ impl State {
             self.customer_names.insert(name.clone(), id);
         }
         let (set_at, set_by) = (event.at, event.by);
-        let consent = Consent { mode: Mode::Off, scope: Scope::Read, until: None, set_at, set_by, sequence };
+        let terms = Terms::default();
+        let consent = Consent { mode: Mode::Off, scope: Scope::Read, until: None, terms, set_at, set_by, sequence };
         let (name, cluster, database) = (text(personal.name), text(personal.cluster), text(personal.database));
         let tenant = match layout {
             Layout::Database => None,
             Layout::Shared | Layout::Schema => Some(text(personal.tenant)),
         };
-        let (created, closure) = (event.at, None);
-        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure };
+        let (created, closure, questioned) = (event.at, None, None);
+        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure, questioned };
         self.customers.insert(id, Arc::new(customer));
     }
 
@@ -320,7 +397,8 @@ impl State {
             self.staff_names.insert(name.clone(), id);
         }
         let verifier = personal.verifier.unwrap_or_default();
-        let staff = Staff { id, name: text(personal.name), verifier, active: true, created: event.at };
+        let region = personal.region.and_then(|region| region.parse().ok());
+        let staff = Staff { id, name: text(personal.name), verifier, region, active: true, created: event.at };
         self.staff.insert(id, Arc::new(staff));
     }
 
@@ -347,51 +425,10 @@ impl State {
         }
         if let Some(scope) = self.customer(customer).map(|customer| customer.consent.scope) {
             let (set_at, set_by) = (event.at, event.by);
-            let consent = Consent { mode: Mode::Off, scope, until: None, set_at, set_by, sequence };
+            let terms = self.terms_of(customer);
+            let consent = Consent { mode: Mode::Off, scope, until: None, terms, set_at, set_by, sequence };
             self.set_consent(event, customer, consent);
         }
-    }
-
-    /// Moves the switch; grants it no longer covers end, and none lasts longer than it.
-    pub(super) fn set_consent(&mut self, event: &Event, customer: CustomerId, consent: Consent) {
-        let (mode, scope, deadline) = (consent.mode, consent.scope, consent.deadline());
-        if let Some(customer) = self.customers.get_mut(&customer) {
-            Arc::make_mut(customer).consent = consent;
-        }
-        self.end_grants(event, |grant| grant.customer == customer && (mode != Mode::Standing || grant.scope > scope));
-        for id in self.newest_of(|(of, _)| *of == customer) {
-            if let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.ends > deadline) {
-                Arc::make_mut(grant).ends = deadline;
-            }
-        }
-    }
-
-    fn add_grant(
-        &mut self,
-        event: &Event,
-        sequence: Sequence,
-        (staff, customer): (StaffId, CustomerId),
-        (scope, ends, purpose): (Scope, Timestamp, Purpose),
-        personal: Personal,
-    ) {
-        let id = GrantId(sequence.0);
-        let (reason, ticket) = (text(personal.reason), text(personal.ticket));
-        let grant = Grant { id, staff, customer, scope, issued: event.at, ends, purpose, reason, ticket, ended: None };
-        self.grants.insert(id, Arc::new(grant));
-        self.newest.insert((customer, staff), id);
-    }
-
-    /// Ends every grant of that kind that has not ended; one that is over already only keeps its end.
-    fn end_grants(&mut self, event: &Event, which: impl Fn(&Grant) -> bool) {
-        for id in self.newest_of(|_| true) {
-            if let Some(grant) = self.grants.get_mut(&id).filter(|grant| grant.ended.is_none() && which(grant)) {
-                Arc::make_mut(grant).ended = Some((event.at, event.by));
-            }
-        }
-    }
-
-    fn newest_of(&self, which: impl Fn(&(CustomerId, StaffId)) -> bool) -> Vec<GrantId> {
-        self.newest.iter().filter(|(pair, _)| which(pair)).map(|(_, id)| *id).collect()
     }
 }
 

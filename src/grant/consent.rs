@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::scope::{NotAWord, Scope, words};
+use super::state::{Given, Grant};
+use super::terms::Terms;
 use crate::clock::Timestamp;
 use crate::ids::{OwnerId, Sequence, StaffId};
 
@@ -13,7 +15,7 @@ words! {
     Mode {
         /// Nobody, emergencies included.
         Off = 0, "off";
-        /// Whoever the owner lets in, one request at a time. Nothing can be requested yet.
+        /// Whoever the owner lets in, one request at a time.
         PerRequest = 1, "per-request";
         /// Support staff open a grant themselves, at most two hours each.
         Standing = 2, "standing";
@@ -67,12 +69,25 @@ pub struct Consent {
     pub scope: Scope,
     /// When it turns itself off; none: not by itself.
     pub until: Option<Timestamp>,
+    /// What else was agreed to.
+    pub terms: Terms,
     /// When it was last moved.
     pub set_at: Timestamp,
     /// Who moved it.
     pub set_by: By,
     /// The event that moved it.
     pub sequence: Sequence,
+}
+
+impl Mode {
+    /// Whether a switch that stands like that, for that scope at most, lets such a grant be.
+    pub fn lets(self, scope: Scope, grant: &Grant) -> bool {
+        let is_let = match (self, grant.given) {
+            (Mode::Off, _) | (Mode::PerRequest, Given::Own) => false,
+            (Mode::PerRequest, Given::Request(_) | Given::Code(_)) | (Mode::Standing, _) => true,
+        };
+        is_let && grant.scope <= scope
+    }
 }
 
 impl Consent {

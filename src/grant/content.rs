@@ -1,6 +1,8 @@
 //! An event's content as CBOR: one flat map whose numbers are never used again for another meaning.
 //! Not here: what an event is (`event`) and what it does (`apply`).
 
+use std::time::Duration;
+
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
 
@@ -9,9 +11,17 @@ use super::consent::{By, Mode};
 use super::event::{Event, What};
 use super::kept::SnapshotStep;
 use super::layout::Layout;
+use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
+use super::terms::Bounds;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, SnapshotId, StaffId};
+use crate::ids::{CodeId, CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, RequestId, SnapshotId, StaffId};
+
+/// Which of an owner's terms are there, as bits.
+const BREAK_GLASS: u8 = 1;
+const HOURS: u8 = 2;
+const NETWORKS: u8 = 4;
+const REGIONS: u8 = 8;
 
 /// The wire form of an event.
 #[derive(Encode, Decode)]
@@ -73,6 +83,19 @@ struct Content {
     /// A snapshot's start, or when its absence was confirmed.
     #[n(26)]
     moment: Option<i64>,
+    #[n(31)]
+    request: Option<u64>,
+    /// In seconds.
+    #[n(32)]
+    lasting: Option<u64>,
+    #[n(33)]
+    channel: Option<u8>,
+    #[n(34)]
+    code: Option<u64>,
+    #[n(35)]
+    approvals: Option<u8>,
+    #[n(36)]
+    terms: Option<u8>,
 }
 
 impl Event {
@@ -113,6 +136,12 @@ impl Event {
             hold: None,
             export: None,
             moment: None,
+            request: None,
+            lasting: None,
+            channel: None,
+            code: None,
+            approvals: None,
+            terms: None,
         };
         content.fill(&self.what);
         minicbor::to_vec(&content).expect("writing to memory does not fail")
@@ -162,6 +191,34 @@ impl Content {
                 self.purpose = Some(purpose.number());
             }
             What::GrantEnded { grant } => (self.what, self.grant) = (8, Some(grant.0)),
+            What::ConsentAgreed { customer, mode, scope, until, terms } => {
+                (self.what, self.customer) = (37, Some(customer.0));
+                (self.mode, self.scope) = (Some(mode.number()), Some(scope.number()));
+                self.until = until.map(|until| until.0);
+                self.fill_terms(terms);
+            }
+            What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel } => {
+                (self.what, self.staff, self.customer) = (31, Some(staff.0), Some(customer.0));
+                (self.scope, self.lasting) = (Some(scope.number()), Some(lasting.as_secs()));
+                (self.until, self.purpose) = (Some(start_by.0), Some(purpose.number()));
+                self.channel = Some(channel.number());
+            }
+            What::Request { request, step } => {
+                self.request = Some(request.0);
+                self.fill_request(step);
+            }
+            What::CodeCreated { customer, scope, lasting, expires, key } => {
+                (self.what, self.customer, self.digest) = (38, Some(customer.0), Some(key.into()));
+                (self.scope, self.lasting) = (Some(scope.number()), Some(lasting.as_secs()));
+                self.until = Some(expires.0);
+            }
+            What::CodeRedeemed { code, staff, purpose } => {
+                (self.what, self.code, self.staff) = (39, Some(code.0), Some(staff.0));
+                self.purpose = Some(purpose.number());
+            }
+            What::CodeMissed { code } => (self.what, self.code) = (40, Some(code.0)),
+            What::InstructionQuestioned { customer } => (self.what, self.customer) = (41, Some(customer.0)),
+            What::InstructionConfirmed { customer } => (self.what, self.customer) = (42, Some(customer.0)),
             What::Account { customer, step } => {
                 self.customer = Some(customer.0);
                 self.fill_account(step);
@@ -175,6 +232,26 @@ impl Content {
                 self.fill_snapshot(step);
             }
         }
+    }
+
+    fn fill_request(&mut self, step: RequestStep) {
+        match step {
+            RequestStep::Approved { scope, lasting } => {
+                (self.what, self.scope, self.lasting) = (32, Some(scope.number()), Some(lasting.as_secs()));
+            }
+            RequestStep::Denied => self.what = 33,
+            RequestStep::AskedBack => self.what = 34,
+            RequestStep::Answered => self.what = 35,
+            RequestStep::Withdrawn => self.what = 36,
+        }
+    }
+
+    fn fill_terms(&mut self, bounds: Bounds) {
+        let Bounds { longest, approvals, break_glass, has_hours, has_networks, has_regions } = bounds;
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        (self.lasting, self.approvals) = (Some(longest.as_secs()), Some(approvals));
+        let limits = bit(has_hours, HOURS) | bit(has_networks, NETWORKS) | bit(has_regions, REGIONS);
+        self.terms = Some(bit(break_glass, BREAK_GLASS) | limits);
     }
 
     fn fill_account(&mut self, step: AccountStep) {
@@ -246,8 +323,67 @@ impl Content {
             14 => What::HoldPlaced { customer: CustomerId(self.customer?), review: Timestamp(self.until?) },
             15 => What::HoldReleased { hold: HoldId(self.hold?) },
             16..=21 => What::Snapshot { snapshot: SnapshotId(self.snapshot?.into()), step: self.snapshot_step()? },
+            31 => What::RequestOpened {
+                staff: StaffId(self.staff?),
+                customer: CustomerId(self.customer?),
+                scope: Scope::from_number(self.scope?)?,
+                lasting: Duration::from_secs(self.lasting?),
+                start_by: Timestamp(self.until?),
+                purpose: Purpose::from_number(self.purpose?)?,
+                channel: Channel::from_number(self.channel?)?,
+            },
+            32..=36 => What::Request { request: RequestId(self.request?), step: self.request_step()? },
+            37 => What::ConsentAgreed {
+                customer: CustomerId(self.customer?),
+                mode: Mode::from_number(self.mode?)?,
+                scope: Scope::from_number(self.scope?)?,
+                until: self.until.map(Timestamp),
+                terms: self.bounds()?,
+            },
+            38 => What::CodeCreated {
+                customer: CustomerId(self.customer?),
+                scope: Scope::from_number(self.scope?)?,
+                lasting: Duration::from_secs(self.lasting?),
+                expires: Timestamp(self.until?),
+                key: self.digest?.into(),
+            },
+            39 => What::CodeRedeemed {
+                code: CodeId(self.code?),
+                staff: StaffId(self.staff?),
+                purpose: Purpose::from_number(self.purpose?)?,
+            },
+            40 => What::CodeMissed { code: CodeId(self.code?) },
+            41 => What::InstructionQuestioned { customer: CustomerId(self.customer?) },
+            42 => What::InstructionConfirmed { customer: CustomerId(self.customer?) },
             9..=13 | 22..=30 => What::Account { customer: CustomerId(self.customer?), step: self.account_step()? },
             _ => return None,
+        })
+    }
+
+    fn request_step(&self) -> Option<RequestStep> {
+        Some(match self.what {
+            32 => RequestStep::Approved {
+                scope: Scope::from_number(self.scope?)?,
+                lasting: Duration::from_secs(self.lasting?),
+            },
+            33 => RequestStep::Denied,
+            34 => RequestStep::AskedBack,
+            35 => RequestStep::Answered,
+            36 => RequestStep::Withdrawn,
+            _ => return None,
+        })
+    }
+
+    fn bounds(&self) -> Option<Bounds> {
+        let bits = self.terms?;
+        let has = |bit: u8| bits & bit != 0;
+        Some(Bounds {
+            longest: Duration::from_secs(self.lasting?),
+            approvals: self.approvals?,
+            break_glass: has(BREAK_GLASS),
+            has_hours: has(HOURS),
+            has_networks: has(NETWORKS),
+            has_regions: has(REGIONS),
         })
     }
 

@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::consent::Mode;
+use super::consent::{Consent, Mode};
 use super::locks::Locks;
 use super::refusal::{Condition, Refusal};
 use super::scope::Scope;
-use super::state::{Grant, State};
+use super::state::{Given, Grant, State};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, GrantId, Sequence, StaffId};
 
@@ -43,6 +43,8 @@ pub struct Limits {
     pub connections_per_grant: usize,
     /// How old what was read from the register may be.
     pub register_stale_after: Duration,
+    /// Whether staff may open grants themselves where an owner lets them; not where each instruction must be specific.
+    pub standing: bool,
     /// The portal's address, for hints, such as `https://portal.example`; empty: none is named.
     pub portal_url: String,
 }
@@ -50,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let register_stale_after = Duration::from_secs(5);
-        Limits { connections_per_grant: 8, register_stale_after, portal_url: String::new() }
+        Limits { connections_per_grant: 8, register_stale_after, standing: true, portal_url: String::new() }
     }
 }
 
@@ -83,7 +85,7 @@ impl<S> Authorized<S> {
         self.scope
     }
 
-    /// The earliest end of what was given: of the grant and of the owner's consent.
+    /// The earliest end of what was given: of the grant, of the owner's consent and of its hours.
     pub fn until(&self) -> Timestamp {
         self.until
     }
@@ -137,7 +139,8 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
         failed.push(Condition::RegisterStale { read: ask.register_read });
     }
     check_people(state, ask, now, &mut failed);
-    let grant = find_grant(state, ask, now, &mut failed);
+    let grant = find_grant(state, ask, limits, now, &mut failed);
+    let hours_end = check_terms(state, ask, now, &mut failed);
     if ask.locks.blocks(ask, grant.map(|grant| grant.id)) {
         failed.push(Condition::Locked { customer: ask.customer });
     }
@@ -149,7 +152,7 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
         (Some(grant), Some(consent)) if failed.is_empty() => Decision::Allow(Authorized {
             grant: grant.id,
             scope: grant.scope,
-            until: grant.ends.min(consent.deadline()),
+            until: end_of(grant, consent).min(consent.deadline()).min(hours_end),
             lease,
             sequence: state.sequence(),
             _scope: PhantomData,
@@ -178,6 +181,9 @@ fn check_people(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<C
         failed.push(Condition::CustomerClosed { customer: ask.customer, at: closure.at });
         return;
     }
+    if let Some(questioned) = &customer.questioned {
+        failed.push(Condition::InstructionQuestioned { customer: ask.customer, at: questioned.at });
+    }
     match customer.consent.mode_at(now) {
         Mode::Standing | Mode::PerRequest => {}
         Mode::Off if customer.consent.mode == Mode::Off => {
@@ -190,8 +196,40 @@ fn check_people(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<C
     }
 }
 
+/// Do the owner's terms let them in now, and from there? Until when they do.
+fn check_terms(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) -> Timestamp {
+    let Some(customer) = state.customer(ask.customer).filter(|customer| customer.closure.is_none()) else {
+        return Timestamp::NEVER;
+    };
+    let terms = &customer.consent.terms;
+    if !terms.admits(ask.address) {
+        failed.push(Condition::AddressNotAllowed { address: ask.address });
+    }
+    let region = state.staff(ask.staff).and_then(|staff| staff.region);
+    if !terms.admits_from(region) {
+        failed.push(Condition::RegionNotAllowed { region });
+    }
+    let end = terms.hours_end(now);
+    if end.is_none() {
+        let opens = terms.hours.known().and_then(|hours| hours.opens(now));
+        failed.push(Condition::OutOfHours { opens });
+    }
+    end.unwrap_or(Timestamp::NEVER)
+}
+
+/// The end of a grant: its own, and never longer after its beginning than the owner allows.
+fn end_of(grant: &Grant, consent: &Consent) -> Timestamp {
+    grant.ends.min(grant.issued.plus(consent.terms.longest))
+}
+
 /// The grant it would go by, with everything that is wrong with it named.
-fn find_grant<'s>(state: &'s State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) -> Option<&'s Grant> {
+fn find_grant<'s>(
+    state: &'s State,
+    ask: &Ask<'_>,
+    limits: &Limits,
+    now: Timestamp,
+    failed: &mut Vec<Condition>,
+) -> Option<&'s Grant> {
     let found = match ask.grant {
         Some(id) => state.grant(id),
         None => state.newest_grant(ask.staff, ask.customer),
@@ -201,11 +239,21 @@ fn find_grant<'s>(state: &'s State, ask: &Ask<'_>, now: Timestamp, failed: &mut 
         return None;
     };
     let id = grant.id;
+    let consent = state.customer(ask.customer).map(|customer| &customer.consent);
+    let ends = consent.map_or(grant.ends, |consent| end_of(grant, consent));
     match grant.ended {
-        Some((at, by)) if at < grant.ends => failed.push(Condition::GrantEnded { grant: id, at, by }),
-        Some(_) => failed.push(Condition::GrantOver { grant: id, at: grant.ends }),
-        None if now >= grant.ends => failed.push(Condition::GrantOver { grant: id, at: grant.ends }),
+        Some((at, by)) if at < ends => failed.push(Condition::GrantEnded { grant: id, at, by }),
+        Some(_) => failed.push(Condition::GrantOver { grant: id, at: ends }),
+        None if now >= ends => failed.push(Condition::GrantOver { grant: id, at: ends }),
         None => {}
+    }
+    let is_asked_first = match (grant.given, consent.map_or(Mode::Off, |consent| consent.mode_at(now))) {
+        (Given::Own, Mode::PerRequest) => true,
+        (Given::Own, Mode::Standing) => !limits.standing,
+        (Given::Own, Mode::Off) | (Given::Request(_) | Given::Code(_), _) => false,
+    };
+    if is_asked_first {
+        failed.push(Condition::NotAsked { grant: id });
     }
     if now.plus(CLOCK_TOLERANCE) < grant.issued {
         failed.push(Condition::GrantNotBegun { grant: id, from: grant.issued });
@@ -213,8 +261,7 @@ fn find_grant<'s>(state: &'s State, ask: &Ask<'_>, now: Timestamp, failed: &mut 
     if grant.scope == Scope::Metadata {
         failed.push(Condition::ScopeNotOffered { scope: grant.scope });
     }
-    let allowed = state.customer(ask.customer).map(|customer| customer.consent.scope);
-    if let Some(allowed) = allowed.filter(|allowed| grant.scope > *allowed) {
+    if let Some(allowed) = consent.map(|consent| consent.scope).filter(|allowed| grant.scope > *allowed) {
         failed.push(Condition::ScopeTooWide { scope: grant.scope, allowed });
     }
     Some(grant)

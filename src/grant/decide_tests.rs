@@ -3,103 +3,124 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, reason, staff};
-use crate::grant::{By, Consent, Lock, Mode, OWN_GRANT_MAX, What};
+use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, reason, staff, wish};
+use crate::grant::{
+    By, Channel, Consent, Given, Limit, Lock, Mode, OWN_GRANT_MAX, Purpose, Questioned, RequestStep, Terms, What,
+};
+use crate::ids::{CodeId, RequestId};
 
-/// Jane connects to acme; times are minutes after noon, `-` is none. Of acme: its switch, the most it allows, when it
-/// turns itself off. Of her grant: its scope, when it begins, ends, and was cut short. Then the time, her other open
-/// sessions, a lock, when the register was last read. The answer is `until` and a time, or what stands in the way.
-const TABLE: &str = "
-| jane | switch      | most  | off | grant    | from | ends | cut | now | open | lock | read | answer                  |
-|------|-------------|-------|-----|----------|------|------|-----|-----|------|------|------|-------------------------|
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | -    | 1    | until 60                |
-| here | standing    | write | -   | write    | 0    | 60   | -   | 1   | 0    | -    | 1    | until 60                |
-| here | standing    | write | -   | read     | 0    | 60   | -   | 59  | 7    | -    | 59   | until 60                |
-| here | standing    | read  | 30  | read     | 0    | 60   | -   | 1   | 0    | -    | 1    | until 30                |
-| here | per-request | read  | -   | read     | 0    | 60   | -   | 1   | 0    | -    | 1    | until 60                |
-| here | off         | read  | -   | read     | 0    | 60   | -   | 1   | 0    | -    | 1    | consent-off             |
-| here | off         | read  | -   | -        | 0    | 0    | -   | 1   | 0    | -    | 1    | consent-off,no-grant    |
-| here | standing    | read  | -   | -        | 0    | 0    | -   | 1   | 0    | -    | 1    | no-grant                |
-| here | standing    | read  | 30  | read     | 0    | 60   | -   | 30  | 0    | -    | 30   | consent-over            |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 60  | 0    | -    | 60   | grant-over              |
-| here | standing    | read  | 30  | read     | 0    | 60   | -   | 60  | 0    | -    | 60   | consent-over,grant-over |
-| here | standing    | read  | -   | read     | 0    | 60   | 5   | 6   | 0    | -    | 6    | grant-ended             |
-| here | off         | read  | -   | read     | 0    | 60   | 5   | 6   | 0    | -    | 6    | consent-off,grant-ended |
-| here | off         | read  | -   | read     | 0    | 60   | 90  | 91  | 0    | -    | 91   | consent-off,grant-over  |
-| here | standing    | read  | -   | read     | 9    | 60   | -   | 1   | 0    | -    | 1    | grant-not-begun         |
-| here | standing    | read  | -   | write    | 0    | 60   | -   | 1   | 0    | -    | 1    | scope-too-wide          |
-| here | standing    | read  | -   | metadata | 0    | 60   | -   | 1   | 0    | -    | 1    | scope-not-offered       |
-| gone | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | -    | 1    | staff-inactive          |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 8    | -    | 1    | too-many-connections    |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | c1   | 1    | locked                  |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | s3   | 1    | locked                  |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | g9   | 1    | locked                  |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | c2   | 1    | until 60                |
-| here | standing    | read  | -   | read     | 0    | 60   | -   | 1   | 0    | -    | 0    | register-stale          |
-";
+/// What a data protection officer reads, and what is tested.
+const TABLE: &str = include_str!("decisions.md");
 
 /// The grant of every row that has one.
 const G9: GrantId = GrantId(9);
 
+/// A row: jane, switch, at most, off at, terms, grant, begins, ends, cut, now, besides, answer.
+type Row<'a> = [&'a str; 12];
+
+/// `12:30`; `-` is none.
 fn time(cell: &str) -> Option<Timestamp> {
-    (cell != "-").then(|| minutes(cell.parse().expect("minutes")))
+    let (hour, minute) = cell.split_once(':')?;
+    let (hour, minute): (i64, i64) = (hour.parse().expect("an hour"), minute.parse().expect("a minute"));
+    Some(minutes(60 * (hour - 12) + minute))
+}
+
+fn shown(at: Timestamp) -> String {
+    at.to_string().get(11..16).expect("a time of day").to_owned()
+}
+
+fn limit<T: std::str::FromStr>(text: &str) -> Limit<T> {
+    if text == "erased" { Limit::Erased } else { Limit::To(text.parse().ok().expect("it reads")) }
+}
+
+fn several<T: std::str::FromStr>(text: &str) -> Limit<Vec<T>> {
+    match limit(text) {
+        Limit::To(one) => Limit::To(vec![one]),
+        Limit::Free => Limit::Free,
+        Limit::Erased => Limit::Erased,
+    }
 }
 
 /// The state a row speaks of, made directly: rows may describe what the fold would never let happen.
-fn state_of(row: &[&str]) -> State {
+fn state_of(row: &Row<'_>) -> State {
     let mut state = World::with_people().state;
-    let staff = state.staff.get_mut(&JANE).expect("jane is there");
-    Arc::make_mut(staff).active = row[0] == "here";
+    let staff = Arc::make_mut(state.staff.get_mut(&JANE).expect("jane is there"));
+    let (presence, region) = row[0].split_once('/').unwrap_or((row[0], ""));
+    (staff.active, staff.region) = (presence == "here", region.parse().ok());
     let acme = Arc::make_mut(state.customers.get_mut(&ACME).expect("acme is there"));
     acme.consent.mode = row[1].parse().expect("a mode");
     acme.consent.scope = row[2].parse().expect("a scope");
     acme.consent.until = time(row[3]);
-    if let Ok(scope) = row[4].parse() {
-        let (issued, ends) = (minutes(row[5].parse().expect("from")), minutes(row[6].parse().expect("ends")));
-        let ended = time(row[7]).map(|at| (at, By::Owner(OLGA)));
-        let (purpose, text) = (crate::grant::Purpose::Fault, String::new());
-        let (reason, ticket) = (text.clone(), text);
-        let grant = Grant { id: G9, staff: JANE, customer: ACME, scope, issued, ends, purpose, reason, ticket, ended };
+    let terms = &mut acme.consent.terms;
+    match row[4].split_once(' ').unwrap_or((row[4], "")) {
+        ("-", _) => {}
+        ("hours", hours) => terms.hours = limit(hours),
+        ("from", network) => terms.networks = several(network),
+        ("in", region) => terms.regions = several(region),
+        ("longest", minutes) => terms.longest = Duration::from_secs(60 * minutes.parse::<u64>().expect("minutes")),
+        ("doubt", _) => {
+            acme.questioned = Some(Questioned { at: NOON, by: By::Staff(JANE), reason: String::new() });
+        }
+        (other, _) => panic!("{other} is no term"),
+    }
+    if let Some((scope, given)) = row[5].split_once(" by ") {
+        let given = match given {
+            "own" => Given::Own,
+            "request" => Given::Request(RequestId(8)),
+            "code" => Given::Code(CodeId(8)),
+            other => panic!("{other} is no way to a grant"),
+        };
+        let (scope, issued, ends) = (scope.parse().expect("a scope"), time(row[6]), time(row[7]));
+        let (issued, ends) = (issued.expect("begins"), ends.expect("ends"));
+        let ended = time(row[8]).map(|at| (at, By::Owner(OLGA)));
+        let (purpose, reason, ticket) = (Purpose::Fault, String::new(), String::new());
+        let (id, staff, customer) = (G9, JANE, ACME);
+        let grant = Grant { id, staff, customer, scope, issued, ends, purpose, given, reason, ticket, ended };
         state.grants.insert(G9, Arc::new(grant));
         state.newest.insert((ACME, JANE), G9);
     }
     state
 }
 
-fn rows() -> impl Iterator<Item = Vec<&'static str>> {
+fn rows() -> Vec<Row<'static>> {
     let lines = TABLE.lines().filter(|line| line.starts_with("| ")).skip(1);
-    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+    let cells =
+        |line: &'static str| -> Vec<&'static str> { line.trim_matches('|').split('|').map(str::trim).collect() };
+    lines.map(|line| cells(line).try_into().unwrap_or_else(|_| panic!("not twelve cells: {line}"))).collect()
 }
 
 #[test]
 fn the_decision_table() {
-    let mut seen = 0;
     for row in rows() {
-        assert_eq!(answer(&row), row[12], "{row:?}");
-        seen += 1;
+        assert_eq!(answer(&row), row[11], "{row:?}");
     }
-    assert_eq!(seen, 24);
+    assert_eq!(rows().len(), 54);
 }
 
 #[test]
 fn every_condition_that_fails_is_named() {
-    let row = ["gone", "off", "read", "-", "read", "0", "60", "5", "60", "8", "c1", "0"];
-    assert_eq!(answer(&row), "register-stale,staff-inactive,consent-off,grant-ended,locked,too-many-connections");
+    let row = ["gone", "off", "read", "-", "in DE", "read by own", "12:00", "13:00", "12:05", "13:00", "locked c1", ""];
+    assert_eq!(answer(&row), "staff-inactive,consent-off,grant-ended,region-not-allowed,locked");
 }
 
 /// What is decided about a row.
-fn answer(row: &[&str]) -> String {
+fn answer(row: &Row<'_>) -> String {
     let state = state_of(row);
-    let mut locks = Locks::default();
-    if let Ok(lock) = row[10].parse() {
-        locks.place(lock, Sequence(3));
+    let now = time(row[9]).expect("now");
+    let (mut locks, mut limits) = (Locks::default(), Limits::default());
+    let (mut connections, mut register_read, mut address) = (0, now, IpAddr::from([127, 0, 0, 1]));
+    match row[10].split_once(' ').unwrap_or((row[10], "")) {
+        ("-", _) => {}
+        ("specific", _) => limits.standing = false,
+        ("locked", lock) => locks.place(lock.parse().expect("a lock"), Sequence(3)),
+        ("register", at) => register_read = time(at).expect("a time"),
+        ("from", from) => address = from.parse().expect("an address"),
+        (open, "open") => connections = open.parse().expect("a count"),
+        (other, _) => panic!("{other} is nothing besides"),
     }
-    let now = time(row[8]).expect("now");
-    let read = time(row[11]).expect("read");
-    let connections = row[9].parse().expect("open");
-    let ask = Ask { connections, register_read: read, ..ask(now, &locks) };
-    match decide(&state, &ask, &Limits::default(), now) {
-        Decision::Allow(authorized) => format!("until {}", authorized.until().since(NOON).as_secs() / 60),
+    let ask = Ask { connections, register_read, address, ..ask(now, &locks) };
+    match decide(&state, &ask, &limits, now) {
+        Decision::Allow(authorized) => format!("until {}", shown(authorized.until())),
         Decision::Refuse(refusal) => refusal.code(),
     }
 }
@@ -189,15 +210,53 @@ fn any_event() -> impl Strategy<Value = (By, What, i64)> {
         customer: ACME,
         scope,
         ends: minutes(ends),
-        purpose: crate::grant::Purpose::Fault,
+        purpose: Purpose::Fault,
+    });
+    let asked = (3..6u64, 1..150u64, any::<bool>()).prop_map(|(staff, lasting, write)| What::RequestOpened {
+        staff: StaffId(staff),
+        customer: ACME,
+        scope: if write { Scope::Write } else { Scope::Read },
+        lasting: Duration::from_secs(60 * lasting),
+        start_by: minutes(1000),
+        purpose: Purpose::Fault,
+        channel: Channel::Mail,
+    });
+    let step = (6..16u64, 1..150u64, 0..8usize).prop_map(|(id, lasting, kind)| What::Request {
+        request: RequestId(id),
+        step: match kind {
+            0 => RequestStep::Denied,
+            1 => RequestStep::Withdrawn,
+            _ => RequestStep::Approved { scope: Scope::Read, lasting: Duration::from_secs(60 * lasting) },
+        },
+    });
+    let terms = (any_terms(), any::<bool>()).prop_map(|(terms, asks)| What::ConsentAgreed {
+        customer: ACME,
+        mode: if asks { Mode::PerRequest } else { Mode::Standing },
+        scope: Scope::Write,
+        until: None,
+        terms: terms.bounds(),
     });
     let what = prop_oneof![
         4 => consent,
+        2 => terms,
+        4 => asked,
+        5 => step,
+        1 => Just(What::InstructionQuestioned { customer: ACME }),
+        1 => Just(What::InstructionConfirmed { customer: ACME }),
         6 => grant,
         1 => (1..12u64).prop_map(|id| What::GrantEnded { grant: GrantId(id) }),
         1 => (3..6u64).prop_map(|id| What::StaffRemoved { staff: StaffId(id) }),
     ];
     (by, what, 0..20i64)
+}
+
+/// Terms that can be set by numbers alone.
+fn any_terms() -> impl Strategy<Value = Terms> {
+    (1..200u64, any::<bool>()).prop_map(|(longest, break_glass)| Terms {
+        longest: Duration::from_secs(60 * longest),
+        break_glass,
+        ..Terms::default()
+    })
 }
 
 /// A world after some of those events; those that the rules forbid left no trace.
@@ -210,10 +269,13 @@ fn any_world() -> impl Strategy<Value = World> {
         world.consent(Mode::Standing, Scope::Write, None);
         for (by, what, later) in events {
             let by = match (by, what) {
-                (By::Staff(_), What::GrantIssued { staff, .. }) => By::Staff(staff),
+                (_, What::GrantIssued { staff, .. } | What::RequestOpened { staff, .. }) => By::Staff(staff),
+                (_, What::Request { step: RequestStep::Approved { .. }, .. } | What::ConsentAgreed { .. }) => {
+                    By::Owner(OLGA)
+                }
                 (by, _) => by,
             };
-            let personal = matches!(what, What::GrantIssued { .. }).then(reason);
+            let personal = what.has_side().then(wish);
             let before = format!("{:?}", world.state);
             if world.try_to(by, what, personal).is_err() {
                 assert_eq!(format!("{:?}", world.state), before, "a refused event left a trace");
@@ -228,6 +290,7 @@ fn any_world() -> impl Strategy<Value = World> {
 #[derive(Clone, Debug)]
 enum Less {
     Event(By, What),
+    Terms(Terms),
     Lock(Lock),
     Later(i64),
     StalerBy(i64),
@@ -246,6 +309,11 @@ fn any_less() -> impl Strategy<Value = Less> {
         (4..16u64).prop_map(|id| Less::Event(By::System, What::GrantEnded { grant: GrantId(id) })),
         (3..6u64).prop_map(|id| Less::Event(By::Operator, What::StaffRemoved { staff: StaffId(id) })),
         Just(Less::Event(By::Operator, What::OwnerRemoved { owner: OLGA })),
+        any_narrow_terms().prop_map(Less::Terms),
+        Just(Less::Event(By::Staff(JANE), What::InstructionQuestioned { customer: ACME })),
+        (6..16u64).prop_map(|id| {
+            Less::Event(By::System, What::Request { request: RequestId(id), step: RequestStep::Denied })
+        }),
         Just(Less::Lock(Lock::Customer(ACME))),
         Just(Less::Lock(Lock::Staff(JANE))),
         (4..16u64).prop_map(|id| Less::Lock(Lock::Grant(GrantId(id)))),
@@ -254,6 +322,34 @@ fn any_less() -> impl Strategy<Value = Less> {
         (0..9usize).prop_map(Less::MoreOpen),
         (0..9usize).prop_map(Less::FewerAllowed),
     ]
+}
+
+/// Limits to put where there are none.
+fn any_narrow_terms() -> impl Strategy<Value = Terms> {
+    (any_terms(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(terms, hours, networks, regions)| Terms {
+        hours: if hours { limit("daily 12:10-13:20 UTC") } else { Limit::Free },
+        networks: if networks { several("127.0.0.0/30") } else { Limit::Free },
+        regions: if regions { several("DE") } else { Limit::Free },
+        ..terms
+    })
+}
+
+/// The terms that are left of both: where either limits, it is limited.
+fn narrowed(terms: &Terms, by: &Terms) -> Terms {
+    fn both<T: Clone>(limit: &Limit<T>, by: &Limit<T>) -> Limit<T> {
+        match limit {
+            Limit::Free => by.clone(),
+            Limit::To(_) | Limit::Erased => limit.clone(),
+        }
+    }
+    Terms {
+        longest: terms.longest.min(by.longest),
+        approvals: terms.approvals.max(by.approvals),
+        break_glass: terms.break_glass && by.break_glass,
+        hours: both(&terms.hours, &by.hours),
+        networks: both(&terms.networks, &by.networks),
+        regions: both(&terms.regions, &by.regions),
+    }
 }
 
 /// Everything a decision is made from.
@@ -277,9 +373,16 @@ impl Scene {
     }
 
     fn less(&mut self, less: &Less) {
+        let acme = self.world.state.customers.get_mut(&ACME).expect("acme is there");
         match *less {
-            // Operators and the system only narrow; what the fold refuses changes nothing.
-            Less::Event(by, what) => drop(self.world.try_to(by, what, None)),
+            // Operators, the system and a doubt only narrow; what the fold refuses changes nothing.
+            Less::Event(by, what) => drop(self.world.try_to(by, what, what.has_side().then(reason))),
+            Less::Terms(ref terms) => {
+                let acme = Arc::make_mut(acme);
+                acme.consent.terms = narrowed(&acme.consent.terms, terms);
+            }
+            // Where hours are limited, a later moment may well be a better one.
+            Less::Later(_) if acme.consent.terms.hours != Limit::Free => {}
             Less::Lock(lock) => self.locks.place(lock, Sequence(0)),
             Less::Later(by) => self.now = self.now.plus(Duration::from_secs(60 * by.unsigned_abs())),
             Less::StalerBy(seconds) => self.read = Timestamp(self.read.0 - 1_000_000 * seconds),
@@ -342,12 +445,18 @@ proptest! {
         match scene.decide() {
             Decision::Allow(authorized) => {
                 let grant = state.grant(authorized.grant()).expect("it goes by a grant that exists");
-                let Consent { mode, scope, until, .. } = state.customer(ACME).expect("acme").consent.clone();
+                let acme = state.customer(ACME).expect("acme");
+                let Consent { mode, scope, until, terms, .. } = acme.consent.clone();
+                prop_assert!(terms.admits(IpAddr::from([127, 0, 0, 1])) && acme.questioned.is_none());
+                prop_assert!(terms.admits_from(state.staff(scene.staff).and_then(|staff| staff.region)));
+                prop_assert!(terms.hours_end(scene.now).is_some_and(|end| authorized.until() <= end));
+                prop_assert!(authorized.until() <= grant.issued.plus(terms.longest));
+                prop_assert!(grant.given != Given::Own || mode == Mode::Standing);
                 prop_assert_eq!((grant.staff, grant.customer, grant.ended), (scene.staff, ACME, None));
                 prop_assert!(state.staff(scene.staff).is_some_and(|staff| staff.active));
                 prop_assert!(mode != Mode::Off && grant.scope <= scope && authorized.scope() == grant.scope);
                 prop_assert!(authorized.until() <= grant.ends);
-                prop_assert!(authorized.until() <= grant.issued.plus(OWN_GRANT_MAX));
+                prop_assert!(grant.given != Given::Own || authorized.until() <= grant.issued.plus(OWN_GRANT_MAX));
                 prop_assert!(until.is_none_or(|until| authorized.until() <= until));
                 prop_assert!(authorized.deadline() <= scene.read.plus(scene.limits.register_stale_after));
                 prop_assert!(authorized.deadline() <= authorized.until() && scene.now < authorized.deadline());
@@ -374,23 +483,28 @@ proptest! {
     #[test]
     fn any_ask_of_any_state_is_answered(
         cells in (0..2usize, 0..3usize, 0..3usize, -9..99i64, 0..4usize, -9..99i64, -9..99i64, -9..99i64),
+        terms in 0..6usize,
         ids in (any::<u64>(), any::<u64>(), proptest::option::of(any::<u64>())),
         times in (any::<i64>(), any::<i64>()),
         open in any::<usize>(),
     ) {
         let (active, mode, scope, off, grant, from, ends, ended) = cells;
-        let texts = [off, from, ends, ended].map(|minute| if minute < 0 { "-".to_owned() } else { minute.to_string() });
-        let plain = |text: &str| if text == "-" { "0".to_owned() } else { text.to_owned() };
-        let (from, ends) = (plain(&texts[1]), plain(&texts[2]));
+        let clock = |minute: i64| format!("{:02}:{:02}", 12 + minute.max(0) / 60, minute.max(0) % 60);
+        let time = |minute: i64| if minute < 0 { "-".to_owned() } else { clock(minute) };
+        let (off, from, ends, ended) = (time(off), clock(from), clock(ends), time(ended));
         let row = [
             ["here", "gone"][active],
             Mode::WORDS[mode],
             Scope::WORDS[scope],
-            &texts[0],
-            ["-", "metadata", "read", "write"][grant],
+            &off,
+            ["-", "hours erased", "from 192.0.2.0/24", "in DE", "longest 9", "hours mon 00:00-24:00 UTC"][terms],
+            ["-", "metadata by own", "read by request", "write by code"][grant],
             &from,
             &ends,
-            &texts[3],
+            &ended,
+            "12:00",
+            "-",
+            "",
         ];
         let state = state_of(&row);
         let locks = Locks::default();

@@ -2,6 +2,8 @@
 //! Not here: its bytes (`content`), what a change is allowed to do (`apply`) and where it is kept (`register/`).
 //! hash = SHA-256(previous hash || content); what concerns a person is in the side row, bound by a salted digest.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 
@@ -10,10 +12,12 @@ use super::consent::{By, Mode};
 use super::kept::SnapshotStep;
 use super::layout::Layout;
 use super::personal::Personal;
+use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
 use super::state::State;
+use super::terms::Bounds;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, EventId, GrantId, HoldId, OwnerId, Sequence, SnapshotId, StaffId};
+use crate::ids::{CodeId, CustomerId, EventId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId};
 
 /// What is hashed before a side row's salt and body.
 const SIDE_DOMAIN: &[u8] = b"portreeve register side row v0\0";
@@ -40,6 +44,30 @@ pub enum What {
     GrantIssued { staff: StaffId, customer: CustomerId, scope: Scope, ends: Timestamp, purpose: Purpose },
     /// A grant ended before its time.
     GrantEnded { grant: GrantId },
+    /// An owner moved the switch and set the terms. Side row: hours, networks, regions, as far as they are limited.
+    ConsentAgreed { customer: CustomerId, mode: Mode, scope: Scope, until: Option<Timestamp>, terms: Bounds },
+    /// Staff ask for access. Side row: reason, ticket, necessity.
+    RequestOpened {
+        staff: StaffId,
+        customer: CustomerId,
+        scope: Scope,
+        lasting: Duration,
+        start_by: Timestamp,
+        purpose: Purpose,
+        channel: Channel,
+    },
+    /// Something happened to a request. The last approval needed issues the grant.
+    Request { request: RequestId, step: RequestStep },
+    /// An owner made a one-time code, whose key this is the public half of. Side row: salt.
+    CodeCreated { customer: CustomerId, scope: Scope, lasting: Duration, expires: Timestamp, key: [u8; 32] },
+    /// A staff member used a code, and signed with its key: a grant is issued. Side row: reason, ticket.
+    CodeRedeemed { code: CodeId, staff: StaffId, purpose: Purpose },
+    /// A staff member gave a wrong code while that one was live.
+    CodeMissed { code: CodeId },
+    /// A staff member doubts what the owners of that customer want: nothing is opened until one answers. Side row: reason.
+    InstructionQuestioned { customer: CustomerId },
+    /// An owner has answered the doubt: it is meant as it stands.
+    InstructionConfirmed { customer: CustomerId },
     /// A step in the closing of a customer's account, or in an export of its data.
     Account { customer: CustomerId, step: AccountStep },
     /// Exports and audit records of that customer are kept until the hold is released. Side row: authority, reason.
@@ -62,6 +90,14 @@ impl What {
             What::ConsentSet { .. } => "consent.set",
             What::GrantIssued { .. } => "grant.issued",
             What::GrantEnded { .. } => "grant.ended",
+            What::ConsentAgreed { .. } => "consent.agreed",
+            What::RequestOpened { .. } => "request.opened",
+            What::Request { step, .. } => step.verb(),
+            What::CodeCreated { .. } => "code.created",
+            What::CodeRedeemed { .. } => "code.redeemed",
+            What::CodeMissed { .. } => "code.missed",
+            What::InstructionQuestioned { .. } => "instruction.questioned",
+            What::InstructionConfirmed { .. } => "instruction.confirmed",
             What::Account { step, .. } => step.verb(),
             What::HoldPlaced { .. } => "hold.placed",
             What::HoldReleased { .. } => "hold.released",
@@ -77,6 +113,10 @@ impl What {
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
             | What::GrantEnded { .. }
+            | What::Request { step: RequestStep::Denied | RequestStep::Withdrawn, .. }
+            | What::CodeMissed { .. }
+            | What::InstructionQuestioned { .. }
+            | What::ConsentAgreed { mode: Mode::Off, .. }
             | What::Account { step: AccountStep::Closed, .. } => true,
             What::ConsentSet { customer, mode, scope, until } => {
                 let consent = state.customer(customer).map(|customer| &customer.consent);
@@ -86,6 +126,12 @@ impl What {
             | What::StaffCreated
             | What::OwnerCreated { .. }
             | What::GrantIssued { .. }
+            | What::ConsentAgreed { .. }
+            | What::RequestOpened { .. }
+            | What::Request { .. }
+            | What::CodeCreated { .. }
+            | What::CodeRedeemed { .. }
+            | What::InstructionConfirmed { .. }
             | What::Account { .. }
             | What::HoldPlaced { .. }
             | What::HoldReleased { .. }
@@ -93,19 +139,32 @@ impl What {
         }
     }
 
+    /// Whether it counts only with a signature, when such an actor causes it: of the portal, or of a code's key.
+    pub fn is_signed(&self, by: By) -> bool {
+        matches!((self, by), (_, By::Owner(_)) | (What::CodeRedeemed { .. }, _))
+    }
+
     /// Whether it comes with a side row.
     pub(super) fn has_side(&self) -> bool {
         match self {
+            What::ConsentAgreed { terms, .. } => terms.has_hours || terms.has_networks || terms.has_regions,
+            What::Request { step, .. } => step.has_side(),
             What::CustomerCreated { .. }
             | What::StaffCreated
             | What::OwnerCreated { .. }
             | What::GrantIssued { .. }
+            | What::RequestOpened { .. }
+            | What::CodeCreated { .. }
+            | What::CodeRedeemed { .. }
+            | What::InstructionQuestioned { .. }
             | What::HoldPlaced { .. }
             | What::HoldReleased { .. } => true,
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
             | What::ConsentSet { .. }
             | What::GrantEnded { .. }
+            | What::CodeMissed { .. }
+            | What::InstructionConfirmed { .. }
             | What::Account { .. }
             | What::Snapshot { .. } => false,
         }

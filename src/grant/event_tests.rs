@@ -19,13 +19,39 @@ fn every_what() -> Vec<What> {
         What::ConsentSet { customer, mode: Mode::Standing, scope: Scope::Read, until: Some(NOON) },
         What::GrantIssued { staff, customer, scope, ends, purpose },
         What::GrantEnded { grant },
+        What::ConsentAgreed { customer, mode: Mode::PerRequest, scope, until: None, terms: bounds(false) },
+        What::ConsentAgreed { customer, mode: Mode::Standing, scope, until: Some(NOON), terms: bounds(true) },
+        What::RequestOpened { staff, customer, scope, lasting: HOUR, start_by: NOON, purpose, channel: Channel::Phone },
+        What::CodeCreated { customer, scope, lasting: HOUR, expires: NOON, key: [9; 32] },
+        What::CodeRedeemed { code: CodeId(7), staff, purpose },
+        What::CodeMissed { code: CodeId(7) },
+        What::InstructionQuestioned { customer },
+        What::InstructionConfirmed { customer },
         What::HoldPlaced { customer, review: NOON },
         What::HoldReleased { hold: HoldId(5) },
     ]
     .into_iter()
+    .chain(every_request_step().into_iter().map(|step| What::Request { request: RequestId(6), step }))
     .chain(every_account_step().into_iter().map(|step| What::Account { customer, step }))
     .chain(every_snapshot_step().into_iter().map(|step| What::Snapshot { snapshot: SnapshotId([6; 16]), step }))
     .collect()
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn bounds(all: bool) -> Bounds {
+    let (break_glass, has_hours, has_networks, has_regions) = (all, all, all, all);
+    Bounds { longest: HOUR, approvals: 2, break_glass, has_hours, has_networks, has_regions }
+}
+
+fn every_request_step() -> [RequestStep; 5] {
+    [
+        RequestStep::Approved { scope: Scope::Read, lasting: HOUR },
+        RequestStep::Denied,
+        RequestStep::AskedBack,
+        RequestStep::Answered,
+        RequestStep::Withdrawn,
+    ]
 }
 
 /// At least one of each, with and without what may be absent.
@@ -72,7 +98,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 16 + 2 + 6);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6);
 }
 
 #[test]

@@ -4,10 +4,13 @@
 
 mod account;
 mod apply;
+mod asking;
 mod closure;
+mod code;
 mod consent;
 mod content;
 mod decide;
+mod ending;
 mod event;
 mod hours;
 mod kept;
@@ -16,14 +19,17 @@ mod locks;
 mod network;
 mod personal;
 mod refusal;
+mod request;
 mod rule;
 mod scope;
 mod state;
+mod terms;
 #[cfg(test)]
 pub(crate) mod world;
 
 pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply};
 pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, Purge, RecordPart, Stage};
+pub use code::{CODE_LIFE, CODE_MISSES_MAX, Code, NewCode};
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
 pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
@@ -33,13 +39,15 @@ pub use layout::Layout;
 pub use locks::{Lock, Locks};
 pub use network::{Network, NetworkFault};
 pub use personal::{
-    ERASED, Personal, TextFault, check_authority, check_name, check_owner_name, check_place, check_reason,
-    check_schema, check_tenant, check_ticket,
+    ERASED, Personal, TextFault, check_authority, check_message, check_name, check_necessity, check_owner_name,
+    check_place, check_reason, check_schema, check_tenant, check_ticket,
 };
 pub use refusal::{Condition, Refusal};
+pub use request::{ANSWER_WITHIN, Approval, Channel, Outcome, Reminder, Request, RequestStep, Said, Status, due};
 pub use rule::Rule;
 pub use scope::{NotAWord, Purpose, Scope};
-pub use state::{Customer, Grant, Owner, Staff, State};
+pub use state::{Customer, Given, Grant, Owner, Questioned, Staff, State};
+pub use terms::{Bounds, LONGEST_MAX, LONGEST_USUAL, Limit, Region, Terms, TermsFault};
 
 /// The state as roles share it.
 pub type Shared = std::sync::Arc<State>;

@@ -47,6 +47,27 @@ pub struct Personal {
     /// Who demands that a hold is placed or released.
     #[n(9)]
     pub authority: Option<String>,
+    /// Why metadata is not enough for what a request is for.
+    #[n(31)]
+    pub necessity: Option<String>,
+    /// What an owner asks about a request, or a staff member answers.
+    #[n(32)]
+    pub message: Option<String>,
+    /// The hours of an owner's terms, such as `mon-fri 09:00-17:00 Europe/Berlin`.
+    #[n(33)]
+    pub hours: Option<String>,
+    /// The addresses of an owner's terms, such as `192.0.2.0/24`.
+    #[n(34)]
+    pub networks: Option<Vec<String>>,
+    /// The regions of an owner's terms, such as `DE`.
+    #[n(35)]
+    pub regions: Option<Vec<String>>,
+    /// What goes with the digits of a one-time code.
+    #[n(36)]
+    pub salt: Option<ByteVec>,
+    /// Where a staff member works, such as `DE`.
+    #[n(37)]
+    pub region: Option<String>,
 }
 
 impl fmt::Debug for Personal {
@@ -89,6 +110,14 @@ pub enum TextFault {
     /// Too short to say anything.
     #[error("the reason has {0} characters; it needs 10 to 2000, because the account owner reads it")]
     Reason(usize),
+    /// Too short to say why.
+    #[error(
+        "the sentence why metadata is not enough has {0} characters; it needs 10 to 2000, because the owner reads it"
+    )]
+    Necessity(usize),
+    /// A question or an answer without words.
+    #[error("the text has {0} characters; it needs 2 to 2000")]
+    Message(usize),
     /// No ticket, or not one.
     #[error("the ticket must be 1 to 200 characters on one line, such as SUP-1")]
     Ticket,
@@ -166,6 +195,22 @@ pub fn check_reason(reason: &str) -> Result<(), TextFault> {
     match reason.trim().chars().count() {
         10..=2000 => Ok(()),
         short_or_long => Err(TextFault::Reason(short_or_long)),
+    }
+}
+
+/// Why metadata is not enough: 10 to 2000 characters, spaces at either end not counted.
+pub fn check_necessity(text: &str) -> Result<(), TextFault> {
+    match text.trim().chars().count() {
+        10..=2000 => Ok(()),
+        short_or_long => Err(TextFault::Necessity(short_or_long)),
+    }
+}
+
+/// A question or an answer: 2 to 2000 characters, spaces at either end not counted.
+pub fn check_message(text: &str) -> Result<(), TextFault> {
+    match text.trim().chars().count() {
+        2..=2000 => Ok(()),
+        short_or_long => Err(TextFault::Message(short_or_long)),
     }
 }
 

@@ -1,9 +1,13 @@
 //! A refusal in words: what is missing, and the way out of each, for the person at the SQL client.
 //! Not here: the decision itself. PostgreSQL's style: message lower case without full stop, detail and hint sentences.
 
-use super::consent::By;
+use std::net::IpAddr;
+
+use super::consent::{By, Mode};
+use super::hours::Hours;
 use super::scope::Scope;
 use super::state::State;
+use super::terms::Region;
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, GrantId, StaffId};
 
@@ -25,6 +29,16 @@ pub enum Condition {
     ConsentOff { customer: CustomerId },
     /// The owner's switch turned itself off at its deadline.
     ConsentOver { customer: CustomerId, at: Timestamp },
+    /// Staff doubted what the owners want, and none of them has answered.
+    InstructionQuestioned { customer: CustomerId, at: Timestamp },
+    /// The owner wants to be asked, and this grant's staff member opened it without.
+    NotAsked { grant: GrantId },
+    /// The owner allows other addresses only.
+    AddressNotAllowed { address: IpAddr },
+    /// The owner allows staff of other regions only; none: where they work is not known.
+    RegionNotAllowed { region: Option<Region> },
+    /// The owner allows other hours only.
+    OutOfHours { opens: Option<Timestamp> },
     /// That staff member has, or has had, no such grant for that customer.
     NoGrant { staff: StaffId, customer: CustomerId },
     /// The grant was ended before its time.
@@ -54,6 +68,11 @@ impl Condition {
             Condition::CustomerClosed { .. } => "customer-closed",
             Condition::ConsentOff { .. } => "consent-off",
             Condition::ConsentOver { .. } => "consent-over",
+            Condition::InstructionQuestioned { .. } => "instruction-questioned",
+            Condition::NotAsked { .. } => "not-asked",
+            Condition::AddressNotAllowed { .. } => "address-not-allowed",
+            Condition::RegionNotAllowed { .. } => "region-not-allowed",
+            Condition::OutOfHours { .. } => "out-of-hours",
             Condition::NoGrant { .. } => "no-grant",
             Condition::GrantEnded { .. } => "grant-ended",
             Condition::GrantOver { .. } => "grant-over",
@@ -102,6 +121,11 @@ impl Refusal {
             Some(Condition::CustomerClosed { .. }) => "customer closed",
             Some(Condition::ConsentOff { .. }) => "its account owner has support access switched off",
             Some(Condition::ConsentOver { .. }) => "its account owner's consent is over",
+            Some(Condition::InstructionQuestioned { .. }) => "its owner's instruction is in doubt",
+            Some(Condition::NotAsked { .. }) => "its account owner wants to be asked first",
+            Some(Condition::AddressNotAllowed { .. }) => "its account owner does not allow your address",
+            Some(Condition::RegionNotAllowed { .. }) => "its account owner does not allow your region",
+            Some(Condition::OutOfHours { .. }) => "it is outside the hours its account owner allows",
             Some(Condition::NoGrant { .. }) => "you have no grant",
             Some(Condition::GrantEnded { by: By::Owner(_), .. }) => "its account owner ended your grant",
             Some(Condition::GrantEnded { .. }) => "your grant was ended",
@@ -127,7 +151,7 @@ impl Refusal {
         let names = self.names(state);
         let mut hints: Vec<String> = Vec::new();
         for condition in &self.conditions {
-            let hint = self.hint_for(condition, &names);
+            let hint = self.hint_for(condition, state, &names);
             if !hints.contains(&hint) {
                 hints.push(hint);
             }
@@ -142,7 +166,8 @@ impl Refusal {
         }
     }
 
-    fn hint_for(&self, condition: &Condition, names: &Names<'_>) -> String {
+    fn hint_for(&self, condition: &Condition, state: &State, names: &Names<'_>) -> String {
+        let type_for = |scope| hint_to_type(names, self.must_ask(state), scope, !self.consent_is_on());
         match condition {
             Condition::RegisterStale { .. } => {
                 "Ask an operator to run \"portreeve doctor\" on the gate's machine, then connect again.".to_owned()
@@ -163,16 +188,33 @@ impl Refusal {
             Condition::NoGrant { .. }
             | Condition::GrantEnded { .. }
             | Condition::GrantOver { .. }
-            | Condition::ScopeNotOffered { .. } => hint_to_type(names, Scope::Read, !self.consent_is_on()),
+            | Condition::NotAsked { .. }
+            | Condition::ScopeNotOffered { .. } => type_for(Scope::Read),
+            Condition::InstructionQuestioned { .. } => self.hint_to_owner(names, "answer the doubt"),
+            Condition::AddressNotAllowed { .. } => {
+                self.hint_to_owner(names, "allow your address, or connect from one that is allowed; the list is")
+            }
+            Condition::RegionNotAllowed { .. } => {
+                self.hint_to_owner(names, "allow your region, or hand over to a colleague elsewhere; the list is")
+            }
+            Condition::OutOfHours { opens: Some(opens) } => format!("Connect again from {}.", minute(*opens)),
+            Condition::OutOfHours { opens: None } => self.hint_to_owner(names, "set the hours anew"),
             Condition::GrantNotBegun { .. } => {
                 "Ask an operator to check this machine's clock, then connect again.".to_owned()
             }
-            Condition::ScopeTooWide { allowed, .. } => hint_to_type(names, *allowed, !self.consent_is_on()),
+            Condition::ScopeTooWide { allowed, .. } => type_for(*allowed),
             Condition::Locked { .. } => self.hint_to_owner(names, "say whether access may be opened again"),
             Condition::TooManyConnections { .. } => {
                 "Close a session you no longer need, then connect again.".to_owned()
             }
         }
+    }
+
+    /// Whether a grant is opened by an owner's answer to a request, and not by staff themselves.
+    fn must_ask(&self, state: &State) -> bool {
+        let mode = state.customer(self.customer).map(|customer| customer.consent.mode);
+        let not_asked = |condition: &Condition| matches!(condition, Condition::NotAsked { .. });
+        mode == Some(Mode::PerRequest) || self.conditions.iter().any(not_asked)
     }
 
     fn consent_is_on(&self) -> bool {
@@ -182,6 +224,11 @@ impl Refusal {
             | Condition::StaffUnknown
             | Condition::StaffInactive
             | Condition::CustomerUnknown { .. }
+            | Condition::InstructionQuestioned { .. }
+            | Condition::NotAsked { .. }
+            | Condition::AddressNotAllowed { .. }
+            | Condition::RegionNotAllowed { .. }
+            | Condition::OutOfHours { .. }
             | Condition::NoGrant { .. }
             | Condition::GrantEnded { .. }
             | Condition::GrantOver { .. }
@@ -204,10 +251,16 @@ impl Refusal {
     }
 }
 
-/// The command that opens a grant; `afterwards`: once something else is mended.
-fn hint_to_type(names: &Names<'_>, scope: Scope, afterwards: bool) -> String {
+/// The command that opens a grant, or asks for one; `afterwards`: once something else is mended.
+fn hint_to_type(names: &Names<'_>, must_ask: bool, scope: Scope, afterwards: bool) -> String {
     let Names { staff, customer } = names;
     let lead = if afterwards { "Then type" } else { "Type" };
+    if must_ask {
+        return format!(
+            "{lead}: portreeve request open --staff {staff} --customer {customer} --scope {scope} --for 1h --purpose fault \
+             --channel mail --reason '…' --necessity '…' --ticket '…'"
+        );
+    }
     format!(
         "{lead}: portreeve grant create --staff {staff} --customer {customer} --scope {scope} --for 1h \
          --purpose fault --reason '…' --ticket '…'"
@@ -234,6 +287,25 @@ fn detail(condition: &Condition, state: &State, names: &Names<'_>) -> String {
         Condition::ConsentOver { at, .. } => {
             format!("The account owner of \"{customer}\" allowed support access until {}.", minute(*at))
         }
+        Condition::InstructionQuestioned { at, .. } => {
+            format!("Staff doubted the instructions for \"{customer}\" at {}; no owner has answered.", minute(*at))
+        }
+        Condition::NotAsked { grant } => {
+            format!("\"{staff}\" opened grant {grant} without asking the account owner of \"{customer}\".")
+        }
+        Condition::AddressNotAllowed { address } => {
+            format!("The account owner of \"{customer}\" does not allow access from {address}.")
+        }
+        Condition::RegionNotAllowed { region: Some(region) } => {
+            format!("The account owner of \"{customer}\" does not allow staff who work in {region}.")
+        }
+        Condition::RegionNotAllowed { region: None } => format!(
+            "The account owner of \"{customer}\" allows some regions only, and where \"{staff}\" works is not known."
+        ),
+        Condition::OutOfHours { .. } => match hours_of(state, customer) {
+            Some(hours) => format!("The account owner of \"{customer}\" allows {hours}."),
+            None => format!("The hours that the account owner of \"{customer}\" allowed are not known any more."),
+        },
         Condition::NoGrant { .. } => format!("\"{staff}\" has no grant for \"{customer}\"."),
         Condition::GrantEnded { grant, at, by } => {
             format!("The {} ended grant {grant} at {}.", who(*by), minute(*at))
@@ -249,6 +321,10 @@ fn detail(condition: &Condition, state: &State, names: &Names<'_>) -> String {
             format!("\"{staff}\" has {open} other sessions open for \"{customer}\"; at most {most} may be.")
         }
     }
+}
+
+fn hours_of(state: &State, customer: &str) -> Option<Hours> {
+    state.customer_named(customer).and_then(|customer| customer.consent.terms.hours.known().copied())
 }
 
 fn who(by: By) -> &'static str {

@@ -1,13 +1,16 @@
 //! The rules that forbid an event, in the words of whoever wanted it.
 //! Not here: holding an event to them (`apply`, `account`).
 
+use std::time::Duration;
+
 use super::closure::ClosureRule;
 use super::consent::Mode;
 use super::kept::SnapshotRule;
 use super::personal::TextFault;
 use super::scope::Scope;
+use super::terms::TermsFault;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, HoldId, OwnerId, StaffId};
+use crate::ids::{CustomerId, GrantId, HoldId, OwnerId, RequestId, StaffId};
 
 /// A rule that forbids an event. The texts are for whoever wanted it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +76,68 @@ pub enum Rule {
     /// Longer than staff may give themselves.
     #[error("a grant lasts at most 2 hours: ask for --for 2h or less, and again when it is over")]
     TooLong,
+    /// Longer than the owner allows a grant to be.
+    #[error("the account owner allows {} at a time: ask for less, and again when it is over", told(*.0))]
+    LongerThanAllowed(Duration),
+    /// Off means off.
+    #[error(
+        "support access to {customer} is off, and off means off: ask its account owner to switch it on in the portal"
+    )]
+    AccessOff { customer: CustomerId },
+    /// A doubt that nobody has answered.
+    #[error(
+        "staff doubted the instructions of {customer} at {at}: nothing is opened until its account owner has answered \
+         that in the portal"
+    )]
+    Questioned { customer: CustomerId, at: Timestamp },
+    /// No doubt to answer.
+    #[error("nobody doubts the instructions of {0}")]
+    NotQuestioned(CustomerId),
+    /// A beginning that is too far away.
+    #[error("the latest beginning lies more than 7 days ahead: ask for a sooner one, or ask later")]
+    StartTooFar,
+    /// One at a time.
+    #[error("{0} of yours still waits for an answer: withdraw it before you ask again")]
+    AskedAlready(RequestId),
+    /// No such request.
+    #[error("there is no request {0}")]
+    NoRequest(RequestId),
+    /// Nothing can come of it any more.
+    #[error("{request} is over ({status}), and a request is decided once: ask anew")]
+    RequestOver { request: RequestId, status: &'static str },
+    /// Nobody asked.
+    #[error("no owner has asked anything about {0} that is not answered")]
+    NotAskedBack(RequestId),
+    /// A clock that was set back.
+    #[error("this machine's clock is behind: the register says that {0} has been; set the clock, then do this again")]
+    ClockBehind(Timestamp),
+    /// Nobody lets themselves in.
+    #[error("whoever asks never approves: an owner of another name must")]
+    RequesterApproves,
+    /// An approver may give less, never more.
+    #[error("{scope} for {} was asked for: approve that or less", told(*lasting))]
+    MoreThanAsked { scope: Scope, lasting: Duration },
+    /// A person counts once.
+    #[error(
+        "{owner} has approved already, and a person counts once: {have} of {needed} approvals are there; another owner \
+         must approve"
+    )]
+    ApprovedAlready { owner: OwnerId, have: usize, needed: u8 },
+    /// One owner's code where several must approve.
+    #[error("{0} owners must approve here, and a one-time code is one owner's: let staff send a request")]
+    CodeOfMany(u8),
+    /// A code that would live too long.
+    #[error("a one-time code lives at most 10 minutes")]
+    CodeLife,
+    /// A code that opens nothing any more.
+    #[error(
+        "that code opens nothing: it was used, its 10 minutes are over, too many wrong ones were tried, or the switch was \
+         moved; ask the account owner for a new one"
+    )]
+    CodeOver,
+    /// Terms that cannot be.
+    #[error(transparent)]
+    Terms(#[from] TermsFault),
     /// Longer than the owner allows.
     #[error("the account owner's consent ends at {0}: ask for less time")]
     BeyondConsent(Timestamp),
@@ -91,4 +156,14 @@ pub enum Rule {
     /// A text that breaks its rule.
     #[error(transparent)]
     Text(#[from] TextFault),
+}
+
+/// A duration as people say it: `2 h`, `90 min`, `45 s`.
+pub(super) fn told(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        3600.. if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        60.. if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
 }

@@ -1,17 +1,20 @@
 //! The fold of the register's events: who there is, how each switch stands, which grants live.
 //! Not here: how an event changes it (`apply`) and what follows from it (`decide`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::closure::Closure;
+use super::code::Code;
 use super::consent::{By, Consent};
 use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
+use super::request::Request;
 use super::scope::{Purpose, Scope};
+use super::terms::Region;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, ExportId, GrantId, HoldId, OwnerId, Sequence, SnapshotId, StaffId};
+use crate::ids::{CodeId, CustomerId, ExportId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId};
 
 /// A customer and its switch.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,19 @@ pub struct Customer {
     pub created: Timestamp,
     /// The closing of its account; none: it is open.
     pub closure: Option<Closure>,
+    /// A doubt about what its owners want, until one of them has answered; meanwhile nothing is opened.
+    pub questioned: Option<Questioned>,
+}
+
+/// A doubt about an instruction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Questioned {
+    /// Since when.
+    pub at: Timestamp,
+    /// Whose.
+    pub by: By,
+    /// Why, in words, or `erased`.
+    pub reason: String,
 }
 
 /// A member of the vendor's staff.
@@ -46,6 +62,8 @@ pub struct Staff {
     pub name: String,
     /// `SCRAM-SHA-256$4096:salt$stored:server`; empty once erased, which no password matches.
     pub verifier: String,
+    /// Where they work; none: not known.
+    pub region: Option<Region>,
     /// False once removed, for good.
     pub active: bool,
     /// When they were created.
@@ -71,6 +89,17 @@ pub struct Owner {
     pub created: Timestamp,
 }
 
+/// By what a grant came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The staff member opened it, within standing consent.
+    Own,
+    /// Owners approved a request.
+    Request(RequestId),
+    /// An owner read out a one-time code.
+    Code(CodeId),
+}
+
 /// One staff member's access to one customer for a while.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
@@ -88,6 +117,8 @@ pub struct Grant {
     pub ends: Timestamp,
     /// Why, as one word.
     pub purpose: Purpose,
+    /// By what it came to be.
+    pub given: Given,
     /// Why, in words, or `erased`.
     pub reason: String,
     /// The ticket, or `erased`.
@@ -105,7 +136,7 @@ impl Grant {
 
 impl fmt::Debug for Staff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Staff { id, name, verifier: _, active, created: _ } = self;
+        let Staff { id, name, verifier: _, region: _, active, created: _ } = self;
         f.debug_struct("Staff").field("id", id).field("name", name).field("active", active).finish_non_exhaustive()
     }
 }
@@ -134,6 +165,11 @@ pub struct State {
     pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
     /// The newest grant of each staff member for each customer: the only one that can be live.
     pub(super) newest: BTreeMap<(CustomerId, StaffId), GrantId>,
+    pub(super) requests: BTreeMap<RequestId, Arc<Request>>,
+    /// Requests that have not come to an end, those that waited too long included.
+    pub(super) waiting: BTreeSet<(CustomerId, RequestId)>,
+    pub(super) codes: BTreeMap<CodeId, Arc<Code>>,
+    pub(super) newest_code: BTreeMap<CustomerId, CodeId>,
     pub(super) holds: BTreeMap<HoldId, Arc<Hold>>,
     pub(super) exports: BTreeMap<ExportId, Arc<Export>>,
     pub(super) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
@@ -225,6 +261,32 @@ impl State {
         let of_customer = (customer, StaffId(0))..=(customer, StaffId(u64::MAX));
         let newest = self.newest.range(of_customer).filter_map(|(_, id)| self.grant(*id));
         newest.filter(move |grant| grant.is_live(now))
+    }
+
+    /// The request with that id, those that are over included.
+    pub fn request(&self, id: RequestId) -> Option<&Request> {
+        self.requests.get(&id).map(Arc::as_ref)
+    }
+
+    /// Every request, oldest first, those that are over included.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.values().map(Arc::as_ref)
+    }
+
+    /// Requests without an outcome, by customer; look at their status: some waited too long.
+    pub fn waiting_requests(&self) -> impl Iterator<Item = &Request> {
+        self.waiting.iter().filter_map(|(_, id)| self.request(*id))
+    }
+
+    /// The same, of one customer, oldest first.
+    pub fn waiting_requests_of(&self, customer: CustomerId) -> impl Iterator<Item = &Request> {
+        let of_customer = (customer, RequestId(0))..=(customer, RequestId(u64::MAX));
+        self.waiting.range(of_customer).filter_map(|(_, id)| self.request(*id))
+    }
+
+    /// The one-time code with that id, used ones included.
+    pub fn code(&self, id: CodeId) -> Option<&Code> {
+        self.codes.get(&id).map(Arc::as_ref)
     }
 
     /// The customer to whom new records about it are sealed: itself while its account is open; none, which is the

@@ -1,11 +1,16 @@
 //! A small world for tests: a state, the portal's key, and events made and folded in one line each.
 
+use std::time::Duration;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
-use super::{By, Draft, Fault, Layout, Locks, Mode, Personal, Purpose, Scope, State, Stored, Trust, What, apply};
+use super::{
+    By, Channel, Draft, Fault, Layout, Locks, Mode, Personal, Proposal, Purpose, RequestStep, Scope, State, Stored,
+    Terms, Trust, What, apply,
+};
 use crate::clock::Timestamp;
 use crate::grant::Ask;
-use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, StaffId};
+use crate::ids::{CustomerId, EventId, GrantId, OwnerId, RequestId, Sequence, StaffId};
 
 /// 2026-11-21T12:00:00Z.
 pub(crate) const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
@@ -51,6 +56,16 @@ pub(crate) fn reason() -> Personal {
     Personal { reason, ticket, ..Personal::default() }
 }
 
+/// A request's side row.
+pub(crate) fn wish() -> Personal {
+    Personal { necessity: Some("the totals are in the rows".to_owned()), ..reason() }
+}
+
+/// The side row of a question or an answer.
+pub(crate) fn said(text: &str) -> Option<Personal> {
+    Some(Personal { message: Some(text.to_owned()), ..Personal::default() })
+}
+
 /// A state, and every event it was folded from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
@@ -82,7 +97,7 @@ impl World {
         let next = u8::try_from(self.state.sequence().0 % 250).expect("below 250");
         let place = (self.state.sequence(), self.state.head());
         let mut proposal = Draft { by, what, personal }.propose(EventId([next; 16]), self.now, [next; 32], place);
-        if let By::Owner(_) = by {
+        if what.is_signed(by) {
             proposal.sign(&portal_key(), &self.state.head());
         }
         proposal.stored
@@ -107,6 +122,46 @@ impl World {
         self.must(By::Owner(OLGA), What::ConsentSet { customer: ACME, mode, scope, until }, None)
     }
 
+    /// The same world, the owner of acme wanting to be asked each time, up to writing.
+    pub(crate) fn asked() -> World {
+        let mut world = World::with_people();
+        world.consent(Mode::PerRequest, Scope::Write, None);
+        world
+    }
+
+    /// The owner of acme moves the switch and sets terms.
+    pub(crate) fn agree(&mut self, mode: Mode, scope: Scope, terms: &Terms) -> Result<Sequence, Fault> {
+        let what = What::ConsentAgreed { customer: ACME, mode, scope, until: None, terms: terms.bounds() };
+        self.try_to(By::Owner(OLGA), what, Some(terms.side()).filter(|_| what.has_side()))
+    }
+
+    /// Jane asks for acme, for so many minutes, to begin within a day.
+    pub(crate) fn open(&mut self, scope: Scope, lasting: u64) -> RequestId {
+        let what = open(scope, lasting, Timestamp(self.now.0 + 86_400_000_000));
+        RequestId(self.must(By::Staff(JANE), what, Some(wish())).0)
+    }
+
+    /// An owner approves a request, for that long at most.
+    pub(crate) fn approve(&mut self, owner: OwnerId, request: RequestId, lasting: u64) -> Result<Sequence, Fault> {
+        let step = RequestStep::Approved { scope: Scope::Read, lasting: Duration::from_secs(60 * lasting) };
+        self.try_to(By::Owner(owner), What::Request { request, step }, None)
+    }
+
+    /// Folds an event that is signed by a code's key instead of the portal's.
+    pub(crate) fn try_signed(
+        &mut self,
+        key: &Ed25519KeyPair,
+        by: By,
+        what: What,
+        personal: Option<Personal>,
+    ) -> Result<Sequence, Fault> {
+        let mut proposal = Proposal { id: EventId([0; 16]), stored: self.make(by, what, personal) };
+        proposal.sign(key, &self.state.head());
+        apply(&mut self.state, &proposal.stored, &trust())?;
+        self.events.push(proposal.stored.clone());
+        Ok(proposal.stored.sequence)
+    }
+
     /// Jane opens a grant for acme that ends then.
     pub(crate) fn grant(&mut self, scope: Scope, ends: Timestamp) -> GrantId {
         GrantId(self.must(By::Staff(JANE), issue(scope, ends), Some(reason())).0)
@@ -116,6 +171,12 @@ impl World {
 /// A grant of Jane's for acme.
 pub(crate) fn issue(scope: Scope, ends: Timestamp) -> What {
     What::GrantIssued { staff: JANE, customer: ACME, scope, ends, purpose: Purpose::Fault }
+}
+
+/// A request of Jane's for acme, for so many minutes.
+pub(crate) fn open(scope: Scope, lasting: u64, start_by: Timestamp) -> What {
+    let (lasting, purpose, channel) = (Duration::from_secs(60 * lasting), Purpose::Fault, Channel::Phone);
+    What::RequestOpened { staff: JANE, customer: ACME, scope, lasting, start_by, purpose, channel }
 }
 
 /// What Jane asks, connecting to acme.

@@ -78,8 +78,8 @@ impl Hands {
     ) -> Result<Proposal, Error> {
         let (id, salt) = (EventId(random(self.entropy.as_ref())), random(self.entropy.as_ref()));
         let mut proposal = draft.propose(id, at, salt, (state.sequence(), state.head()));
-        if let By::Owner(_) = draft.by {
-            let key = signer.ok_or(Error::Bug("an owner's act without the portal's key"))?;
+        if draft.what.is_signed(draft.by) {
+            let key = signer.ok_or(Error::Bug("an owner's act without the portal's key, or a code without its own"))?;
             proposal.sign(key, &state.head());
         }
         Ok(proposal)
@@ -138,7 +138,8 @@ enum Outcome {
 
 impl Acts {
     /// Makes the change that `build` wants of the present state; of the newer state when another writer was faster.
-    /// `signer` is the portal's key, without which no owner acts. Not cancel-safe: run it to its end.
+    /// `signer` is the portal's key, without which no owner acts, or a code's, without which none is used.
+    /// Not cancel-safe: run it to its end.
     ///
     /// # Errors
     /// [`Error::Refused`] if the rules forbid it, [`Error::Log`] if it could not be recorded first, [`Error::LostRace`]
@@ -414,6 +415,14 @@ impl Trial<'_> {
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
             | What::ConsentSet { .. }
+            | What::ConsentAgreed { .. }
+            | What::RequestOpened { .. }
+            | What::Request { .. }
+            | What::CodeCreated { .. }
+            | What::CodeRedeemed { .. }
+            | What::CodeMissed { .. }
+            | What::InstructionQuestioned { .. }
+            | What::InstructionConfirmed { .. }
             | What::GrantIssued { .. }
             | What::GrantEnded { .. }
             | What::Account { .. }

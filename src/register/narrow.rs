@@ -36,10 +36,13 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
     match *what {
         What::StaffRemoved { staff } => vec![Lock::Staff(staff)],
         What::GrantEnded { grant } => vec![Lock::Grant(grant)],
-        What::ConsentSet { customer, mode: Mode::Off | Mode::PerRequest, .. } => vec![Lock::Customer(customer)],
-        What::ConsentSet { customer, mode: Mode::Standing, scope, .. } => {
-            let wider = state.live_grants_of(customer, at).filter(|grant| grant.scope > scope);
-            wider.map(|grant| Lock::Grant(grant.id)).collect()
+        What::ConsentSet { customer, mode: Mode::Off, .. } | What::ConsentAgreed { customer, mode: Mode::Off, .. } => {
+            vec![Lock::Customer(customer)]
+        }
+        What::ConsentSet { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, .. }
+        | What::ConsentAgreed { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, .. } => {
+            let ended = state.live_grants_of(customer, at).filter(|grant| !mode.lets(scope, grant));
+            ended.map(|grant| Lock::Grant(grant.id)).collect()
         }
         What::OwnerRemoved { owner } => {
             let customer = state.owner(owner).map(|owner| owner.customer);
@@ -51,6 +54,14 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
         | What::StaffCreated
         | What::OwnerCreated { .. }
         | What::GrantIssued { .. }
+        | What::RequestOpened { .. }
+        | What::Request { .. }
+        | What::CodeCreated { .. }
+        | What::CodeRedeemed { .. }
+        | What::CodeMissed { .. }
+        // Nothing new is opened; the register says so to the proxies.
+        | What::InstructionQuestioned { .. }
+        | What::InstructionConfirmed { .. }
         | What::Account { .. }
         | What::HoldPlaced { .. }
         | What::HoldReleased { .. }

@@ -86,7 +86,7 @@ fn what_narrows_locks_exactly_what_it_ends() {
     let locks = |what| locks_for(&world.state, &what, NOON);
     let set = |mode, scope| What::ConsentSet { customer: ACME, mode, scope, until: None };
     assert_eq!(locks(set(Mode::Off, Scope::Write)), [Lock::Customer(ACME)]);
-    assert_eq!(locks(set(Mode::PerRequest, Scope::Write)), [Lock::Customer(ACME)]);
+    assert_eq!(locks(set(Mode::PerRequest, Scope::Write)), [Lock::Grant(grant)], "nobody had been asked");
     assert_eq!(locks(set(Mode::Standing, Scope::Read)), [Lock::Grant(grant)]);
     assert_eq!(locks(set(Mode::Standing, Scope::Write)), []);
     assert_eq!(locks(What::StaffRemoved { staff: JANE }), [Lock::Staff(JANE)]);

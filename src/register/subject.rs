@@ -1,7 +1,7 @@
 //! Whom and what an act concerns, in numbers for the skeleton of its record, and in words for its values.
 //! Not here: when it is recorded (`act`).
 
-use crate::grant::{AccountStep, By, Draft, Grant, SnapshotStep, State, What};
+use crate::grant::{AccountStep, By, Code, Draft, Grant, Request, RequestStep, SnapshotStep, State, What};
 use crate::ids::{CustomerId, GrantId};
 
 /// Whom and what an act concerns, as numbers and words.
@@ -41,6 +41,28 @@ impl Subject {
                 ..Subject::default()
             },
             What::GrantEnded { grant } => state.grant(grant).map_or(Subject::default(), Subject::of_grant),
+            What::ConsentAgreed { customer, scope, .. } => {
+                Subject { customer: Some(customer), scope: Some(scope.to_string()), ..Subject::default() }
+            }
+            What::RequestOpened { staff, customer, scope, purpose, .. } => Subject {
+                customer: Some(customer),
+                staff: Some(staff.0),
+                scope: Some(scope.to_string()),
+                purpose: Some(purpose.to_string()),
+                ..Subject::default()
+            },
+            What::Request { request, step } => {
+                state.request(request).map_or(Subject::default(), |request| Subject::of_request(request, step))
+            }
+            What::CodeCreated { customer, scope, .. } => {
+                Subject { customer: Some(customer), scope: Some(scope.to_string()), ..Subject::default() }
+            }
+            What::CodeRedeemed { code, .. } | What::CodeMissed { code } => {
+                state.code(code).map_or(Subject::default(), Subject::of_code)
+            }
+            What::InstructionQuestioned { customer } | What::InstructionConfirmed { customer } => {
+                Subject { customer: Some(customer), ..Subject::default() }
+            }
             What::Account { customer, step } => Subject { customer: Some(customer), ..Subject::of_account(step) },
             What::HoldPlaced { customer, .. } => Subject { customer: Some(customer), ..Subject::default() },
             What::HoldReleased { hold } => {
@@ -80,6 +102,26 @@ impl Subject {
         }
     }
 
+    fn of_request(request: &Request, step: RequestStep) -> Subject {
+        let scope = match step {
+            RequestStep::Approved { scope, .. } => scope,
+            RequestStep::Denied | RequestStep::AskedBack | RequestStep::Answered | RequestStep::Withdrawn => {
+                request.scope
+            }
+        };
+        Subject {
+            customer: Some(request.customer),
+            staff: Some(request.staff.0),
+            scope: Some(scope.to_string()),
+            purpose: Some(request.purpose.to_string()),
+            ..Subject::default()
+        }
+    }
+
+    fn of_code(code: &Code) -> Subject {
+        Subject { customer: Some(code.customer), scope: Some(code.scope.to_string()), ..Subject::default() }
+    }
+
     fn of_account(step: AccountStep) -> Subject {
         let (count, bytes) = match step {
             AccountStep::Reached { count, .. } => (count, None),
@@ -116,6 +158,33 @@ pub(super) fn describe(draft: &Draft) -> String {
             format!(" {staff} to {customer}: {scope}, {purpose}, ends {ends}")
         }
         What::GrantEnded { grant } => format!(" {grant}"),
+        What::ConsentAgreed { customer, mode, scope, until, terms } => {
+            let until = until.map_or(String::new(), |until| format!(" until {until}"));
+            let longest = terms.longest.as_secs();
+            let limits =
+                [(terms.has_hours, "hours"), (terms.has_networks, "addresses"), (terms.has_regions, "regions")];
+            let limits: String =
+                limits.iter().filter(|(is, _)| *is).map(|(_, what)| format!(", {what} limited")).collect();
+            let glass = if terms.break_glass { ", break-glass allowed" } else { "" };
+            let approvals = terms.approvals;
+            format!(" {customer}: {mode}, {scope}{until}, {longest} s at most, {approvals} to approve{limits}{glass}")
+        }
+        What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel } => {
+            let lasting = lasting.as_secs();
+            format!(" {staff} for {customer}: {scope}, {purpose}, by {channel}, {lasting} s, to begin by {start_by}")
+        }
+        What::Request { request, step } => match step {
+            RequestStep::Approved { scope, lasting } => format!(" {request}: {scope}, {} s", lasting.as_secs()),
+            RequestStep::Denied | RequestStep::AskedBack | RequestStep::Answered | RequestStep::Withdrawn => {
+                format!(" {request}")
+            }
+        },
+        What::CodeCreated { customer, scope, lasting, expires, key: _ } => {
+            format!(" {customer}: {scope}, {} s, to be used by {expires}", lasting.as_secs())
+        }
+        What::CodeRedeemed { code, staff, purpose } => format!(" {code} by {staff}: {purpose}"),
+        What::CodeMissed { code } => format!(" {code}"),
+        What::InstructionQuestioned { customer } | What::InstructionConfirmed { customer } => format!(" {customer}"),
         What::Account { customer, step } => format!(" {customer}{}", describe_step(step)),
         What::HoldPlaced { customer, review } => format!(" {customer}: to be reviewed {review}"),
         What::HoldReleased { hold } => format!(" {hold}"),

@@ -1,0 +1,398 @@
+use super::*;
+use crate::entropy::OsEntropy;
+use crate::grant::world::{
+    ACME, JANE, NOON, OLGA, World, ask, minutes, open, owner, portal_key, reason, said, staff, wish,
+};
+use crate::grant::{CODE_MISSES_MAX, Decision, Fault, Limits, Locks, NewCode, What, decide};
+use crate::secret::Secret;
+
+fn refused(answer: Result<Sequence, Fault>) -> String {
+    answer.expect_err("it is refused").to_string()
+}
+
+fn hour(count: u64) -> Duration {
+    Duration::from_secs(3600 * count)
+}
+
+/// The same world with a second owner, o5 oscar.
+fn two_owners() -> (World, OwnerId) {
+    let mut world = World::asked();
+    let oscar = world.must(By::Owner(OLGA), What::OwnerCreated { customer: ACME }, Some(owner("oscar")));
+    (world, OwnerId(oscar.0))
+}
+
+fn step(world: &mut World, by: By, request: RequestId, step: RequestStep) -> Result<Sequence, Fault> {
+    let personal = if step.has_side() { said("which invoices?") } else { None };
+    world.try_to(by, What::Request { request, step }, personal)
+}
+
+#[test]
+fn an_approval_issues_the_grant_for_what_is_left_of_the_wish() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    world.now = minutes(10);
+    let grant = GrantId(world.approve(OLGA, request, 30).expect("she may").0);
+    let issued = world.state.grant(grant).expect("it is issued");
+    assert_eq!((issued.staff, issued.customer, issued.scope), (JANE, ACME, Scope::Read));
+    assert_eq!((issued.issued, issued.ends), (minutes(10), minutes(40)), "absolute, from the approval on");
+    assert_eq!((issued.given, issued.ticket.as_str()), (Given::Request(request), "SUP-1"));
+    let locks = Locks::default();
+    let decision = decide(&world.state, &ask(minutes(11), &locks), &Limits::default(), minutes(11));
+    assert!(matches!(decision, Decision::Allow(allowed) if allowed.grant() == grant && allowed.until() == minutes(40)));
+    assert_eq!(world.state.waiting_requests().count(), 0);
+}
+
+/// Bypass 11: self-approval, by whatever name.
+#[test]
+fn the_requester_never_approves_and_only_owners_do() {
+    let mut world = World::asked();
+    let twin = Personal { token_digests: None, ..owner("jane") };
+    let jane = world.must(By::Owner(OLGA), What::OwnerCreated { customer: ACME }, Some(twin));
+    let request = world.open(Scope::Read, 60);
+    let said = refused(world.approve(OwnerId(jane.0), request, 60));
+    assert!(said.contains("whoever asks never approves"), "{said}");
+    let approved = RequestStep::Approved { scope: Scope::Read, lasting: hour(1) };
+    for by in [By::Staff(JANE), By::Operator, By::System, By::VendorApp] {
+        let said = refused(step(&mut world, by, request, approved));
+        assert!(said.contains("only the account owner"), "{by}: {said}");
+    }
+    let stranger = world.must(
+        By::Operator,
+        What::CustomerCreated { layout: crate::grant::Layout::Database },
+        Some(crate::grant::world::customer("globex")),
+    );
+    let otto =
+        world.must(By::Operator, What::OwnerCreated { customer: CustomerId(stranger.0) }, Some(owner("ottokar")));
+    assert!(refused(world.approve(OwnerId(otto.0), request, 60)).contains("is not an owner of c1"));
+}
+
+/// Bypass 11: a person counts once; an owner who is gone does not count.
+#[test]
+fn several_owners_approve_each_once_and_the_least_of_them_stands() {
+    let (mut world, oscar) = two_owners();
+    world.agree(Mode::PerRequest, Scope::Write, &Terms { approvals: 2, ..Terms::default() }).expect("two of two");
+    let request = world.open(Scope::Read, 60);
+    world.approve(OLGA, request, 45).expect("the first");
+    assert_eq!(world.state.newest_grant(JANE, ACME), None, "one of two is not enough");
+    let said = refused(world.approve(OLGA, request, 45));
+    assert_eq!(
+        said,
+        "o2 has approved already, and a person counts once: 1 of 2 approvals are there; another owner must approve"
+    );
+    let mut removed = world.clone();
+    removed.must(By::Owner(oscar), What::OwnerRemoved { owner: OLGA }, None);
+    removed.approve(oscar, request, 60).expect("the first that counts");
+    assert_eq!(removed.state.newest_grant(JANE, ACME), None, "who is no owner any more does not count");
+    let grant = world.approve(oscar, request, 60).expect("the second");
+    let grant = world.state.grant(GrantId(grant.0)).expect("now it is issued");
+    assert_eq!((grant.issued, grant.ends), (NOON, minutes(45)), "what the more careful of them allowed");
+    assert!(refused(world.approve(oscar, request, 60)).contains("is over (approved)"), "a request is decided once");
+}
+
+/// Bypass 10: an approval that is used months later, a request that waits for ever.
+#[test]
+fn what_waited_too_long_opens_nothing() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    world.now = minutes(12 * 60);
+    assert_eq!(
+        refused(world.approve(OLGA, request, 60)),
+        "r5 is over (unanswered), and a request is decided once: ask anew"
+    );
+    world.now = minutes(24 * 60);
+    assert!(refused(world.approve(OLGA, request, 60)).contains("(too-late)"));
+    let again = world.open(Scope::Read, 60);
+    assert!(world.approve(OLGA, again, 60).is_ok(), "the old one is not in the way");
+}
+
+#[test]
+fn a_clock_that_was_set_back_opens_nothing() {
+    let mut world = World::asked();
+    world.now = minutes(60);
+    let request = world.open(Scope::Read, 60);
+    world.now = minutes(0);
+    let said = refused(world.approve(OLGA, request, 60));
+    assert!(said.contains("this machine's clock is behind: the register says that 2026-11-21T13:00:00"), "{said}");
+    world.now = minutes(60);
+    step(&mut world, By::Owner(OLGA), request, RequestStep::Denied).expect("no");
+    world.now = minutes(0);
+    assert!(
+        refused(world.approve(OLGA, request, 60)).contains("(denied)"),
+        "what was decided stays decided at any hour"
+    );
+}
+
+#[test]
+fn what_may_be_asked_for() {
+    let ends = minutes(1440);
+    let with = |personal: Personal| Some(personal);
+    let off = World::with_people();
+    let asked = World::asked();
+    let mut reading = World::with_people();
+    reading.consent(Mode::PerRequest, Scope::Read, None);
+    let mut short = World::with_people();
+    short.agree(Mode::PerRequest, Scope::Write, &Terms { longest: hour(1), ..Terms::default() }).expect("an hour");
+    let bare = reason();
+    let brief = Personal { necessity: Some("because".to_owned()), ..reason() };
+    let table: [(&World, What, Option<Personal>, &str); 11] = [
+        (&off, open(Scope::Read, 60, ends), with(wish()), "off means off"),
+        (&asked, open(Scope::Read, 60, ends), with(wish()), ""),
+        (&asked, open(Scope::Read, 480, ends), with(wish()), ""),
+        (&asked, open(Scope::Read, 481, ends), with(wish()), "the account owner allows 8 h at a time"),
+        (&short, open(Scope::Read, 61, ends), with(wish()), "the account owner allows 1 h at a time"),
+        (&asked, open(Scope::Read, 0, ends), with(wish()), "the end lies before the beginning"),
+        (&reading, open(Scope::Write, 60, ends), with(wish()), "allows scope read, not write"),
+        (&asked, open(Scope::Read, 60, NOON), with(wish()), "the end lies before the beginning"),
+        (&asked, open(Scope::Read, 60, minutes(8 * 1440)), with(wish()), "more than 7 days ahead"),
+        (&asked, open(Scope::Read, 60, ends), with(bare), "the sentence why metadata is not enough is missing"),
+        (&asked, open(Scope::Read, 60, ends), with(brief), "has 7 characters; it needs 10"),
+    ];
+    for (world, what, personal, says) in table {
+        let answer = world.clone().try_to(By::Staff(JANE), what, personal);
+        let said = answer.err().map(|fault| fault.to_string()).unwrap_or_default();
+        assert!(said.contains(says) && said.is_empty() == says.is_empty(), "{what:?}: {said}");
+    }
+    let mut twice = World::asked();
+    twice.open(Scope::Read, 60);
+    let said = refused(twice.try_to(By::Staff(JANE), open(Scope::Read, 60, ends), Some(wish())));
+    assert_eq!(said, "r5 of yours still waits for an answer: withdraw it before you ask again");
+    let said = refused(twice.try_to(By::Operator, open(Scope::Read, 60, ends), Some(wish())));
+    assert!(said.contains("cannot be done by operator"), "{said}");
+}
+
+#[test]
+fn an_approver_gives_what_was_asked_or_less() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    let more = |scope, minutes: u64| RequestStep::Approved { scope, lasting: Duration::from_secs(60 * minutes) };
+    for step_for_more in [more(Scope::Write, 60), more(Scope::Read, 61)] {
+        let said = refused(step(&mut world, By::Owner(OLGA), request, step_for_more));
+        assert_eq!(said, "read for 1 h was asked for: approve that or less");
+    }
+    assert!(refused(step(&mut world, By::Owner(OLGA), request, more(Scope::Read, 0))).contains("before the beginning"));
+    let wide = world.clone().open_after_withdrawal(request);
+    let mut wide_world = wide.0;
+    let write = step(&mut wide_world, By::Owner(OLGA), wide.1, more(Scope::Read, 60)).expect("less far");
+    assert_eq!(wide_world.state.grant(GrantId(write.0)).map(|grant| grant.scope), Some(Scope::Read));
+}
+
+impl World {
+    /// Jane withdraws that request and asks for writing instead.
+    fn open_after_withdrawal(mut self, request: RequestId) -> (World, RequestId) {
+        step(&mut self, By::Staff(JANE), request, RequestStep::Withdrawn).expect("her own");
+        let wide = self.open(Scope::Write, 60);
+        (self, wide)
+    }
+}
+
+#[test]
+fn who_may_say_what_about_a_request() {
+    let mut world = World::asked();
+    let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
+    let request = world.open(Scope::Read, 60);
+    let (jane, joe, olga) = (By::Staff(JANE), By::Staff(joe), By::Owner(OLGA));
+    let may = |by, wanted| step(&mut world.clone(), by, request, wanted).is_ok();
+    for (wanted, allowed) in [
+        (RequestStep::Denied, vec![olga, By::Operator, By::System, By::VendorApp]),
+        (RequestStep::AskedBack, vec![olga]),
+        (RequestStep::Answered, vec![]),
+        (RequestStep::Withdrawn, vec![jane]),
+    ] {
+        for by in [jane, joe, olga, By::Operator, By::System, By::VendorApp] {
+            assert_eq!(may(by, wanted), allowed.contains(&by), "{by} {}", wanted.verb());
+        }
+    }
+    step(&mut world, olga, request, RequestStep::AskedBack).expect("she asks");
+    let may = |by| step(&mut world.clone(), by, request, RequestStep::Answered).is_ok();
+    assert!(may(jane) && !may(joe) && !may(olga) && !may(By::Operator));
+    assert!(world.clone().approve(OLGA, request, 60).is_ok(), "she need not wait for the answer");
+}
+
+#[test]
+fn off_and_its_like_end_what_waits() {
+    let off = What::ConsentSet { customer: ACME, mode: Mode::Off, scope: Scope::Write, until: None };
+    let closed = What::Account { customer: ACME, step: crate::grant::AccountStep::Closed };
+    let gone = What::StaffRemoved { staff: JANE };
+    let alone = What::OwnerRemoved { owner: OLGA };
+    for what in [off, closed, gone, alone] {
+        let mut world = World::asked();
+        let request = world.open(Scope::Read, 60);
+        world.must(By::Operator, what, None);
+        let denied = world.state.request(request).and_then(|request| request.outcome);
+        assert_eq!(denied, Some((NOON, Outcome::Denied(By::Operator))), "{}", what.verb());
+        assert_eq!(world.state.waiting_requests().count(), 0);
+    }
+}
+
+#[test]
+fn asked_grants_outlive_a_switch_that_only_wants_to_be_asked() {
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, Scope::Write, None);
+    let request = world.open(Scope::Read, 60);
+    let grant = GrantId(world.approve(OLGA, request, 60).expect("she may").0);
+    world.consent(Mode::PerRequest, Scope::Write, None);
+    assert!(world.state.grant(grant).is_some_and(|grant| grant.is_live(NOON)));
+    world
+        .agree(Mode::PerRequest, Scope::Write, &Terms { longest: Duration::from_secs(60), ..Terms::default() })
+        .expect("1m");
+    assert_eq!(world.state.grant(grant).map(|grant| grant.ends), Some(minutes(1)), "cut to the new longest");
+    world.consent(Mode::Off, Scope::Write, None);
+    assert!(world.state.grant(grant).is_some_and(|grant| grant.ended.is_some()));
+}
+
+/// A code for an hour of reading, made by olga, and what she reads out.
+fn with_code(world: &mut World) -> (CodeId, Secret<String>) {
+    let NewCode { digits, key, salt } = NewCode::make(&OsEntropy).expect("it is made");
+    let expires = world.now.plus(CODE_LIFE);
+    let what = What::CodeCreated { customer: ACME, scope: Scope::Read, lasting: hour(1), expires, key };
+    let side = Personal { salt: Some(salt.to_vec().into()), ..Personal::default() };
+    (CodeId(world.must(By::Owner(OLGA), what, Some(side)).0), digits)
+}
+
+fn redeem(world: &mut World, code: CodeId, digits: &Secret<String>) -> Result<Sequence, Fault> {
+    let key = world.state.code(code).and_then(|code| code.key_of(digits)).expect("its own digits");
+    let what = What::CodeRedeemed { code, staff: JANE, purpose: Purpose::Fault };
+    world.try_signed(&key, By::Staff(JANE), what, Some(reason()))
+}
+
+#[test]
+fn a_code_opens_one_grant_for_whoever_knows_it() {
+    let mut world = World::asked();
+    let (code, digits) = with_code(&mut world);
+    let what = What::CodeRedeemed { code, staff: JANE, purpose: Purpose::Fault };
+    for (key, why) in [(portal_key(), "not even the portal's key"), (key_of_nobody(), "nor any other")] {
+        let forged = world.clone().try_signed(&key, By::Staff(JANE), what, Some(reason()));
+        assert_eq!(forged, Err(Fault::Signature(Sequence(6))), "{why}");
+    }
+    let mut unsigned = world.make(By::Staff(JANE), what, Some(reason()));
+    unsigned.signature = None;
+    let unsigned = crate::grant::apply(&mut world.state.clone(), &unsigned, &crate::grant::world::trust());
+    assert_eq!(unsigned, Err(Fault::Unsigned(Sequence(6))));
+    let mut late = world.clone();
+    late.now = minutes(10);
+    assert!(refused(redeem(&mut late, code, &digits)).contains("that code opens nothing"));
+    let mut early = world.clone();
+    early.now = minutes(-1);
+    assert!(refused(redeem(&mut early, code, &digits)).contains("clock is behind"));
+    world.now = minutes(9);
+    let grant = GrantId(redeem(&mut world, code, &digits).expect("in time").0);
+    let opened = world.state.grant(grant).expect("it is open");
+    assert_eq!((opened.given, opened.scope, opened.ends), (Given::Code(code), Scope::Read, minutes(69)));
+    assert!(refused(redeem(&mut world, code, &digits)).contains("that code opens nothing"), "it is used once");
+}
+
+fn key_of_nobody() -> aws_lc_rs::signature::Ed25519KeyPair {
+    aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("32 bytes are a seed")
+}
+
+#[test]
+fn a_code_dies_with_guesses_with_a_newer_one_and_with_the_switch() {
+    let mut world = World::asked();
+    let (code, digits) = with_code(&mut world);
+    let dead = |world: &World| refused(redeem(&mut world.clone(), code, &digits)).contains("that code opens nothing");
+    let mut guessed = world.clone();
+    for _ in 0..CODE_MISSES_MAX {
+        assert!(!dead_or(&guessed, code));
+        guessed.must(By::Staff(JANE), What::CodeMissed { code }, None);
+    }
+    assert!(dead(&guessed) && dead_or(&guessed, code));
+    assert!(refused(guessed.try_to(By::Staff(JANE), What::CodeMissed { code }, None)).contains("opens nothing"));
+    let mut newer = world.clone();
+    with_code(&mut newer);
+    assert!(dead(&newer), "a newer code");
+    let mut moved = world.clone();
+    moved.consent(Mode::Off, Scope::Write, None);
+    moved.consent(Mode::PerRequest, Scope::Write, None);
+    assert!(dead(&moved), "the switch was moved");
+    let mut gone = two_owners().0;
+    let (code, digits) = with_code(&mut gone);
+    gone.must(By::Operator, What::OwnerRemoved { owner: OLGA }, None);
+    assert!(refused(redeem(&mut gone, code, &digits)).contains("that code opens nothing"), "whose code it was is gone");
+}
+
+fn dead_or(world: &World, code: CodeId) -> bool {
+    world.state.live_code(ACME, world.now).is_none_or(|live| live.id != code)
+}
+
+#[test]
+fn who_may_make_a_code_and_for_what() {
+    let make = |world: &World, by, scope, lasting, expires| {
+        let what = What::CodeCreated { customer: ACME, scope, lasting, expires, key: [1; 32] };
+        let side = Personal { salt: Some(vec![0; 16].into()), ..Personal::default() };
+        world.clone().try_to(by, what, Some(side)).err().map(|fault| fault.to_string()).unwrap_or_default()
+    };
+    let (olga, soon) = (By::Owner(OLGA), minutes(10));
+    let world = World::asked();
+    assert_eq!(make(&world, olga, Scope::Read, hour(1), soon), "");
+    for by in [By::Operator, By::Staff(JANE), By::System, By::VendorApp] {
+        assert!(make(&world, by, Scope::Read, hour(1), soon).contains("only the account owner"), "{by}");
+    }
+    assert!(make(&world, olga, Scope::Read, hour(1), minutes(11)).contains("at most 10 minutes"));
+    assert!(make(&world, olga, Scope::Read, hour(9), soon).contains("allows 8 h at a time"));
+    assert!(make(&World::with_people(), olga, Scope::Read, hour(1), soon).contains("off means off"));
+    let (mut many, _) = two_owners();
+    many.agree(Mode::PerRequest, Scope::Write, &Terms { approvals: 2, ..Terms::default() }).expect("two of two");
+    assert!(make(&many, olga, Scope::Read, hour(1), soon).contains("2 owners must approve here"), "one is not two");
+}
+
+#[test]
+fn a_doubt_pauses_everything_until_an_owner_answers() {
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, Scope::Write, None);
+    let request = world.open(Scope::Read, 60);
+    let doubt = What::InstructionQuestioned { customer: ACME };
+    let why = |text: &str| Some(Personal { reason: Some(text.to_owned()), ..Personal::default() });
+    assert!(
+        refused(world.clone().try_to(By::Operator, doubt, why("export to a third country"))).contains("cannot be done")
+    );
+    assert!(refused(world.clone().try_to(By::Staff(JANE), doubt, why("hm"))).contains("needs 10"));
+    world.must(By::Staff(JANE), doubt, why("export to a third country"));
+    let paused = "staff doubted the instructions of c1 at 2026-11-21T12:00:00";
+    let issue = crate::grant::world::issue(Scope::Read, minutes(60));
+    assert!(refused(world.clone().try_to(By::Staff(JANE), issue, Some(reason()))).contains(paused));
+    assert!(refused(world.clone().approve(OLGA, request, 60)).contains(paused));
+    let asked = open(Scope::Read, 60, minutes(1440));
+    assert!(refused(world.clone().try_to(By::Staff(JANE), asked, Some(wish()))).contains(paused));
+    let confirm = What::InstructionConfirmed { customer: ACME };
+    for by in [By::Staff(JANE), By::Operator, By::System, By::VendorApp] {
+        assert!(refused(world.clone().try_to(by, confirm, None)).contains("only the account owner"), "{by}");
+    }
+    let mut narrowed = world.clone();
+    narrowed.must(
+        By::Operator,
+        What::ConsentSet { customer: ACME, mode: Mode::PerRequest, scope: Scope::Read, until: None },
+        None,
+    );
+    assert!(narrowed.state.customer(ACME).is_some_and(|acme| acme.questioned.is_some()), "an operator answers nothing");
+    let mut anew = world.clone();
+    anew.consent(Mode::Standing, Scope::Read, None);
+    assert!(anew.state.customer(ACME).is_some_and(|acme| acme.questioned.is_none()), "an owner who sets it anew does");
+    world.must(By::Owner(OLGA), confirm, None);
+    assert!(world.approve(OLGA, request, 60).is_ok());
+    assert!(refused(world.try_to(By::Owner(OLGA), confirm, None)).contains("nobody doubts"));
+}
+
+#[test]
+fn only_owners_set_terms_and_only_such_as_can_be() {
+    let mut world = World::with_people();
+    let terms = Terms { longest: hour(1), ..Terms::default() };
+    let what =
+        What::ConsentAgreed { customer: ACME, mode: Mode::Off, scope: Scope::Read, until: None, terms: terms.bounds() };
+    for by in [By::Operator, By::Staff(JANE), By::System, By::VendorApp] {
+        assert!(world.clone().try_to(by, what, None).is_err(), "{by}");
+    }
+    let zero = world.agree(Mode::PerRequest, Scope::Read, &Terms { longest: Duration::ZERO, ..Terms::default() });
+    assert!(refused(zero).contains("the longest grant is 0 s"));
+    let alone = world.agree(Mode::PerRequest, Scope::Read, &Terms { approvals: 2, ..Terms::default() });
+    assert!(refused(alone).contains("2 owners should approve, but the account has 1"));
+    let (mut many, _) = two_owners();
+    many.agree(Mode::PerRequest, Scope::Read, &Terms { approvals: 2, ..Terms::default() }).expect("two of two");
+    let standing = What::ConsentSet { customer: ACME, mode: Mode::Standing, scope: Scope::Read, until: None };
+    let said = refused(many.try_to(By::Owner(OLGA), standing, None));
+    assert!(said.contains("mode standing lets staff in without asking"), "{said}");
+    world.agree(Mode::Standing, Scope::Write, &terms).expect("an hour");
+    world.consent(Mode::Standing, Scope::Read, None);
+    assert_eq!(world.state.customer(ACME).map(|acme| acme.consent.terms.clone()), Some(terms), "the terms stay");
+    let long = crate::grant::world::issue(Scope::Read, minutes(61));
+    assert!(refused(world.try_to(By::Staff(JANE), long, Some(reason()))).contains("allows 1 h at a time"));
+}

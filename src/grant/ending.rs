@@ -1,0 +1,71 @@
+//! What ends grants: a switch that is moved, terms that are set, a newer grant of the same staff member.
+//! Not here: whether that is allowed (`apply`, `asking`).
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::consent::{By, Consent, Mode};
+use super::event::Event;
+use super::state::{Grant, State};
+use super::terms::Terms;
+use crate::ids::{CustomerId, StaffId};
+
+impl State {
+    /// Moves the switch; grants it no longer covers end, and none lasts longer than it, or than its terms allow. An owner
+    /// who does that has answered any doubt about what they want.
+    pub(super) fn set_consent(&mut self, event: &Event, id: CustomerId, consent: Consent) {
+        let (mode, scope) = (consent.mode, consent.scope);
+        let (deadline, longest) = (consent.deadline(), consent.terms.longest);
+        if let Some(customer) = self.customers.get_mut(&id).map(Arc::make_mut) {
+            customer.consent = consent;
+            if let By::Owner(_) = event.by {
+                customer.questioned = None;
+            }
+        }
+        let pairs: Vec<_> = self.newest.range(everybody_of(id)).map(|(pair, _)| *pair).collect();
+        self.end_newest(event, pairs.clone(), |grant| !mode.lets(scope, grant));
+        for pair in pairs {
+            let Some(grant) = self.newest.get(&pair).and_then(|id| self.grants.get_mut(id)) else { continue };
+            let ends = deadline.min(grant.issued.plus(longest));
+            if grant.ends > ends {
+                Arc::make_mut(grant).ends = ends;
+            }
+        }
+        if mode == Mode::Off {
+            self.deny_requests(event, |request| request.customer == id);
+        }
+    }
+
+    pub(super) fn terms_of(&self, customer: CustomerId) -> Terms {
+        self.customer(customer).map(|customer| customer.consent.terms.clone()).unwrap_or_default()
+    }
+
+    /// Ends the grant that the new one's staff member has for that customer, and adds the new one.
+    pub(super) fn replace_grant(&mut self, event: &Event, grant: Grant) {
+        let pair = (grant.customer, grant.staff);
+        self.end_newest(event, vec![pair], |_| true);
+        self.newest.insert(pair, grant.id);
+        self.grants.insert(grant.id, Arc::new(grant));
+    }
+
+    /// Ends those grants of that kind that have not ended; one that is over already only keeps its end. Only the newest of
+    /// a pair can be live.
+    pub(super) fn end_newest(
+        &mut self,
+        event: &Event,
+        pairs: Vec<(CustomerId, StaffId)>,
+        which: impl Fn(&Grant) -> bool,
+    ) {
+        for pair in pairs {
+            let Some(grant) = self.newest.get(&pair).and_then(|id| self.grants.get_mut(id)) else { continue };
+            if grant.ended.is_none() && which(grant) {
+                Arc::make_mut(grant).ended = Some((event.at, event.by));
+            }
+        }
+    }
+}
+
+/// The pairs of that customer and any member of staff.
+fn everybody_of(customer: CustomerId) -> RangeInclusive<(CustomerId, StaffId)> {
+    (customer, StaffId(0))..=(customer, StaffId(u64::MAX))
+}
