@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use serde_json::Value;
 
 use super::{Context, Failure};
@@ -236,7 +237,19 @@ impl Desk {
     /// # Errors
     /// As [`Acts::act`].
     pub(super) async fn act(self, build: impl FnMut(&State) -> Result<Draft, Error>) -> Result<Done, Failure> {
-        self.act_after(None, build).await
+        self.finish(None, None, build).await
+    }
+
+    /// As [`Desk::act`], signed with that key: of a one-time code.
+    ///
+    /// # Errors
+    /// As [`Acts::act`].
+    pub(super) async fn act_signed(
+        self,
+        key: &Ed25519KeyPair,
+        build: impl FnMut(&State) -> Result<Draft, Error>,
+    ) -> Result<Done, Failure> {
+        self.finish(None, Some(key), build).await
     }
 
     /// As [`Desk::act`], after what it narrows was shut.
@@ -248,7 +261,16 @@ impl Desk {
         shut: Option<Shut>,
         build: impl FnMut(&State) -> Result<Draft, Error>,
     ) -> Result<Done, Failure> {
-        let done = self.acts.act_after(shut, None, build).await;
+        self.finish(shut, None, build).await
+    }
+
+    async fn finish(
+        self,
+        shut: Option<Shut>,
+        signer: Option<&Ed25519KeyPair>,
+        build: impl FnMut(&State) -> Result<Draft, Error>,
+    ) -> Result<Done, Failure> {
+        let done = self.acts.act_after(shut, signer, build).await;
         let (log, note) = (self.acts.log.clone(), self.resolved.clone());
         let concluded = self.is_resolved && done.as_ref().is_ok_and(|done| done.concluded);
         match self.close() {

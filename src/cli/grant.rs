@@ -1,18 +1,19 @@
 //! `portreeve grant`: a staff member opens access for themselves, with their own password, where the owner lets them.
 //! Not here: the rules (`grant/`), and grants that an owner gives.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::context::{Desk, actor, customer, grant, moment, password, staff};
+use super::context::{Desk, actor, customer, grant, moment, staff};
+use super::sign_in::Signed;
 use super::{Context, Exit, Failure, Table};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
-use crate::grant::{By, Draft, Grant, Lock, Personal, Purpose, Scope, State, What};
+use crate::grant::{By, Draft, Given, Grant, Lock, Personal, Purpose, Scope, State, What};
 use crate::ids::{GrantId, StaffId};
 use crate::secret::Secret;
 use crate::wire::scram::Verifier;
@@ -38,6 +39,14 @@ pub enum Command {
     Show {
         /// Its id, such as g7.
         grant: String,
+    },
+    /// Give back a grant of your own that you no longer need; asks for your password.
+    Release {
+        /// Its id, such as g7.
+        grant: String,
+        /// A file of mode 0600 that holds your password on one line; - is standard input; without it you are asked.
+        #[arg(long, value_name = "PATH")]
+        password_file: Option<PathBuf>,
     },
     /// End a grant and its sessions at once.
     Revoke {
@@ -87,20 +96,20 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             let state = context.state()?;
             show(context, &state, [grant(&state, &id)?])
         }
+        Command::Release { grant: id, password_file } => release(context, &id, password_file.as_deref()).await,
         Command::Revoke { grant: id } => revoke(context, &id).await,
     }
 }
 
 async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
     let Create { staff: name, customer: of, scope, lasting, purpose, reason, ticket, password_file } = wanted;
-    let register = context.register()?;
-    let state = register.state()?;
-    let id = customer(&state, &of)?.id;
-    let password = password(password_file.as_deref(), &name)?;
-    let desk = context.desk(register, &[id]).await?;
-    let Some(who) = signed_in(&state, &name, &password) else {
-        return Err(refuse(desk, &name).await?);
-    };
+    if !context.config.standing {
+        return Err(Failure::refused(
+            "what was promised to customers asks for an instruction each time: type \"portreeve request open\" instead",
+        ));
+    }
+    let Signed { desk, staff: who, customer: id } =
+        context.sign_in(&name, &of, password_file.as_deref(), "grant.create").await?;
     let personal = Personal { reason: Some(reason), ticket: Some(ticket), ..Personal::default() };
     let done = desk
         .act(|_| {
@@ -120,9 +129,9 @@ pub(super) fn signed_in(state: &State, name: &str, password: &Secret<String>) ->
 }
 
 /// Records that somebody without the right password wanted a grant.
-async fn refuse(desk: Desk, name: &str) -> Result<Failure, Failure> {
+pub(super) async fn refuse(desk: Desk, name: &str, verb: &str) -> Result<Failure, Failure> {
     let mut record = Record::new(SystemClock.now(), Kind::Refused, None);
-    record.skeleton.verb = Some("grant.create".to_owned());
+    record.skeleton.verb = Some(verb.to_owned());
     record.skeleton.result = Some("refused".to_owned());
     record.skeleton.uid = Some(rustix::process::getuid().as_raw());
     record.values.staff = Some(name.to_owned());
@@ -130,6 +139,18 @@ async fn refuse(desk: Desk, name: &str) -> Result<Failure, Failure> {
     desk.log().record(record).await?;
     desk.close()?;
     Ok(Failure::refused(format!("wrong password for \"{name}\", or there is no such active staff member")))
+}
+
+/// A staff member gives back what is theirs; whose password is asked for the grant says.
+async fn release(context: &Context, id: &str, password_file: Option<&Path>) -> Result<Exit, Failure> {
+    let state = context.state()?;
+    let Grant { id, staff: whose, customer, .. } = grant(&state, id)?;
+    let name = state.staff(*whose).map_or_else(|| whose.to_string(), |staff| staff.name.clone());
+    let Signed { desk, staff, .. } =
+        context.sign_in(&name, &customer.to_string(), password_file, "grant.release").await?;
+    let what = What::GrantEnded { grant: *id };
+    let done = desk.act(|_| Ok(Draft { by: By::Staff(staff), what, personal: None })).await?;
+    show(context, &done.state, done.state.grant(*id))
 }
 
 async fn revoke(context: &Context, id: &str) -> Result<Exit, Failure> {
@@ -153,7 +174,11 @@ fn list(context: &Context, of: Option<&str>, whose: Option<&str>, live: bool) ->
     show(context, &state, state.grants().filter(wanted))
 }
 
-fn show<'s>(context: &Context, state: &State, grants: impl IntoIterator<Item = &'s Grant>) -> Result<Exit, Failure> {
+pub(super) fn show<'s>(
+    context: &Context,
+    state: &State,
+    grants: impl IntoIterator<Item = &'s Grant>,
+) -> Result<Exit, Failure> {
     context.show(&table(state, grants, SystemClock.now()))?;
     Ok(Exit::Done)
 }
@@ -161,7 +186,7 @@ fn show<'s>(context: &Context, state: &State, grants: impl IntoIterator<Item = &
 fn table<'s>(state: &State, grants: impl IntoIterator<Item = &'s Grant>, now: Timestamp) -> Table {
     let columns = [
         "id", "staff", "customer", "scope", "status", "issued", "ends", "purpose", "reason", "ticket", "ended_at",
-        "ended_by",
+        "ended_by", "given",
     ];
     let mut table = Table::new(&columns);
     for grant in grants {
@@ -184,6 +209,11 @@ fn table<'s>(state: &State, grants: impl IntoIterator<Item = &'s Grant>, now: Ti
             grant.ticket.as_str().into(),
             early.map_or(Value::Null, |(at, _)| moment(at)),
             early.map_or(Value::Null, |(_, by)| actor(state, by)),
+            match grant.given {
+                Given::Own => "own".into(),
+                Given::Request(request) => request.to_string().into(),
+                Given::Code(code) => code.to_string().into(),
+            },
         ]);
     }
     table

@@ -3,6 +3,7 @@
 
 pub mod audit;
 mod config;
+pub mod consent;
 mod context;
 pub mod coverage;
 mod csv;
@@ -18,7 +19,9 @@ pub mod keys;
 pub mod owner;
 pub mod prepare;
 pub mod render;
+pub mod request;
 pub mod retention;
+mod sign_in;
 pub mod staff;
 pub mod verify_proof;
 
@@ -118,6 +121,12 @@ pub enum Verb {
     /// Grants: who may reach which customer's data, how far, until when.
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Requests: staff ask an account owner for access.
+    #[command(subcommand)]
+    Request(request::Command),
+    /// Consent: what an account owner agreed to.
+    #[command(subcommand)]
+    Consent(consent::Command),
     /// Holds: what is kept because an authority demands it.
     #[command(subcommand)]
     Hold(hold::Command),
@@ -213,6 +222,8 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         Verb::Staff(command) => staff::run(command, context).await,
         Verb::Owner(command) => owner::run(command, context).await,
         Verb::Grant(command) => grant::run(command, context).await,
+        Verb::Request(command) => request::run(command, context).await,
+        Verb::Consent(command) => consent::run(command, context).await,
         Verb::Hold(command) => hold::run(command, context).await,
         Verb::Audit(command) => audit::run(command, context).await,
         Verb::Fence(_) if context.format == Format::Csv => {

@@ -10,7 +10,7 @@ use super::context::{moment, new_password, staff};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
-use crate::grant::{By, Draft, Lock, Personal, Staff, State, What, check_name};
+use crate::grant::{By, Draft, Lock, Personal, Region, Staff, State, What, check_name};
 use crate::ids::StaffId;
 use crate::wire::scram::verifier_from_password;
 
@@ -27,6 +27,9 @@ pub enum Command {
         /// A file of mode 0600 that holds their password on one line; - is standard input; without it you are asked.
         #[arg(long, value_name = "PATH")]
         password_file: Option<PathBuf>,
+        /// The country they work in, two letters such as DE; some account owners allow some only.
+        #[arg(long, value_name = "COUNTRY")]
+        region: Option<Region>,
     },
     /// List all staff.
     List,
@@ -48,7 +51,9 @@ pub enum Command {
 /// If the register refuses it, or cannot be used.
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Create { name, password_file } => create(context, name, password_file.as_deref()).await,
+        Command::Create { name, password_file, region } => {
+            create(context, name, password_file.as_deref(), region).await
+        }
         Command::List => {
             let state = context.state()?;
             show(context, &state, state.all_staff())
@@ -61,11 +66,17 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     }
 }
 
-async fn create(context: &Context, name: String, password_file: Option<&Path>) -> Result<Exit, Failure> {
+async fn create(
+    context: &Context,
+    name: String,
+    password_file: Option<&Path>,
+    region: Option<Region>,
+) -> Result<Exit, Failure> {
     check_name(&name).map_err(|fault| Failure::usage(fault.to_string()))?;
     let password = new_password(password_file, &name)?;
     let verifier = verifier_from_password(password.expose(), &random::<16>(&OsEntropy), ITERATIONS).to_stored();
-    let personal = Personal { name: Some(name), verifier: Some(verifier), ..Personal::default() };
+    let region = region.map(|region| region.to_string());
+    let personal = Personal { name: Some(name), verifier: Some(verifier), region, ..Personal::default() };
     let desk = context.desk(context.register()?, &[]).await?;
     let draft = Draft { by: By::Operator, what: What::StaffCreated, personal: Some(personal) };
     let done = desk.act(|_| Ok(draft.clone())).await?;
@@ -85,7 +96,7 @@ fn show<'s>(context: &Context, state: &State, staff: impl IntoIterator<Item = &'
 }
 
 fn table<'s>(state: &State, staff: impl IntoIterator<Item = &'s Staff>, now: Timestamp) -> Table {
-    let mut table = Table::new(&["id", "staff", "status", "created", "grants"]);
+    let mut table = Table::new(&["id", "staff", "status", "created", "grants", "region"]);
     for staff in staff {
         let live = state.grants().filter(|grant| grant.staff == staff.id && grant.is_live(now));
         table.row([
@@ -94,6 +105,7 @@ fn table<'s>(state: &State, staff: impl IntoIterator<Item = &'s Staff>, now: Tim
             if staff.active { "active" } else { "removed" }.into(),
             moment(staff.created),
             live.count().into(),
+            staff.region.map(|region| region.to_string()).into(),
         ]);
     }
     table

@@ -48,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// The terms told to customers.
     pub promise: Promise,
+    /// Whether owners may let staff open access themselves; false where each instruction must be specific.
+    pub standing: bool,
     /// The daemon that keeps them.
     pub retention: Retention,
     /// The back-ends that take snapshots, by name.

@@ -255,6 +255,17 @@ pub(super) struct Promise {
     pub(super) audit_skeleton_after: Span,
     pub(super) application_logs_max_age: Span,
     pub(super) breach_notice_within: Span,
+    pub(super) instruction: Instruction,
+}
+
+/// Whether owners may let staff open access themselves, or must say so each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Instruction {
+    /// As each owner chooses.
+    General,
+    /// Each time: standing consent is refused.
+    Specific,
 }
 
 impl Default for Promise {
@@ -268,6 +279,7 @@ impl Default for Promise {
             audit_skeleton_after: Span(promise.audit_skeleton_after),
             application_logs_max_age: Span(promise.application_logs_max_age),
             breach_notice_within: Span(promise.breach_notice_within),
+            instruction: Instruction::General,
         }
     }
 }

@@ -115,6 +115,10 @@ impl<'a> Source<'a> {
         Ok(Config {
             snapshots: snapshots.collect::<Result<BTreeMap<_, _>, Error>>()?,
             promise: promise(&raw.promise),
+            standing: match raw.promise.instruction {
+                raw::Instruction::General => true,
+                raw::Instruction::Specific => false,
+            },
             retention: self.retention(table, raw.retention)?,
             clusters: clusters.collect::<Result<BTreeMap<_, _>, Error>>()?,
             proxy: self.proxy(raw.proxy),

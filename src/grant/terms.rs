@@ -168,6 +168,11 @@ impl Terms {
         }
     }
 
+    /// Whether they have a side row.
+    pub fn has_side(&self) -> bool {
+        self.hours.is_limited() || self.networks.is_limited() || self.regions.is_limited()
+    }
+
     /// Both together again. A limit whose side row is gone is [`Limit::Erased`].
     ///
     /// # Errors

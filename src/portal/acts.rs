@@ -3,10 +3,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::audit::record::Record;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, Consent, Mode, Scope};
+use crate::grant::{AccountStep, Consent, Mode, Personal, Scope, State, What};
 use crate::ids::{CustomerId, GrantId, OwnerId};
 use crate::log;
 use crate::register::{self, OwnerActs};
@@ -32,6 +33,13 @@ pub trait Acts: Send + Sync + 'static {
         customer: CustomerId,
         step: AccountStep,
     ) -> Acting<'_, Result<(), register::Error>>;
+    /// Any other change that an owner causes, with its side row; the state after it.
+    fn change(
+        &self,
+        owner: OwnerId,
+        what: What,
+        side: Option<Personal>,
+    ) -> Acting<'_, Result<Arc<State>, register::Error>>;
     /// Writes a record into the portal's own log, durably.
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>>;
 }
@@ -57,6 +65,15 @@ impl Acts for OwnerActs {
         step: AccountStep,
     ) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(OwnerActs::account(self, owner, customer, step))
+    }
+
+    fn change(
+        &self,
+        owner: OwnerId,
+        what: What,
+        side: Option<Personal>,
+    ) -> Acting<'_, Result<Arc<State>, register::Error>> {
+        Box::pin(OwnerActs::change(self, owner, what, side))
     }
 
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>> {

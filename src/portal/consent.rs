@@ -10,21 +10,24 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::error::Error;
+use super::terms::{Written, terms_json};
 use crate::clock::Timestamp;
-use crate::grant::{By, Consent, Customer, Mode, Scope, State};
+use crate::grant::{By, Consent, Customer, Mode, Scope, State, Terms};
 
 /// The fields of a consent's JSON.
-const FIELDS: [&str; 3] = ["mode", "scope", "until"];
+const FIELDS: [&str; 4] = ["mode", "scope", "until", "terms"];
 
 /// A wish for the switch. `scope` is none only for [`Mode::Off`], where it does not matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// `Off` or `Standing`.
+    /// Where the switch is to stand.
     pub mode: Mode,
     /// How far.
     pub scope: Option<Scope>,
     /// None: until it is switched off.
     pub until: Option<Timestamp>,
+    /// None: as they are.
+    pub terms: Option<Terms>,
 }
 
 /// A JSON object with its fields in order, repeated ones included.
@@ -51,18 +54,19 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Wish {
-    /// Reads `{"mode", "scope", "until"}`; anything else is refused by name.
+    /// Reads `{"mode", "scope", "until", "terms"}`; anything else is refused by name.
     pub fn from_json(body: &[u8], now: Timestamp) -> Result<Wish, Error> {
         let Fields(fields) = serde_json::from_slice(body).map_err(|error| {
             let hint = "Send an object such as {\"mode\":\"standing\",\"scope\":\"read\",\"until\":null}.";
             Error::client("not-json", format!("the body is not the JSON expected here: {error}"), hint)
         })?;
-        let (mut mode, mut scope, mut until) = (None, None, None);
+        let (mut mode, mut scope, mut until, mut terms) = (None, None, None, None);
         for (name, value) in fields {
             let slot = match name.as_str() {
                 "mode" => &mut mode,
                 "scope" => &mut scope,
                 "until" => &mut until,
+                "terms" => &mut terms,
                 _ => return Err(unknown("field", &name, &FIELDS)),
             };
             if slot.replace(value).is_some() {
@@ -70,26 +74,22 @@ impl Wish {
                 return Err(Error::client("repeated-field", format!("field \"{name}\" is there twice"), hint));
             }
         }
-        Wish::new(
-            &word("mode", mode)?.ok_or_else(|| missing("mode", "off, standing"))?,
+        let terms = match terms {
+            None | Some(Value::Null) => None,
+            Some(terms) => Some(serde_json::from_value::<Written>(terms).map_err(not_terms)?.read()?),
+        };
+        let wish = Wish::new(
+            &word("mode", mode)?.ok_or_else(|| missing("mode", "off, per-request, standing"))?,
             word("scope", scope)?.as_deref(),
             word("until", until)?.map(|text| timestamp("until", &text)).transpose()?,
             now,
-        )
+        )?;
+        Ok(Wish { terms, ..wish })
     }
 
     /// Checks the words and that they go together.
     pub fn new(mode: &str, scope: Option<&str>, until: Option<Timestamp>, now: Timestamp) -> Result<Wish, Error> {
-        let mode = match mode {
-            "off" => Mode::Off,
-            "standing" => Mode::Standing,
-            "per-request" => {
-                let hint = "Use \"standing\" with an end, or \"off\".";
-                let message = "mode \"per-request\" (ask me each time) is not available yet";
-                return Err(Error::client("not-available-yet", message, hint));
-            }
-            _ => return Err(unknown("mode", mode, &["off", "standing"])),
-        };
+        let mode = mode.parse().map_err(|_| unknown("mode", mode, Mode::WORDS))?;
         let scope = match scope {
             None => None,
             Some("read") => Some(Scope::Read),
@@ -106,7 +106,7 @@ impl Wish {
                 let hint = "Give a time to come, or mode \"off\" to end access now.";
                 Err(Error::client("until-past", format!("\"until\" is not later than now, {}", rfc3339(now)), hint))
             }
-            (Mode::Off | Mode::Standing | Mode::PerRequest, _, _) => Ok(Wish { mode, scope, until }),
+            (Mode::Off | Mode::Standing | Mode::PerRequest, _, _) => Ok(Wish { mode, scope, until, terms: None }),
         }
     }
 
@@ -152,6 +152,12 @@ pub fn until_of_form(
         }
         _ => Err(Error::client("until", "the form's end is not one of its choices", "Open the page again.")),
     }
+}
+
+fn not_terms(error: serde_json::Error) -> Error {
+    let hint = "Send an object such as {\"longest\":\"2h\",\"hours\":\"mon-fri 09:00-17:00 Europe/Berlin\"}; known are \
+                longest, approvals, break_glass, hours, addresses, regions.";
+    Error::client("terms", format!("\"terms\" are not terms: {error}"), hint)
 }
 
 fn word(name: &str, value: Option<Value>) -> Result<Option<String>, Error> {
@@ -220,6 +226,8 @@ pub fn consent_json(state: &State, customer: &Customer, consent: &Consent) -> Va
         "mode": consent.mode.word(),
         "scope": consent.scope.word(),
         "until": consent.until.map(rfc3339),
+        "terms": terms_json(&consent.terms),
+        "doubt": customer.questioned.as_ref().map(|doubt| json!({"at": rfc3339(doubt.at), "reason": doubt.reason})),
         "set_at": rfc3339(consent.set_at),
         "set_by": by_json(state, consent.set_by),
     })

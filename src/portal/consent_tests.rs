@@ -11,18 +11,27 @@ fn read(body: &str) -> Result<Wish, (String, String)> {
 fn a_wish_reads_as_written() {
     let until = Some(Timestamp(1_900_000_000_000_000));
     let table = [
-        (r#"{"mode":"off"}"#, Wish { mode: Mode::Off, scope: None, until: None }),
+        (r#"{"mode":"off"}"#, Wish { mode: Mode::Off, scope: None, until: None, terms: None }),
         (
             r#"{"mode":"off","scope":"read","until":null}"#,
-            Wish { mode: Mode::Off, scope: Some(Scope::Read), until: None },
+            Wish { mode: Mode::Off, scope: Some(Scope::Read), until: None, terms: None },
+        ),
+        (
+            r#"{"mode":"per-request","scope":"read","terms":{"longest":"2h","approvals":2}}"#,
+            Wish {
+                mode: Mode::PerRequest,
+                scope: Some(Scope::Read),
+                until: None,
+                terms: Some(Terms { longest: Duration::from_secs(7200), approvals: 2, ..Terms::default() }),
+            },
         ),
         (
             r#"{"mode":"standing","scope":"write"}"#,
-            Wish { mode: Mode::Standing, scope: Some(Scope::Write), until: None },
+            Wish { mode: Mode::Standing, scope: Some(Scope::Write), until: None, terms: None },
         ),
         (
             r#"{"until":"2030-03-17T18:46:40+01:00","mode":"standing","scope":"read"}"#,
-            Wish { mode: Mode::Standing, scope: Some(Scope::Read), until },
+            Wish { mode: Mode::Standing, scope: Some(Scope::Read), until, terms: None },
         ),
     ];
     for (body, wish) in table {
@@ -38,14 +47,27 @@ fn what_is_wrong_is_named() {
         ("{\"mode\":\"off\"} {}", "not-json", "trailing"),
         (r#"{"mod":"off"}"#, "unknown-field", "Did you mean \"mode\"?"),
         (r#"{"mode":"off","untill":null}"#, "unknown-field", "Did you mean \"until\"?"),
-        (r#"{"mode":"off","frobnicate":1}"#, "unknown-field", "Known here: mode, scope, until."),
+        (r#"{"mode":"off","frobnicate":1}"#, "unknown-field", "Known here: mode, scope, until, terms."),
         (r#"{"mode":"off","mode":"standing"}"#, "repeated-field", "\"mode\" is there twice"),
         (r#"{"mode":"of"}"#, "unknown-value", "Did you mean \"off\"?"),
         (r#"{"mode":7}"#, "not-a-text", "\"mode\" must be a text"),
         ("{}", "missing-field", "\"mode\" is missing"),
         (r#"{"mode":"standing"}"#, "missing-field", "\"scope\" is missing"),
         (r#"{"mode":"standing","scope":"metadata"}"#, "unknown-value", "read, write"),
-        (r#"{"mode":"per-request","scope":"read"}"#, "not-available-yet", "not available yet"),
+        (r#"{"mode":"per-request"}"#, "missing-field", "\"scope\" is missing"),
+        (r#"{"mode":"per-request","scope":"read","terms":{"hour":"x"}}"#, "terms", "unknown field `hour`"),
+        (r#"{"mode":"per-request","scope":"read","terms":{"longest":"soon"}}"#, "duration", "such as \"15m\""),
+        (r#"{"mode":"per-request","scope":"read","terms":{"hours":"always"}}"#, "terms", "write such as mon-fri"),
+        (
+            r#"{"mode":"per-request","scope":"read","terms":{"hours":"mon 09:00-10:00 Europe/Berln"}}"#,
+            "terms",
+            "did you mean Europe/Berlin?",
+        ),
+        (
+            r#"{"mode":"per-request","scope":"read","terms":{"addresses":["192.0.2.7/24"]}}"#,
+            "terms",
+            "write 192.0.2.0/24, or 192.0.2.7",
+        ),
         (r#"{"mode":"standing","scope":"read","until":"tomorrow"}"#, "not-a-time", "2030-01-31T17:00:00Z"),
         (r#"{"mode":"standing","scope":"read","until":"2020-01-01T00:00:00Z"}"#, "until-past", "not later than now"),
         (r#"{"mode":"off","until":"2030-01-01T00:00:00Z"}"#, "until-of-off", "does not go with"),

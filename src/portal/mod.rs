@@ -13,9 +13,13 @@ pub mod error;
 pub mod files;
 pub mod history;
 pub mod pages;
+pub mod reminders;
+pub mod requests;
+pub mod requests_page;
 pub mod session;
 pub mod sign_in;
 mod start;
+pub mod terms;
 pub mod tls;
 pub mod words;
 
@@ -46,7 +50,7 @@ use self::sign_in::Passwords;
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
-use crate::grant::{AccountStep, Consent, Customer, Owner, State};
+use crate::grant::{AccountStep, Consent, Customer, Mode, Owner, Personal, State, What};
 use crate::ids::{CustomerId, GrantId, SessionId};
 use crate::register::Follower;
 
@@ -81,6 +85,8 @@ pub struct Settings {
     pub entropy: Arc<dyn Entropy>,
     /// In it a folder per customer, such as `c7`, with what its owners may take home.
     pub archives: PathBuf,
+    /// Whether owners may let staff open visits themselves; not where each instruction must be specific.
+    pub standing: bool,
 }
 
 /// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
@@ -103,6 +109,7 @@ pub async fn serve(
         clock: settings.clock,
         entropy: settings.entropy,
         archives: settings.archives,
+        standing: settings.standing,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         follower,
@@ -133,6 +140,8 @@ async fn farewell(stopped: tokio::sync::oneshot::Receiver<()>) {
 fn router(portal: Portal) -> Router {
     Router::new()
         .merge(browser::routes().method_not_allowed_fallback(browser::no_such_method))
+        .merge(requests::pages().method_not_allowed_fallback(browser::no_such_method))
+        .merge(requests::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(closing::pages().method_not_allowed_fallback(browser::no_such_method))
         .merge(closing::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(api::routes().method_not_allowed_fallback(api::no_such_method))
@@ -212,6 +221,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     archives: PathBuf,
+    standing: bool,
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,
@@ -255,10 +265,29 @@ impl Portal {
         if wish.widens() {
             self.fresh()?;
         }
-        let (acts, owner, customer) = (Arc::clone(&self.0.acts), owner.id, customer.clone());
+        if wish.mode == Mode::Standing && !self.0.standing {
+            let why =
+                "what was agreed with your vendor asks for an instruction each time: choose to be asked each time";
+            return Err(Error::Refused(why.to_owned()));
+        }
         let scope = wish.scope.unwrap_or(customer.consent.scope);
+        if let Some(terms) = wish.terms {
+            let (customer, mode, until) = (customer.id, wish.mode, wish.until);
+            let what = What::ConsentAgreed { customer, mode, scope, until, terms: terms.bounds() };
+            let side = Some(terms.side()).filter(|_| terms.has_side());
+            let state = self.change(owner, what, side).await?;
+            let set = state.customer(customer).map(|customer| customer.consent.clone());
+            return set.ok_or_else(|| Error::Bug("a customer is gone".to_owned()));
+        }
+        let (acts, owner, customer) = (Arc::clone(&self.0.acts), owner.id, customer.clone());
         let act = async move { acts.set_consent(owner, customer.id, (wish.mode, scope, wish.until)).await };
         Ok(to_its_end(act).await??)
+    }
+
+    /// Any other change that an owner causes, run to its end.
+    async fn change(&self, owner: &Owner, what: What, side: Option<Personal>) -> Result<Arc<State>, Error> {
+        let (acts, owner) = (Arc::clone(&self.0.acts), owner.id);
+        Ok(to_its_end(async move { acts.change(owner, what, side).await }).await??)
     }
 
     /// Ends a grant of the owner's customer.
@@ -339,6 +368,8 @@ async fn to_its_end<T: Send + 'static>(act: impl Future<Output = T> + Send + 'st
     tokio::spawn(act).await.map_err(|error| Error::Bug(format!("an act did not end: {error}")))
 }
 
+#[cfg(test)]
+mod test_book;
 #[cfg(test)]
 mod test_site;
 

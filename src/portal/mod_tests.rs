@@ -65,7 +65,7 @@ async fn an_owner_signs_in_switches_on_and_off_and_signs_out() {
     let page = olga.get("/").await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("Nobody may see your data."), "{}", page.body);
-    assert!(page.body.contains("Ask me each time (not yet available)"));
+    assert!(page.body.contains("Ask me each time"));
     let csrf = page.csrf();
 
     let on = ["mode=standing", "scope=read", "end=2h", "time="];
@@ -199,7 +199,7 @@ async fn what_the_api_does_not_understand_is_refused_by_name() {
     let put = |body: &'static str| site.api("PUT", path, OLGA_TOKEN, Some(body));
     says(&put("{\"mode\":").await, 400, "not-json");
     says(&put(r#"{"mode":"off","scop":"read"}"#).await, 400, "unknown-field");
-    says(&put(r#"{"mode":"per-request","scope":"read"}"#).await, 400, "not-available-yet");
+    says(&put(r#"{"mode":"per-request","scope":"read","terms":{"hour":1}}"#).await, 400, "terms");
     says(&site.api("PUT", path, OLGA_TOKEN, Some(&" ".repeat(17_000))).await, 413, "too-large");
     says(&site.api("PUT", path, "not a token", Some(r#"{"mode":"off"}"#)).await, 401, "sign-in-needed");
     says(&site.get(path).await, 401, "sign-in-needed");

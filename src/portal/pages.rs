@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::consent::{SPANS, rfc3339};
 use super::error::Error;
 use super::history::{Entry, Live, Place};
+use super::requests_page;
 use super::session::Notice;
 use super::words;
 use crate::audit::record::Kind;
@@ -146,7 +147,9 @@ pub fn account(view: &Account<'_>) -> Markup {
                 }
             }
             h1 { "Support access to " (words::visible(&view.customer.name)) }
+            (requests_page::doubt(view))
             (state_of(view.state, consent, view.now))
+            (requests_page::section(view))
             (switch(consent, view.csrf, view.now))
             (live(view))
             (grants(view))
@@ -169,6 +172,11 @@ fn said(notice: Notice) -> &'static str {
         Notice::SessionEnded => "Ended. That session is over.",
         Notice::SessionGone => "That session had already ended.",
         Notice::GrantEnded => "Ended. That visit is over.",
+        Notice::RequestApproved => "Approved. The visit begins once every owner needed has approved.",
+        Notice::RequestDenied => "Denied. Nobody was let in.",
+        Notice::RequestAskedBack => "Asked. You will see the answer here.",
+        Notice::TermsSaved => "Saved. These terms hold from now on, for visits that are open, too.",
+        Notice::DoubtAnswered => "Answered. What you allow stands.",
     }
 }
 
@@ -182,7 +190,11 @@ fn state_of(state: &State, consent: &Consent, now: Timestamp) -> Markup {
     html! {
         p .state .open[open] {
             @if open {
-                strong { "Your support team may " (reach(consent.scope)) }
+                @if consent.mode == Mode::PerRequest {
+                    strong { "Your support team asks you each time, to " (reach(consent.scope)) " at most" }
+                } @else {
+                    strong { "Your support team may " (reach(consent.scope)) }
+                }
                 @if let Some(until) = consent.until { " until " (time(until)) } @else { " until you switch it off" }
                 "."
             } @else {
@@ -196,7 +208,7 @@ fn state_of(state: &State, consent: &Consent, now: Timestamp) -> Markup {
     }
 }
 
-fn reach(scope: Scope) -> &'static str {
+pub(super) fn reach(scope: Scope) -> &'static str {
     match scope {
         Scope::Metadata => "see my records without personal details",
         Scope::Read => "see everything",
@@ -233,14 +245,19 @@ fn switch(consent: &Consent, csrf: &str, now: Timestamp) -> Markup {
                 (token(csrf))
                 fieldset {
                     legend { "Who" }
-                    (radio("mode", "off", "Nobody", !open, false))
-                    (radio("mode", "per-request", "Ask me each time (not yet available)", false, true))
-                    (radio("mode", "standing", "My support team, up to 2 hours a visit; I am told", open, false))
+                    (radio("mode", "off", "Nobody", !open))
+                    (radio("mode", "per-request", "Ask me each time", open && consent.mode == Mode::PerRequest))
+                    (radio(
+                        "mode",
+                        "standing",
+                        "My support team, up to 2 hours a visit; I am told",
+                        open && consent.mode == Mode::Standing,
+                    ))
                 }
                 fieldset {
                     legend { "How far" }
-                    (radio("scope", "read", "See everything", consent.scope != Scope::Write, false))
-                    (radio("scope", "write", "See and change everything", consent.scope == Scope::Write, false))
+                    (radio("scope", "read", "See everything", consent.scope != Scope::Write))
+                    (radio("scope", "write", "See and change everything", consent.scope == Scope::Write))
                 }
                 fieldset {
                     legend { "Until when" }
@@ -257,21 +274,22 @@ fn switch(consent: &Consent, csrf: &str, now: Timestamp) -> Markup {
                 }
                 button type="submit" { "Save" }
             }
+            p { a href="/terms" { "Hours, addresses, longest visit and other terms" } }
         }
     }
 }
 
-fn radio(name: &str, value: &str, label: &str, checked: bool, disabled: bool) -> Markup {
+fn radio(name: &str, value: &str, label: &str, checked: bool) -> Markup {
     let id = format!("{name}-{value}");
     html! {
         div .choice {
-            input id=(id) type="radio" name=(name) value=(value) checked[checked] disabled[disabled] required;
+            input id=(id) type="radio" name=(name) value=(value) checked[checked] required;
             label for=(id) { (label) }
         }
     }
 }
 
-fn staff_name(state: &State, id: crate::ids::StaffId) -> String {
+pub(super) fn staff_name(state: &State, id: crate::ids::StaffId) -> String {
     state.staff(id).map_or_else(|| id.to_string(), |staff| words::visible(&staff.name))
 }
 

@@ -45,6 +45,16 @@ pub enum Notice {
     SessionGone,
     /// A grant was ended.
     GrantEnded,
+    /// A request was approved.
+    RequestApproved,
+    /// A request was denied.
+    RequestDenied,
+    /// Something was asked about a request.
+    RequestAskedBack,
+    /// The terms were set.
+    TermsSaved,
+    /// A doubt was answered.
+    DoubtAnswered,
 }
 
 struct Session {

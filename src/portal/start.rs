@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::attempts::Bounds;
 use super::book::Records;
+use super::reminders;
 use super::{ALPN, Settings, serve};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
@@ -145,6 +146,7 @@ pub async fn run_on(
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
         archives: config.portal.archives.clone(),
+        standing: config.standing,
     };
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
@@ -163,6 +165,7 @@ pub async fn run_on(
     };
     tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
     tasks.spawn(remember(log.clone(), register.clone()));
+    tasks.spawn(reminders::remind(parts.follower.clone(), Arc::new(SystemClock)));
     tasks.spawn(reload(certificate));
     tracing::info!(%address, url = config.portal.public_url, "the portal is open");
     let outcome = tokio::select! {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
+use aws_lc_rs::signature::Ed25519KeyPair;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -18,10 +19,10 @@ use tokio::task::JoinHandle;
 use super::ALPN;
 use super::acts::{Acting, Acts};
 use super::attempts::Bounds;
-use super::history::{Answer as Later, Away, Book, Entry, Live, Place, Range};
 use super::session::sha256;
+pub(super) use super::test_book::session;
+use super::test_book::{FixedBook, entries, live};
 use super::{Settings, StartError, serve};
-use crate::audit::keys::{SealedDataKey, open_data_key};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
@@ -30,7 +31,6 @@ use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scop
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::tls::Certificate;
 use crate::register::{self, Follower, Register};
-use crate::secret::Secret;
 
 /// Olga owns acme.
 pub(super) const OLGA_PASSWORD: &str = "correct horse & battery=staple";
@@ -49,14 +49,8 @@ pub(super) fn archive_public_key() -> [u8; 32] {
     public.as_ref().try_into().expect("32 bytes")
 }
 
-/// 2026-11-21T14:02:00Z.
-const TWO_PAST_TWO: Timestamp = Timestamp(1_795_269_720_000_000);
-
-pub(super) fn session(number: u8) -> SessionId {
-    SessionId([number; 8])
-}
-
 /// Acts straight upon the register, without an audit log.
+#[derive(Clone)]
 struct Direct {
     register: Register,
     recorded: Arc<Mutex<Vec<Record>>>,
@@ -64,13 +58,23 @@ struct Direct {
 
 impl Direct {
     fn append(&self, by: By, what: What, personal: Option<Personal>) -> Result<Sequence, register::Error> {
+        self.append_signed(&portal_key(), by, what, personal)
+    }
+
+    fn append_signed(
+        &self,
+        key: &Ed25519KeyPair,
+        by: By,
+        what: What,
+        personal: Option<Personal>,
+    ) -> Result<Sequence, register::Error> {
         let state = self.register.state()?;
         let draft = Draft { by, what, personal };
         let place = (state.sequence(), state.head());
         let (id, salt) = (EventId(random(&OsEntropy)), random(&OsEntropy));
         let mut proposal = draft.propose(id, SystemClock.now(), salt, place);
-        if let By::Owner(_) = by {
-            proposal.sign(&portal_key(), &state.head());
+        if what.is_signed(by) {
+            proposal.sign(key, &state.head());
         }
         self.register.append(&proposal)
     }
@@ -103,114 +107,21 @@ impl Acts for Direct {
         Box::pin(async move { self.append(By::Owner(owner), What::Account { customer, step }, None).map(drop) })
     }
 
+    fn change(
+        &self,
+        owner: OwnerId,
+        what: What,
+        side: Option<Personal>,
+    ) -> Acting<'_, Result<Arc<State>, register::Error>> {
+        Box::pin(async move {
+            self.append(By::Owner(owner), what, side)?;
+            self.register.state()
+        })
+    }
+
     fn record(&self, record: Record) -> Acting<'_, Result<(), crate::log::Error>> {
         self.recorded.lock().expect("not poisoned").push(record);
         Box::pin(async { Ok(()) })
-    }
-}
-
-/// A book with these pages.
-struct FixedBook {
-    entries: Vec<(CustomerId, Entry)>,
-    live: Mutex<Vec<Live>>,
-    readers: Mutex<Vec<OwnerId>>,
-    shut: AtomicBool,
-}
-
-impl FixedBook {
-    fn open(&self) -> Result<(), Away> {
-        let away = Away { place: "the history", cause: "the keyring is shut".to_owned() };
-        if self.shut.load(Ordering::SeqCst) { Err(away) } else { Ok(()) }
-    }
-}
-
-impl Book for FixedBook {
-    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Later<'_, Vec<Entry>> {
-        Box::pin(async move {
-            self.open()?;
-            self.readers.lock().expect("not poisoned").push(reader);
-            let own = self.entries.iter().filter(|(whose, _)| *whose == customer).map(|(_, entry)| entry);
-            let mut held: Vec<_> = own.filter(|entry| range.holds(&entry.place)).cloned().collect();
-            held.sort_by(|a, b| b.place.cmp(&a.place));
-            held.truncate(range.limit);
-            Ok(held)
-        })
-    }
-
-    fn sessions(&self, _customer: CustomerId) -> Later<'_, Vec<Live>> {
-        // All of them: the portal itself must leave out what is not the customer's.
-        Box::pin(async move {
-            self.open()?;
-            Ok(self.live.lock().expect("not poisoned").clone())
-        })
-    }
-
-    fn end_session(&self, _by: OwnerId, session: SessionId) -> Later<'_, bool> {
-        Box::pin(async move {
-            self.open()?;
-            let mut live = self.live.lock().expect("not poisoned");
-            let before = live.len();
-            live.retain(|live| live.session != session);
-            Ok(live.len() < before)
-        })
-    }
-
-    fn archive_key(
-        &self,
-        reader: OwnerId,
-        _customer: CustomerId,
-        sealed: SealedDataKey,
-    ) -> Later<'_, Secret<[u8; 32]>> {
-        Box::pin(async move {
-            self.open()?;
-            self.readers.lock().expect("not poisoned").push(reader);
-            let opened = open_data_key(&Secret::new(ARCHIVE_KEY), &sealed);
-            opened.map_err(|error| Away { place: "your files", cause: error.to_string() })
-        })
-    }
-}
-
-fn entry(position: u64, minutes: u64, kind: Kind, customer: CustomerId, staff: StaffId) -> Entry {
-    let at = TWO_PAST_TWO.plus(Duration::from_secs(60 * minutes));
-    let mut record = Record::new(at, kind, Some(customer));
-    record.skeleton.staff = Some(staff.0);
-    Entry {
-        place: Place { at, log: "proxy-gate-1".to_owned(), position, frame: 0 },
-        record,
-        outcome: None,
-        fault: None,
-    }
-}
-
-fn entries(acme: CustomerId, globex: CustomerId, jane: StaffId) -> Vec<(CustomerId, Entry)> {
-    let mut refused = entry(1, 0, Kind::Refused, acme, jane);
-    refused.record.skeleton.verb = Some("consent-off,no-grant".to_owned());
-    let mut other = entry(2, 10, Kind::Statement, globex, jane);
-    other.record.values.text = Some(b"select 'globex'".to_vec());
-    let came_in = entry(3, 40, Kind::SignedIn, acme, jane);
-    let mut statement = entry(4, 41, Kind::Statement, acme, jane);
-    statement.record.skeleton.verb = Some("query".to_owned());
-    statement.record.skeleton.relations = Some(vec!["contacts".to_owned()]);
-    statement.record.values.text = Some(b"select '<script>'".to_vec());
-    let mut outcome = Record::new(statement.record.at, Kind::Outcome, Some(acme));
-    outcome.skeleton.result = Some("done".to_owned());
-    outcome.skeleton.tag = Some("SELECT 12".to_owned());
-    (outcome.skeleton.rows, outcome.skeleton.bytes) = (Some(12), Some(480));
-    statement.outcome = Some(outcome);
-    vec![(acme, refused), (globex, other), (acme, came_in), (acme, statement)]
-}
-
-fn live(number: u8, staff: StaffId, customer: CustomerId) -> Live {
-    Live {
-        session: session(number),
-        staff,
-        customer,
-        grant: GrantId(9),
-        scope: Scope::Read,
-        since: TWO_PAST_TWO.plus(Duration::from_secs(u64::from(number))),
-        address: "192.0.2.7".to_owned(),
-        application: "psql".to_owned(),
-        statements: 3,
     }
 }
 
@@ -228,6 +139,7 @@ pub(super) fn owner(name: &str, password: &str, token: &str) -> Personal {
 pub(super) struct Site {
     pub(super) address: SocketAddr,
     pub(super) origin: String,
+    direct: Direct,
     directory: TempDir,
     follower: Follower,
     book: Arc<FixedBook>,
@@ -272,11 +184,13 @@ impl Site {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             archives: directory.path().join("archives"),
+            standing: true,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let told = async move { drop(stopped.await) };
+        let direct = acts.clone();
         let served = tokio::spawn(serve(settings, follower.clone(), Arc::new(acts), book.clone(), told));
-        Site { address, origin, directory, follower, book, recorded, jars: AtomicU64::new(0), stop, served }
+        Site { address, origin, direct, directory, follower, book, recorded, jars: AtomicU64::new(0), stop, served }
     }
 
     pub(super) async fn stop(self) -> Result<(), StartError> {
@@ -290,6 +204,33 @@ impl Site {
 
     pub(super) fn state(&self) -> Arc<State> {
         self.follower.state()
+    }
+
+    /// The present moment, as the portal sees it.
+    pub(super) fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// Writes a change into the register, as somebody else than an owner at the portal does.
+    pub(super) fn append(&self, by: By, what: What, personal: Option<Personal>) -> Sequence {
+        self.direct.append(by, what, personal).expect("the rules allow it")
+    }
+
+    /// The same, signed by a code's key.
+    pub(super) fn append_signed(
+        &self,
+        key: &Ed25519KeyPair,
+        by: By,
+        what: What,
+        personal: Option<Personal>,
+    ) -> Sequence {
+        self.direct.append_signed(key, by, what, personal).expect("the rules allow it")
+    }
+
+    /// The state once the register was read again.
+    pub(super) async fn newest(&self) -> Arc<State> {
+        self.follower.caught_up(SystemClock.now(), Duration::from_secs(5)).await;
+        self.state()
     }
 
     pub(super) fn customer(&self, name: &str) -> CustomerId {

@@ -64,11 +64,27 @@ fn decided(state: &State, record: &Record) -> String {
         Some(_) | None => "see records without personal details",
     };
     let what = match skeleton.verb.as_deref().unwrap_or_default() {
-        "consent.set" if message.contains(": off,") => "switched support access off".to_owned(),
-        "consent.set" if message.contains(": standing,") => format!("allowed the support team to {reach}"),
+        "consent.set" | "consent.agreed" if message.contains(": off,") => "switched support access off".to_owned(),
+        "consent.set" | "consent.agreed" if message.contains(": per-request,") => {
+            format!("asked to be asked each time, to {reach} at most")
+        }
+        "consent.set" | "consent.agreed" if message.contains(": standing,") => {
+            format!("allowed the support team to {reach}")
+        }
         "consent.set" => "moved the switch".to_owned(),
         "grant.issued" => format!("opened a visit to {reach}"),
         "grant.ended" => whose().map_or("ended a visit".to_owned(), |whose| format!("ended {whose}'s visit")),
+        "request.opened" => format!("asked to {reach}"),
+        "request.approved" => whose().map_or("approved a request".to_owned(), |whose| format!("let {whose} {reach}")),
+        "request.denied" => whose().map_or("denied a request".to_owned(), |whose| format!("denied what {whose} asked")),
+        "request.asked-back" => "asked about a request".to_owned(),
+        "request.answered" => "answered what was asked about a request".to_owned(),
+        "request.withdrawn" => "took a request back".to_owned(),
+        "code.created" => format!("made a one-time code to {reach}"),
+        "code.redeemed" => format!("used a one-time code to {reach}"),
+        "code.missed" => "gave a wrong one-time code".to_owned(),
+        "instruction.questioned" => "doubted what you want, so that nobody comes in until you answer".to_owned(),
+        "instruction.confirmed" => "answered the doubt: it is meant as it stands".to_owned(),
         "owner.created" => "added an owner of this account".to_owned(),
         "owner.removed" => "removed an owner of this account".to_owned(),
         "resolved" => "found out what became of a change that was cut off".to_owned(),
@@ -112,12 +128,17 @@ fn did(verb: &str) -> String {
 /// Reason codes of a refusal, as a clause with its full stop.
 fn why_not(codes: &str) -> &'static str {
     let has = |code: &str| codes.split(',').any(|found| found.trim() == code);
-    const WHY: [(&str, &str); 11] = [
+    const WHY: [(&str, &str); 16] = [
         ("consent-off", "you had not allowed it."),
         ("consent-over", "what you allowed had ended."),
         ("staff-unknown", "they are not on the support team."),
         ("staff-inactive", "they are no longer on the support team."),
         ("locked", "you had just withdrawn it."),
+        ("instruction-questioned", "the team doubted what you want, and you had not answered yet."),
+        ("not-asked", "you want to be asked first."),
+        ("address-not-allowed", "they came from an address you do not allow."),
+        ("region-not-allowed", "they work where you do not allow it."),
+        ("out-of-hours", "it was outside the hours you allow."),
         ("no-grant", "they had not opened a visit with a reason first."),
         ("grant-ended", "their visit had been ended."),
         ("grant-over", "the time of their visit was over."),

@@ -219,7 +219,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
         limits: Limits {
             connections_per_grant: config.limits.connections_per_grant as usize,
             register_stale_after: config.limits.register_stale_after,
-            standing: true,
+            standing: config.standing,
             portal_url: config.portal.public_url.clone(),
         },
         clusters: clusters(config)?,

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, By, Consent, Draft, Mode, Scope, State, What};
+use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, State, What};
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId};
 use crate::log::Log;
 
@@ -32,7 +32,7 @@ impl OwnerActs {
     /// Moves the switch of the owner's own customer.
     ///
     /// # Errors
-    /// As [`Acts::act`]; asking each time is refused until requests exist.
+    /// As [`Acts::act`].
     pub async fn set_consent(
         &self,
         owner: OwnerId,
@@ -41,18 +41,10 @@ impl OwnerActs {
         scope: Scope,
         until: Option<Timestamp>,
     ) -> Result<Consent, Error> {
-        match mode {
-            Mode::PerRequest => {
-                return Err(Error::Refused(
-                    "being asked each time is not offered yet: choose off or standing".to_owned(),
-                ));
-            }
-            Mode::Off | Mode::Standing => {}
-        }
-        if mode == Mode::Standing && scope == Scope::Metadata {
+        if mode != Mode::Off && scope == Scope::Metadata {
             return Err(Error::Refused("scope metadata is not offered yet: choose read or write".to_owned()));
         }
-        let done = self.act(owner, What::ConsentSet { customer, mode, scope, until }).await?;
+        let done = self.act(owner, What::ConsentSet { customer, mode, scope, until }, None).await?;
         let set = done.state.customer(customer).map(|customer| customer.consent.clone());
         set.ok_or(Error::Bug("a customer is gone"))
     }
@@ -62,7 +54,7 @@ impl OwnerActs {
     /// # Errors
     /// As [`Acts::act`].
     pub async fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Result<(), Error> {
-        self.act(owner, What::GrantEnded { grant }).await.map(drop)
+        self.act(owner, What::GrantEnded { grant }, None).await.map(drop)
     }
 
     /// A step in the closing of the owner's own account, or in an export of its data.
@@ -70,7 +62,15 @@ impl OwnerActs {
     /// # Errors
     /// As [`Acts::act`].
     pub async fn account(&self, owner: OwnerId, customer: CustomerId, step: AccountStep) -> Result<(), Error> {
-        self.act(owner, What::Account { customer, step }).await.map(drop)
+        self.act(owner, What::Account { customer, step }, None).await.map(drop)
+    }
+
+    /// Any change that an owner causes, with its side row: an answer to a request, terms, a code. The state after it.
+    ///
+    /// # Errors
+    /// As [`Acts::act`].
+    pub async fn change(&self, owner: OwnerId, what: What, side: Option<Personal>) -> Result<Arc<State>, Error> {
+        Ok(self.act(owner, what, side).await?.state)
     }
 
     /// Ends one session at once; its grant stays. The caller has seen that it is a session of the owner's customer.
@@ -94,8 +94,8 @@ impl OwnerActs {
         &self.acts.sockets
     }
 
-    async fn act(&self, owner: OwnerId, what: What) -> Result<Done, Error> {
-        let build = |_: &State| Ok(Draft { by: By::Owner(owner), what, personal: None });
+    async fn act(&self, owner: OwnerId, what: What, personal: Option<Personal>) -> Result<Done, Error> {
+        let build = |_: &State| Ok(Draft { by: By::Owner(owner), what, personal: personal.clone() });
         // The proxies first, by what is known: off must not wait for a register that cannot be read.
         let shut = self.acts.hands().shut(&self.follower.state(), Some(&self.key), build).await;
         let done = self.acts.act_after(shut, Some(&self.key), build).await?;

@@ -3,6 +3,7 @@
 //! Not here: anything a production set-up should copy; its keys live as long as its directory.
 
 mod account_ends;
+mod asked;
 pub mod certificates;
 pub mod cluster;
 mod configuration;

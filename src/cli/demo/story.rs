@@ -1,5 +1,5 @@
 //! The story of the demonstration, step by step, each told with the real clients and checked.
-//! Not here: what it plays on (`stage.rs`), the end of an account (`account_ends.rs`).
+//! Not here: what it plays on (`stage.rs`), asking (`asked.rs`), the end of an account (`account_ends.rs`).
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -46,6 +46,7 @@ impl<'a> Story<'a> {
         self.switched_on()?;
         self.query_works()?;
         self.other_customer_stays_closed()?;
+        self.asked_approved_over()?;
         self.shared_tables_show_one_customer()?;
         self.record_is_there()?;
         self.stopped_in_the_middle().await?;
@@ -202,7 +203,7 @@ impl<'a> Story<'a> {
         if kept { Ok(()) } else { Err(self.broken(format!("{otherwise}:\n{}", said(output)))) }
     }
 
-    fn psql(&self, customer: &str, statement: &str) -> Result<Output, Broken> {
+    pub(super) fn psql(&self, customer: &str, statement: &str) -> Result<Output, Broken> {
         let psql = self.start_psql(customer, statement)?;
         let output = self.wait(psql)?;
         show(&said(&output));
@@ -226,7 +227,7 @@ impl<'a> Story<'a> {
         command.output().map_err(|error| self.broken(error))
     }
 
-    fn consent(&self, customer: &str, body: &str) -> Told {
+    pub(super) fn consent(&self, customer: &str, body: &str) -> Told {
         say(&format!("   $ curl -X PUT https://localhost/v1/customers/{customer}/consent -d '{body}'"));
         let (status, answer) = self.stage.set_consent(customer, body).map_err(|error| self.broken(error))?;
         if status == 200 { Ok(()) } else { Err(self.broken(format!("the portal answered {status}: {answer}"))) }

@@ -1,0 +1,287 @@
+//! `portreeve request`: staff ask an account owner for access, say more when asked, or use a code read out on the phone.
+//! Not here: the answers, which owners give in the portal, and the rules (`grant/asking.rs`).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::context::{actor, customer, moment, password, staff};
+use super::sign_in::Signed;
+use super::{Context, Exit, Failure, Table};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::units;
+use crate::grant::{
+    By, CODE_MISSES_MAX, Channel, Code, Draft, Outcome, Personal, Purpose, Request, RequestStep, Scope, State, Status,
+    What,
+};
+use crate::ids::{CustomerId, GrantId, RequestId};
+
+/// What can be done with requests.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask the account owner for access; with a code from the owner it is open at once. Asks for your password.
+    Open(Box<Open>),
+    /// List requests, newest last.
+    List {
+        /// Only those for this customer, by name or id.
+        #[arg(long)]
+        customer: Option<String>,
+        /// Only those of this staff member, by name or id.
+        #[arg(long)]
+        staff: Option<String>,
+        /// Only those that still wait for somebody.
+        #[arg(long)]
+        waiting: bool,
+    },
+    /// Show one request, with everything said about it.
+    Show {
+        /// Its id, such as r7.
+        request: String,
+    },
+    /// Answer what the owner asked back; asks for your password.
+    Answer {
+        /// Its id, such as r7.
+        request: String,
+        /// What you say, in words the owner will read.
+        #[arg(long)]
+        text: String,
+        /// A file of mode 0600 that holds your password on one line; - is standard input; without it you are asked.
+        #[arg(long, value_name = "PATH")]
+        password_file: Option<PathBuf>,
+    },
+    /// Take a request back that you no longer need; asks for your password.
+    Withdraw {
+        /// Its id, such as r7.
+        request: String,
+        /// A file of mode 0600 that holds your password on one line; - is standard input; without it you are asked.
+        #[arg(long, value_name = "PATH")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// A request somebody wants to open.
+#[derive(Debug, Args)]
+pub struct Open {
+    /// Who: your own name.
+    #[arg(long)]
+    staff: String,
+    /// For which customer, by name or id.
+    #[arg(long)]
+    customer: String,
+    /// How far: read or write.
+    #[arg(long, default_value = "read")]
+    scope: Scope,
+    /// How long, from the owner's answer on.
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = units::duration)]
+    lasting: Duration,
+    /// How long an answer is of use: later the request is over.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = units::duration)]
+    start_within: Duration,
+    /// Why: fault, question or operation.
+    #[arg(long)]
+    purpose: Purpose,
+    /// How the customer's wish came: portal, mail, phone or form.
+    #[arg(long, default_value = "portal")]
+    channel: Channel,
+    /// Why, in a sentence the account owner will read.
+    #[arg(long)]
+    reason: String,
+    /// Why metadata is not enough, in a sentence the account owner will read.
+    #[arg(long, default_value = "")]
+    necessity: String,
+    /// The ticket it belongs to.
+    #[arg(long)]
+    ticket: String,
+    /// A file of mode 0600 that holds your password on one line; - is standard input; without it you are asked.
+    #[arg(long, value_name = "PATH")]
+    password_file: Option<PathBuf>,
+    /// A file of mode 0600 that holds the owner's one-time code; - is standard input. Scope and duration are the code's.
+    #[arg(long, value_name = "PATH")]
+    code_file: Option<PathBuf>,
+}
+
+/// Does what `command` says.
+///
+/// # Errors
+/// If the register refuses it, or cannot be used.
+pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Open(wanted) => match wanted.code_file.clone() {
+            Some(file) => redeem(context, *wanted, &file).await,
+            None => open(context, *wanted).await,
+        },
+        Command::List { customer, staff, waiting } => list(context, customer.as_deref(), staff.as_deref(), waiting),
+        Command::Show { request: id } => {
+            let state = context.state()?;
+            let request = request(&state, &id)?;
+            show(context, &state, [request])?;
+            said(context, &state, request)
+        }
+        Command::Answer { request: id, text, password_file } => {
+            let personal = Personal { message: Some(text), ..Personal::default() };
+            say(context, &id, (RequestStep::Answered, Some(personal)), password_file.as_deref()).await
+        }
+        Command::Withdraw { request: id, password_file } => {
+            say(context, &id, (RequestStep::Withdrawn, None), password_file.as_deref()).await
+        }
+    }
+}
+
+async fn open(context: &Context, wanted: Open) -> Result<Exit, Failure> {
+    let Signed { desk, staff, customer } =
+        context.sign_in(&wanted.staff, &wanted.customer, wanted.password_file.as_deref(), "request.open").await?;
+    let Open { scope, lasting, start_within, purpose, channel, reason, necessity, ticket, .. } = wanted;
+    let texts = (Some(reason), Some(necessity).filter(|text| !text.is_empty()), Some(ticket));
+    let personal = Personal { reason: texts.0, necessity: texts.1, ticket: texts.2, ..Personal::default() };
+    let done = desk
+        .act(|_| {
+            let start_by = SystemClock.now().plus(start_within);
+            let what = What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel };
+            Ok(Draft { by: By::Staff(staff), what, personal: Some(personal.clone()) })
+        })
+        .await?;
+    show(context, &done.state, done.state.request(RequestId(done.sequence.0)))?;
+    Ok(Exit::Done)
+}
+
+/// Opens a grant by an owner's code. The code is neither an argument nor kept: its digits make the key that signs.
+async fn redeem(context: &Context, wanted: Open, file: &Path) -> Result<Exit, Failure> {
+    let digits = password(Some(file), "the one-time code")?;
+    let Signed { desk, staff, customer } =
+        context.sign_in(&wanted.staff, &wanted.customer, wanted.password_file.as_deref(), "request.open").await?;
+    let state = desk.acts().register.state()?;
+    let Some(code) = state.live_code(customer, SystemClock.now()) else {
+        desk.close()?;
+        return Err(Failure::refused(no_code(&state, customer)));
+    };
+    let by = By::Staff(staff);
+    let Some(key) = code.key_of(&digits) else {
+        let id = code.id;
+        desk.act(|_| Ok(Draft { by, what: What::CodeMissed { code: id }, personal: None })).await?;
+        return Err(Failure::refused(missed(code)));
+    };
+    let personal = Personal { reason: Some(wanted.reason), ticket: Some(wanted.ticket), ..Personal::default() };
+    let what = What::CodeRedeemed { code: code.id, staff, purpose: wanted.purpose };
+    let build = |_: &State| Ok(Draft { by, what, personal: Some(personal.clone()) });
+    let done = desk.act_signed(&key, build).await?;
+    let grant = done.state.grant(GrantId(done.sequence.0));
+    super::grant::show(context, &done.state, grant)
+}
+
+fn no_code(state: &State, customer: CustomerId) -> String {
+    let name = state.customer(customer).map_or("?", |customer| &customer.name);
+    format!(
+        "no one-time code of \"{name}\" is in force: ask its account owner to make one in the portal; it lives 10 minutes"
+    )
+}
+
+fn missed(code: &Code) -> String {
+    match CODE_MISSES_MAX.saturating_sub(code.misses).saturating_sub(1) {
+        0 => "that is not the code, and it was the last try: ask the account owner for a new one".to_owned(),
+        left => format!("that is not the code: {left} more tries before it is worth nothing"),
+    }
+}
+
+/// The request of that id (`r7`).
+fn request<'s>(state: &'s State, id: &str) -> Result<&'s Request, Failure> {
+    let found = id.parse().ok().and_then(|id| state.request(id));
+    found.ok_or_else(|| Failure::usage(format!("there is no request \"{id}\"; see \"portreeve request list\"")))
+}
+
+/// What the staff member of a request says about it; it is theirs alone, so whose password is asked for is clear.
+async fn say(
+    context: &Context,
+    id: &str,
+    (step, personal): (RequestStep, Option<Personal>),
+    password_file: Option<&Path>,
+) -> Result<Exit, Failure> {
+    let state = context.state()?;
+    let Request { id, staff: asker, customer, .. } = request(&state, id)?;
+    let name = state.staff(*asker).map_or_else(|| asker.to_string(), |staff| staff.name.clone());
+    let Signed { desk, staff, .. } = context.sign_in(&name, &customer.to_string(), password_file, step.verb()).await?;
+    let what = What::Request { request: *id, step };
+    let done = desk.act(|_| Ok(Draft { by: By::Staff(staff), what, personal: personal.clone() })).await?;
+    show(context, &done.state, done.state.request(*id))?;
+    Ok(Exit::Done)
+}
+
+fn list(context: &Context, of: Option<&str>, whose: Option<&str>, waiting: bool) -> Result<Exit, Failure> {
+    let state = context.state()?;
+    let customer = of.map(|name| customer(&state, name)).transpose()?.map(|customer| customer.id);
+    let staff = whose.map(|name| staff(&state, name)).transpose()?.map(|staff| staff.id);
+    let now = SystemClock.now();
+    let wanted = |request: &&Request| {
+        customer.is_none_or(|customer| request.customer == customer)
+            && staff.is_none_or(|staff| request.staff == staff)
+            && (!waiting || request.status(now).is_waiting())
+    };
+    show(context, &state, state.requests().filter(wanted))?;
+    Ok(Exit::Done)
+}
+
+fn show<'s>(context: &Context, state: &State, requests: impl IntoIterator<Item = &'s Request>) -> Result<(), Failure> {
+    context.show(&table(state, requests, SystemClock.now()))
+}
+
+fn table<'s>(state: &State, requests: impl IntoIterator<Item = &'s Request>, now: Timestamp) -> Table {
+    let columns = [
+        "id",
+        "staff",
+        "customer",
+        "scope",
+        "for_seconds",
+        "status",
+        "opened",
+        "answer_by",
+        "purpose",
+        "channel",
+        "reason",
+        "necessity",
+        "ticket",
+        "approvals",
+        "grant",
+    ];
+    let mut table = Table::new(&columns);
+    for request in requests {
+        let status = request.status(now);
+        table.row([
+            request.id.to_string().into(),
+            state.staff(request.staff).map(|staff| staff.name.as_str()).into(),
+            state.customer(request.customer).map(|customer| customer.name.as_str()).into(),
+            request.scope.word().into(),
+            request.lasting.as_secs().into(),
+            status.word().into(),
+            moment(request.opened),
+            moment(request.answer_by()),
+            request.purpose.word().into(),
+            request.channel.word().into(),
+            request.reason.as_str().into(),
+            request.necessity.as_str().into(),
+            request.ticket.as_str().into(),
+            state.approvers(request).len().into(),
+            match status {
+                Status::Over(Outcome::Granted(grant)) => grant.to_string().into(),
+                Status::Over(Outcome::Denied(_) | Outcome::Withdrawn)
+                | Status::Open
+                | Status::AskedBack
+                | Status::Unanswered
+                | Status::TooLate => Value::Null,
+            },
+        ]);
+    }
+    table
+}
+
+/// Questions and answers, if there are any.
+fn said(context: &Context, state: &State, request: &Request) -> Result<Exit, Failure> {
+    if !request.said.is_empty() {
+        let mut table = Table::new(&["at", "by", "text"]);
+        for said in &request.said {
+            table.row([moment(said.at), actor(state, said.by), said.text.as_str().into()]);
+        }
+        context.show(&table)?;
+    }
+    Ok(Exit::Done)
+}
