@@ -342,10 +342,31 @@ pub struct Recipients(Arc<RwLock<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    keys: HashMap<(Recipient, Part, u32), Arc<RecipientKey>>,
-    tags: HashMap<Recipient, Arc<TagKey>>,
+    of: HashMap<Recipient, Keys>,
     /// Keys that were destroyed; without a period: all of them.
     erased: HashSet<(Recipient, Part, Option<u32>)>,
+}
+
+/// What is known of one recipient.
+#[derive(Debug, Default)]
+struct Keys {
+    public: HashMap<(Part, u32), Arc<RecipientKey>>,
+    tag: Option<Arc<TagKey>>,
+    /// For each period of which all is known, ready for use: each record asks for it.
+    ready: Vec<(u32, Arc<SealTo>)>,
+}
+
+impl Keys {
+    fn make_ready(&mut self, recipient: Recipient) {
+        let Keys { public, tag, ready } = self;
+        let whole = |period: u32| {
+            let key = |part| public.get(&(part, period)).cloned();
+            let (values, skeleton) = (key(Part::Values)?, key(Part::Skeleton)?);
+            Some((period, Arc::new(SealTo { recipient, values, skeleton, tag: tag.clone()? })))
+        };
+        let periods = public.keys().filter(|(part, _)| *part == Part::Values).map(|(_, period)| *period);
+        *ready = periods.filter_map(whole).collect();
+    }
 }
 
 /// All that sealing one recipient's record takes.
@@ -369,23 +390,21 @@ impl Recipients {
 
     /// Puts in a public key. Its signature must have been verified.
     pub fn set(&self, key: RecipientKey) {
-        self.write(|known| {
-            known.keys.insert((key.recipient, key.part, key.period), Arc::new(key));
+        let recipient = key.recipient;
+        self.change(recipient, |keys| {
+            keys.public.insert((key.part, key.period), Arc::new(key));
         });
     }
 
     /// Puts in a recipient's tag key.
     pub fn set_tag(&self, recipient: Recipient, key: TagKey) {
-        self.write(|known| {
-            known.tags.insert(recipient, Arc::new(key));
-        });
+        self.change(recipient, |keys| keys.tag = Some(Arc::new(key)));
     }
 
     /// Forgets a recipient whose keys were destroyed.
     pub fn forget(&self, recipient: Recipient) {
         self.write(|known| {
-            known.keys.retain(|(whose, _, _), _| *whose != recipient);
-            known.tags.remove(&recipient);
+            known.of.remove(&recipient);
         });
     }
 
@@ -411,29 +430,34 @@ impl Recipients {
 
     /// The public key of that recipient, part and period.
     pub fn get(&self, recipient: Recipient, part: Part, period: u32) -> Option<Arc<RecipientKey>> {
-        self.read(|known| known.keys.get(&(recipient, part, period)).cloned())
+        self.read(|known| known.of.get(&recipient)?.public.get(&(part, period)).cloned())
     }
 
     /// The tag key of that recipient.
     pub fn tag(&self, recipient: Recipient) -> Option<Arc<TagKey>> {
-        self.read(|known| known.tags.get(&recipient).cloned())
+        self.read(|known| known.of.get(&recipient)?.tag.clone())
     }
 
     /// Every recipient whose tag key is known, with that key.
     pub fn tags(&self) -> Vec<(Recipient, Arc<TagKey>)> {
-        self.read(|known| known.tags.iter().map(|(recipient, key)| (*recipient, Arc::clone(key))).collect())
+        let tagged = |(recipient, keys): (&Recipient, &Keys)| Some((*recipient, keys.tag.clone()?));
+        self.read(|known| known.of.iter().filter_map(tagged).collect())
     }
 
     /// Both public keys and the tag key in one look; none if any is missing.
-    pub fn seal_to(&self, recipient: Recipient, period: u32) -> Option<SealTo> {
+    pub fn seal_to(&self, recipient: Recipient, period: u32) -> Option<Arc<SealTo>> {
         self.read(|known| {
-            Some(SealTo {
-                recipient,
-                values: Arc::clone(known.keys.get(&(recipient, Part::Values, period))?),
-                skeleton: Arc::clone(known.keys.get(&(recipient, Part::Skeleton, period))?),
-                tag: Arc::clone(known.tags.get(&recipient)?),
-            })
+            let ready = &known.of.get(&recipient)?.ready;
+            ready.iter().find(|(of, _)| *of == period).map(|(_, to)| Arc::clone(to))
         })
+    }
+
+    fn change(&self, recipient: Recipient, change: impl FnOnce(&mut Keys)) {
+        self.write(|known| {
+            let keys = known.of.entry(recipient).or_default();
+            change(keys);
+            keys.make_ready(recipient);
+        });
     }
 
     fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> T {

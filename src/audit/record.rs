@@ -33,12 +33,15 @@ impl Record {
     /// Skeleton and values as CBOR, behind the preamble of its session; none if something is too large for it. Nothing
     /// of the preamble may stand in the record itself.
     pub fn encode(&self, preamble: Option<&Preamble>) -> Option<(Vec<u8>, Vec<u8>)> {
-        let (mut skeleton, mut values) = (Vec::with_capacity(256), Vec::with_capacity(256));
+        let room = |pairs: Option<&Pairs>| 256 + pairs.map_or(0, |pairs| pairs.bytes.len());
+        let (shared_skeleton, shared_values) = preamble.map(|preamble| (&preamble.skeleton, &preamble.values)).unzip();
+        let mut skeleton = Vec::with_capacity(room(shared_skeleton));
+        let mut values = Vec::with_capacity(room(shared_values));
         minicbor::encode(&self.skeleton, &mut skeleton).ok()?;
         minicbor::encode(&self.values, &mut values).ok()?;
         match preamble {
             None => Some((skeleton, values)),
-            Some(preamble) => Some((preamble.skeleton.behind(&skeleton)?, preamble.values.behind(&values)?)),
+            Some(preamble) => Some((preamble.skeleton.behind(skeleton)?, preamble.values.behind(values)?)),
         }
     }
 
@@ -128,13 +131,18 @@ impl Pairs {
     }
 
     /// The map with these pairs behind its own.
-    fn behind(&self, own: &[u8]) -> Option<Vec<u8>> {
-        let own = Pairs::of(own)?;
-        let mut joined = Vec::with_capacity(own.bytes.len() + self.bytes.len() + 8);
-        minicbor::Encoder::new(&mut joined).map(own.count + self.count).ok()?;
-        joined.extend_from_slice(&own.bytes);
-        joined.extend_from_slice(&self.bytes);
-        Some(joined)
+    fn behind(&self, mut own: Vec<u8>) -> Option<Vec<u8>> {
+        let mut decoder = minicbor::Decoder::new(&own);
+        let count = decoder.map().ok()?? + self.count;
+        let head = decoder.position();
+        let mut longer = [0; 9];
+        let mut rest = longer.as_mut_slice();
+        minicbor::Encoder::new(&mut rest).map(count).ok()?;
+        let longer_len = 9 - rest.len();
+        // Most often the head stays one byte.
+        own.splice(..head, longer.into_iter().take(longer_len));
+        own.extend_from_slice(&self.bytes);
+        Some(own)
     }
 }
 

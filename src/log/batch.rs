@@ -15,7 +15,7 @@ use crate::audit::keys::{Part, Recipient, RecipientKey, SealTo, seal_data_key};
 use crate::audit::record::Kind;
 use crate::audit::seal::{Binding, DataKey, SALT_BYTES, seal, sealed_len};
 use crate::audit::tag::Tagger;
-use crate::audit::tree::{Hash, sha256};
+use crate::audit::tree::{Hash, leaf_hash, sha256};
 use crate::clock::Timestamp;
 use crate::disk::BLOCK_BYTES;
 use crate::entropy::{Entropy, random};
@@ -32,7 +32,7 @@ pub type Waiter = oneshot::Sender<Result<Receipt, Error>>;
 pub struct Item {
     pub kind: Kind,
     pub at: Timestamp,
-    pub to: SealTo,
+    pub to: Arc<SealTo>,
     pub values: Vec<u8>,
     pub skeleton: Vec<u8>,
     pub claim: Claim,
@@ -63,14 +63,13 @@ pub struct Sealer {
     origin: String,
     entropy: Arc<dyn Entropy>,
     epoch: Epoch,
-    keys: HashMap<(Recipient, Part), Used>,
     chains: HashMap<Recipient, Chain>,
     past: Past,
 }
 
 /// A data key in use.
 struct Used {
-    key: Arc<DataKey>,
+    key: DataKey,
     position: u64,
     period: u32,
     segment: u64,
@@ -84,12 +83,17 @@ struct Chain {
     segment: u64,
     tag: [u8; 16],
     last: Option<Hash>,
+    values: Option<Used>,
+    skeleton: Option<Used>,
 }
 
 /// A sealed batch, before it has a header.
 #[derive(Debug, Default)]
 pub struct SealedBatch {
-    pub leaves: Vec<Descriptor>,
+    /// Each leaf's bytes.
+    pub leaves: Vec<[u8; DESCRIPTOR_BYTES]>,
+    /// Each leaf's hash in the tree.
+    pub hashes: Vec<Hash>,
     pub content: Vec<u8>,
     /// For each item its position, or why it could not be sealed.
     pub positions: Vec<Result<u64, Error>>,
@@ -105,7 +109,7 @@ pub struct Spot {
 
 impl Sealer {
     pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past) -> Self {
-        Sealer { origin: origin.to_owned(), entropy, epoch, keys: HashMap::new(), chains: HashMap::new(), past }
+        Sealer { origin: origin.to_owned(), entropy, epoch, chains: HashMap::new(), past }
     }
 
     /// How many bytes a batch of these items takes at most, with all the data keys it could need.
@@ -120,11 +124,11 @@ impl Sealer {
 
     /// Seals the items in their order.
     pub fn seal(&mut self, items: &[Item], spot: Spot) -> SealedBatch {
-        let salt = random(self.entropy.as_ref());
+        let (salt, now) = (random(self.entropy.as_ref()), Instant::now());
         let mut batch = SealedBatch::default();
         batch.content.reserve(items.iter().map(Item::bytes).sum());
         for item in items {
-            let sealed = self.seal_item(item, spot, &salt, &mut batch);
+            let sealed = self.seal_item(item, spot, now, &salt, &mut batch);
             batch.positions.push(sealed);
         }
         batch
@@ -133,12 +137,15 @@ impl Sealer {
     /// Forgets data keys that are older than an epoch.
     pub fn retire(&mut self, now: Instant) {
         let age = self.epoch.age;
-        self.keys.retain(|_, used| now.saturating_duration_since(used.since) < age);
+        let is_old = |used: &mut Used| now.saturating_duration_since(used.since) >= age;
+        for chain in self.chains.values_mut() {
+            drop(chain.values.take_if(is_old));
+            drop(chain.skeleton.take_if(is_old));
+        }
     }
 
     /// Forgets everybody whom the writer has forgotten: their data keys, and what recognises their records.
     pub fn forget(&mut self, is_known: impl Fn(Recipient) -> bool) {
-        self.keys.retain(|(recipient, _), _| is_known(*recipient));
         self.chains.retain(|recipient, _| is_known(*recipient));
     }
 
@@ -146,82 +153,97 @@ impl Sealer {
         &mut self,
         item: &Item,
         spot: Spot,
+        now: Instant,
         salt: &[u8; SALT_BYTES],
         batch: &mut SealedBatch,
     ) -> Result<u64, Error> {
-        let (tag, link) = self.tag_and_link(&item.to, spot.segment);
-        let values_key = self.data_key(&item.to.values, tag, spot, batch)?;
-        let skeleton_key = self.data_key(&item.to.skeleton, tag, spot, batch)?;
-        let place = place(item.kind, item.at, tag, link, spot, batch);
+        let Sealer { origin, entropy, epoch, chains, past } = self;
+        let chain = chains.entry(item.to.recipient).or_insert_with(|| Chain::new(&item.to, origin, past, spot.segment));
+        if chain.segment != spot.segment {
+            chain.segment = spot.segment;
+            chain.tag = chain.tagger.tag(spot.segment);
+        }
+        let link = chain.tagger.link(chain.last.as_ref());
+        let maker = Maker { origin, entropy: entropy.as_ref(), epoch: *epoch, tag: chain.tag, spot, now };
+        let values_key = maker.data_key(&mut chain.values, &item.to.values, batch)?;
+        let skeleton_key = maker.data_key(&mut chain.skeleton, &item.to.skeleton, batch)?;
+        let place = place(item.kind, item.at, chain.tag, link, spot, batch);
         let bytes = place.to_bytes();
-        let mut part = |part, key: &(Arc<DataKey>, u64), content: &[u8]| {
+        let mut part = |part, used: &mut Used, content: &[u8]| {
             let start = batch.content.len();
-            seal(&key.0, &Binding::new(&self.origin, &bytes, part), salt, content, &mut batch.content);
-            described(batch.content.get(start..).unwrap_or(&[]), key.1)
+            seal(&used.key, &Binding::new(origin, &bytes, part), salt, content, &mut batch.content);
+            let sealed = described(batch.content.get(start..).unwrap_or(&[]), used.position);
+            used.bytes += u64::from(sealed.len);
+            sealed
         };
-        let values = part(Part::Values, &values_key, &item.values);
-        let skeleton = part(Part::Skeleton, &skeleton_key, &item.skeleton);
-        let leaf = Descriptor { place, values, skeleton };
-        batch.leaves.push(leaf);
-        for (part, sealed) in [(Part::Values, values), (Part::Skeleton, skeleton)] {
-            if let Some(used) = self.keys.get_mut(&(item.to.recipient, part)) {
-                used.bytes += u64::from(sealed.len);
-            }
-        }
-        if let Some(chain) = self.chains.get_mut(&item.to.recipient) {
-            chain.last = Some(leaf.leaf_hash());
-        }
+        let values = part(Part::Values, values_key, &item.values);
+        let skeleton = part(Part::Skeleton, skeleton_key, &item.skeleton);
+        chain.last = Some(batch.add(&Descriptor { place, values, skeleton }));
         Ok(place.position)
     }
+}
 
-    /// The data key in use for that recipient and part, and the position of its leaf; made now if the epoch is over.
-    fn data_key(
-        &mut self,
+impl Chain {
+    /// What is known of a recipient's records when the first of them is written.
+    fn new(to: &SealTo, origin: &str, past: &Past, segment: u64) -> Chain {
+        let tagger = Tagger::new(&to.tag, origin);
+        let last = past.iter().rev().find_map(|(segment, tags)| tags.get(&tagger.tag(*segment)).copied());
+        Chain { segment, tag: tagger.tag(segment), tagger, last, values: None, skeleton: None }
+    }
+}
+
+/// What making a data key takes.
+struct Maker<'a> {
+    origin: &'a str,
+    entropy: &'a dyn Entropy,
+    epoch: Epoch,
+    tag: [u8; 16],
+    spot: Spot,
+    now: Instant,
+}
+
+impl Maker<'_> {
+    /// The data key in use for that recipient and part; made now if the epoch is over.
+    fn data_key<'u>(
+        &self,
+        in_use: &'u mut Option<Used>,
         to: &RecipientKey,
-        tag: [u8; 16],
-        spot: Spot,
         batch: &mut SealedBatch,
-    ) -> Result<(Arc<DataKey>, u64), Error> {
-        let now = Instant::now();
-        let epoch = self.epoch;
-        let in_use = self.keys.get(&(to.recipient, to.part)).filter(|used| {
+    ) -> Result<&'u mut Used, Error> {
+        let serves = in_use.as_ref().is_some_and(|used| {
             used.period == to.period
-                && used.segment == spot.segment
-                && used.bytes < epoch.bytes
-                && now.saturating_duration_since(used.since) < epoch.age
+                && used.segment == self.spot.segment
+                && used.bytes < self.epoch.bytes
+                && self.now.saturating_duration_since(used.since) < self.epoch.age
         });
-        if let Some(used) = in_use {
-            return Ok((Arc::clone(&used.key), used.position));
+        if !serves {
+            *in_use = None;
         }
-        let secret = Secret::new(random(self.entropy.as_ref()));
-        let place = place(Kind::DataKey, spot.now, tag, [0; 32], spot, batch);
-        let sealed = seal_data_key(to, &self.origin, place.position, &secret)?;
+        match in_use {
+            Some(used) => Ok(used),
+            None => Ok(in_use.insert(self.make(to, batch)?)),
+        }
+    }
+
+    fn make(&self, to: &RecipientKey, batch: &mut SealedBatch) -> Result<Used, Error> {
+        let secret = Secret::new(random(self.entropy));
+        let place = place(Kind::DataKey, self.spot.now, self.tag, [0; 32], self.spot, batch);
+        let sealed = seal_data_key(to, self.origin, place.position, &secret)?;
         let start = batch.content.len();
         batch.content.extend_from_slice(&u32::from(to.part.number()).to_le_bytes());
         batch.content.extend_from_slice(&to.period.to_le_bytes());
         batch.content.extend_from_slice(&sealed.enc);
         batch.content.extend_from_slice(&sealed.sealed);
         let values = described(batch.content.get(start..).unwrap_or(&[]), 0);
-        batch.leaves.push(Descriptor { place, values, skeleton: Sealed::default() });
-        let (key, position) = (Arc::new(DataKey::new(&secret)), place.position);
-        let used =
-            Used { key: Arc::clone(&key), position, period: to.period, segment: spot.segment, since: now, bytes: 0 };
-        self.keys.insert((to.recipient, to.part), used);
-        Ok((key, position))
-    }
-
-    fn tag_and_link(&mut self, to: &SealTo, segment: u64) -> ([u8; 16], [u8; 32]) {
-        let (origin, past) = (&self.origin, &self.past);
-        let chain = self.chains.entry(to.recipient).or_insert_with(|| {
-            let tagger = Tagger::new(&to.tag, origin);
-            let last = past.iter().rev().find_map(|(segment, tags)| tags.get(&tagger.tag(*segment)).copied());
-            Chain { segment, tag: tagger.tag(segment), tagger, last }
-        });
-        if chain.segment != segment {
-            chain.segment = segment;
-            chain.tag = chain.tagger.tag(segment);
-        }
-        (chain.tag, chain.tagger.link(chain.last.as_ref()))
+        batch.add(&Descriptor { place, values, skeleton: Sealed::default() });
+        Ok(Used {
+            key: DataKey::new(&secret),
+            position: place.position,
+            period: to.period,
+            segment: self.spot.segment,
+            since: self.now,
+            bytes: 0,
+        })
     }
 }
 
@@ -236,6 +258,15 @@ fn described(part: &[u8], key: u64) -> Sealed {
 }
 
 impl SealedBatch {
+    /// Adds a leaf, and gives its hash.
+    fn add(&mut self, leaf: &Descriptor) -> Hash {
+        let bytes = leaf.to_bytes();
+        let hash = leaf_hash(&bytes);
+        self.leaves.push(bytes);
+        self.hashes.push(hash);
+        hash
+    }
+
     /// How many bytes the batch takes in the file.
     pub fn length(&self) -> usize {
         let leaves = u32::try_from(self.leaves.len()).expect("a batch has far fewer than 2^32 leaves");
@@ -247,7 +278,7 @@ impl SealedBatch {
     pub fn write(&self, header: &BatchHeader, out: &mut [u8]) -> Hash {
         let mut front = Vec::with_capacity(content_start(header.leaves));
         front.extend_from_slice(&header.to_bytes());
-        self.leaves.iter().for_each(|leaf| front.extend_from_slice(&leaf.to_bytes()));
+        self.leaves.iter().for_each(|leaf| front.extend_from_slice(leaf));
         let digest = sha256(&[&front]);
         front.extend_from_slice(&digest);
         let (here, rest) = out.split_at_mut_checked(front.len()).expect("the batch's length counts its leaves");

@@ -168,7 +168,7 @@ impl Writer {
         current.offset += (front + length) as u64;
         self.spare.wanted(current.offset > current.length / 2);
         (self.batch, self.previous) = (self.batch + 1, digest);
-        sealed.leaves.iter().for_each(|leaf| self.tree.push(leaf.leaf_hash()));
+        sealed.hashes.iter().for_each(|hash| self.tree.push(*hash));
         self.shared.advance(self.tree.clone());
         Ok(())
     }
