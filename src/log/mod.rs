@@ -29,6 +29,7 @@ mod verdict;
 pub mod verify;
 mod writer;
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -118,6 +119,8 @@ pub struct Enqueued {
     claim: Claim,
     /// Which batch it waits for.
     ticket: u64,
+    /// Whether somebody has said to wait for it.
+    hurried: bool,
     durable: oneshot::Receiver<Result<Receipt, Error>>,
 }
 
@@ -257,8 +260,10 @@ impl Log {
     }
 
     /// Somebody waits for this one now.
-    pub fn hurry(&self, enqueued: &Enqueued) {
-        self.0.shared.hurry(enqueued.ticket);
+    pub fn hurry(&self, enqueued: &mut Enqueued) {
+        if !mem::replace(&mut enqueued.hurried, true) {
+            self.0.shared.hurry(enqueued.ticket);
+        }
     }
 
     fn claimed(
@@ -334,7 +339,7 @@ impl Log {
         let (answer, durable) = oneshot::channel();
         item.waiter = Some(answer);
         let ticket = self.0.shared.push(item, pace)?;
-        Ok(Enqueued { claim, ticket, durable })
+        Ok(Enqueued { claim, ticket, hurried: false, durable })
     }
 }
 

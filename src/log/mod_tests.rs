@@ -131,8 +131,10 @@ fn a_note_starts_no_write_and_is_written_within_a_second_or_so() {
     let writes = fixture.disk.tried.load(Ordering::Acquire);
     let noted = Instant::now();
     log.note(Record::new(NOON, Kind::Outcome, Some(SEVEN))).expect("noted");
-    std::thread::sleep(Duration::from_millis(700));
-    assert_eq!(fixture.disk.tried.load(Ordering::Acquire), writes, "not yet");
+    std::thread::sleep(Duration::from_millis(400));
+    let early = fixture.disk.tried.load(Ordering::Acquire);
+    // A machine that slept for longer has nothing to say about it.
+    assert!(early == writes || noted.elapsed() > Duration::from_millis(650), "not yet");
     while fixture.disk.tried.load(Ordering::Acquire) == writes {
         assert!(noted.elapsed() < Duration::from_secs(3), "it is never written");
         std::thread::sleep(Duration::from_millis(10));
@@ -439,10 +441,10 @@ fn whoever_waits_has_it_written_at_once() {
         // Two are few; the third waits for company.
         let mut first =
             [1, 2].map(|frame| log.append_ahead(&nothing(), burst(frame, 1), claim(frame)).expect("queued"));
-        let third = log.append_ahead(&nothing(), burst(3, 1), claim(3)).expect("queued");
-        log.hurry(&third);
+        let mut third = log.append_ahead(&nothing(), burst(3, 1), claim(3)).expect("queued");
+        log.hurry(&mut third);
         // Somebody who hurries what is being written, or is written, changes nothing.
-        log.hurry(&first[0]);
+        log.hurry(&mut first[0]);
         disk.hold(false);
         third.await.expect("durable");
         for enqueued in &mut first {

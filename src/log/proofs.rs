@@ -14,5 +14,5 @@ pub fn receipt(claim: Claim) -> Receipt {
 pub fn enqueued(claim: Claim) -> (impl FnOnce(), Enqueued) {
     let (answer, durable) = oneshot::channel();
     let make_durable = move || answer.send(Ok(receipt(claim))).expect("somebody waits");
-    (make_durable, Enqueued { claim, ticket: 0, durable })
+    (make_durable, Enqueued { claim, ticket: 0, hurried: false, durable })
 }

@@ -15,12 +15,15 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::tree::Frontier;
 
 /// A record that nobody waits for is written after this long at the latest.
-const NOTE_AGE_MAX: Duration = Duration::from_secs(1);
+const NOTE_AGE_MAX: Duration = Duration::from_millis(700);
 /// How often an idle writer looks whether a note is due: it is not woken for one.
 const TICK: Duration = Duration::from_millis(500);
 /// A record that somebody may come to wait for is written after this long, if nobody does before.
 const AHEAD_MAX: Duration = Duration::from_millis(2);
-/// Up to so many records on their way are each written at once: gathering would only cost time.
+/// Whoever waits does so for this long at most before a write begins.
+const GATHERING_MAX: Duration = Duration::from_millis(1);
+/// As long as no more records than these are on their way at once, each is written at once: gathering would only cost
+/// time.
 const FEW: usize = 2;
 /// A batch is cut after this many bytes, unless its only record is larger.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -50,11 +53,16 @@ struct Queue {
     waiters: usize,
     /// How many of those that are being written.
     writing: usize,
+    /// How many of the queued ones somebody waits for by now.
+    hurried: usize,
+    /// About how many were on their way at once lately: those who wait are this many if all of them come to wait.
+    crowd: usize,
     /// Batches taken so far: the ticket of what is queued.
     taken: u64,
-    /// Somebody waits for something of what is queued.
+    /// What is queued is to be written now.
     urgent: bool,
     oldest_ahead: Option<Instant>,
+    oldest_hurried: Option<Instant>,
     oldest_note: Option<Instant>,
     writer: Asleep,
     state: State,
@@ -119,8 +127,9 @@ impl Shared {
     pub fn push(&self, item: Item, pace: Pace) -> Result<u64, Error> {
         let mut queue = self.running()?;
         queue.waiters += 1;
+        queue.crowd = queue.crowd.max(queue.waiters + queue.writing);
         queue.add(item);
-        if pace == Pace::AtOnce || queue.waiters + queue.writing <= FEW {
+        if pace == Pace::AtOnce || queue.crowd <= FEW {
             queue.urgent = true;
         } else if queue.oldest_ahead.is_none() {
             queue.oldest_ahead = Some(Instant::now());
@@ -132,11 +141,14 @@ impl Shared {
         Ok(ticket)
     }
 
-    /// Somebody waits for what has that ticket, if it is not being written already.
+    /// Somebody waits for a record of that ticket, if it is not being written already; to be said once of each record.
     pub fn hurry(&self, ticket: u64) {
         let mut queue = lock(&self.queue);
-        if ticket == queue.taken && !queue.urgent && !queue.items.is_empty() {
-            queue.urgent = true;
+        if ticket != queue.taken || queue.urgent || queue.items.is_empty() {
+            return;
+        }
+        queue.hurry();
+        if queue.urgent || queue.writer == Asleep::Long {
             self.wake_writer(queue);
         }
     }
@@ -179,8 +191,9 @@ impl Shared {
                 State::Running => false,
             };
             let left = |since: Option<Instant>, max: Duration| since.map(|since| max.saturating_sub(since.elapsed()));
-            let (note, ahead) = (left(queue.oldest_note, NOTE_AGE_MAX), left(queue.oldest_ahead, AHEAD_MAX));
-            let is_due = [note, ahead].contains(&Some(Duration::ZERO));
+            let note = left(queue.oldest_note, NOTE_AGE_MAX);
+            let (ahead, hurried) = (left(queue.oldest_ahead, AHEAD_MAX), left(queue.oldest_hurried, GATHERING_MAX));
+            let is_due = [note, ahead, hurried].contains(&Some(Duration::ZERO));
             if queue.urgent || is_due || (closing && !queue.items.is_empty()) {
                 return Work::Write(queue.take());
             }
@@ -190,10 +203,16 @@ impl Shared {
             if queue.items.is_empty() && asked.elapsed() >= idle {
                 return Work::Idle;
             }
-            queue.writer = if ahead.is_some() { Asleep::Short } else { Asleep::Long };
-            let wait = ahead.or(note).unwrap_or(idle).min(TICK);
-            queue = self.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+            // Where many come, the next one is soon there: it need not wake the writer.
+            let soon = (queue.crowd > FEW).then_some(GATHERING_MAX);
+            queue.writer = if soon.is_some() { Asleep::Short } else { Asleep::Long };
+            let wait = [note, ahead, hurried, soon].into_iter().flatten().min().unwrap_or(idle).min(TICK);
+            let (again, timeout) = self.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
+            queue = again;
             queue.writer = Asleep::No;
+            if timeout.timed_out() && queue.items.is_empty() {
+                queue.crowd /= 2;
+            }
         }
     }
 
@@ -305,6 +324,17 @@ impl Queue {
         self.items.push(item);
     }
 
+    /// One more waits. Once half of those do who can be expected to, a write begins: with fewer it would carry little, with
+    /// all of them the processors would have nothing left to do.
+    fn hurry(&mut self) {
+        self.hurried += 1;
+        if self.hurried * 2 >= self.crowd.max(self.waiters) {
+            self.urgent = true;
+        } else if self.oldest_hurried.is_none() {
+            self.oldest_hurried = Some(Instant::now());
+        }
+    }
+
     /// The next batch: everything, or the first so many bytes.
     fn take(&mut self) -> Vec<Item> {
         let mut bytes = 0;
@@ -321,6 +351,8 @@ impl Queue {
         self.taken += 1;
         // What did not fit goes at once.
         (self.urgent, self.oldest_ahead) = (waiters > 0, None);
+        (self.hurried, self.oldest_hurried) = (0, None);
+        self.crowd = self.writing.max(self.crowd - self.crowd.div_ceil(8));
         self.bytes = self.items.iter().map(Item::bytes).sum();
         self.oldest_note = self.oldest_note.filter(|_| self.items.iter().any(|item| item.waiter.is_none()));
         taken

@@ -48,7 +48,10 @@ struct Stopped {
 }
 
 /// Ends the session and records how. Answers when nothing of it is left.
-pub async fn end(gate: &Gate, relay: Relay, reason: Reason) {
+pub async fn end(gate: &Gate, mut relay: Relay, reason: Reason) {
+    if let Err(error) = relay.tell_outcomes() {
+        tracing::error!(session = %relay.who.session, %error, "outcomes could not be recorded");
+    }
     let Relay { who, place, client, server, session, ledger, to_client, .. } = relay;
     let mut reason = reason;
     tracing::info!(session = %who.session, staff = %who.staff, customer = %who.customer, reason = reason.code(), "session ends");

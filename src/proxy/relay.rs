@@ -26,10 +26,12 @@ use crate::session::{Event, Session};
 
 mod cancelling;
 mod forwarding;
+mod outcomes;
 mod patience;
 
 use cancelling::Cancels;
 use forwarding::{Gathered, Waiting};
+use outcomes::Untold;
 use patience::Told;
 
 /// How much is read from a socket at a time: one TLS record.
@@ -75,8 +77,20 @@ pub struct Relay {
     active_at: Timestamp,
     told: Told,
     timer: Pin<Box<Sleep>>,
+    dry: Dry,
     events: Vec<Event>,
+    untold: Untold,
     channels: Notifications,
+}
+
+/// Who had nothing when they were last asked. They wake the task when they have something; until then, asking again would
+/// only cost time.
+#[derive(Debug, Default)]
+struct Dry {
+    orders: bool,
+    timer: bool,
+    client: bool,
+    server: bool,
 }
 
 /// The two streams and what was read from them already.
@@ -131,7 +145,9 @@ impl Relay {
             active_at: now,
             told: Told::default(),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            dry: Dry::default(),
             events: Vec::new(),
+            untold: Untold::default(),
         }
     }
 
@@ -141,6 +157,7 @@ impl Relay {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.dry = Dry::default();
         loop {
             match self.turn(cx) {
                 Ok(true) => {}
@@ -170,7 +187,13 @@ impl Relay {
     }
 
     fn orders(&mut self, cx: &mut Context<'_>) -> Turn {
-        let Poll::Ready(order) = self.place.orders.poll_recv(cx) else { return Ok(false) };
+        if self.dry.orders {
+            return Ok(false);
+        }
+        let Poll::Ready(order) = self.place.orders.poll_recv(cx) else {
+            self.dry.orders = true;
+            return Ok(false);
+        };
         match order {
             Some(Order::Recheck) => self.allowed(&self.gate.follower.state()).map(|_| true),
             Some(Order::Cancel(asker)) => {
@@ -200,18 +223,18 @@ impl Relay {
     }
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> Turn {
-        let mut moved = self.take_frames()?;
-        if self.client_left || self.is_client_held_back() {
+        let mut moved = !self.from_client.is_empty() && self.take_frames(self.gate.clock.now())?;
+        if self.dry.client || self.client_left || self.is_client_held_back() {
             return Ok(moved);
         }
         self.from_client.reserve(READ_BYTES);
         match pin!(self.client.read_buf(&mut self.from_client)).poll(cx) {
-            Poll::Pending => {}
+            Poll::Pending => self.dry.client = true,
             Poll::Ready(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
             Poll::Ready(Ok(_)) => {
                 self.moved_at = self.gate.clock.now();
                 self.active_at = self.moved_at;
-                self.take_frames()?;
+                self.take_frames(self.moved_at)?;
                 moved = true;
             }
         }
@@ -262,9 +285,15 @@ impl Relay {
             return Ok(false);
         }
         if self.from_server.is_empty() {
+            if self.dry.server {
+                return Ok(false);
+            }
             self.from_server.reserve(READ_BYTES);
             match pin!(self.server.read_buf(&mut self.from_server)).poll(cx) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => {
+                    self.dry.server = true;
+                    return Ok(false);
+                }
                 Poll::Ready(Ok(0) | Err(_)) => {
                     self.server_gone = true;
                     return Ok(true);
@@ -292,11 +321,12 @@ impl Relay {
     }
 
     fn hear(&mut self, events: &mut Vec<Event>) -> Result<(), Reason> {
-        let now = self.gate.clock.now();
-        let mut outcomes = Vec::new();
         for event in events.drain(..) {
             match event {
-                Event::Outcome(outcome) => outcomes.push(outcome),
+                Event::Outcome(outcome) => {
+                    self.active_at = self.moved_at;
+                    self.keep(outcome).map_err(|_| Reason::LogFailed)?;
+                }
                 Event::CopyBothStarted => return Err(Reason::Unsupported("replication is not let through".to_owned())),
                 Event::Notification { channel } => {
                     self.channels.came(channel, &self.gate, &self.who, &mut self.ledger)?
@@ -306,10 +336,6 @@ impl Relay {
                 }
                 Event::CopyInStarted | Event::ParameterStatus { .. } | Event::ReadyForQuery(_) => {}
             }
-        }
-        if let Some(record) = self.who.outcome(outcomes.into_iter(), now) {
-            self.active_at = now;
-            self.gate.log.note(record).map_err(|_| Reason::LogFailed)?;
         }
         Ok(())
     }

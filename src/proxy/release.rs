@@ -168,8 +168,8 @@ impl Ledger {
     }
 
     /// The last record that is on its way, if any is: whoever waits for it may hurry it.
-    pub fn awaited(&self) -> Option<&Enqueued> {
-        self.awaited.iter().rev().find_map(|awaited| match awaited {
+    pub fn awaited(&mut self) -> Option<&mut Enqueued> {
+        self.awaited.iter_mut().rev().find_map(|awaited| match awaited {
             Awaited::Record(enqueued) => Some(enqueued),
             Awaited::Durable => None,
         })

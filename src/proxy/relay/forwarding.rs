@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::{Relay, Turn};
+use crate::clock::Timestamp;
 use crate::log::{Claim, Enqueued};
 use crate::proxy::reason::Reason;
 use crate::proxy::release::{Burst, Present, Unrecorded};
@@ -46,8 +47,8 @@ impl Waiting {
 }
 
 impl Relay {
-    /// Takes the whole frames that were read, through the decision and the log.
-    pub(super) fn take_frames(&mut self) -> Turn {
+    /// Takes the whole frames that were read by now, through the decision and the log.
+    pub(super) fn take_frames(&mut self, now: Timestamp) -> Turn {
         let mut moved = false;
         let taken = loop {
             if self.client_left || self.is_client_held_back() {
@@ -55,7 +56,7 @@ impl Relay {
             }
             match frame::cut(&mut self.from_client, self.gate.settings.frame_bytes_max) {
                 Ok(None) => break Ok(()),
-                Ok(Some(frame)) => match self.take(frame) {
+                Ok(Some(frame)) => match self.take(frame, now) {
                     Ok(()) => moved = true,
                     Err(reason) => break Err(reason),
                 },
@@ -63,24 +64,24 @@ impl Relay {
             }
         };
         // What came whole ahead of a frame that ends the session is recorded all the same.
-        self.send_gathered()?;
+        self.send_gathered(now)?;
         taken.map(|()| moved)
     }
 
-    fn take(&mut self, frame: Frame) -> Result<(), Reason> {
-        match self.session.client(&frame, self.gate.clock.now()).map_err(Reason::Invalid)? {
+    fn take(&mut self, frame: Frame, now: Timestamp) -> Result<(), Reason> {
+        match self.session.client(&frame, now).map_err(Reason::Invalid)? {
             Step::Gate(statement) => {
                 // CopyDone goes by itself: its record is durable before it is forwarded.
                 let is_alone = statement.durable_first;
                 if is_alone || self.gathered.is_full() {
-                    self.send_gathered()?;
+                    self.send_gathered(now)?;
                 }
                 self.gathered.burst.add(&frame);
                 self.gathered.statements.push(statement);
-                if is_alone { self.send_gathered() } else { Ok(()) }
+                if is_alone { self.send_gathered(now) } else { Ok(()) }
             }
             Step::Copy(counted) => {
-                self.send_gathered()?;
+                self.send_gathered(now)?;
                 self.told.idle = false;
                 self.pass(Unrecorded::counted(counted));
                 Ok(())
@@ -101,10 +102,9 @@ impl Relay {
     }
 
     /// One decision and one record for the frames that came together; then they go on, or wait for it.
-    fn send_gathered(&mut self) -> Result<(), Reason> {
+    fn send_gathered(&mut self, now: Timestamp) -> Result<(), Reason> {
         let Gathered { burst, statements } = std::mem::take(&mut self.gathered);
         let Some(first) = statements.first() else { return Ok(()) };
-        let now = self.gate.clock.now();
         let state = self.gate.follower.state();
         let allowed = self.allowed(&state)?;
         let count = statements.len() as u64;

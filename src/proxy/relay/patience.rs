@@ -24,9 +24,14 @@ pub(super) struct Told {
 
 impl Relay {
     pub(super) fn deadlines(&mut self, cx: &mut Context<'_>) -> Turn {
-        if self.timer.as_mut().poll(cx).is_pending() {
+        if self.dry.timer {
             return Ok(false);
         }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            self.dry.timer = true;
+            return Ok(false);
+        }
+        self.tell_outcomes().map_err(|_| Reason::LogFailed)?;
         let now = self.gate.clock.now();
         let allowed = self.allowed(&self.gate.follower.state())?;
         let until = allowed.until();
