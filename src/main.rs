@@ -8,6 +8,10 @@ use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
 use portreeve::{config, observe, portal, proxy, retentiond};
 use tokio::runtime::{Builder, Runtime};
 
+/// Records are made on one thread and freed on another, many times a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();
     let done = match (command.service(), command) {
@@ -23,6 +27,8 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
     config.rules()?;
     config.check_secrets(service.role())?;
     let runtime = match service {
+        // One thread needs no scheduler that shares work among several.
+        Service::Proxy if config.proxy.threads == 1 => Builder::new_current_thread().enable_all().build()?,
         Service::Proxy => Builder::new_multi_thread().worker_threads(config.proxy.threads).enable_all().build()?,
         Service::Portal | Service::Keyring | Service::Retention { .. } => Runtime::new()?,
     };
