@@ -75,9 +75,9 @@ impl Ground {
         let mut settings = Settings::new(&plan.binary);
         settings.seed = false;
         settings.parameters =
-            vec![("max_connections".to_owned(), "400".to_owned()), ("shared_buffers".to_owned(), "512MB".to_owned())];
+            vec![("max_connections".to_owned(), "700".to_owned()), ("shared_buffers".to_owned(), "512MB".to_owned())];
         // The only settings that are not the defaults: how many sessions one member of staff may have.
-        for line in ["connections_per_grant = 128", "connections_per_address = 300"] {
+        for line in ["connections_per_grant = 520", "connections_per_address = 700"] {
             settings.lines.push(("limits".to_owned(), line.to_owned()));
         }
         let mut stage = Stage::set_up(settings).await?;

@@ -132,12 +132,9 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
                 samples.add("snapshots", what, measured);
             }
         }
-        if plan.has("revocation") {
-            say(&format!(
-                "round {round} of {}: switching off with {} live sessions",
-                plan.rounds,
-                revocation::SESSIONS
-            ));
+        // A thousand ends by itself: once.
+        if plan.has("revocation") && round == 1 {
+            say(&format!("switching off with {} live sessions", revocation::SESSIONS));
             for (what, measured) in revocation::run(&ground).await? {
                 samples.add("revocation", what, measured);
             }

@@ -116,6 +116,8 @@ impl Report {
             ("answered_ms", Due::Nothing),
             ("last_byte_p50_ms", Due::Nothing),
             ("last_byte_p99_ms", Due::Most(250.0)),
+            ("told_p50_ms", Due::Nothing),
+            ("told_p99_ms", Due::Nothing),
             ("backend_gone_p50_ms", Due::Nothing),
             ("backend_gone_p99_ms", Due::Most(1000.0)),
         ] {

@@ -92,6 +92,11 @@ impl Fence {
         timeout(ANSWER_WITHIN, work).await.unwrap_or_else(|_| Err(self.slow(database, ANSWER_WITHIN)))
     }
 
+    /// Closes the control connections to `database`, where nothing is to be done for a while.
+    pub async fn let_go(&self, database: &str) {
+        self.0.slots.lock().await.retain(|(of, _), _| of != database);
+    }
+
     /// The lane's connection; a broken one is replaced. Cancel-safe: a connection that nobody waits for is dropped.
     pub(super) async fn client(&self, lane: Lane, database: &str) -> Result<(Arc<Client>, Age), Error> {
         let slot = Arc::clone(self.0.slots.lock().await.entry((database.to_owned(), lane)).or_default());

@@ -2,6 +2,7 @@
 //! fate, drop the role. Design section 6, "Ending a session".
 //! Not here: when, and what the client is told.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -41,6 +42,15 @@ pub struct Ended {
     pub backends: Vec<(EndedBackend, Option<Fate>)>,
 }
 
+/// Where a dead process left roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftBehind {
+    /// In these databases; none: nowhere.
+    In(HashSet<String>),
+    /// There are some, and nothing tells of which database.
+    Somewhere,
+}
+
 impl Fence {
     /// Shuts `role` out of `database` (NOLOGIN) and tells all its backends to end. They may live a moment longer: ask
     /// [`Fence::backends`], or use [`Fence::end`]. No such role: nothing.
@@ -65,6 +75,13 @@ impl Fence {
         let rows = self.again(Lane::Control, database, "select portreeve.backends($1)", &[(&role, Type::TEXT)]).await?;
         let count: i32 = field(database, only(database, &rows)?, 0)?;
         usize::try_from(count).map_err(|_| wrong(database, "a negative count"))
+    }
+
+    /// The backends that work for `role` now.
+    pub async fn pids(&self, database: &str, role: &str) -> Result<HashSet<i32>, Error> {
+        const SQL: &str = "select p from portreeve.pids($1) as p";
+        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
+        rows.iter().map(|row| field(database, row, 0)).collect()
     }
 
     /// What became of the transaction `xid` of an [`EndedBackend`]; final once its backend is gone.
@@ -118,9 +135,22 @@ impl Fence {
             let rows = self.again(Lane::Control, database, sql, &[(&role, Type::TEXT)]).await?;
             // Null: it has dealt with some large objects, and more are left.
             if let Some(existed) = field::<Option<bool>>(database, only(database, &rows)?, 0)? {
+                let idle = if existed { self.0.open.lock().await.closed(database) } else { None };
+                if let Some(idle) = idle {
+                    self.let_go(&idle).await;
+                }
                 return Ok(existed);
             }
         }
+    }
+
+    /// Where on the server roles are whose names begin with `prefix`, asked of any one database: nowhere, in some
+    /// databases, or nobody knows in which.
+    pub async fn left_behind(&self, database: &str, prefix: &str) -> Result<LeftBehind, Error> {
+        const SQL: &str = "select d::text from portreeve.left_behind($1) as d";
+        let rows = self.again(Lane::Control, database, SQL, &[(&prefix, Type::TEXT)]).await?;
+        let found: Vec<Option<String>> = rows.iter().map(|row| field(database, row, 0)).collect::<Result<_, _>>()?;
+        Ok(found.into_iter().collect::<Option<_>>().map_or(LeftBehind::Somewhere, LeftBehind::In))
     }
 
     /// Ends and drops every role of `database` whose name begins with `prefix`: those of a process that is gone.

@@ -261,6 +261,14 @@ begin
     return (select count(*) from pg_stat_activity a where a.usename = backends.role);
 end $$;
 
+-- The process ids of backends that work for a role. It locks nothing: whoever waits for an end asks often.
+create or replace function portreeve.pids(role text) returns setof integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform portreeve.checked(role);
+    return query select a.pid from pg_stat_activity a where a.usename = pids.role;
+end $$;
+
 -- Shuts a role out and tells all its backends to end; says which there were and what transaction each was in. They may
 -- live a moment longer: call again until `backends` is 0. No pg_cancel_backend before: it would let the next pipelined
 -- statement start, while pg_terminate_backend interrupts at the same places and lets nothing start.
@@ -270,12 +278,12 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     backend record;
 begin
+    -- no wait for the disk: a crash ends all sessions, and only the proxy ever knew the password
+    perform set_config('synchronous_commit', 'off', true);
     if not portreeve.locked(end_backends.role) then
         return;
     end if;
     if (select r.rolcanlogin from pg_roles r where r.rolname = end_backends.role) then
-        -- no wait for the disk: a crash ends all sessions, and only the proxy ever knew the password
-        perform set_config('synchronous_commit', 'off', true);
         execute format('alter role %I nologin', end_backends.role);
     end if;
     for backend in
@@ -298,6 +306,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     backend record;
 begin
+    perform set_config('synchronous_commit', 'off', true);
     if not portreeve.locked(end_backend.role) then
         return;
     end if;
@@ -336,6 +345,21 @@ begin
     end if;
     delete from portreeve.grants g where g.role = close_grant.role;
     return existed;
+end $$;
+
+-- The databases in which roles that begin with `prefix` were opened, wherever on this server, as far as the roles that
+-- carry their scopes tell; null for a role that none tells of.
+create or replace function portreeve.left_behind(prefix text) returns table (database name)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform portreeve.checked(prefix || 'x');
+    return query
+        select distinct d.datname from pg_roles r
+        left join pg_auth_members m on m.member = r.oid
+        left join pg_shdepend s on s.refclassid = 'pg_authid'::regclass and s.refobjid = m.roleid
+            and (s.dbid <> 0 or s.classid = 'pg_database'::regclass)
+        left join pg_database d on d.oid = case s.dbid when 0 then s.objid else s.dbid end
+        where starts_with(r.rolname::text, prefix);
 end $$;
 
 -- The roles of this database that begin with `prefix`.

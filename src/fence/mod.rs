@@ -28,7 +28,7 @@ use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
-pub use end::{Ended, EndedBackend, Fate};
+pub use end::{Ended, EndedBackend, Fate, LeftBehind};
 pub use name::{role_name, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
@@ -94,6 +94,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the database lacks what `fence apply` puts there: the functions, a role that carries a scope, a schema.
+    pub fn is_not_set_up(&self) -> bool {
+        match self {
+            Error::NotInstalled { .. } => true,
+            // object not in prerequisite state, undefined object
+            Error::Refused { sqlstate, .. } => ["55000", "42704"].contains(&sqlstate.as_str()),
+            Error::Unreachable { .. }
+            | Error::Slow { .. }
+            | Error::Blocked(_)
+            | Error::Tls(_)
+            | Error::Answer { .. } => false,
+        }
+    }
+}
+
 /// A PostgreSQL server, and how the provisioner signs in to it.
 #[derive(Debug)]
 pub struct Upstream {
@@ -120,6 +136,7 @@ struct Inner {
     tls: VerifiedTls,
     accepted: Vec<Accepted>,
     slots: Mutex<HashMap<(String, connection::Lane), connection::Slot>>,
+    open: Mutex<open::Open>,
 }
 
 impl Fence {
@@ -131,6 +148,6 @@ impl Fence {
     /// The fence of `upstream`, whose self-test puts up with what the operator accepted in writing.
     pub fn accepting(upstream: Upstream, accepted: Vec<Accepted>) -> Result<Fence, Error> {
         let tls = VerifiedTls::new(Arc::clone(&upstream.tls), &upstream.server_name)?;
-        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, slots: Mutex::default() })))
+        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, slots: Mutex::default(), open: Mutex::default() })))
     }
 }

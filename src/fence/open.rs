@@ -1,6 +1,8 @@
 //! Opening a grant in the database: a login role with a verifier made beforehand, a time limit and a connection limit.
 //! Not here: the password, which only the caller ever has.
 
+use std::collections::{HashMap, VecDeque};
+
 use tokio_postgres::types::Type;
 
 use super::connection::Lane;
@@ -21,6 +23,36 @@ pub struct Place<'a> {
 impl<'a> From<&'a str> for Place<'a> {
     fn from(database: &'a str) -> Place<'a> {
         Place { database, tenant: None }
+    }
+}
+
+/// How many databases without an open grant keep their control connections.
+const IDLE_MAX: usize = 32;
+
+/// How many grants are open in each database, so that thousands of databases do not each keep connections for good.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    grants: HashMap<String, usize>,
+    /// Without a grant, the longest first.
+    idle: VecDeque<String>,
+}
+
+impl Open {
+    fn opened(&mut self, database: &str) {
+        *self.grants.entry(database.to_owned()).or_default() += 1;
+        self.idle.retain(|idle| idle != database);
+    }
+
+    /// One grant less; answers the database that has been idle the longest, if there are too many.
+    pub(super) fn closed(&mut self, database: &str) -> Option<String> {
+        let left = self.grants.get_mut(database)?;
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        self.grants.remove(database);
+        self.idle.push_back(database.to_owned());
+        if self.idle.len() > IDLE_MAX { self.idle.pop_front() } else { None }
     }
 }
 
@@ -49,6 +81,8 @@ impl Fence {
             (&connections as _, Type::INT4),
             (&tenant as _, Type::TEXT),
         ];
-        self.once(Lane::Control, database, SQL, &parameters).await.map(drop)
+        self.once(Lane::Control, database, SQL, &parameters).await?;
+        self.0.open.lock().await.opened(database);
+        Ok(())
     }
 }

@@ -45,6 +45,8 @@ const FUNCTIONS: &[&str] = &[
     "portreeve.end_backends(text)",
     "portreeve.end_backend(text, integer)",
     "portreeve.backends(text)",
+    "portreeve.pids(text)",
+    "portreeve.left_behind(text)",
     "portreeve.open_grants(text)",
     "portreeve.hba_report()",
     "portreeve.laid_out()",

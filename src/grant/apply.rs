@@ -275,9 +275,6 @@ impl State {
         if mode != Mode::Standing {
             return Err(Rule::NoStandingConsent { customer, mode });
         }
-        if scope == Scope::Metadata {
-            return Err(Rule::ScopeNotOffered(scope));
-        }
         if scope > consent.scope {
             return Err(Rule::ScopeTooWide { asked: scope, allowed: consent.scope });
         }

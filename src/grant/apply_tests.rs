@@ -117,8 +117,7 @@ fn staff_open_grants_only_within_standing_consent() {
     assert_eq!(cases(&world, read), Ok(()));
     let wide = Rule::ScopeTooWide { asked: Scope::Write, allowed: Scope::Read };
     assert_eq!(cases(&world, issue(Scope::Write, minutes(60))), Err(wide.into()));
-    let metadata = Rule::ScopeNotOffered(Scope::Metadata);
-    assert_eq!(cases(&world, issue(Scope::Metadata, minutes(60))), Err(metadata.into()));
+    assert_eq!(cases(&world, issue(Scope::Metadata, minutes(60))), Ok(()));
     assert_eq!(cases(&world, issue(Scope::Read, minutes(90))), Ok(()));
     assert_eq!(cases(&world, issue(Scope::Read, minutes(91))), Err(Rule::BeyondConsent(minutes(90)).into()));
     assert_eq!(cases(&world, issue(Scope::Read, NOON)), Err(Rule::AlreadyOver.into()));

@@ -377,9 +377,6 @@ impl State {
 
 /// Whether a grant may reach so far and last so long under that consent.
 fn check_reach(scope: Scope, lasting: Duration, consent: &Consent) -> Result<(), Rule> {
-    if scope == Scope::Metadata {
-        return Err(Rule::ScopeNotOffered(scope));
-    }
     if scope > consent.scope {
         return Err(Rule::ScopeTooWide { asked: scope, allowed: consent.scope });
     }

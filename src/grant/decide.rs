@@ -258,9 +258,6 @@ fn find_grant<'s>(
     if now.plus(CLOCK_TOLERANCE) < grant.issued {
         failed.push(Condition::GrantNotBegun { grant: id, from: grant.issued });
     }
-    if grant.scope == Scope::Metadata {
-        failed.push(Condition::ScopeNotOffered { scope: grant.scope });
-    }
     if let Some(allowed) = consent.map(|consent| consent.scope).filter(|allowed| grant.scope > *allowed) {
         failed.push(Condition::ScopeTooWide { scope: grant.scope, allowed });
     }

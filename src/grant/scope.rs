@@ -66,7 +66,7 @@ pub(super) use words;
 words! {
     /// How far a grant reaches. Ordered: each holds what the ones before it hold.
     Scope {
-        /// Columns the data map calls non-personal. Not offered yet.
+        /// Columns the data map calls non-personal; offered where there is one.
         Metadata = 1, "metadata";
         /// Every row, none changed.
         Read = 2, "read";

@@ -35,6 +35,9 @@ const TOLD_WITHIN: Duration = Duration::from_millis(500);
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the register's own reason is waited for, once the server's work is gone.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(250);
+/// How soon, and then how often, it is looked whether a backend is gone.
+const POLL_FIRST: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(40);
 /// How long an orderly end may take.
 const ORDERLY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -200,29 +203,50 @@ async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stop
 /// Tells the backend to end until there is no such backend; answers what became of its transaction, if it had changed
 /// something.
 async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, fence::Error> {
-    let database = &who.need.database;
-    let mut xid = None;
-    if shut_out {
-        let mut ended = who.role.ended.lock().await;
-        // Whoever came first has told all backends of the role, this session's too.
-        if !ended.contains_key(&who.backend.0) {
-            for backend in fence.end_backends(database, &who.role.name).await? {
-                let known = ended.entry(backend.pid).or_default();
-                *known = backend.xid.or(known.take());
-            }
-        }
-        xid = ended.get(&who.backend.0).cloned().flatten();
-    }
-    let mut pause = Duration::from_millis(2);
-    while let Some(ended) = fence.end_backend(database, &who.role.name, who.backend.0).await? {
-        xid = ended.xid.or(xid);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
+    let xid = if shut_out { gone_with_role(fence, who).await? } else { gone_alone(fence, who).await? };
     match xid {
-        Some(xid) => fence.fate(database, &xid).await.map(Some),
+        Some(xid) => fence.fate(&who.need.database, &xid).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// The same for every session of the role, by whoever comes first: all backends are told by one statement, and one look
+/// in a while serves all who wait. One by one, hundreds of sessions would wait for each other.
+async fn gone_with_role(fence: &Fence, who: &Who) -> Result<Option<String>, fence::Error> {
+    let (database, role, pid) = (&who.need.database, &who.role.name, who.backend.0);
+    let mut pause = POLL_FIRST;
+    loop {
+        let mut ended = who.role.ended.lock().await;
+        if !ended.told.contains_key(&pid) {
+            for backend in fence.end_backends(database, role).await? {
+                let known = ended.told.entry(backend.pid).or_default();
+                *known = backend.xid.or(known.take());
+                ended.left.insert(backend.pid);
+            }
+            // It was gone before anybody was told.
+            ended.told.entry(pid).or_default();
+        } else if ended.left.contains(&pid) && ended.looked.is_none_or(|at| at.elapsed() >= pause) {
+            ended.left = fence.pids(database, role).await?;
+            ended.looked = Some(Instant::now());
+        }
+        if !ended.left.contains(&pid) {
+            return Ok(ended.told.get(&pid).cloned().flatten());
+        }
+        drop(ended);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_MAX);
+    }
+}
+
+/// For one backend; its role stays open.
+async fn gone_alone(fence: &Fence, who: &Who) -> Result<Option<String>, fence::Error> {
+    let (mut xid, mut pause) = (None, POLL_FIRST);
+    while let Some(ended) = fence.end_backend(&who.need.database, &who.role.name, who.backend.0).await? {
+        xid = ended.xid.or(xid);
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_MAX);
+    }
+    Ok(xid)
 }
 
 /// Without a control connection all that is left is the cancel request, and nobody knows the transaction's fate.

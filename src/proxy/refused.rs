@@ -127,6 +127,11 @@ impl Refused {
                     .detail("The self-test of the database's own access control found a way around it.")
                     .hint("Tell an operator to run \"portreeve fence check\".")
             }
+            Refused::Role(roles::Error::Fence(error)) if error.is_not_set_up() => {
+                fatal(sqlstate::CANNOT_CONNECT_NOW, "the customer's database is not set up for this access")
+                    .detail("What the grant needs there is missing: a role, or a data map for the scope metadata.")
+                    .hint("Tell an operator to run \"portreeve fence apply\", for the scope metadata with --datamap.")
+            }
             Refused::Role(roles::Error::Fence(_)) | Refused::Upstream(_) => {
                 fatal(sqlstate::CONNECTION_FAILURE, "the customer's database cannot be reached")
                     .detail("The gate could not open a session there.")

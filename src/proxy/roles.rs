@@ -1,13 +1,14 @@
 //! The login role of a grant in this process: made for its first session, dropped after its last.
 //! Not here: what the role may do (`fence/`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy};
@@ -66,9 +67,19 @@ pub struct Role {
     pub password: Secret<String>,
     /// What a reader could still change: while this is not empty, statements are recorded first.
     pub strict: Vec<String>,
-    /// The transactions of the backends that were ended with the role, by process id. Whoever ends the role holds it,
-    /// so that each session of the role finds its own there.
-    pub ended: AsyncMutex<HashMap<i32, Option<String>>>,
+    /// How far its end has come. Whoever looks, or tells backends to end, holds it: for all sessions of the role.
+    pub ended: AsyncMutex<RoleEnd>,
+}
+
+/// The end of a role's backends, told to all at once and looked at together.
+#[derive(Debug, Default)]
+pub struct RoleEnd {
+    /// The transactions of the backends that were told to end, by process id.
+    pub told: HashMap<i32, Option<String>>,
+    /// The backends that were there when it was last looked.
+    pub left: HashSet<i32>,
+    /// When it was last looked.
+    pub looked: Option<Instant>,
 }
 
 /// The roles of this process.

@@ -1,7 +1,7 @@
 //! Putting a proxy together from its configuration, and taking it down in order.
 //! Not here: what it does in between (`proxy/mod.rs` and the rest of the folder).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
-use crate::fence::{self, Accepted, Fence};
+use crate::fence::{self, Accepted, Fence, LeftBehind};
 use crate::grant::{Limits, Trust};
 use crate::keyring;
 use crate::log::{self, Log};
@@ -303,21 +303,40 @@ fn clusters(config: &Config) -> Result<HashMap<String, Upstream>, Error> {
 }
 
 /// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
-/// alive.
+/// alive. One database of a cluster tells in which others they are: of thousands, most have none.
 async fn sweep(gate: &Gate) {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for customer in gate.follower.state().customers() {
-        let Some(fence) = gate.fence(&customer.cluster) else {
-            tracing::error!(customer = %customer.id, cluster = customer.cluster, "no such cluster in the configuration");
+        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
+    }
+    for (cluster, databases) in places {
+        let Some(fence) = gate.fence(&cluster) else {
+            tracing::error!(cluster, "no such cluster in the configuration");
             continue;
         };
-        match fence.sweep(&customer.database, gate.roles.family(), SWEPT_WITHIN).await {
-            Ok(swept) if swept.is_empty() => {}
-            Ok(swept) => tracing::warn!(database = customer.database, ?swept, "ended roles of a dead process"),
-            Err(error) => {
-                tracing::error!(database = customer.database, %error, "cannot end roles of dead processes there")
+        let databases = narrowed(fence, databases, gate.roles.family()).await;
+        for database in databases {
+            match fence.sweep(&database, gate.roles.family(), SWEPT_WITHIN).await {
+                Ok(swept) if swept.is_empty() => {}
+                Ok(swept) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
+                Err(error) => tracing::error!(database, %error, "cannot end roles of dead processes there"),
             }
+            fence.let_go(&database).await;
         }
     }
+}
+
+/// The databases that may hold roles of that family, by the word of the first that answers; all, if none does.
+async fn narrowed(fence: &Fence, databases: BTreeSet<String>, family: &str) -> BTreeSet<String> {
+    for database in &databases {
+        match fence.left_behind(database, family).await {
+            Ok(LeftBehind::In(found)) => return databases.into_iter().filter(|one| found.contains(one)).collect(),
+            Ok(LeftBehind::Somewhere) => return databases,
+            Err(fence::Error::Unreachable { .. } | fence::Error::Slow { .. }) => break,
+            Err(error) => tracing::debug!(database, %error, "another database is asked"),
+        }
+    }
+    databases
 }
 
 /// Passes every change of the register on to the sessions, and lifts locks it confirms.

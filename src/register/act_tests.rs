@@ -206,10 +206,6 @@ async fn what_is_refused_is_recorded_and_locks_nobody_out() {
     assert!(asked.lock().expect("no panic").is_empty());
     assert_eq!(office.sequence(), 4);
     assert_eq!(office.story(), ["decided consent.set refused 4", "decided consent.set refused 4"]);
-    for mode in [Mode::PerRequest, Mode::Standing] {
-        let later = acts.set_consent(OLGA, ACME, mode, Scope::Metadata, None).await;
-        assert!(matches!(&later, Err(Error::Refused(why)) if why.contains("not offered yet")), "{later:?}");
-    }
 }
 
 #[tokio::test]

@@ -41,9 +41,6 @@ impl OwnerActs {
         scope: Scope,
         until: Option<Timestamp>,
     ) -> Result<Consent, Error> {
-        if mode != Mode::Off && scope == Scope::Metadata {
-            return Err(Error::Refused("scope metadata is not offered yet: choose read or write".to_owned()));
-        }
         let done = self.act(owner, What::ConsentSet { customer, mode, scope, until }, None).await?;
         let set = done.state.customer(customer).map(|customer| customer.consent.clone());
         set.ok_or(Error::Bug("a customer is gone"))

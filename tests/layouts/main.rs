@@ -1,6 +1,7 @@
 //! A schema per customer, the scope `metadata`, and every known way out of a fence, on two versions of PostgreSQL.
 //! Not here: shared tables in detail (`tests/shared`), a database per customer in detail (`tests/fence`).
 
+mod breakout;
 mod gate;
 mod ground;
 mod metadata;

@@ -1,0 +1,283 @@
+//! Every known way out, from `breakout.toml`, tried from real sessions through the gate: each layout and scope, on
+//! PostgreSQL 15 and 18. What nothing stops is tried too, so that the list of it stays true.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use portreeve::cli::demo::stage::{STAFF, Settings, Stage};
+use portreeve::fence::{schema_role, scope_role};
+use portreeve::grant::Scope;
+use portreeve::net::tls_connect::{VerifiedTls, client_config};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config};
+
+use crate::ground::{MAP, TABLES, Version, ask, words};
+
+const WITHIN: Duration = Duration::from_secs(20);
+const ALL: [&str; 3] = ["database", "shared", "schema"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Corpus {
+    case: Vec<Case>,
+    open: Vec<Open>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    layouts: Option<Vec<String>>,
+    scopes: Option<Vec<Scoped>>,
+    options: Option<String>,
+    setup: Option<String>,
+    undo: Option<String>,
+    sql: Vec<String>,
+    refused: Option<String>,
+    nothing: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    name: String,
+    layouts: Option<Vec<String>>,
+    scopes: Option<Vec<Scoped>>,
+    setup: Option<String>,
+    undo: Option<String>,
+    sql: String,
+    shows: String,
+    reason: String,
+}
+
+/// A scope as the file writes it.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Scoped {
+    Metadata,
+    Read,
+    Write,
+}
+
+impl Scoped {
+    const ALL: [Scoped; 3] = [Scoped::Metadata, Scoped::Read, Scoped::Write];
+
+    fn scope(self) -> Scope {
+        match self {
+            Scoped::Metadata => Scope::Metadata,
+            Scoped::Read => Scope::Read,
+            Scoped::Write => Scope::Write,
+        }
+    }
+}
+
+/// One customer and its neighbour, in one layout.
+struct Home {
+    layout: &'static str,
+    database: &'static str,
+    customer: &'static str,
+    /// In every row of the neighbour, and in none of the customer's.
+    stranger: &'static str,
+    other: &'static str,
+}
+
+const HOMES: [Home; 3] = [
+    Home { layout: "database", database: "acme", customer: "acme", stranger: "globex", other: "globex.contacts" },
+    Home { layout: "shared", database: "shared", customer: "initech", stranger: "umbrella", other: "contacts" },
+    Home { layout: "schema", database: "crm", customer: "one", stranger: "two", other: "two.contacts" },
+];
+
+/// The customers' tables in databases of their own, with the same columns.
+const OWN: &str = "
+set role app;
+create table contacts (id serial primary key, email text not null, country text, v int);
+insert into contacts (email, country, v) select current_database() || g, 'NL', g from generate_series(1, 300) g;
+create table orders (id int primary key, total_cents int);
+reset role; analyze";
+
+const SHARED_MAP: &str = r#"
+version = 1
+layout = "shared"
+tenant = "tenant_id"
+tables."public.contacts".columns = { tenant_id = "pseudonym", id = "pseudonym", full_name = "identity", email = "contact", country = "location", v = "none" }
+tables."public.orders".columns = { tenant_id = "pseudonym", id = "pseudonym", contact_id = "pseudonym", total_cents = "none", placed_at = "behaviour" }
+tables."public.countries" = { erase = "keep", reason = "the same for all", columns = { code = "none", name = "none" } }
+"#;
+
+async fn stage(version: Version) -> Stage {
+    let mut settings = Settings::new(env!("CARGO_BIN_EXE_portreeve"));
+    settings.cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned());
+    settings.bin = Some(version.bin());
+    settings.seed = false;
+    settings.lines.push(("limits".to_owned(), "connections_per_address = 1000".to_owned()));
+    let stage = Stage::set_up(settings).await.expect("a stage");
+    for database in ["acme", "globex"] {
+        stage.cluster.run_sql(database, OWN).await.expect("tables");
+    }
+    stage.cluster.create_database("crm").await.expect("a database");
+    stage.cluster.run_sql("crm", &TABLES.replace("'acme', 'globex'", "'one', 'two'")).await.expect("tables");
+    let v = "set role app; alter table contacts add v int; update contacts set v = id; reset role; analyze";
+    stage.cluster.run_sql("shared", v).await.expect("a column");
+    let file = |name: &str, text: &str| {
+        std::fs::write(stage.path(name), text).expect("a file");
+        stage.path(name).display().to_string()
+    };
+    let own = file("own.toml", &MAP.replace("*.", "public."));
+    let shared = file("shared.toml", SHARED_MAP);
+    let schemas = file("schemas.toml", MAP);
+    stage.fence("acme", &["--datamap", &own]).expect("a fence");
+    stage.fence("globex", &["--datamap", &own]).expect("a fence");
+    stage.fence("shared", &["--datamap", &shared]).expect("a fence");
+    stage.fence("crm", &["--layout", "schema", "--all-schemas", "--datamap", &schemas]).expect("a fence");
+    for customer in ["one", "two"] {
+        stage.register(customer, &["--database", "crm", "--schema", customer]).expect("a customer");
+    }
+    stage
+}
+
+async fn sign_in(stage: &Stage, customer: &str, options: &str) -> Result<Client, String> {
+    let ca = &stage.cluster.certificates().gate_ca;
+    let tls = client_config(ca, None).and_then(|config| VerifiedTls::new(config, "localhost")).expect("the gate's CA");
+    let mut config = Config::new();
+    config.user(STAFF).password(stage.secret(&format!("{STAFF}.password")).expect("a password")).dbname(customer);
+    config.options(options).ssl_mode(SslMode::Require);
+    let tcp = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], stage.gate_port()))).await.expect("the gate");
+    let (client, connection) = config.connect_raw(tcp, tls).await.map_err(|error| words(&error))?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Until no role of a grant is left: what the self-test said before does not count any more.
+async fn all_closed(stage: &Stage) {
+    let until = Instant::now() + WITHIN;
+    let roles = "select count(*) from pg_roles where rolname ~ '^pr_g_'";
+    while stage.cluster.run_sql("postgres", roles).await.expect("an answer") != [[Some("0".to_owned())]] {
+        assert!(Instant::now() < until, "roles outlive their sessions");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What is wrong with how it was stopped, if anything.
+async fn fault(stage: &Stage, home: &Home, scope: Scope, case: &Case) -> Option<String> {
+    let carrier = match home.layout {
+        "schema" => schema_role(home.database, home.customer, scope),
+        _ => scope_role(home.database, scope),
+    };
+    if let Some(setup) = &case.setup {
+        all_closed(stage).await;
+        stage.cluster.run_sql(home.database, setup).await.expect("the vendor's side");
+    }
+    let (customer, options) = match case.options.as_deref() {
+        Some("customer=nobody-else") => (home.stranger, ""),
+        Some(options) => (home.customer, options),
+        None => (home.customer, ""),
+    };
+    let mut last = sign_in(stage, customer, options).await.map(|client| (client, Vec::new()));
+    if let Ok((client, answer)) = &mut last {
+        for sql in &case.sql {
+            let sql = sql.replace("$other", home.other).replace("$carrier", &carrier);
+            match ask(client, &sql).await {
+                Ok(rows) => *answer = rows,
+                Err(error) => {
+                    last = Err(error);
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(undo) = &case.undo {
+        stage.cluster.run_sql(home.database, undo).await.expect("taken back");
+    }
+    match (last, &case.refused, case.nothing) {
+        (Err(error), Some(code), None) if error.starts_with(code.trim_start_matches("start-up: ")) => None,
+        (Ok((_, rows)), None, Some(true)) => {
+            let rows = rows.concat();
+            rows.contains(home.stranger).then(|| format!("it shows {rows:.200}"))
+        }
+        (Ok((_, rows)), Some(code), _) => Some(format!("{code} was expected, and it answered {:.200}", rows.concat())),
+        (Err(error), _, _) => Some(format!("it was refused with {error}")),
+        (Ok(_), None, _) => Some("the case says neither refused nor nothing".to_owned()),
+    }
+}
+
+async fn still_open(stage: &Stage, home: &Home, open: &Open) -> Option<String> {
+    assert!(open.reason.len() > 10, "{}: a reason", open.name);
+    if let Some(setup) = &open.setup {
+        stage.cluster.run_sql(home.database, setup).await.expect("the vendor's side");
+    }
+    let client = sign_in(stage, home.customer, "").await.expect("let in");
+    let answer = ask(&client, &open.sql).await;
+    if let Some(undo) = &open.undo {
+        stage.cluster.run_sql(home.database, undo).await.expect("taken back");
+    }
+    match answer {
+        Ok(rows) if rows.join(" ").contains(&open.shows) => None,
+        Ok(rows) => Some(format!("it shows {:.200}, and not {}: strike it off the list", rows.join(" "), open.shows)),
+        Err(error) => Some(format!("it is refused ({error}): move it to the cases")),
+    }
+}
+
+/// What must stay as it is: everything of the neighbours.
+async fn neighbours(stage: &Stage) -> Vec<Vec<Vec<Option<String>>>> {
+    let mut rows = Vec::new();
+    for (database, sql) in [
+        ("globex", "select md5(string_agg(c::text, ',' order by id)) from contacts c"),
+        ("shared", "select md5(string_agg(c::text, ',' order by id)) from contacts c where tenant_id = 8"),
+        ("shared", "select md5(string_agg(o::text, ',' order by id)) from orders o where tenant_id = 8"),
+        ("crm", "select md5(string_agg(c::text, ',' order by id)) from two.contacts c"),
+    ] {
+        rows.push(stage.cluster.run_sql(database, sql).await.expect("rows"));
+    }
+    rows
+}
+
+async fn on(version: Version) {
+    let corpus: Corpus = toml::from_str(include_str!("breakout.toml")).expect("a corpus");
+    let stage = stage(version).await;
+    let before = neighbours(&stage).await;
+    let (mut tried, mut faults) = (BTreeMap::new(), Vec::new());
+    for home in &HOMES {
+        let body = r#"{"mode":"standing","scope":"write"}"#;
+        let (status, answer) = stage.set_consent(home.customer, body).expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+        for scoped in Scoped::ALL {
+            let scope = scoped.scope();
+            stage.grant(home.customer, scope.word()).expect("a grant");
+            let is_here = |layouts: &Option<Vec<String>>, scopes: &Option<Vec<Scoped>>| {
+                layouts.as_ref().is_none_or(|layouts| layouts.iter().any(|layout| layout == home.layout))
+                    && scopes.as_ref().is_none_or(|scopes| scopes.contains(&scoped))
+            };
+            for case in corpus.case.iter().filter(|case| is_here(&case.layouts, &case.scopes)) {
+                *tried.entry(case.name.clone()).or_insert(0) += 1;
+                if let Some(fault) = fault(&stage, home, scope, case).await {
+                    faults.push(format!("{} {scope}: {}: {fault}", home.layout, case.name));
+                }
+            }
+            for open in corpus.open.iter().filter(|open| is_here(&open.layouts, &open.scopes)) {
+                *tried.entry(open.name.clone()).or_insert(0) += 1;
+                if let Some(fault) = still_open(&stage, home, open).await {
+                    faults.push(format!("{} {scope}: open: {}: {fault}", home.layout, open.name));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{version:?}: {} of {tried:?}:\n{}", faults.len(), faults.join("\n"));
+    assert_eq!(neighbours(&stage).await, before, "a neighbour's rows");
+    let of = |layouts: &Option<Vec<String>>| layouts.iter().flatten().all(|layout| ALL.contains(&layout.as_str()));
+    assert!(corpus.case.iter().all(|case| of(&case.layouts)) && corpus.open.iter().all(|open| of(&open.layouts)));
+    println!("{version:?}: {} tries of {} ways", tried.values().sum::<i32>(), tried.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_every_known_way_out_is_stopped_on_15() {
+    on(Version::Fifteen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_every_known_way_out_is_stopped_on_18() {
+    on(Version::Eighteen).await;
+}
