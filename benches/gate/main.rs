@@ -5,6 +5,7 @@
 mod audit;
 mod bouncer;
 mod bulk;
+mod decisions;
 mod ground;
 mod pgbench;
 mod process;
@@ -39,8 +40,10 @@ struct Plan {
     value_bytes: u32,
     /// Rows of each of ten customers in the tables that are purged.
     purged_rows: u64,
-    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, `retention`, or
-    /// one load's.
+    /// Events of the register that is opened.
+    events: u64,
+    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, `retention`,
+    /// `decisions`, or one load's.
     only: Vec<String>,
 }
 
@@ -53,6 +56,7 @@ impl Plan {
             copied_rows: 500_000,
             value_bytes: 100_000_000,
             purged_rows: 1_000_000,
+            events: 1_000_000,
             only: Vec::new(),
         };
         let mut arguments = arguments;
@@ -61,7 +65,7 @@ impl Plan {
                 "--quick" => {
                     (plan.rounds, plan.seconds) = (1, 3);
                     (plan.copied_rows, plan.value_bytes) = (50_000, 10_000_000);
-                    plan.purged_rows = 200_000;
+                    (plan.purged_rows, plan.events) = (200_000, 200_000);
                 }
                 "--binary" => plan.binary = arguments.next().map(PathBuf::from).unwrap_or(plan.binary),
                 "--rounds" => plan.rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(plan.rounds),
@@ -124,6 +128,11 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
             for (what, measured) in retention::run(plan.purged_rows).await? {
                 samples.add("retention", what, measured);
             }
+        }
+        if plan.has("decisions") && round == 1 {
+            say("decisions, and a long register that is opened");
+            let (what, measured) = decisions::run(&ground.stage.path("bench-register"), plan.events)?;
+            samples.add("decisions", what, measured);
         }
         if plan.has("snapshots") {
             say(&format!("round {round} of {}: snapshots", plan.rounds));

@@ -100,6 +100,10 @@ impl Report {
         ] {
             self.row(samples, Wanted { cell: "audit", figure, unit, beside, due });
         }
+        for (figure, unit, due) in [("decide_ns", "ns", 1000.0), ("open_ms", "ms", 2000.0)] {
+            let (beside, due) = (Beside::Nobody, Due::Most(due));
+            self.row(samples, Wanted { cell: "decisions", figure, unit, beside, due });
+        }
         for figure in ["mb_per_s", "crc32c_mb_per_s"] {
             let (beside, due) = (Beside::Floor, Due::RatioFrom(0.9));
             self.row(samples, Wanted { cell: "snapshots", figure, unit: "MB/s", beside, due });

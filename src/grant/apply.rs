@@ -385,6 +385,8 @@ impl State {
         };
         let (created, closure, questioned) = (event.at, None, None);
         let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure, questioned };
+        let place = (customer.cluster.clone(), customer.database.clone());
+        self.places.entry(place).or_default().insert(customer.tenant.clone(), id);
         self.customers.insert(id, Arc::new(customer));
     }
 
@@ -409,6 +411,7 @@ impl State {
         let password_hash = personal.password_hash.unwrap_or_default();
         let (name, created) = (text(personal.name), event.at);
         let owner = Owner { id, customer, name, password_hash, token_digests, active: true, created };
+        self.accounts.insert((customer, id));
         self.owners.insert(id, Arc::new(owner));
     }
 

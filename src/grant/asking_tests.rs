@@ -396,3 +396,38 @@ fn only_owners_set_terms_and_only_such_as_can_be() {
     let long = crate::grant::world::issue(Scope::Read, minutes(61));
     assert!(refused(world.try_to(By::Staff(JANE), long, Some(reason()))).contains("allows 1 h at a time"));
 }
+
+/// What was asked and given before an account was closed is worth nothing after it is reopened, nor for a new customer.
+#[test]
+fn a_reopened_account_begins_anew() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    let (code, digits) = with_code(&mut world);
+    let account = |step| What::Account { customer: ACME, step };
+    world.must(By::Owner(OLGA), account(crate::grant::AccountStep::Closed), None);
+    let closed = open(Scope::Read, 60, minutes(1440));
+    assert!(refused(world.clone().try_to(By::Staff(JANE), closed, Some(wish()))).contains("closed"));
+    assert!(refused(world.clone().approve(OLGA, request, 60)).contains("is over (denied)"));
+    world.must(By::Owner(OLGA), account(crate::grant::AccountStep::Reopened), None);
+    assert!(refused(world.clone().approve(OLGA, request, 60)).contains("is over (denied)"));
+    world.consent(Mode::PerRequest, Scope::Write, None);
+    assert!(refused(redeem(&mut world, code, &digits)).contains("that code opens nothing"));
+    let twin = Some(crate::grant::world::customer("acme"));
+    let created = What::CustomerCreated { layout: crate::grant::Layout::Database };
+    assert!(refused(world.try_to(By::Operator, created, twin)).contains("never given twice"));
+}
+
+/// Whatever is said of a request, at most one grant comes of it, and none without as many owners as were needed.
+#[test]
+fn a_request_gives_one_grant_at_most() {
+    let (mut world, oscar) = two_owners();
+    world.agree(Mode::PerRequest, Scope::Write, &Terms { approvals: 2, ..Terms::default() }).expect("two of two");
+    let request = world.open(Scope::Read, 60);
+    world.approve(OLGA, request, 60).expect("the first");
+    world.agree(Mode::PerRequest, Scope::Write, &Terms::default()).expect("one is enough now");
+    assert_eq!(world.state.grants().count(), 0, "nobody approved since");
+    world.approve(OLGA, request, 30).expect("she says it again, and one is enough");
+    assert_eq!(world.state.grants().map(|grant| grant.ends).collect::<Vec<_>>(), [minutes(30)]);
+    assert!(refused(world.approve(oscar, request, 60)).contains("is over (approved)"));
+    assert_eq!(world.state.grants().count(), 1);
+}

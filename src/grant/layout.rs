@@ -38,10 +38,14 @@ impl State {
             (Layout::Shared, Some(tenant)) => personal::check_tenant(tenant)?,
             (Layout::Schema, Some(schema)) => personal::check_schema(schema)?,
         }
-        let there = |other: &&Customer| other.cluster == cluster && other.database == database;
-        let same = |other: &&Customer| tenant.is_none() || other.layout != layout || other.tenant.as_deref() == tenant;
-        let Some(other) = self.customers().filter(there).find(same) else { return Ok(()) };
-        let (cluster, database, holder) = (cluster.to_owned(), database.to_owned(), other.id);
+        let place = (cluster.to_owned(), database.to_owned());
+        let Some(there) = self.places.get(&place) else { return Ok(()) };
+        // Whoever is there first says how all lie there.
+        let first = there.values().next().and_then(|id| self.customer(*id));
+        let alone = |other: &&Customer| tenant.is_none() || other.layout != layout;
+        let twin = || there.get(&personal.tenant).and_then(|id| self.customer(*id));
+        let Some(other) = first.filter(alone).or_else(twin) else { return Ok(()) };
+        let ((cluster, database), holder) = (place, other.id);
         Err(match (tenant, layout) {
             (Some(tenant), Layout::Shared) if other.layout == layout => {
                 Rule::TenantTaken { cluster, database, tenant: tenant.to_owned(), holder }

@@ -160,6 +160,9 @@ pub struct State {
     pub(super) owners: BTreeMap<OwnerId, Arc<Owner>>,
     pub(super) grants: BTreeMap<GrantId, Arc<Grant>>,
     pub(super) customer_names: BTreeMap<String, CustomerId>,
+    /// Customers by cluster and database, and there by tenant.
+    pub(super) places: BTreeMap<(String, String), BTreeMap<Option<String>, CustomerId>>,
+    pub(super) accounts: BTreeSet<(CustomerId, OwnerId)>,
     pub(super) staff_names: BTreeMap<String, StaffId>,
     pub(super) owner_names: BTreeMap<String, OwnerId>,
     pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
@@ -253,7 +256,8 @@ impl State {
 
     /// The owners of that customer, oldest first, removed ones included.
     pub fn owners_of(&self, customer: CustomerId) -> impl Iterator<Item = &Owner> {
-        self.owners().filter(move |owner| owner.customer == customer)
+        let of_customer = (customer, OwnerId(0))..=(customer, OwnerId(u64::MAX));
+        self.accounts.range(of_customer).filter_map(|(_, id)| self.owner(*id))
     }
 
     /// The grants for that customer that are neither ended nor over, each staff member's newest.

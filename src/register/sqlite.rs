@@ -287,21 +287,32 @@ pub(super) fn fold_new(
     path: &Path,
     trust: &Trust,
 ) -> Result<(), Error> {
+    let unread = |fault| Error::sqlite("read", path)(fault);
     let last = state.sequence();
-    let mut rows = read_from(connection, last).map_err(Error::sqlite("read", path))?.into_iter().peekable();
+    let mut statement = connection.prepare_cached(READ).map_err(unread)?;
+    // One row at a time: a register of a million events is not held in memory besides its fold.
+    let mut rows = statement.query(params![i64::try_from(last.0).unwrap_or(i64::MAX)]).map_err(unread)?;
+    let mut next_row = || rows.next().and_then(|row| row.map(stored).transpose()).map_err(unread);
     if last.0 > 0 {
-        let same = rows.next().is_some_and(|stored| stored.sequence == last && stored.hash == state.head());
+        let same = next_row()?.is_some_and(|stored| stored.sequence == last && stored.hash == state.head());
         if !same {
             return Err(Error::fault(path)(Fault::Chain(last)));
         }
     }
-    if rows.peek().is_none() {
-        return Ok(());
-    }
+    let Some(mut row) = next_row()? else { return Ok(()) };
     let mut next = State::clone(state);
-    let folded = rows.into_iter().try_for_each(|stored| apply(&mut next, &stored, trust));
+    let folded = loop {
+        if let Err(fault) = apply(&mut next, &row, trust) {
+            break Err(Error::fault(path)(fault));
+        }
+        match next_row() {
+            Ok(Some(following)) => row = following,
+            Ok(None) => break Ok(()),
+            Err(fault) => break Err(fault),
+        }
+    };
     *state = Arc::new(next);
-    folded.map_err(Error::fault(path))
+    folded
 }
 
 pub(super) fn read_from(connection: &Connection, sequence: Sequence) -> rusqlite::Result<Vec<Stored>> {

@@ -3,6 +3,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, issue, minutes, reason, staff, trust};
 use crate::grant::{By, Event, Layout, Mode, Rule, Scope, What};
+use crate::ids::CodeId;
 
 /// The event as something to append.
 pub(crate) fn proposal(stored: Stored) -> Proposal {
@@ -233,4 +234,24 @@ fn an_unused_customer_is_still_a_customer() {
     let (_directory, _path, register) = register_of(&world);
     let state = register.state().expect("it verifies");
     assert_eq!(state.customers().map(|customer| customer.name.as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
+}
+
+/// What a newer version wrote is not guessed at: a role that does not know an event does not start.
+#[test]
+fn an_event_of_a_newer_version_refuses_to_open_and_says_so() {
+    let world = World::with_people();
+    let (_directory, path, register) = register_of(&world);
+    drop(register);
+    let mut content = world.make(By::System, What::CodeMissed { code: CodeId(9) }, None).content;
+    // The last number of the verb's key and value, 40, becomes one that nobody knows.
+    let known = content.windows(3).position(|bytes| bytes == [0x04, 0x18, 40]).expect("the verb's number");
+    content[known + 2] = 0xfe;
+    let hash = crate::grant::chain(&world.state.head(), &content);
+    let connection = Connection::open(&path).expect("it opens");
+    let event = params![4, [9_u8; 16], content, hash, None::<Vec<u8>>];
+    connection.execute("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5)", event).expect("it is written");
+    drop(connection);
+    assert_eq!(fault(&path), Fault::Content(Sequence(4)));
+    let told = Register::open(&path, trust()).map(drop).expect_err("it refuses").to_string();
+    assert!(told.contains("a newer version of portreeve wrote it") && told.contains("stop every role"), "{told}");
 }
