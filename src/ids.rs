@@ -60,6 +60,10 @@ numbered! {
     StaffId, "s", "s7"
 }
 numbered! {
+    /// A team of staff: the sequence number of the event that created it; 0 is there from the beginning. Written `t7`.
+    TeamId, "t", "t7"
+}
+numbered! {
     /// A grant. Written `g7`.
     GrantId, "g", "g7"
 }

@@ -85,7 +85,7 @@ impl Context {
         Err(match shut {
             Some(lock) => register::lock_unread(&sockets, lock, fault).await.into(),
             None => Failure::failed(format!(
-                "{fault}; nothing was shut: \"portreeve customer revoke\", \"staff revoke\" and \"grant revoke\" have the \
+                "{fault}; nothing was shut: \"portreeve customer revoke\", \"staff remove\" and \"grant revoke\" have the \
                  proxies shut an id such as c7, s7 or g7 without the register"
             )),
         })
@@ -337,7 +337,7 @@ pub(super) fn grant<'s>(state: &'s State, id: &str) -> Result<&'s Grant, Failure
     found.ok_or_else(|| absent("grant", id, "portreeve grant list"))
 }
 
-fn absent(what: &str, name: &str, list: &str) -> Failure {
+pub(super) fn absent(what: &str, name: &str, list: &str) -> Failure {
     Failure::usage(format!("there is no {what} \"{name}\"; see \"{list}\""))
 }
 

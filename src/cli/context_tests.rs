@@ -52,7 +52,7 @@ async fn what_is_named_by_its_id_is_shut_though_the_register_cannot_be_read() {
     asked.lock().expect("no panic").clear();
     let told = [
         customer::run(revoke("c1"), &context).await,
-        staff::run(staff::Command::Revoke { staff: "s3".to_owned() }, &context).await,
+        staff::run(staff::Command::Remove { staff: "s3".to_owned() }, &context).await,
         grant::run(grant::Command::Revoke { grant: "g12".to_owned() }, &context).await,
     ];
     for (failed, id) in told.into_iter().zip(["c1", "s3", "g12"]) {

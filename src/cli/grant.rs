@@ -121,14 +121,15 @@ async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
     show(context, &done.state, done.state.grant(GrantId(done.sequence.0)))
 }
 
-/// The staff member, if the password is theirs. Whether the name or the password was wrong is not told.
+/// The staff member, if the password is theirs and they are not suspended. Which of the name and the password was wrong
+/// is not told.
 pub(super) fn signed_in(state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
-    let staff = state.staff_named(name).filter(|staff| staff.active)?;
+    let staff = state.staff_named(name).filter(|staff| staff.works())?;
     let verifier: Verifier = staff.verifier.parse().ok()?;
     verifier.fits(password.expose()).then_some(staff.id)
 }
 
-/// Records that somebody without the right password wanted a grant.
+/// Records that somebody without the right password wanted that.
 pub(super) async fn refuse(desk: Desk, name: &str, verb: &str) -> Result<Failure, Failure> {
     let mut record = Record::new(SystemClock.now(), Kind::Refused, None);
     record.skeleton.verb = Some(verb.to_owned());

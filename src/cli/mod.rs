@@ -23,7 +23,8 @@ pub mod request;
 pub mod retention;
 mod sign_in;
 pub mod staff;
-pub mod verify_proof;
+pub mod team;
+mod verify_proof;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -115,6 +116,9 @@ pub enum Verb {
     /// Support staff.
     #[command(subcommand)]
     Staff(staff::Command),
+    /// Teams of staff, and the customers they look after.
+    #[command(subcommand)]
+    Team(team::Command),
     /// Account owners: those who allow access.
     #[command(subcommand)]
     Owner(owner::Command),
@@ -220,6 +224,7 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         Verb::Keys(command) => keys::run(command, context).await,
         Verb::Customer(command) => customer::run(command, context).await,
         Verb::Staff(command) => staff::run(command, context).await,
+        Verb::Team(command) => team::run(command, context).await,
         Verb::Owner(command) => owner::run(command, context).await,
         Verb::Grant(command) => grant::run(command, context).await,
         Verb::Request(command) => request::run(command, context).await,

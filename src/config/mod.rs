@@ -18,7 +18,7 @@ pub use raw::{Format, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
     Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Role,
-    Snapshots,
+    Snapshots, Staff,
 };
 pub use user::User;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub fence: Fence,
     /// How much of anything.
     pub limits: Limits,
+    /// What is asked of staff.
+    pub staff: Staff,
     /// The terms told to customers.
     pub promise: Promise,
     /// Whether owners may let staff open access themselves; false where each instruction must be specific.

@@ -28,6 +28,7 @@ pub(super) struct Raw {
     pub(super) portal: Portal,
     pub(super) fence: Fence,
     pub(super) limits: Limits,
+    pub(super) staff: Staff,
     pub(super) promise: Promise,
     pub(super) retention: Retention,
     pub(super) snapshots: BTreeMap<String, Snapshots>,
@@ -394,6 +395,13 @@ impl Default for Cli {
     fn default() -> Self {
         Cli { log_key: "/etc/portreeve/secrets/cli-log.key".into(), state: "/var/lib/portreeve/cli".into() }
     }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Staff {
+    pub(super) confidentiality_version: u32,
+    pub(super) training_version: u32,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

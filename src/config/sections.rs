@@ -197,6 +197,15 @@ pub struct Limits {
     pub register_stale_after: Duration,
 }
 
+/// `[staff]`: what is asked of the vendor's own people.
+#[derive(Clone, Debug)]
+pub struct Staff {
+    /// The version of the confidentiality agreement in force; none: nobody has to attest it.
+    pub confidentiality_version: Option<u32>,
+    /// The version of the training in force; none: nobody has to attest it.
+    pub training_version: Option<u32>,
+}
+
 /// `[retention]`: the daemon that keeps the promise.
 #[derive(Clone, Debug)]
 pub struct Retention {

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
     Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Snapshots,
+    Staff,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -128,6 +129,7 @@ impl<'a> Source<'a> {
             portal: self.portal(raw.portal)?,
             fence: Fence { accept: raw.fence.accept, revoke_public: raw.fence.revoke_public },
             limits: limits(raw.limits),
+            staff: staff(&raw.staff),
             cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
             observe: Observe { level: raw.observe.level, format: raw.observe.format },
             digest: hexadecimal(digest(&SHA256, self.text.as_bytes()).as_ref()),
@@ -360,6 +362,15 @@ fn promise(raw: &raw::Promise) -> Promise {
         audit_skeleton_after: raw.audit_skeleton_after.0,
         application_logs_max_age: raw.application_logs_max_age.0,
         breach_notice_within: raw.breach_notice_within.0,
+    }
+}
+
+/// 0 is none.
+fn staff(raw: &raw::Staff) -> Staff {
+    let version = |number: u32| Some(number).filter(|number| *number > 0);
+    Staff {
+        confidentiality_version: version(raw.confidentiality_version),
+        training_version: version(raw.training_version),
     }
 }
 

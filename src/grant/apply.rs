@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::personal::{self, ERASED, Personal, TextFault};
 use super::rule::Rule;
 use super::scope::Scope;
+use super::staff::Standing;
 use super::state::{Customer, Given, Grant, Owner, Staff, State};
 use super::terms::{Region, Terms, TermsFault};
 use crate::clock::Timestamp;
@@ -171,6 +172,8 @@ impl State {
             }
             What::InstructionConfirmed { customer } => self.check_confirmed(event, customer),
             What::Account { customer, step } => self.check_account(event, customer, step),
+            What::Team(step) => self.check_team(event, step, personal),
+            What::Staff { staff, step } => self.check_step(event, (staff, step), personal),
             What::HoldPlaced { customer, review } => {
                 self.check_hold(event, customer, review)?;
                 personal.map_or(Ok(()), check_hold_texts)
@@ -262,8 +265,8 @@ impl State {
         if event.by != By::Staff(staff) {
             return Err(not_yours(event));
         }
-        self.active_staff(staff)?;
         let found = self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        self.working_for(staff, customer)?;
         if let Some(closure) = &found.closure {
             return Err(ClosureRule::AccessClosed(closure.at).into());
         }
@@ -300,10 +303,6 @@ impl State {
         }
     }
 
-    pub(super) fn active_staff(&self, id: StaffId) -> Result<&Staff, Rule> {
-        self.staff(id).filter(|staff| staff.active).ok_or(Rule::NoStaff(id))
-    }
-
     pub(super) fn active_owner_of(&self, owner: OwnerId, customer: CustomerId) -> Result<(), Rule> {
         let found = self.owner(owner).filter(|owner| owner.active && owner.customer == customer);
         found.map(drop).ok_or(Rule::NotOwner { owner, customer })
@@ -318,10 +317,8 @@ impl State {
                 if let Some(staff) = self.staff.get_mut(&staff) {
                     Arc::make_mut(staff).active = false;
                 }
-                let of_staff = |pair: &&(CustomerId, StaffId)| pair.1 == staff;
-                let theirs = self.newest.keys().filter(of_staff).copied().collect();
-                self.end_newest(event, theirs, |_| true);
-                self.deny_requests(event, |request| request.staff == staff);
+                self.teams.leave(staff);
+                self.end_grants_of(event, staff);
             }
             What::OwnerCreated { customer } => self.add_owner(event, sequence, customer, personal),
             What::OwnerRemoved { owner } => self.remove_owner(event, sequence, owner),
@@ -364,6 +361,8 @@ impl State {
             What::InstructionQuestioned { customer } => self.question(event, customer, personal),
             What::InstructionConfirmed { customer } => self.settle(customer),
             What::Account { customer, step } => self.commit_account(event, sequence, customer, step),
+            What::Team(step) => self.commit_team(event, sequence, step, personal.name),
+            What::Staff { staff, step } => self.commit_step(event, sequence, (staff, step), &personal),
             What::HoldPlaced { customer, review } => self.add_hold(event, sequence, (customer, review), personal),
             What::HoldReleased { hold } => self.release_hold(event, hold),
             What::Snapshot { snapshot, step } => self.commit_snapshot(event, sequence, snapshot, step),
@@ -388,6 +387,7 @@ impl State {
         let place = (customer.cluster.clone(), customer.database.clone());
         self.places.entry(place).or_default().insert(customer.tenant.clone(), id);
         self.customers.insert(id, Arc::new(customer));
+        self.teams.take_on(id);
     }
 
     fn add_staff(&mut self, event: &Event, sequence: Sequence, personal: Personal) {
@@ -397,8 +397,9 @@ impl State {
         }
         let verifier = personal.verifier.unwrap_or_default();
         let region = personal.region.and_then(|region| region.parse().ok());
-        let staff = Staff { id, name: text(personal.name), verifier, region, active: true, created: event.at };
-        self.staff.insert(id, Arc::new(staff));
+        let (name, created, standing) = (text(personal.name), event.at, Standing::default());
+        self.staff.insert(id, Arc::new(Staff { id, name, verifier, region, active: true, created, standing }));
+        self.teams.welcome(id);
     }
 
     fn add_owner(&mut self, event: &Event, sequence: Sequence, customer: CustomerId, personal: Personal) {

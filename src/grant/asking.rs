@@ -56,7 +56,7 @@ impl State {
         if event.by != By::Staff(staff) {
             return Err(not_yours(event));
         }
-        self.active_staff(staff)?;
+        self.working_for(staff, customer)?;
         let consent = &self.openable(customer, event.at)?.consent;
         check_reach(scope, lasting, consent)?;
         if start_by <= event.at {
@@ -112,7 +112,7 @@ impl State {
         (scope, lasting): (Scope, Duration),
     ) -> Result<(), Rule> {
         let consent = &self.openable(request.customer, event.at)?.consent;
-        let staff = self.active_staff(request.staff)?;
+        let staff = self.working_for(request.staff, request.customer)?;
         if self.owner(owner).is_some_and(|owner| owner.name == staff.name) {
             return Err(Rule::RequesterApproves);
         }
@@ -169,8 +169,9 @@ impl State {
         if event.by != By::Staff(staff) {
             return Err(not_yours(event));
         }
-        self.active_staff(staff)?;
+        self.working_staff(staff)?;
         let code = self.code(id).ok_or(Rule::CodeOver)?;
+        self.working_for(staff, code.customer)?;
         let consent = &self.openable(code.customer, event.at)?.consent;
         self.live_code(code.customer, event.at).filter(|live| live.id == id).ok_or(Rule::CodeOver)?;
         if event.at.plus(CLOCK_TOLERANCE) < code.created {
@@ -188,7 +189,7 @@ impl State {
 
     pub(super) fn check_missed(&self, event: &Event, id: CodeId) -> Result<(), Rule> {
         match event.by {
-            By::Staff(staff) => self.active_staff(staff).map(drop)?,
+            By::Staff(staff) => self.working_staff(staff).map(drop)?,
             By::Owner(_) | By::VendorApp | By::Operator | By::System => return Err(not_yours(event)),
         }
         self.code(id).filter(|code| code.is_live(event.at)).map(drop).ok_or(Rule::CodeOver)
@@ -196,7 +197,7 @@ impl State {
 
     pub(super) fn check_questioned(&self, event: &Event, customer: CustomerId) -> Result<(), Rule> {
         match event.by {
-            By::Staff(staff) => self.active_staff(staff).map(drop)?,
+            By::Staff(staff) => self.working_staff(staff).map(drop)?,
             By::Owner(_) | By::VendorApp | By::Operator | By::System => return Err(not_yours(event)),
         }
         self.openable(customer, event.at).map(drop)

@@ -13,9 +13,13 @@ use super::kept::SnapshotStep;
 use super::layout::Layout;
 use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
+use super::staff::{Attestation, StaffStep};
+use super::team::{TeamRole, TeamStep};
 use super::terms::Bounds;
 use crate::clock::Timestamp;
-use crate::ids::{CodeId, CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, RequestId, SnapshotId, StaffId};
+use crate::ids::{
+    CodeId, CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, RequestId, SnapshotId, StaffId, TeamId,
+};
 
 /// Which of an owner's terms are there, as bits.
 const BREAK_GLASS: u8 = 1;
@@ -96,6 +100,14 @@ struct Content {
     approvals: Option<u8>,
     #[n(36)]
     terms: Option<u8>,
+    #[n(40)]
+    team: Option<u64>,
+    #[n(41)]
+    role: Option<u8>,
+    #[n(42)]
+    attestation: Option<u8>,
+    #[n(43)]
+    version: Option<u32>,
 }
 
 impl Event {
@@ -142,6 +154,10 @@ impl Event {
             code: None,
             approvals: None,
             terms: None,
+            team: None,
+            role: None,
+            attestation: None,
+            version: None,
         };
         content.fill(&self.what);
         minicbor::to_vec(&content).expect("writing to memory does not fail")
@@ -227,6 +243,11 @@ impl Content {
                 (self.what, self.customer, self.until) = (14, Some(customer.0), Some(review.0));
             }
             What::HoldReleased { hold } => (self.what, self.hold) = (15, Some(hold.0)),
+            What::Team(step) => self.fill_team(step),
+            What::Staff { staff, step } => {
+                self.staff = Some(staff.0);
+                self.fill_staff(step);
+            }
             What::Snapshot { snapshot, step } => {
                 self.snapshot = Some(snapshot.0.into());
                 self.fill_snapshot(step);
@@ -280,6 +301,36 @@ impl Content {
             AccountStep::ErasureDone { part, keys } => {
                 (self.what, self.part, self.count) = (30, Some(part.number()), Some(keys));
             }
+        }
+    }
+
+    fn fill_team(&mut self, step: TeamStep) {
+        self.staff = step.staff().map(|staff| staff.0);
+        self.customer = step.customer().map(|customer| customer.0);
+        let (what, team) = match step {
+            TeamStep::Created => (46, None),
+            TeamStep::Dissolved { team } => (47, Some(team)),
+            TeamStep::MemberAdded { team, role, .. } => {
+                self.role = Some(role.number());
+                (48, Some(team))
+            }
+            TeamStep::MemberRemoved { team, .. } => (49, Some(team)),
+            TeamStep::Assigned { team, .. } => (50, Some(team)),
+            TeamStep::Unassigned { team, .. } => (51, Some(team)),
+        };
+        (self.what, self.team) = (what, team.map(|team| team.0));
+    }
+
+    fn fill_staff(&mut self, step: StaffStep) {
+        match step {
+            StaffStep::Suspended => self.what = 52,
+            StaffStep::Resumed => self.what = 53,
+            StaffStep::Attested { kind, version, until } => {
+                (self.what, self.attestation, self.version) = (54, Some(kind.number()), Some(version));
+                self.until = Some(until.0);
+            }
+            StaffStep::Limited => self.what = 55,
+            StaffStep::Excepted { until } => (self.what, self.until) = (56, Some(until.0)),
         }
     }
 
@@ -355,6 +406,8 @@ impl Content {
             40 => What::CodeMissed { code: CodeId(self.code?) },
             41 => What::InstructionQuestioned { customer: CustomerId(self.customer?) },
             42 => What::InstructionConfirmed { customer: CustomerId(self.customer?) },
+            46..=51 => What::Team(self.team_step()?),
+            52..=56 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
             9..=13 | 22..=30 => What::Account { customer: CustomerId(self.customer?), step: self.account_step()? },
             _ => return None,
         })
@@ -405,6 +458,36 @@ impl Content {
             28 => AccountStep::ExportDestroyed { export: export? },
             29 => AccountStep::ErasureBegun { part: RecordPart::from_number(self.part?)? },
             30 => AccountStep::ErasureDone { part: RecordPart::from_number(self.part?)?, keys: self.count? },
+            _ => return None,
+        })
+    }
+
+    fn team_step(&self) -> Option<TeamStep> {
+        let (team, customer) = (self.team.map(TeamId), self.customer.map(CustomerId));
+        let staff = self.staff.map(StaffId);
+        Some(match self.what {
+            46 => TeamStep::Created,
+            47 => TeamStep::Dissolved { team: team? },
+            48 => TeamStep::MemberAdded { team: team?, staff: staff?, role: TeamRole::from_number(self.role?)? },
+            49 => TeamStep::MemberRemoved { team: team?, staff: staff? },
+            50 => TeamStep::Assigned { team: team?, customer: customer? },
+            51 => TeamStep::Unassigned { team: team?, customer: customer? },
+            _ => return None,
+        })
+    }
+
+    fn staff_step(&self) -> Option<StaffStep> {
+        let until = self.until.map(Timestamp);
+        Some(match self.what {
+            52 => StaffStep::Suspended,
+            53 => StaffStep::Resumed,
+            54 => StaffStep::Attested {
+                kind: Attestation::from_number(self.attestation?)?,
+                version: self.version?,
+                until: until?,
+            },
+            55 => StaffStep::Limited,
+            56 => StaffStep::Excepted { until: until? },
             _ => return None,
         })
     }

@@ -9,6 +9,8 @@ use super::consent::{Consent, Mode};
 use super::locks::Locks;
 use super::refusal::{Condition, Refusal};
 use super::scope::Scope;
+use super::staff::Attestations;
+use super::staff_condition;
 use super::state::{Given, Grant, State};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, GrantId, Sequence, StaffId};
@@ -45,14 +47,21 @@ pub struct Limits {
     pub register_stale_after: Duration,
     /// Whether staff may open grants themselves where an owner lets them; not where each instruction must be specific.
     pub standing: bool,
+    /// The version of each attestation that is in force.
+    pub attestations: Attestations,
     /// The portal's address, for hints, such as `https://portal.example`; empty: none is named.
     pub portal_url: String,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let register_stale_after = Duration::from_secs(5);
-        Limits { connections_per_grant: 8, register_stale_after, standing: true, portal_url: String::new() }
+        Limits {
+            connections_per_grant: 8,
+            register_stale_after: Duration::from_secs(5),
+            standing: true,
+            attestations: Attestations::default(),
+            portal_url: String::new(),
+        }
     }
 }
 
@@ -85,7 +94,8 @@ impl<S> Authorized<S> {
         self.scope
     }
 
-    /// The earliest end of what was given: of the grant, of the owner's consent and of its hours.
+    /// The earliest end of what was given: of the grant, of the owner's consent and its hours, of the staff member's own
+    /// hours and attestations.
     pub fn until(&self) -> Timestamp {
         self.until
     }
@@ -138,7 +148,8 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
     if now >= lease {
         failed.push(Condition::RegisterStale { read: ask.register_read });
     }
-    check_people(state, ask, now, &mut failed);
+    let stop = check_staff(state, ask, limits, now, &mut failed);
+    check_customer(state, ask, now, &mut failed);
     let grant = find_grant(state, ask, limits, now, &mut failed);
     let hours_end = check_terms(state, ask, now, &mut failed);
     if ask.locks.blocks(ask, grant.map(|grant| grant.id)) {
@@ -152,7 +163,7 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
         (Some(grant), Some(consent)) if failed.is_empty() => Decision::Allow(Authorized {
             grant: grant.id,
             scope: grant.scope,
-            until: end_of(grant, consent).min(consent.deadline()).min(hours_end),
+            until: end_of(grant, consent).min(consent.deadline()).min(hours_end).min(stop),
             lease,
             sequence: state.sequence(),
             _scope: PhantomData,
@@ -166,13 +177,27 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
     }
 }
 
-/// Is the staff member there, and the customer, and its switch on?
-fn check_people(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) {
+/// Is the staff member there, and fit to work now, from there, for that customer? Until when they are.
+fn check_staff(
+    state: &State,
+    ask: &Ask<'_>,
+    limits: &Limits,
+    now: Timestamp,
+    failed: &mut Vec<Condition>,
+) -> Timestamp {
     match state.staff(ask.staff) {
-        Some(staff) if staff.active => {}
+        Some(staff) if staff.active => {
+            let mut failed = |condition| failed.push(Condition::Staff(condition));
+            return staff_condition::check(staff, (state, ask), limits, now, &mut failed);
+        }
         Some(_) => failed.push(Condition::StaffInactive),
         None => failed.push(Condition::StaffUnknown),
     }
+    Timestamp::NEVER
+}
+
+/// Is the customer there, and its switch on?
+fn check_customer(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) {
     let Some(customer) = state.customer(ask.customer) else {
         failed.push(Condition::CustomerUnknown { customer: ask.customer });
         return;

@@ -48,6 +48,13 @@ impl State {
         self.grants.insert(grant.id, Arc::new(grant));
     }
 
+    /// Ends every grant of that staff member, and denies what they asked for.
+    pub(super) fn end_grants_of(&mut self, event: &Event, staff: StaffId) {
+        let theirs = self.newest.keys().filter(|(_, of)| *of == staff).copied().collect();
+        self.end_newest(event, theirs, |_| true);
+        self.deny_requests(event, |request| request.staff == staff);
+    }
+
     /// Ends those grants of that kind that have not ended; one that is over already only keeps its end. Only the newest of
     /// a pair can be live.
     pub(super) fn end_newest(

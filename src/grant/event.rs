@@ -14,7 +14,9 @@ use super::layout::Layout;
 use super::personal::Personal;
 use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
+use super::staff::StaffStep;
 use super::state::State;
+use super::team::TeamStep;
 use super::terms::Bounds;
 use crate::clock::Timestamp;
 use crate::ids::{CodeId, CustomerId, EventId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId};
@@ -74,6 +76,10 @@ pub enum What {
     HoldPlaced { customer: CustomerId, review: Timestamp },
     /// That hold is over. Side row: authority, reason.
     HoldReleased { hold: HoldId },
+    /// A change of teams.
+    Team(TeamStep),
+    /// A change that concerns one staff member.
+    Staff { staff: StaffId, step: StaffStep },
     /// A step in the life of a snapshot.
     Snapshot { snapshot: SnapshotId, step: SnapshotStep },
 }
@@ -101,6 +107,8 @@ impl What {
             What::Account { step, .. } => step.verb(),
             What::HoldPlaced { .. } => "hold.placed",
             What::HoldReleased { .. } => "hold.released",
+            What::Team(step) => step.verb(),
+            What::Staff { step, .. } => step.verb(),
             What::Snapshot { step, .. } => step.verb(),
         }
     }
@@ -122,6 +130,8 @@ impl What {
                 let consent = state.customer(customer).map(|customer| &customer.consent);
                 consent.is_some_and(|consent| !consent.widened_by(mode, scope, until, at))
             }
+            What::Team(step) => step.narrows(),
+            What::Staff { step, .. } => step.narrows(),
             What::CustomerCreated { .. }
             | What::StaffCreated
             | What::OwnerCreated { .. }
@@ -158,7 +168,9 @@ impl What {
             | What::CodeRedeemed { .. }
             | What::InstructionQuestioned { .. }
             | What::HoldPlaced { .. }
-            | What::HoldReleased { .. } => true,
+            | What::HoldReleased { .. }
+            | What::Team(TeamStep::Created) => true,
+            What::Staff { step, .. } => step.has_side(),
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
             | What::ConsentSet { .. }
@@ -166,6 +178,13 @@ impl What {
             | What::CodeMissed { .. }
             | What::InstructionConfirmed { .. }
             | What::Account { .. }
+            | What::Team(
+                TeamStep::Dissolved { .. }
+                | TeamStep::MemberAdded { .. }
+                | TeamStep::MemberRemoved { .. }
+                | TeamStep::Assigned { .. }
+                | TeamStep::Unassigned { .. },
+            )
             | What::Snapshot { .. } => false,
         }
     }

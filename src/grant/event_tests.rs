@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::grant::world::{NOON, portal_key, reason, trust};
-use crate::grant::{Choice, RecordPart, Stage};
-use crate::ids::ExportId;
+use crate::grant::{Attestation, Choice, RecordPart, Stage, TeamRole};
+use crate::ids::{ExportId, TeamId};
 
 fn every_what() -> Vec<What> {
     let (customer, staff, owner, grant) = (CustomerId(1), StaffId(2), OwnerId(3), GrantId(4));
@@ -29,6 +29,17 @@ fn every_what() -> Vec<What> {
         What::InstructionConfirmed { customer },
         What::HoldPlaced { customer, review: NOON },
         What::HoldReleased { hold: HoldId(5) },
+        What::Team(TeamStep::Created),
+        What::Team(TeamStep::Dissolved { team: TeamId(7) }),
+        What::Team(TeamStep::MemberAdded { team: TeamId(7), staff, role: TeamRole::Lead }),
+        What::Team(TeamStep::MemberRemoved { team: TeamId(7), staff }),
+        What::Team(TeamStep::Assigned { team: TeamId(7), customer }),
+        What::Team(TeamStep::Unassigned { team: TeamId(7), customer }),
+        What::Staff { staff, step: StaffStep::Suspended },
+        What::Staff { staff, step: StaffStep::Resumed },
+        What::Staff { staff, step: StaffStep::Attested { kind: Attestation::Training, version: 3, until: NOON } },
+        What::Staff { staff, step: StaffStep::Limited },
+        What::Staff { staff, step: StaffStep::Excepted { until: NOON } },
     ]
     .into_iter()
     .chain(every_request_step().into_iter().map(|step| What::Request { request: RequestId(6), step }))
@@ -98,7 +109,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6 + 6 + 5);
 }
 
 #[test]

@@ -64,13 +64,16 @@ impl Locks {
     }
 
     /// Lifts every lock that the register now speaks for itself, and returns those lifted: the customer's switch
-    /// was moved after the lock was placed, the staff member is gone, the grant has ended.
+    /// was moved after the lock was placed, the staff member is gone or was suspended after it, the grant has ended.
     /// `since` must be where the register stood for whoever wanted the lock, not for whoever keeps it: else a widening
     /// that came in between would lift it.
     pub fn lift_confirmed(&mut self, state: &State) -> Vec<Lock> {
         let confirmed = |lock: &Lock, since: &Sequence| match *lock {
             Lock::Customer(id) => state.customer(id).is_some_and(|customer| customer.consent.sequence > *since),
-            Lock::Staff(id) => state.staff(id).is_some_and(|staff| !staff.active),
+            Lock::Staff(id) => state.staff(id).is_some_and(|staff| {
+                let suspended = staff.standing.suspension.is_some_and(|suspension| suspension > *since);
+                !staff.active || suspended
+            }),
             Lock::Grant(id) => state.grant(id).is_some_and(|grant| grant.ended.is_some()),
         };
         let mut lifted = Vec::new();

@@ -22,7 +22,10 @@ mod refusal;
 mod request;
 mod rule;
 mod scope;
+mod staff;
+mod staff_condition;
 mod state;
+mod team;
 mod terms;
 #[cfg(test)]
 pub(crate) mod world;
@@ -46,7 +49,10 @@ pub use refusal::{Condition, Refusal};
 pub use request::{ANSWER_WITHIN, Approval, Channel, Outcome, Reminder, Request, RequestStep, Said, Status, due};
 pub use rule::Rule;
 pub use scope::{NotAWord, Purpose, Scope};
+pub use staff::{ANY, Attestation, Attestations, EXCEPTION_MAX, StaffStep, Standing};
+pub use staff_condition::StaffCondition;
 pub use state::{Customer, Given, Grant, Owner, Questioned, Staff, State};
+pub use team::{SUPPORT, Team, TeamRole, TeamStep};
 pub use terms::{Bounds, LONGEST_MAX, LONGEST_USUAL, Limit, Region, Terms, TermsFault};
 
 /// The state as roles share it.

@@ -53,10 +53,11 @@ pub struct Personal {
     /// What an owner asks about a request, or a staff member answers.
     #[n(32)]
     pub message: Option<String>,
-    /// The hours of an owner's terms, such as `mon-fri 09:00-17:00 Europe/Berlin`.
+    /// The hours of an owner's terms, such as `mon-fri 09:00-17:00 Europe/Berlin`; of a staff member, with `;` between
+    /// several, or `any`.
     #[n(33)]
     pub hours: Option<String>,
-    /// The addresses of an owner's terms, such as `192.0.2.0/24`.
+    /// The addresses of an owner's terms, such as `192.0.2.0/24`, or of a staff member; there `any` as well.
     #[n(34)]
     pub networks: Option<Vec<String>>,
     /// The regions of an owner's terms, such as `DE`.

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::consent::{By, Mode};
 use super::hours::Hours;
 use super::scope::Scope;
-use super::state::State;
+use super::staff_condition::StaffCondition;
+use super::state::{Staff, State};
 use super::terms::Region;
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, GrantId, StaffId};
@@ -21,6 +22,8 @@ pub enum Condition {
     StaffUnknown,
     /// The staff member was removed.
     StaffInactive,
+    /// Something about the staff member themselves.
+    Staff(StaffCondition),
     /// There is no such customer.
     CustomerUnknown { customer: CustomerId },
     /// The account is closed.
@@ -64,6 +67,7 @@ impl Condition {
             Condition::RegisterStale { .. } => "register-stale",
             Condition::StaffUnknown => "staff-unknown",
             Condition::StaffInactive => "staff-inactive",
+            Condition::Staff(condition) => condition.code(),
             Condition::CustomerUnknown { .. } => "customer-unknown",
             Condition::CustomerClosed { .. } => "customer-closed",
             Condition::ConsentOff { .. } => "consent-off",
@@ -102,6 +106,7 @@ pub struct Refusal {
 struct Names<'a> {
     staff: &'a str,
     customer: &'a str,
+    member: Option<&'a Staff>,
 }
 
 impl Refusal {
@@ -117,6 +122,7 @@ impl Refusal {
         let why = match self.conditions.first() {
             Some(Condition::RegisterStale { .. }) => "the register of decisions cannot be read",
             Some(Condition::StaffUnknown | Condition::StaffInactive) => "your account was removed",
+            Some(Condition::Staff(condition)) => condition.why(),
             Some(Condition::CustomerUnknown { .. }) => "there is no such customer",
             Some(Condition::CustomerClosed { .. }) => "customer closed",
             Some(Condition::ConsentOff { .. }) => "its account owner has support access switched off",
@@ -162,6 +168,7 @@ impl Refusal {
     fn names<'a>(&self, state: &'a State) -> Names<'a> {
         Names {
             staff: state.staff(self.staff).map_or("?", |staff| &staff.name),
+            member: state.staff(self.staff),
             customer: state.customer(self.customer).map_or("?", |customer| &customer.name),
         }
     }
@@ -176,6 +183,7 @@ impl Refusal {
                 "Ask an operator for an account; they type: portreeve staff create NAME --password-file FILE."
                     .to_owned()
             }
+            Condition::Staff(condition) => condition.hint(names.staff, names.customer),
             Condition::CustomerUnknown { .. } => {
                 "Check the database name you connect to; it is the customer's name.".to_owned()
             }
@@ -223,6 +231,7 @@ impl Refusal {
             Condition::RegisterStale { .. }
             | Condition::StaffUnknown
             | Condition::StaffInactive
+            | Condition::Staff(_)
             | Condition::CustomerUnknown { .. }
             | Condition::InstructionQuestioned { .. }
             | Condition::NotAsked { .. }
@@ -253,7 +262,7 @@ impl Refusal {
 
 /// The command that opens a grant, or asks for one; `afterwards`: once something else is mended.
 fn hint_to_type(names: &Names<'_>, must_ask: bool, scope: Scope, afterwards: bool) -> String {
-    let Names { staff, customer } = names;
+    let Names { staff, customer, .. } = names;
     let lead = if afterwards { "Then type" } else { "Type" };
     if must_ask {
         return format!(
@@ -268,11 +277,12 @@ fn hint_to_type(names: &Names<'_>, must_ask: bool, scope: Scope, afterwards: boo
 }
 
 fn detail(condition: &Condition, state: &State, names: &Names<'_>) -> String {
-    let Names { staff, customer } = names;
+    let Names { staff, customer, member } = names;
     match condition {
         Condition::RegisterStale { read } => format!("The register was last read at {}.", minute(*read)),
         Condition::StaffUnknown => "There is no such staff member.".to_owned(),
         Condition::StaffInactive => format!("The staff account \"{staff}\" was removed."),
+        Condition::Staff(own) => own.detail(state, *member, customer),
         Condition::CustomerUnknown { customer } => format!("There is no customer {customer}."),
         Condition::CustomerClosed { at, .. } => {
             format!("The account of \"{customer}\" was closed at {}.", minute(*at))
@@ -338,7 +348,7 @@ fn who(by: By) -> &'static str {
 }
 
 /// A moment as people read it: `2026-11-21 14:02 UTC`.
-fn minute(at: Timestamp) -> String {
+pub(super) fn minute(at: Timestamp) -> String {
     let full = at.to_string();
     full.get(..16).map_or(full.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
 }

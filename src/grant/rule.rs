@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::closure::ClosureRule;
 use super::consent::Mode;
+use super::hours::HoursFault;
 use super::kept::SnapshotRule;
+use super::network::NetworkFault;
 use super::personal::TextFault;
 use super::scope::Scope;
 use super::terms::TermsFault;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, HoldId, OwnerId, RequestId, StaffId};
+use crate::ids::{CustomerId, GrantId, HoldId, OwnerId, RequestId, StaffId, TeamId};
 
 /// A rule that forbids an event. The texts are for whoever wanted it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,6 +155,59 @@ pub enum Rule {
     /// A step of a snapshot that does not follow.
     #[error(transparent)]
     Snapshot(#[from] SnapshotRule),
+    /// No such team, or dissolved.
+    #[error("there is no team {0}, or it was dissolved")]
+    NoTeam(TeamId),
+    /// The first team is never dissolved.
+    #[error("team \"support\" stays: new staff and customers begin in it; take out of it whom you like")]
+    SupportStays,
+    /// Nothing would change.
+    #[error("{staff} is that in {team} already")]
+    MemberAlready { team: TeamId, staff: StaffId },
+    /// Somebody who is not in the team.
+    #[error("{staff} is not in {team}")]
+    NotAMember { team: TeamId, staff: StaffId },
+    /// Nothing would change.
+    #[error("{team} is assigned to {customer} already")]
+    AssignedAlready { team: TeamId, customer: CustomerId },
+    /// A team that does not look after the customer.
+    #[error("{team} is not assigned to {customer}")]
+    NotAssigned { team: TeamId, customer: CustomerId },
+    /// No team in common.
+    #[error(
+        "{staff} is in no team assigned to {customer}: ask an operator for \"portreeve team add\" or \"portreeve team \
+         assign\""
+    )]
+    NotInTeam { staff: StaffId, customer: CustomerId },
+    /// A staff member who is suspended.
+    #[error("{0} is suspended; a team lead or a member of security resumes them: \"portreeve staff resume\"")]
+    Suspended(StaffId),
+    /// A staff member who is not.
+    #[error("{0} is not suspended")]
+    NotSuspended(StaffId),
+    /// Vouching for oneself.
+    #[error("nobody does that for themselves: another team lead or member of security has to")]
+    NotForOneself,
+    /// Somebody who may not vouch.
+    #[error(
+        "{0} is neither a team lead nor of security, or is suspended: \"portreeve team add TEAM NAME --role lead\""
+    )]
+    DoesNotVouch(StaffId),
+    /// A version that is none.
+    #[error("versions are counted from 1")]
+    NoVersion,
+    /// An exception for longer than a day.
+    #[error("an exception lasts at most 24 hours: ask for --for 24h or less")]
+    ExceptionTooLong,
+    /// None, or too many.
+    #[error("{count} {what}: give 1 to 16 of them, or any")]
+    ListLength { what: &'static str, count: usize },
+    /// Hours that are none.
+    #[error(transparent)]
+    Hours(#[from] HoursFault),
+    /// Networks that are none.
+    #[error(transparent)]
+    Network(#[from] NetworkFault),
     /// A text that breaks its rule.
     #[error(transparent)]
     Text(#[from] TextFault),

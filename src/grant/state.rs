@@ -12,6 +12,8 @@ use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
 use super::request::Request;
 use super::scope::{Purpose, Scope};
+use super::staff::Standing;
+use super::team::Teams;
 use super::terms::Region;
 use crate::clock::Timestamp;
 use crate::ids::{CodeId, CustomerId, ExportId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId};
@@ -68,6 +70,8 @@ pub struct Staff {
     pub active: bool,
     /// When they were created.
     pub created: Timestamp,
+    /// What is said of them besides.
+    pub standing: Standing,
 }
 
 /// Somebody with credentials for one customer's account.
@@ -136,7 +140,7 @@ impl Grant {
 
 impl fmt::Debug for Staff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Staff { id, name, verifier: _, region: _, active, created: _ } = self;
+        let Staff { id, name, verifier: _, region: _, active, created: _, standing: _ } = self;
         f.debug_struct("Staff").field("id", id).field("name", name).field("active", active).finish_non_exhaustive()
     }
 }
@@ -176,6 +180,7 @@ pub struct State {
     pub(super) holds: BTreeMap<HoldId, Arc<Hold>>,
     pub(super) exports: BTreeMap<ExportId, Arc<Export>>,
     pub(super) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
+    pub(super) teams: Teams,
 }
 
 impl State {

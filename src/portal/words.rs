@@ -87,6 +87,8 @@ fn decided(state: &State, record: &Record) -> String {
         "instruction.confirmed" => "answered the doubt: it is meant as it stands".to_owned(),
         "owner.created" => "added an owner of this account".to_owned(),
         "owner.removed" => "removed an owner of this account".to_owned(),
+        "team.assigned" => "gave one more team of your vendor your account to look after".to_owned(),
+        "team.unassigned" => "took your account from one of your vendor's teams".to_owned(),
         "resolved" => "found out what became of a change that was cut off".to_owned(),
         other => format!("changed what is allowed ({})", visible(other)),
     };
@@ -128,11 +130,18 @@ fn did(verb: &str) -> String {
 /// Reason codes of a refusal, as a clause with its full stop.
 fn why_not(codes: &str) -> &'static str {
     let has = |code: &str| codes.split(',').any(|found| found.trim() == code);
-    const WHY: [(&str, &str); 16] = [
+    const WHY: [(&str, &str); 23] = [
         ("consent-off", "you had not allowed it."),
         ("consent-over", "what you allowed had ended."),
         ("staff-unknown", "they are not on the support team."),
         ("staff-inactive", "they are no longer on the support team."),
+        ("staff-suspended", "they are suspended."),
+        ("not-in-team", "they are not in a team that looks after your account."),
+        ("not-attested", "they have not confirmed what your vendor asks of its staff."),
+        ("attestation-outdated", "they have not confirmed what your vendor asks of its staff."),
+        ("attestation-over", "they have not confirmed again what your vendor asks of its staff."),
+        ("out-of-hours", "it was not within their working hours."),
+        ("elsewhere", "they came from a network they may not come from."),
         ("locked", "you had just withdrawn it."),
         ("instruction-questioned", "the team doubted what you want, and you had not answered yet."),
         ("not-asked", "you want to be asked first."),

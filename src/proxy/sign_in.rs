@@ -216,7 +216,7 @@ async fn connect(
     parameters: &StartupParameters,
     admitted: Admitted,
 ) -> Result<(Who, Connection, Ledger), Refused> {
-    let Admitted { staff, customer, grant, until } = admitted;
+    let Admitted { staff, customer, grant, until: _ } = admitted;
     let configured = || Refused::NotConfigured(customer.cluster.clone());
     let fence = gate.fence(&customer.cluster).ok_or_else(configured)?;
     let target = gate.target(&customer.cluster).ok_or_else(configured)?;
@@ -231,7 +231,8 @@ async fn connect(
             database: customer.database.clone(),
             tenant: customer.tenant.clone(),
             scope: grant.scope,
-            until,
+            // Not what ends sooner and may be lengthened meanwhile: the role serves later sessions as well.
+            until: grant.ends,
         },
         cluster: customer.cluster.clone(),
         names: Arc::new(Names::of(&staff, &customer, &grant, &parameters.application_name)),

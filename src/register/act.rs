@@ -428,6 +428,8 @@ impl Trial<'_> {
             | What::Account { .. }
             | What::HoldPlaced { .. }
             | What::HoldReleased { .. }
+            | What::Team(_)
+            | What::Staff { .. }
             | What::Snapshot { .. } => {}
         }
         if let Some(personal) = &draft.personal {

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::Error;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, Lock, Mode, State, What};
+use crate::grant::{AccountStep, Lock, Mode, StaffStep, State, What};
 use crate::ids::{Sequence, SessionId};
 
 /// How long a proxy may take to answer.
@@ -49,6 +49,8 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
             let others = |customer| state.owners_of(customer).any(|other| other.active && other.id != owner);
             customer.filter(|customer| !others(*customer)).map(Lock::Customer).into_iter().collect()
         }
+        What::Team(step) => state.left_out_by(step).into_iter().map(Lock::Grant).collect(),
+        What::Staff { staff, step: StaffStep::Suspended } => vec![Lock::Staff(staff)],
         What::Account { customer, step: AccountStep::Closed } => vec![Lock::Customer(customer)],
         What::CustomerCreated { .. }
         | What::StaffCreated
@@ -63,6 +65,7 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
         | What::InstructionQuestioned { .. }
         | What::InstructionConfirmed { .. }
         | What::Account { .. }
+        | What::Staff { .. }
         | What::HoldPlaced { .. }
         | What::HoldReleased { .. }
         | What::Snapshot { .. } => Vec::new(),

@@ -68,6 +68,11 @@ impl Subject {
             What::HoldReleased { hold } => {
                 Subject { customer: state.hold(hold).map(|hold| hold.customer), ..Subject::default() }
             }
+            What::Team(step) => {
+                let staff = step.staff().map(|staff| staff.0);
+                Subject { customer: step.customer(), staff, ..Subject::default() }
+            }
+            What::Staff { staff, .. } => Subject { staff: Some(staff.0), ..Subject::default() },
             What::Snapshot { step, .. } => match step {
                 SnapshotStep::Verified { bytes } | SnapshotStep::Adopted { bytes, .. } => {
                     Subject { bytes: Some(bytes), ..Subject::default() }
@@ -188,6 +193,8 @@ pub(super) fn describe(draft: &Draft) -> String {
         What::Account { customer, step } => format!(" {customer}{}", describe_step(step)),
         What::HoldPlaced { customer, review } => format!(" {customer}: to be reviewed {review}"),
         What::HoldReleased { hold } => format!(" {hold}"),
+        What::Team(step) => step.to_string(),
+        What::Staff { staff, step } => format!(" {staff}{step}"),
         What::Snapshot { snapshot, step } => format!(" {snapshot}{}", describe_snapshot(step)),
     };
     format!("{verb}{what}, by {}", draft.by)

@@ -12,7 +12,7 @@ impl Stage {
         let certificates = self.cluster.certificates();
         let (user, port) = (rustix::process::getuid().as_raw(), self.portal_port);
         let (gate, portal, proxy) = (&certificates.gate, &certificates.portal, &certificates.proxy);
-        let sections: [(&str, String); 12] = [
+        let sections: [(&str, String); 13] = [
             (
                 "proxy",
                 format!(
@@ -60,6 +60,7 @@ impl Stage {
                     .to_owned(),
             ),
             ("limits", String::new()),
+            ("staff", String::new()),
             (
                 "retention",
                 format!(

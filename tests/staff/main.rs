@@ -1,0 +1,5 @@
+//! What the vendor says of its own people, on a whole Portreeve with real sessions.
+//! Not here: the rules one by one (`src/grant`), and how fast sessions end (`tests/endings`).
+
+mod ground;
+mod shut_out;
