@@ -64,6 +64,10 @@ numbered! {
     TeamId, "t", "t7"
 }
 numbered! {
+    /// What was asked for in an emergency: the sequence number of the event that asked. Written `b7`.
+    GlassId, "b", "b7"
+}
+numbered! {
     /// A grant. Written `g7`.
     GrantId, "g", "g7"
 }

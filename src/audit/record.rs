@@ -184,11 +184,13 @@ pub enum Kind {
     KeysOpened = 32,
     /// The keyring destroyed keys, or refused to.
     KeysDestroyed = 33,
+    /// Somebody was connected to a database by another road than the gate.
+    Road = 40,
 }
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Opened,
         Kind::Recovered,
         Kind::Closed,
@@ -206,6 +208,7 @@ impl Kind {
         Kind::KeysMade,
         Kind::KeysOpened,
         Kind::KeysDestroyed,
+        Kind::Road,
     ];
 
     /// The kind with that number.
@@ -233,6 +236,7 @@ impl Kind {
             Kind::KeysMade => "keys-made",
             Kind::KeysOpened => "keys-opened",
             Kind::KeysDestroyed => "keys-destroyed",
+            Kind::Road => "road",
         }
     }
 }

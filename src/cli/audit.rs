@@ -11,7 +11,7 @@ mod show;
 mod shown;
 mod tiles;
 mod verify;
-mod when;
+pub(super) mod when;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

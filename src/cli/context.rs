@@ -207,12 +207,12 @@ impl Context {
         }
     }
 
-    fn trust(&self) -> Result<Trust, Failure> {
+    pub(super) fn trust(&self) -> Result<Trust, Failure> {
         Ok(Trust { portal_key: keyring::init::read_public_key(&self.config.portal.signing_public_key)? })
     }
 
     /// The proxies' control sockets.
-    fn sockets(&self) -> Vec<PathBuf> {
+    pub(super) fn sockets(&self) -> Vec<PathBuf> {
         vec![self.config.proxy.socket.clone()]
     }
 

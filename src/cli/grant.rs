@@ -214,6 +214,7 @@ fn table<'s>(state: &State, grants: impl IntoIterator<Item = &'s Grant>, now: Ti
                 Given::Own => "own".into(),
                 Given::Request(request) => request.to_string().into(),
                 Given::Code(code) => code.to_string().into(),
+                Given::BreakGlass(by) => format!("break-glass with {by}").into(),
             },
         ]);
     }

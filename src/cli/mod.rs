@@ -12,8 +12,10 @@ pub mod datamap;
 pub mod demo;
 pub mod exit;
 pub mod fence;
-pub mod grant;
-pub mod hold;
+pub mod glass;
+mod grant;
+pub mod history;
+mod hold;
 pub mod keyring;
 pub mod keys;
 pub mod owner;
@@ -21,8 +23,10 @@ pub mod prepare;
 pub mod render;
 pub mod request;
 pub mod retention;
+mod road;
 mod sign_in;
 pub mod staff;
+mod staff_list;
 pub mod team;
 mod verify_proof;
 
@@ -131,9 +135,14 @@ pub enum Verb {
     /// Consent: what an account owner agreed to.
     #[command(subcommand)]
     Consent(consent::Command),
+    /// Break-glass: access in an emergency, opened by two, where an owner agreed to it.
+    #[command(subcommand)]
+    BreakGlass(glass::Command),
     /// Holds: what is kept because an authority demands it.
     #[command(subcommand)]
     Hold(hold::Command),
+    /// Who could reach a customer's data at a moment.
+    History(history::Arguments),
     /// The audit log: search it, follow it, show a record, verify everything.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -143,6 +152,9 @@ pub enum Verb {
     /// What the database itself enforces.
     #[command(subcommand)]
     Fence(fence::Command),
+    /// Who reaches the databases, by the gate or by another road.
+    #[command(subcommand)]
+    Road(road::Command),
     /// What was promised about keeping and deleting, and what follows from it.
     #[command(subcommand)]
     Retention(retention::Command),
@@ -229,7 +241,9 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         Verb::Grant(command) => grant::run(command, context).await,
         Verb::Request(command) => request::run(command, context).await,
         Verb::Consent(command) => consent::run(command, context).await,
+        Verb::BreakGlass(command) => glass::run(command, context).await,
         Verb::Hold(command) => hold::run(command, context).await,
+        Verb::History(arguments) => history::run(&arguments, context),
         Verb::Audit(command) => audit::run(command, context).await,
         Verb::Fence(_) if context.format == Format::Csv => {
             Err(Failure::usage("what is said of a fence is no table: give --format table or --format json"))
@@ -243,6 +257,7 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
                 fence::Outcome::Unsound => Ok(Exit::Findings),
             }
         }
+        Verb::Road(command) => road::run(command, context).await,
         Verb::Retention(command) => retention::run(command, context, path).await,
         Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) => {
             Err(Failure::failed("bug: this verb needs no configuration"))

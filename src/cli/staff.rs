@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::context::{moment, new_password, password, staff};
 use super::grant::{refuse, signed_in};
+use super::staff_list;
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
@@ -64,6 +65,8 @@ pub enum Command {
         /// Their name or id.
         staff: String,
     },
+    /// Compare the staff here with the staff list of record (CSV). Exit code 4: somebody is here who is not on it.
+    Compare(staff_list::Compare),
     /// Note that a staff member signed the confidentiality agreement, or went through the training.
     Attest {
         /// Their name or id.
@@ -137,6 +140,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             narrow(context, &staff, |staff| What::Staff { staff, step: StaffStep::Suspended }).await
         }
         Command::Remove { staff } => narrow(context, &staff, |staff| What::StaffRemoved { staff }).await,
+        Command::Compare(compare) => staff_list::run(compare, context).await,
         Command::Resume { staff, voucher } => vouch(context, &staff, voucher, StaffStep::Resumed, None).await,
         Command::Attest { staff, kind, version, until } => {
             operate(context, &staff, StaffStep::Attested { kind, version, until }, |_| None).await

@@ -17,7 +17,7 @@ pub use error::Error;
 pub use raw::{Format, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Role,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Road, Role,
     Snapshots, Staff,
 };
 pub use user::User;
@@ -46,6 +46,8 @@ pub struct Config {
     pub fence: Fence,
     /// How much of anything.
     pub limits: Limits,
+    /// Who may be connected to the databases besides the gate.
+    pub road: Road,
     /// What is asked of staff.
     pub staff: Staff,
     /// The terms told to customers.

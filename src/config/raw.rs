@@ -29,6 +29,7 @@ pub(super) struct Raw {
     pub(super) fence: Fence,
     pub(super) limits: Limits,
     pub(super) staff: Staff,
+    pub(super) road: Road,
     pub(super) promise: Promise,
     pub(super) retention: Retention,
     pub(super) snapshots: BTreeMap<String, Snapshots>,
@@ -190,6 +191,7 @@ pub(super) struct Portal {
     pub(super) public_url: Option<String>,
     pub(super) signing_key: PathBuf,
     pub(super) signing_public_key: PathBuf,
+    pub(super) vendor_token_sha256: String,
     pub(super) archives: PathBuf,
     pub(super) state: PathBuf,
     pub(super) log_key: PathBuf,
@@ -204,6 +206,7 @@ impl Default for Portal {
             public_url: None,
             signing_key: "/etc/portreeve/secrets/portal-signing.key".into(),
             signing_public_key: "/etc/portreeve/portal-signing.pub".into(),
+            vendor_token_sha256: String::new(),
             archives: "/var/lib/portreeve/archives".into(),
             state: "/var/lib/portreeve-portal".into(),
             log_key: "/etc/portreeve/secrets/portal-log.key".into(),
@@ -399,9 +402,18 @@ impl Default for Cli {
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
+pub(super) struct Road {
+    pub(super) application: Vec<String>,
+    pub(super) maintenance: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub(super) struct Staff {
     pub(super) confidentiality_version: u32,
     pub(super) training_version: u32,
+    pub(super) list: PathBuf,
+    pub(super) suspend_missing: bool,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -159,6 +159,8 @@ pub struct Portal {
     pub signing_key: PathBuf,
     /// The public half, by which every role checks that.
     pub signing_public_key: PathBuf,
+    /// SHA-256 of the token of the vendor's application; none: it has none.
+    pub vendor_token: Option<[u8; 32]>,
     /// In it a folder per customer, such as `c7`, with the archive and the certificates its owners may take home.
     pub archives: PathBuf,
     /// Its own folder: the register's last sequence and hash it saw.
@@ -197,6 +199,15 @@ pub struct Limits {
     pub register_stale_after: Duration,
 }
 
+/// `[road]`: who may be connected to the databases besides the gate.
+#[derive(Clone, Debug)]
+pub struct Road {
+    /// The vendor's application: roles, and from where, such as `app@10.0.0.0/8`.
+    pub application: Vec<String>,
+    /// Backups and administrators, in the same way; retention's own roles need not be named.
+    pub maintenance: Vec<String>,
+}
+
 /// `[staff]`: what is asked of the vendor's own people.
 #[derive(Clone, Debug)]
 pub struct Staff {
@@ -204,6 +215,10 @@ pub struct Staff {
     pub confidentiality_version: Option<u32>,
     /// The version of the training in force; none: nobody has to attest it.
     pub training_version: Option<u32>,
+    /// The staff list of record (CSV), which somebody else keeps.
+    pub list: Option<PathBuf>,
+    /// Whether "staff compare" suspends whoever is here and not on that list.
+    pub suspend_missing: bool,
 }
 
 /// `[retention]`: the daemon that keeps the promise.

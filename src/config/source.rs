@@ -11,8 +11,8 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Snapshots,
-    Staff,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Road,
+    Snapshots, Staff,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -126,14 +126,26 @@ impl<'a> Source<'a> {
             register: Register { path: self.path(raw.register.path) },
             audit: self.audit(raw.audit),
             keyring: self.keyring(raw.keyring),
-            portal: self.portal(raw.portal)?,
+            portal: self.portal(table, raw.portal)?,
             fence: Fence { accept: raw.fence.accept, revoke_public: raw.fence.revoke_public },
             limits: limits(raw.limits),
-            staff: staff(&raw.staff),
+            staff: self.staff(raw.staff),
+            road: Road { application: raw.road.application, maintenance: raw.road.maintenance },
             cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
             observe: Observe { level: raw.observe.level, format: raw.observe.format },
             digest: hexadecimal(digest(&SHA256, self.text.as_bytes()).as_ref()),
         })
+    }
+
+    /// Version 0 and the empty path are none.
+    fn staff(&self, raw: raw::Staff) -> Staff {
+        let version = |number: u32| Some(number).filter(|number| *number > 0);
+        Staff {
+            confidentiality_version: version(raw.confidentiality_version),
+            training_version: version(raw.training_version),
+            list: Some(raw.list).filter(|path| !path.as_os_str().is_empty()).map(|path| self.path(path)),
+            suspend_missing: raw.suspend_missing,
+        }
     }
 
     fn proxy(&self, raw: raw::Proxy) -> Proxy {
@@ -204,7 +216,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn portal(&self, raw: raw::Portal) -> Result<Portal, Error> {
+    fn portal(&self, table: &DeTable<'_>, raw: raw::Portal) -> Result<Portal, Error> {
+        let vendor_token = sha256_of(&raw.vendor_token_sha256).map_err(|()| {
+            let expected = "expected 64 hexadecimal digits, as sha256sum prints them, or nothing";
+            self.wrong(table, &["portal", "vendor_token_sha256"], expected)
+        })?;
         let public_url = self.required("portal", "public_url", "https://access.example.com", raw.public_url)?;
         Ok(Portal {
             listen: raw.listen,
@@ -213,6 +229,7 @@ impl<'a> Source<'a> {
             public_url: public_url.trim_end_matches('/').to_owned(),
             signing_key: self.secret(raw.signing_key),
             signing_public_key: self.path(raw.signing_public_key),
+            vendor_token,
             archives: self.path(raw.archives),
             state: self.path(raw.state),
             log_key: self.secret(raw.log_key),
@@ -365,13 +382,18 @@ fn promise(raw: &raw::Promise) -> Promise {
     }
 }
 
-/// 0 is none.
-fn staff(raw: &raw::Staff) -> Staff {
-    let version = |number: u32| Some(number).filter(|number| *number > 0);
-    Staff {
-        confidentiality_version: version(raw.confidentiality_version),
-        training_version: version(raw.training_version),
+/// 64 hexadecimal digits; the empty text is none.
+fn sha256_of(text: &str) -> Result<Option<[u8; 32]>, ()> {
+    if text.is_empty() {
+        return Ok(None);
     }
+    let mut digest = [0; 32];
+    let is_whole = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)).take_while(|_| is_whole) {
+        let digits = std::str::from_utf8(digits).map_err(|_| ())?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| ())?;
+    }
+    if is_whole { Ok(Some(digest)) } else { Err(()) }
 }
 
 fn limits(raw: raw::Limits) -> Limits {

@@ -15,6 +15,7 @@ mod name;
 mod open;
 mod plan;
 mod planner;
+mod road;
 mod schema_checks;
 mod schemas;
 mod self_test;
@@ -32,6 +33,7 @@ pub use end::{Ended, EndedBackend, Fate, LeftBehind};
 pub use name::{role_name, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
+pub use road::{Connected, Expected, Road, Traveller};
 pub use self_test::{Accepted, Finding, Report};
 
 use crate::net::tls_connect::{self, VerifiedTls};

@@ -48,6 +48,7 @@ const FUNCTIONS: &[&str] = &[
     "portreeve.pids(text)",
     "portreeve.left_behind(text)",
     "portreeve.open_grants(text)",
+    "portreeve.connected()",
     "portreeve.hba_report()",
     "portreeve.laid_out()",
     "portreeve.shared_report()",

@@ -172,6 +172,7 @@ impl State {
             }
             What::InstructionConfirmed { customer } => self.check_confirmed(event, customer),
             What::Account { customer, step } => self.check_account(event, customer, step),
+            What::Glass(step) => self.check_glass(event, step, personal),
             What::Team(step) => self.check_team(event, step, personal),
             What::Staff { staff, step } => self.check_step(event, (staff, step), personal),
             What::HoldPlaced { customer, review } => {
@@ -361,6 +362,7 @@ impl State {
             What::InstructionQuestioned { customer } => self.question(event, customer, personal),
             What::InstructionConfirmed { customer } => self.settle(customer),
             What::Account { customer, step } => self.commit_account(event, sequence, customer, step),
+            What::Glass(step) => self.commit_glass(event, sequence, step, personal),
             What::Team(step) => self.commit_team(event, sequence, step, personal.name),
             What::Staff { staff, step } => self.commit_step(event, sequence, (staff, step), &personal),
             What::HoldPlaced { customer, review } => self.add_hold(event, sequence, (customer, review), personal),

@@ -80,11 +80,14 @@ pub struct Consent {
 }
 
 impl Mode {
-    /// Whether a switch that stands like that, for that scope at most, lets such a grant be.
-    pub fn lets(self, scope: Scope, grant: &Grant) -> bool {
+    /// Whether a switch that stands like that, for that scope at most and with or without break-glass, lets such a grant be.
+    pub fn lets(self, scope: Scope, break_glass: bool, grant: &Grant) -> bool {
         let is_let = match (self, grant.given) {
             (Mode::Off, _) | (Mode::PerRequest, Given::Own) => false,
-            (Mode::PerRequest, Given::Request(_) | Given::Code(_)) | (Mode::Standing, _) => true,
+            (Mode::PerRequest | Mode::Standing, Given::BreakGlass(_)) => break_glass,
+            (Mode::PerRequest | Mode::Standing, Given::Request(_) | Given::Code(_)) | (Mode::Standing, Given::Own) => {
+                true
+            }
         };
         is_let && grant.scope <= scope
     }

@@ -1,6 +1,8 @@
 //! An event's content as CBOR: one flat map whose numbers are never used again for another meaning.
 //! Not here: what an event is (`event`) and what it does (`apply`).
 
+mod staff;
+
 use std::time::Duration;
 
 use minicbor::bytes::ByteArray;
@@ -13,13 +15,9 @@ use super::kept::SnapshotStep;
 use super::layout::Layout;
 use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
-use super::staff::{Attestation, StaffStep};
-use super::team::{TeamRole, TeamStep};
 use super::terms::Bounds;
 use crate::clock::Timestamp;
-use crate::ids::{
-    CodeId, CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, RequestId, SnapshotId, StaffId, TeamId,
-};
+use crate::ids::{CodeId, CustomerId, EventId, ExportId, GrantId, HoldId, OwnerId, RequestId, SnapshotId, StaffId};
 
 /// Which of an owner's terms are there, as bits.
 const BREAK_GLASS: u8 = 1;
@@ -108,6 +106,8 @@ struct Content {
     attestation: Option<u8>,
     #[n(43)]
     version: Option<u32>,
+    #[n(44)]
+    glass: Option<u64>,
 }
 
 impl Event {
@@ -158,6 +158,7 @@ impl Event {
             role: None,
             attestation: None,
             version: None,
+            glass: None,
         };
         content.fill(&self.what);
         minicbor::to_vec(&content).expect("writing to memory does not fail")
@@ -243,6 +244,7 @@ impl Content {
                 (self.what, self.customer, self.until) = (14, Some(customer.0), Some(review.0));
             }
             What::HoldReleased { hold } => (self.what, self.hold) = (15, Some(hold.0)),
+            What::Glass(step) => self.fill_glass(step),
             What::Team(step) => self.fill_team(step),
             What::Staff { staff, step } => {
                 self.staff = Some(staff.0);
@@ -301,36 +303,6 @@ impl Content {
             AccountStep::ErasureDone { part, keys } => {
                 (self.what, self.part, self.count) = (30, Some(part.number()), Some(keys));
             }
-        }
-    }
-
-    fn fill_team(&mut self, step: TeamStep) {
-        self.staff = step.staff().map(|staff| staff.0);
-        self.customer = step.customer().map(|customer| customer.0);
-        let (what, team) = match step {
-            TeamStep::Created => (46, None),
-            TeamStep::Dissolved { team } => (47, Some(team)),
-            TeamStep::MemberAdded { team, role, .. } => {
-                self.role = Some(role.number());
-                (48, Some(team))
-            }
-            TeamStep::MemberRemoved { team, .. } => (49, Some(team)),
-            TeamStep::Assigned { team, .. } => (50, Some(team)),
-            TeamStep::Unassigned { team, .. } => (51, Some(team)),
-        };
-        (self.what, self.team) = (what, team.map(|team| team.0));
-    }
-
-    fn fill_staff(&mut self, step: StaffStep) {
-        match step {
-            StaffStep::Suspended => self.what = 52,
-            StaffStep::Resumed => self.what = 53,
-            StaffStep::Attested { kind, version, until } => {
-                (self.what, self.attestation, self.version) = (54, Some(kind.number()), Some(version));
-                self.until = Some(until.0);
-            }
-            StaffStep::Limited => self.what = 55,
-            StaffStep::Excepted { until } => (self.what, self.until) = (56, Some(until.0)),
         }
     }
 
@@ -407,6 +379,7 @@ impl Content {
             41 => What::InstructionQuestioned { customer: CustomerId(self.customer?) },
             42 => What::InstructionConfirmed { customer: CustomerId(self.customer?) },
             46..=51 => What::Team(self.team_step()?),
+            57 | 58 => What::Glass(self.glass_step()?),
             52..=56 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
             9..=13 | 22..=30 => What::Account { customer: CustomerId(self.customer?), step: self.account_step()? },
             _ => return None,
@@ -458,36 +431,6 @@ impl Content {
             28 => AccountStep::ExportDestroyed { export: export? },
             29 => AccountStep::ErasureBegun { part: RecordPart::from_number(self.part?)? },
             30 => AccountStep::ErasureDone { part: RecordPart::from_number(self.part?)?, keys: self.count? },
-            _ => return None,
-        })
-    }
-
-    fn team_step(&self) -> Option<TeamStep> {
-        let (team, customer) = (self.team.map(TeamId), self.customer.map(CustomerId));
-        let staff = self.staff.map(StaffId);
-        Some(match self.what {
-            46 => TeamStep::Created,
-            47 => TeamStep::Dissolved { team: team? },
-            48 => TeamStep::MemberAdded { team: team?, staff: staff?, role: TeamRole::from_number(self.role?)? },
-            49 => TeamStep::MemberRemoved { team: team?, staff: staff? },
-            50 => TeamStep::Assigned { team: team?, customer: customer? },
-            51 => TeamStep::Unassigned { team: team?, customer: customer? },
-            _ => return None,
-        })
-    }
-
-    fn staff_step(&self) -> Option<StaffStep> {
-        let until = self.until.map(Timestamp);
-        Some(match self.what {
-            52 => StaffStep::Suspended,
-            53 => StaffStep::Resumed,
-            54 => StaffStep::Attested {
-                kind: Attestation::from_number(self.attestation?)?,
-                version: self.version?,
-                until: until?,
-            },
-            55 => StaffStep::Limited,
-            56 => StaffStep::Excepted { until: until? },
             _ => return None,
         })
     }

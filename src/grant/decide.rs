@@ -275,7 +275,10 @@ fn find_grant<'s>(
     let is_asked_first = match (grant.given, consent.map_or(Mode::Off, |consent| consent.mode_at(now))) {
         (Given::Own, Mode::PerRequest) => true,
         (Given::Own, Mode::Standing) => !limits.standing,
-        (Given::Own, Mode::Off) | (Given::Request(_) | Given::Code(_), _) => false,
+        (Given::BreakGlass(_), Mode::PerRequest | Mode::Standing) => {
+            !consent.is_some_and(|consent| consent.terms.break_glass)
+        }
+        (Given::Own | Given::BreakGlass(_), Mode::Off) | (Given::Request(_) | Given::Code(_), _) => false,
     };
     if is_asked_first {
         failed.push(Condition::NotAsked { grant: id });

@@ -16,6 +16,7 @@ impl State {
     pub(super) fn set_consent(&mut self, event: &Event, id: CustomerId, consent: Consent) {
         let (mode, scope) = (consent.mode, consent.scope);
         let (deadline, longest) = (consent.deadline(), consent.terms.longest);
+        let break_glass = consent.terms.break_glass;
         if let Some(customer) = self.customers.get_mut(&id).map(Arc::make_mut) {
             customer.consent = consent;
             if let By::Owner(_) = event.by {
@@ -23,7 +24,7 @@ impl State {
             }
         }
         let pairs: Vec<_> = self.newest.range(everybody_of(id)).map(|(pair, _)| *pair).collect();
-        self.end_newest(event, pairs.clone(), |grant| !mode.lets(scope, grant));
+        self.end_newest(event, pairs.clone(), |grant| !mode.lets(scope, break_glass, grant));
         for pair in pairs {
             let Some(grant) = self.newest.get(&pair).and_then(|id| self.grants.get_mut(id)) else { continue };
             let ends = deadline.min(grant.issued.plus(longest));

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 
 use super::closure::AccountStep;
 use super::consent::{By, Mode};
+use super::glass::GlassStep;
 use super::kept::SnapshotStep;
 use super::layout::Layout;
 use super::personal::Personal;
@@ -76,6 +77,8 @@ pub enum What {
     HoldPlaced { customer: CustomerId, review: Timestamp },
     /// That hold is over. Side row: authority, reason.
     HoldReleased { hold: HoldId },
+    /// A step in opening access in an emergency.
+    Glass(GlassStep),
     /// A change of teams.
     Team(TeamStep),
     /// A change that concerns one staff member.
@@ -107,6 +110,7 @@ impl What {
             What::Account { step, .. } => step.verb(),
             What::HoldPlaced { .. } => "hold.placed",
             What::HoldReleased { .. } => "hold.released",
+            What::Glass(step) => step.verb(),
             What::Team(step) => step.verb(),
             What::Staff { step, .. } => step.verb(),
             What::Snapshot { step, .. } => step.verb(),
@@ -130,6 +134,7 @@ impl What {
                 let consent = state.customer(customer).map(|customer| &customer.consent);
                 consent.is_some_and(|consent| !consent.widened_by(mode, scope, until, at))
             }
+            What::Glass(_) => false,
             What::Team(step) => step.narrows(),
             What::Staff { step, .. } => step.narrows(),
             What::CustomerCreated { .. }
@@ -169,6 +174,7 @@ impl What {
             | What::InstructionQuestioned { .. }
             | What::HoldPlaced { .. }
             | What::HoldReleased { .. }
+            | What::Glass(GlassStep::Asked { .. })
             | What::Team(TeamStep::Created) => true,
             What::Staff { step, .. } => step.has_side(),
             What::StaffRemoved { .. }
@@ -178,6 +184,7 @@ impl What {
             | What::CodeMissed { .. }
             | What::InstructionConfirmed { .. }
             | What::Account { .. }
+            | What::Glass(GlassStep::Confirmed { .. })
             | What::Team(
                 TeamStep::Dissolved { .. }
                 | TeamStep::MemberAdded { .. }

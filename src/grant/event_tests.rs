@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::grant::world::{NOON, portal_key, reason, trust};
 use crate::grant::{Attestation, Choice, RecordPart, Stage, TeamRole};
-use crate::ids::{ExportId, TeamId};
+use crate::ids::{ExportId, GlassId, TeamId};
 
 fn every_what() -> Vec<What> {
     let (customer, staff, owner, grant) = (CustomerId(1), StaffId(2), OwnerId(3), GrantId(4));
@@ -29,6 +29,8 @@ fn every_what() -> Vec<What> {
         What::InstructionConfirmed { customer },
         What::HoldPlaced { customer, review: NOON },
         What::HoldReleased { hold: HoldId(5) },
+        What::Glass(GlassStep::Asked { staff, customer, scope, lasting: HOUR, purpose }),
+        What::Glass(GlassStep::Confirmed { glass: GlassId(7) }),
         What::Team(TeamStep::Created),
         What::Team(TeamStep::Dissolved { team: TeamId(7) }),
         What::Team(TeamStep::MemberAdded { team: TeamId(7), staff, role: TeamRole::Lead }),
@@ -109,7 +111,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6 + 6 + 5);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6 + 6 + 5 + 2);
 }
 
 #[test]

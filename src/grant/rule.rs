@@ -12,7 +12,7 @@ use super::personal::TextFault;
 use super::scope::Scope;
 use super::terms::TermsFault;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, HoldId, OwnerId, RequestId, StaffId, TeamId};
+use crate::ids::{CustomerId, GlassId, GrantId, HoldId, OwnerId, RequestId, StaffId, TeamId};
 
 /// A rule that forbids an event. The texts are for whoever wanted it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +155,18 @@ pub enum Rule {
     /// A step of a snapshot that does not follow.
     #[error(transparent)]
     Snapshot(#[from] SnapshotRule),
+    /// Nothing that could be confirmed.
+    #[error("there is nothing to confirm under {0}: it was confirmed already, or more than 15 minutes ago")]
+    NoGlass(GlassId),
+    /// An owner who did not agree to it.
+    #[error("the account owner of {customer} has not agreed to break-glass: ask the owner to allow it, or for access")]
+    NoBreakGlass { customer: CustomerId },
+    /// Two of whom neither vouches.
+    #[error("one of the two must be a team lead or of security")]
+    NeitherVouches,
+    /// Longer than an emergency may last.
+    #[error("break-glass lasts at most {} min: ask for less time", .0.as_secs() / 60)]
+    GlassTooLong(Duration),
     /// No such team, or dissolved.
     #[error("there is no team {0}, or it was dissolved")]
     NoTeam(TeamId),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::closure::Closure;
 use super::code::Code;
 use super::consent::{By, Consent};
+use super::glass::Glass;
 use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
 use super::request::Request;
@@ -16,7 +17,9 @@ use super::staff::Standing;
 use super::team::Teams;
 use super::terms::Region;
 use crate::clock::Timestamp;
-use crate::ids::{CodeId, CustomerId, ExportId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId};
+use crate::ids::{
+    CodeId, CustomerId, ExportId, GlassId, GrantId, HoldId, OwnerId, RequestId, Sequence, SnapshotId, StaffId,
+};
 
 /// A customer and its switch.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +105,8 @@ pub enum Given {
     Request(RequestId),
     /// An owner read out a one-time code.
     Code(CodeId),
+    /// Two of the staff opened it in an emergency; the one who confirmed.
+    BreakGlass(StaffId),
 }
 
 /// One staff member's access to one customer for a while.
@@ -181,6 +186,7 @@ pub struct State {
     pub(super) exports: BTreeMap<ExportId, Arc<Export>>,
     pub(super) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
     pub(super) teams: Teams,
+    pub(super) glasses: BTreeMap<GlassId, Arc<Glass>>,
 }
 
 impl State {

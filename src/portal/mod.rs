@@ -9,6 +9,7 @@ pub mod browser;
 pub mod closing;
 pub mod closing_page;
 pub mod consent;
+pub mod door;
 pub mod error;
 pub mod files;
 pub mod history;
@@ -43,6 +44,7 @@ use tokio::time::timeout;
 use self::acts::Acts;
 use self::attempts::{Attempts, Bounds};
 use self::consent::Wish;
+use self::door::Door;
 use self::error::Error;
 use self::history::{Away, Book, Entry, Live, Place, Range};
 use self::session::Sessions;
@@ -87,6 +89,8 @@ pub struct Settings {
     pub archives: PathBuf,
     /// Whether owners may let staff open visits themselves; not where each instruction must be specific.
     pub standing: bool,
+    /// What doors that are not SQL are held against.
+    pub door: Door,
 }
 
 /// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
@@ -110,6 +114,7 @@ pub async fn serve(
         entropy: settings.entropy,
         archives: settings.archives,
         standing: settings.standing,
+        door: settings.door,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         follower,
@@ -144,6 +149,7 @@ fn router(portal: Portal) -> Router {
         .merge(requests::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(closing::pages().method_not_allowed_fallback(browser::no_such_method))
         .merge(closing::routes().method_not_allowed_fallback(api::no_such_method))
+        .merge(door::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(api::routes().method_not_allowed_fallback(api::no_such_method))
         .fallback(no_such_address)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -222,6 +228,7 @@ struct Parts {
     entropy: Arc<dyn Entropy>,
     archives: PathBuf,
     standing: bool,
+    door: Door,
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::attempts::Bounds;
 use super::book::Records;
+use super::door::Door;
 use super::reminders;
 use super::{ALPN, Settings, serve};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
@@ -21,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
-use crate::grant::Trust;
+use crate::grant::{Attestations, Limits, Trust};
 use crate::log::{self, Log};
 use crate::net::tls::{self, Certificate};
 use crate::register::{self, Acts, Follower, OwnerActs, Register};
@@ -147,6 +148,7 @@ pub async fn run_on(
         entropy: Arc::new(OsEntropy),
         archives: config.portal.archives.clone(),
         standing: config.standing,
+        door: door(&config),
     };
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
@@ -264,6 +266,21 @@ async fn resolve(
         }
     }
     Ok(register::note_resolved(&note, size)?)
+}
+
+/// The same limits as the gate's.
+fn door(config: &Config) -> Door {
+    let limits = Limits {
+        connections_per_grant: config.limits.connections_per_grant as usize,
+        register_stale_after: config.limits.register_stale_after,
+        standing: config.standing,
+        attestations: Attestations {
+            confidentiality: config.staff.confidentiality_version,
+            training: config.staff.training_version,
+        },
+        portal_url: config.portal.public_url.clone(),
+    };
+    Door { token: config.portal.vendor_token, limits }
 }
 
 /// Everybody whose records the portal writes.

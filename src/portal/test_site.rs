@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::ALPN;
 use super::acts::{Acting, Acts};
 use super::attempts::Bounds;
+use super::door::Door;
 use super::session::sha256;
 pub(super) use super::test_book::session;
 use super::test_book::{FixedBook, entries, live};
@@ -185,6 +186,7 @@ impl Site {
             entropy: Arc::new(OsEntropy),
             archives: directory.path().join("archives"),
             standing: true,
+            door: Door::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let told = async move { drop(stopped.await) };

@@ -49,7 +49,8 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         | Kind::Intent
         | Kind::KeysMade
         | Kind::KeysOpened
-        | Kind::KeysDestroyed => format!("{who}: {}", record.kind.word()),
+        | Kind::KeysDestroyed
+        | Kind::Road => format!("{who}: {}", record.kind.word()),
     }
 }
 
@@ -87,6 +88,10 @@ fn decided(state: &State, record: &Record) -> String {
         "instruction.confirmed" => "answered the doubt: it is meant as it stands".to_owned(),
         "owner.created" => "added an owner of this account".to_owned(),
         "owner.removed" => "removed an owner of this account".to_owned(),
+        "glass.asked" => format!("asked, in an emergency, to {reach}; somebody else has to confirm"),
+        "glass.confirmed" => whose().map_or("confirmed an emergency visit".to_owned(), |whose| {
+            format!("confirmed {whose}'s emergency visit, so that {whose} can {reach} for at most an hour")
+        }),
         "team.assigned" => "gave one more team of your vendor your account to look after".to_owned(),
         "team.unassigned" => "took your account from one of your vendor's teams".to_owned(),
         "resolved" => "found out what became of a change that was cut off".to_owned(),

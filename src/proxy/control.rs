@@ -67,6 +67,8 @@ struct Seen {
     address: String,
     application: String,
     statements: u64,
+    backend: i32,
+    role: String,
 }
 
 impl From<&Entry> for Seen {
@@ -81,6 +83,8 @@ impl From<&Entry> for Seen {
             address: entry.address.to_string(),
             application: entry.application.clone(),
             statements: entry.statements.load(std::sync::atomic::Ordering::Relaxed),
+            backend: entry.cancel.0,
+            role: entry.role.clone(),
         }
     }
 }

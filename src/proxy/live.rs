@@ -52,6 +52,8 @@ pub struct Entry {
     pub application: String,
     /// Frames recorded so far.
     pub statements: AtomicU64,
+    /// The login role in the database.
+    pub role: String,
     /// The server's process id and the secret the client was given for cancelling.
     pub cancel: (i32, Vec<u8>),
     orders: mpsc::UnboundedSender<Order>,
@@ -90,6 +92,8 @@ pub struct Opening {
     pub address: SocketAddr,
     /// What the client calls itself.
     pub application: String,
+    /// The login role in the database.
+    pub role: String,
     /// The server's process id and our own cancel secret.
     pub cancel: (i32, Vec<u8>),
 }
@@ -125,7 +129,7 @@ impl Live {
     /// Enters a session.
     pub fn enter(self: &Arc<Self>, opening: Opening) -> Place {
         let (sender, orders) = mpsc::unbounded_channel();
-        let Opening { session, staff, customer, grant, scope, since, address, application, cancel } = opening;
+        let Opening { session, staff, customer, grant, scope, since, address, application, role, cancel } = opening;
         let statements = AtomicU64::new(0);
         let entry = Arc::new(Entry {
             session,
@@ -137,6 +141,7 @@ impl Live {
             address,
             application,
             statements,
+            role,
             cancel,
             orders: sender,
         });

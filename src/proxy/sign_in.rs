@@ -323,6 +323,7 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
         since: now,
         address: who.address,
         application: who.names.application.clone(),
+        role: who.role.name.clone(),
         cancel: (upstream.backend, secret),
     });
     let (session_id, strict) = (who.session, who.strict);

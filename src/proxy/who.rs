@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::audit::record::{Kind, Preamble, Record, Skeleton, Values};
 use crate::clock::Timestamp;
-use crate::grant::{Customer, Grant, Staff};
+use crate::grant::{Customer, Given, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
 use crate::proxy::roles::{Need, Role};
 use crate::session::{Copied, Outcome, Statement};
@@ -83,7 +83,11 @@ impl Names {
         Names {
             staff: staff.name.clone(),
             customer: customer.name.clone(),
-            purpose: grant.purpose.word(),
+            purpose: match grant.given {
+                // A class of its own, wherever it is read.
+                Given::BreakGlass(_) => "break-glass",
+                Given::Own | Given::Request(_) | Given::Code(_) => grant.purpose.word(),
+            },
             reason: grant.reason.clone(),
             ticket: grant.ticket.clone(),
             scope: grant.scope.word(),

@@ -428,6 +428,7 @@ impl Trial<'_> {
             | What::Account { .. }
             | What::HoldPlaced { .. }
             | What::HoldReleased { .. }
+            | What::Glass(_)
             | What::Team(_)
             | What::Staff { .. }
             | What::Snapshot { .. } => {}

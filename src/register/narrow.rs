@@ -12,8 +12,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::Error;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, Lock, Mode, StaffStep, State, What};
-use crate::ids::{Sequence, SessionId};
+use crate::grant::{AccountStep, Grant, Lock, Mode, StaffStep, State, What};
+use crate::ids::{CustomerId, Sequence, SessionId};
 
 /// How long a proxy may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -39,10 +39,12 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
         What::ConsentSet { customer, mode: Mode::Off, .. } | What::ConsentAgreed { customer, mode: Mode::Off, .. } => {
             vec![Lock::Customer(customer)]
         }
-        What::ConsentSet { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, .. }
-        | What::ConsentAgreed { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, .. } => {
-            let ended = state.live_grants_of(customer, at).filter(|grant| !mode.lets(scope, grant));
-            ended.map(|grant| Lock::Grant(grant.id)).collect()
+        What::ConsentSet { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, .. } => {
+            let break_glass = state.customer(customer).is_some_and(|customer| customer.consent.terms.break_glass);
+            ended(state, customer, at, |grant| !mode.lets(scope, break_glass, grant))
+        }
+        What::ConsentAgreed { customer, mode: mode @ (Mode::PerRequest | Mode::Standing), scope, terms, .. } => {
+            ended(state, customer, at, |grant| !mode.lets(scope, terms.break_glass, grant))
         }
         What::OwnerRemoved { owner } => {
             let customer = state.owner(owner).map(|owner| owner.customer);
@@ -65,11 +67,16 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
         | What::InstructionQuestioned { .. }
         | What::InstructionConfirmed { .. }
         | What::Account { .. }
+        | What::Glass(_)
         | What::Staff { .. }
         | What::HoldPlaced { .. }
         | What::HoldReleased { .. }
         | What::Snapshot { .. } => Vec::new(),
     }
+}
+
+fn ended(state: &State, customer: CustomerId, at: Timestamp, which: impl Fn(&Grant) -> bool) -> Vec<Lock> {
+    state.live_grants_of(customer, at).filter(|grant| which(grant)).map(|grant| Lock::Grant(grant.id)).collect()
 }
 
 /// Has every proxy end what these locks cover, and keep them until the register confirms them: beyond `since`, where

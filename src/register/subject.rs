@@ -1,7 +1,9 @@
 //! Whom and what an act concerns, in numbers for the skeleton of its record, and in words for its values.
 //! Not here: when it is recorded (`act`).
 
-use crate::grant::{AccountStep, By, Code, Draft, Grant, Request, RequestStep, SnapshotStep, State, What};
+use crate::grant::{
+    AccountStep, By, Code, Draft, Glass, GlassStep, Grant, Request, RequestStep, SnapshotStep, State, What,
+};
 use crate::ids::{CustomerId, GrantId};
 
 /// Whom and what an act concerns, as numbers and words.
@@ -68,6 +70,16 @@ impl Subject {
             What::HoldReleased { hold } => {
                 Subject { customer: state.hold(hold).map(|hold| hold.customer), ..Subject::default() }
             }
+            What::Glass(GlassStep::Asked { staff, customer, scope, lasting: _, purpose }) => Subject {
+                customer: Some(customer),
+                staff: Some(staff.0),
+                scope: Some(scope.to_string()),
+                purpose: Some(purpose.to_string()),
+                ..Subject::default()
+            },
+            What::Glass(GlassStep::Confirmed { glass }) => {
+                state.glass(glass).map_or(Subject::default(), Subject::of_glass)
+            }
             What::Team(step) => {
                 let staff = step.staff().map(|staff| staff.0);
                 Subject { customer: step.customer(), staff, ..Subject::default() }
@@ -125,6 +137,16 @@ impl Subject {
 
     fn of_code(code: &Code) -> Subject {
         Subject { customer: Some(code.customer), scope: Some(code.scope.to_string()), ..Subject::default() }
+    }
+
+    fn of_glass(glass: &Glass) -> Subject {
+        Subject {
+            customer: Some(glass.customer),
+            staff: Some(glass.staff.0),
+            scope: Some(glass.scope.to_string()),
+            purpose: Some(glass.purpose.to_string()),
+            ..Subject::default()
+        }
     }
 
     fn of_account(step: AccountStep) -> Subject {
@@ -193,6 +215,7 @@ pub(super) fn describe(draft: &Draft) -> String {
         What::Account { customer, step } => format!(" {customer}{}", describe_step(step)),
         What::HoldPlaced { customer, review } => format!(" {customer}: to be reviewed {review}"),
         What::HoldReleased { hold } => format!(" {hold}"),
+        What::Glass(step) => step.to_string(),
         What::Team(step) => step.to_string(),
         What::Staff { staff, step } => format!(" {staff}{step}"),
         What::Snapshot { snapshot, step } => format!(" {snapshot}{}", describe_snapshot(step)),

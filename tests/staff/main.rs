@@ -1,5 +1,10 @@
 //! What the vendor says of its own people, on a whole Portreeve with real sessions.
 //! Not here: the rules one by one (`src/grant`), and how fast sessions end (`tests/endings`).
 
+mod another_road;
+mod door;
+mod emergency;
 mod ground;
+mod list;
 mod shut_out;
+mod who_could;

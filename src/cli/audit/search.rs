@@ -53,7 +53,7 @@ pub(super) fn kind(word: &str) -> Result<Kind, String> {
 }
 
 /// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
-const DONE_BY_SOMEBODY: [Kind; 13] = [
+const DONE_BY_SOMEBODY: [Kind; 14] = [
     Kind::SignedIn,
     Kind::Refused,
     Kind::Statement,
@@ -66,6 +66,7 @@ const DONE_BY_SOMEBODY: [Kind; 13] = [
     Kind::KeysMade,
     Kind::KeysOpened,
     Kind::KeysDestroyed,
+    Kind::Road,
     Kind::Recovered,
 ];
 

@@ -10,7 +10,7 @@ use crate::config::units;
 ///
 /// # Errors
 /// What was expected, for the user.
-pub(super) fn read(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+pub(in crate::cli) fn read(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(ago) = units::duration(text) {
         let micros = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
         return Ok(Timestamp(now.0.saturating_sub(micros)));

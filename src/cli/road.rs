@@ -1,0 +1,228 @@
+//! `portreeve road`: who reaches the customers' databases, by the gate or by another road.
+//! Not here: what a connection is taken for (`fence/road.rs`), and shutting another road: that is pg_hba.conf's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::context::moment;
+use super::{Context, Exit, Failure, Table};
+use crate::audit::record::{Kind, Record};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Cluster};
+use crate::fence::{self, Connected, Expected, Fence, Road, Traveller};
+use crate::grant::State;
+use crate::net::tls_connect::{self, Identity};
+use crate::register;
+
+/// A session that is just being opened is one the gate does not know yet.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Between two looks of a watch.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What can be done about roads.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List who is connected now, and what each is taken for. Exit code 4: somebody nobody can explain.
+    List,
+    /// Record in the audit log whoever nobody can explain, every ten seconds, until it is stopped.
+    Watch {
+        /// Look once. Exit code 4: somebody nobody can explain.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// Somebody at a server, and what they are taken for.
+struct Seen {
+    cluster: String,
+    connected: Connected,
+    road: Road,
+}
+
+/// Does what `command` says.
+///
+/// # Errors
+/// If a server or a proxy cannot be asked, or nothing can be recorded.
+pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    let roads = Roads::of(context)?;
+    match command {
+        Command::List => {
+            let seen = roads.look(context).await?;
+            show(context, &seen)
+        }
+        Command::Watch { once: true } => {
+            let seen = roads.unexplained(context).await?;
+            record(context, &seen).await?;
+            show(context, &seen)
+        }
+        Command::Watch { once: false } => watch(context, &roads).await,
+    }
+}
+
+async fn watch(context: &Context, roads: &Roads) -> Result<Exit, Failure> {
+    let mut known = BTreeSet::new();
+    loop {
+        let seen = roads.unexplained(context).await?;
+        let key = |seen: &Seen| (seen.cluster.clone(), seen.connected.pid, seen.connected.since);
+        let fresh: Vec<Seen> = seen.into_iter().filter(|seen| known.insert(key(seen))).collect();
+        record(context, &fresh).await?;
+        if !fresh.is_empty() {
+            show(context, &fresh)?;
+        }
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// The servers, each with a database whose fence can be asked, and whom one expects there.
+struct Roads {
+    servers: Vec<(String, Fence, String)>,
+    expected: Expected,
+    provisioners: Vec<String>,
+}
+
+impl Roads {
+    fn of(context: &Context) -> Result<Roads, Failure> {
+        let (config, state) = (&context.config, context.state()?);
+        let travellers = |key: &str, all: &[String]| {
+            let read = |text: &String| {
+                text.parse::<Traveller>().map_err(|fault| Failure::usage(format!("[road] {key}: {fault}")))
+            };
+            all.iter().map(read).collect::<Result<Vec<_>, _>>()
+        };
+        let mut maintenance = travellers("maintenance", &config.road.maintenance)?;
+        let snapshots = config.snapshots.values().map(|snapshots| snapshots.role.as_str());
+        let purging = config.clusters.values().filter_map(|cluster| cluster.maintenance.as_ref());
+        maintenance.extend(snapshots.chain(purging.map(|purging| purging.role.as_str())).map(Traveller::anywhere));
+        let application = travellers("application", &config.road.application)?;
+        let (mut servers, mut provisioners) = (Vec::new(), Vec::new());
+        for (name, cluster) in &config.clusters {
+            let Some(database) = database_of(&state, name) else { continue };
+            servers.push((name.clone(), fence(cluster)?, database));
+            provisioners.push(cluster.provisioner.clone());
+        }
+        let (provisioner, sessions) = (String::new(), BTreeSet::new());
+        Ok(Roads { servers, expected: Expected { application, maintenance, provisioner, sessions }, provisioners })
+    }
+
+    /// Everybody at every server. A proxy that cannot be asked leaves its sessions unexplained, so that is an error.
+    async fn look(&self, context: &Context) -> Result<Vec<Seen>, Failure> {
+        let mut all = Vec::new();
+        for ((cluster, fence, database), provisioner) in self.servers.iter().zip(&self.provisioners) {
+            let connected = fence.connected(database).await.map_err(|fault| Failure::failed(fault.to_string()))?;
+            let sessions = sessions(context).await?;
+            let expected = Expected { provisioner: provisioner.clone(), sessions, ..self.expected.clone() };
+            all.extend(connected.into_iter().map(|connected| {
+                let road = expected.road(&connected);
+                Seen { cluster: cluster.clone(), connected, road }
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Those that nobody could explain, twice.
+    async fn unexplained(&self, context: &Context) -> Result<Vec<Seen>, Failure> {
+        let is_odd = |seen: &Seen| seen.road == Road::Unexplained;
+        let first: Vec<Seen> = self.look(context).await?.into_iter().filter(is_odd).collect();
+        if first.is_empty() {
+            return Ok(first);
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        let second = self.look(context).await?;
+        let is_same = |one: &Seen, other: &Seen| {
+            one.cluster == other.cluster
+                && (one.connected.pid, one.connected.since) == (other.connected.pid, other.connected.since)
+        };
+        // Whoever has left meanwhile was there all the same; whoever is a session by now was being opened.
+        let explained = |odd: &Seen| second.iter().any(|seen| is_same(odd, seen) && !is_odd(seen));
+        Ok(first.into_iter().filter(|odd| !explained(odd)).collect())
+    }
+}
+
+/// A database of that cluster with a fence.
+fn database_of(state: &State, cluster: &str) -> Option<String> {
+    let open = state.customers().filter(|customer| customer.closure.is_none());
+    open.filter(|customer| customer.cluster == cluster).map(|customer| customer.database.clone()).next()
+}
+
+/// The way to that cluster, as the proxy has it.
+fn fence(cluster: &Cluster) -> Result<Fence, Failure> {
+    let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
+    let failed = |fault: &dyn std::fmt::Display| Failure::failed(fault.to_string());
+    let tls = tls_connect::client_config(&cluster.ca, Some(identity)).map_err(|fault| failed(&fault))?;
+    Fence::new(fence::Upstream {
+        host: cluster.host.clone(),
+        port: cluster.port,
+        server_name: cluster.host.clone(),
+        tls: Arc::clone(&tls),
+        provisioner: cluster.provisioner.clone(),
+        password: config::read_secret_line(&cluster.password_file)?,
+    })
+    .map_err(|fault| failed(&fault))
+}
+
+/// The sessions of all proxies, as the server sees them.
+async fn sessions(context: &Context) -> Result<BTreeSet<(i32, String)>, Failure> {
+    let (sessions, warnings) = register::sessions(&context.sockets()).await;
+    if !warnings.is_empty() {
+        return Err(Failure::failed(warnings.join("; ")));
+    }
+    let read = |session: &Value| {
+        let pid = session.get("backend").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
+        Some((pid?, session.get("role").and_then(Value::as_str)?.to_owned()))
+    };
+    Ok(sessions.iter().filter_map(read).collect())
+}
+
+/// Writes down each of them, durably, for the vendor.
+async fn record(context: &Context, seen: &[Seen]) -> Result<(), Failure> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let desk = context.desk(context.register()?, &[]).await?;
+    for Seen { cluster, connected, road } in seen {
+        let mut record = Record::new(SystemClock.now(), Kind::Road, None);
+        record.skeleton.verb = Some(road.word().to_owned());
+        record.skeleton.uid = Some(rustix::process::getuid().as_raw());
+        record.skeleton.role = Some(connected.role.clone());
+        record.skeleton.backend = Some(connected.pid);
+        let values = &mut record.values;
+        values.database = connected.database.clone();
+        values.address = connected.address.map(|address| address.to_string());
+        values.application = Some(connected.application.clone());
+        let (pid, since) = (connected.pid, connected.since);
+        values.message =
+            Some(format!("{} at cluster \"{cluster}\", process {pid}, connected since {since}", connected.role));
+        desk.log().record(record).await?;
+    }
+    desk.close()
+}
+
+fn show(context: &Context, seen: &[Seen]) -> Result<Exit, Failure> {
+    let columns = ["road", "cluster", "role", "database", "address", "application", "process", "since"];
+    let mut table = Table::new(&columns);
+    let mut exit = Exit::Done;
+    for Seen { cluster, connected, road } in seen {
+        if *road == Road::Unexplained {
+            exit = Exit::Findings;
+        }
+        table.row([
+            road.word().into(),
+            cluster.as_str().into(),
+            connected.role.as_str().into(),
+            connected.database.as_deref().into(),
+            connected.address.map_or("its own socket".to_owned(), |address| address.to_string()).into(),
+            connected.application.as_str().into(),
+            connected.pid.into(),
+            moment(connected.since),
+        ]);
+    }
+    context.show(&table)?;
+    Ok(exit)
+}

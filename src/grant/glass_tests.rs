@@ -1,0 +1,130 @@
+use super::*;
+use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, reason, staff};
+use crate::grant::{
+    Bounds, Decision, Fault, Limits, Locks, Mode, SUPPORT, StaffStep, TeamRole, TeamStep, Terms, What, decide,
+};
+
+const JOE: StaffId = StaffId(4);
+const LENA: StaffId = StaffId(5);
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+/// acme asks each time and lets the glass be broken, or not; joe, and lena who leads.
+fn world(break_glass: bool) -> World {
+    let mut world = World::with_people();
+    for name in ["joe", "lena"] {
+        world.must(By::Operator, What::StaffCreated, Some(staff(name)));
+    }
+    let lead = TeamStep::MemberAdded { team: SUPPORT, staff: LENA, role: TeamRole::Lead };
+    world.must(By::Operator, What::Team(lead), None);
+    agree(&mut world, Mode::PerRequest, break_glass);
+    world
+}
+
+fn agree(world: &mut World, mode: Mode, break_glass: bool) {
+    let terms = Bounds { break_glass, ..Terms::default().bounds() };
+    let what = What::ConsentAgreed { customer: ACME, mode, scope: Scope::Read, until: None, terms };
+    world.must(By::Owner(OLGA), what, None);
+}
+
+fn asked(scope: Scope, lasting: Duration) -> What {
+    What::Glass(GlassStep::Asked { staff: JANE, customer: ACME, scope, lasting, purpose: Purpose::Fault })
+}
+
+fn ask_for(world: &mut World) -> GlassId {
+    GlassId(world.must(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), Some(reason())).0)
+}
+
+fn confirm(world: &mut World, by: By, glass: GlassId) -> Result<Sequence, Fault> {
+    world.try_to(by, What::Glass(GlassStep::Confirmed { glass }), None)
+}
+
+fn code(world: &World, now: Timestamp) -> String {
+    let locks = Locks::default();
+    match decide(&world.state, &ask(now, &locks), &Limits::default(), now) {
+        Decision::Allow(authorized) => format!("until {}", authorized.until().since(NOON).as_secs() / 60),
+        Decision::Refuse(refusal) => refusal.code(),
+    }
+}
+
+#[test]
+fn two_open_it_for_a_while_and_it_is_a_class_of_its_own() {
+    let mut world = world(true);
+    let glass = ask_for(&mut world);
+    assert_eq!(code(&world, NOON), "no-grant", "one alone opens nothing");
+    let grant = GrantId(confirm(&mut world, By::Staff(LENA), glass).expect("a lead confirms").0);
+    assert_eq!(code(&world, NOON), "until 30");
+    assert_eq!(code(&world, minutes(30)), "grant-over");
+    let grant = world.state.grant(grant).expect("it was issued");
+    assert_eq!(
+        (grant.given, grant.staff, grant.reason.as_str()),
+        (Given::BreakGlass(LENA), JANE, "invoices show wrong totals")
+    );
+    assert_eq!(confirm(&mut world, By::Staff(LENA), glass), Err(Rule::NoGlass(glass).into()), "once only");
+}
+
+#[test]
+fn two_different_people_one_of_whom_vouches() {
+    let mut world = world(true);
+    let glass = ask_for(&mut world);
+    assert_eq!(confirm(&mut world, By::Staff(JANE), glass), Err(Rule::NotForOneself.into()));
+    assert_eq!(confirm(&mut world, By::Staff(JOE), glass), Err(Rule::NeitherVouches.into()));
+    for by in [By::Operator, By::System, By::VendorApp, By::Owner(OLGA)] {
+        let refused = confirm(&mut world, by, glass);
+        assert!(matches!(refused, Err(Fault::Rule(Rule::NotYours { .. }))), "{by}: {refused:?}");
+    }
+    let mut suspended = world.clone();
+    suspended.must(By::Operator, What::Staff { staff: LENA, step: StaffStep::Suspended }, None);
+    assert_eq!(confirm(&mut suspended, By::Staff(LENA), glass), Err(Rule::Suspended(LENA).into()));
+    let security = TeamStep::MemberAdded { team: SUPPORT, staff: JANE, role: TeamRole::Security };
+    world.must(By::Operator, What::Team(security), None);
+    confirm(&mut world, By::Staff(JOE), glass).expect("whoever asks may be the one who vouches");
+}
+
+#[test]
+fn off_means_off_and_so_does_not_agreed_to() {
+    let mut closed = world(true);
+    let glass = ask_for(&mut closed);
+    agree(&mut closed, Mode::Off, true);
+    assert_eq!(confirm(&mut closed, By::Staff(LENA), glass), Err(Rule::AccessOff { customer: ACME }.into()));
+    let refused = closed.try_to(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), Some(reason()));
+    assert_eq!(refused, Err(Rule::AccessOff { customer: ACME }.into()));
+
+    let mut without = world(false);
+    let refused = without.try_to(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), Some(reason()));
+    assert_eq!(refused, Err(Rule::NoBreakGlass { customer: ACME }.into()));
+}
+
+#[test]
+fn an_owner_who_takes_it_back_ends_what_it_opened() {
+    for (mode, break_glass, expected) in [
+        (Mode::PerRequest, true, "until 30"),
+        (Mode::Standing, true, "until 30"),
+        (Mode::PerRequest, false, "grant-ended,not-asked"),
+        (Mode::Standing, false, "grant-ended,not-asked"),
+    ] {
+        let mut world = world(true);
+        let glass = ask_for(&mut world);
+        confirm(&mut world, By::Staff(LENA), glass).expect("a lead confirms");
+        agree(&mut world, mode, break_glass);
+        assert_eq!(code(&world, NOON), expected, "{mode} {break_glass}");
+    }
+}
+
+#[test]
+fn it_is_short_and_narrow_and_soon() {
+    let mut world = world(true);
+    for (scope, lasting, rule) in [
+        (Scope::Write, HALF_AN_HOUR, Rule::ScopeTooWide { asked: Scope::Write, allowed: Scope::Read }),
+        (Scope::Metadata, HALF_AN_HOUR, Rule::ScopeNotOffered(Scope::Metadata)),
+        (Scope::Read, Duration::from_secs(3601), Rule::GlassTooLong(GLASS_MAX)),
+        (Scope::Read, Duration::ZERO, Rule::AlreadyOver),
+    ] {
+        let refused = world.try_to(By::Staff(JANE), asked(scope, lasting), Some(reason()));
+        assert_eq!(refused, Err(rule.into()));
+    }
+    let glass = ask_for(&mut world);
+    world.now = NOON.plus(CONFIRM_WITHIN);
+    assert_eq!(confirm(&mut world, By::Staff(LENA), glass), Err(Rule::NoGlass(glass).into()));
+    let nobody = world.try_to(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), None);
+    assert!(matches!(nobody, Err(Fault::Side(_))), "an emergency without a reason: {nobody:?}");
+}
