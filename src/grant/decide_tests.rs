@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, reason, staff, wish};
 use crate::grant::{
-    By, Channel, Consent, Given, Limit, Lock, Mode, OWN_GRANT_MAX, Purpose, Questioned, RequestStep, Terms, What,
+    Attestation, By, Channel, Consent, Given, Limit, Lock, Mode, OWN_GRANT_MAX, Purpose, Questioned, RequestStep,
+    SUPPORT, StaffStep, TeamStep, Terms, What,
 };
 use crate::ids::{CodeId, RequestId};
 
@@ -46,7 +47,19 @@ fn state_of(row: &Row<'_>) -> State {
     let mut state = World::with_people().state;
     let staff = Arc::make_mut(state.staff.get_mut(&JANE).expect("jane is there"));
     let (presence, region) = row[0].split_once('/').unwrap_or((row[0], ""));
-    (staff.active, staff.region) = (presence == "here", region.parse().ok());
+    (staff.active, staff.region) = (presence != "gone", region.parse().ok());
+    let standing = &mut staff.standing;
+    match presence {
+        "here" | "gone" | "teamless" => {}
+        "suspended" => standing.suspended = Some((NOON, By::Operator)),
+        "till 12:20" => standing.hours = Some(vec!["daily 08:00-12:20 UTC".parse().expect("hours")]),
+        "trained" => drop(standing.attested.insert(Attestation::Training, (3, minutes(40)))),
+        "remote" => standing.networks = Some(vec!["192.0.2.0/24".parse().expect("a network")]),
+        other => panic!("{other} is no way to be"),
+    }
+    if presence == "teamless" {
+        state.teams.leave(JANE);
+    }
     let acme = Arc::make_mut(state.customers.get_mut(&ACME).expect("acme is there"));
     acme.consent.mode = row[1].parse().expect("a mode");
     acme.consent.scope = row[2].parse().expect("a scope");
@@ -54,6 +67,7 @@ fn state_of(row: &Row<'_>) -> State {
     let terms = &mut acme.consent.terms;
     match row[4].split_once(' ').unwrap_or((row[4], "")) {
         ("-", _) => {}
+        ("glass", _) => terms.break_glass = true,
         ("hours", hours) => terms.hours = limit(hours),
         ("from", network) => terms.networks = several(network),
         ("in", region) => terms.regions = several(region),
@@ -68,6 +82,7 @@ fn state_of(row: &Row<'_>) -> State {
             "own" => Given::Own,
             "request" => Given::Request(RequestId(8)),
             "code" => Given::Code(CodeId(8)),
+            "glass" => Given::BreakGlass(StaffId(4)),
             other => panic!("{other} is no way to a grant"),
         };
         let (scope, issued, ends) = (scope.parse().expect("a scope"), time(row[6]), time(row[7]));
@@ -94,7 +109,7 @@ fn the_decision_table() {
     for row in rows() {
         assert_eq!(answer(&row), row[11], "{row:?}");
     }
-    assert_eq!(rows().len(), 54);
+    assert_eq!(rows().len(), 70);
 }
 
 #[test]
@@ -112,6 +127,7 @@ fn answer(row: &Row<'_>) -> String {
     match row[10].split_once(' ').unwrap_or((row[10], "")) {
         ("-", _) => {}
         ("specific", _) => limits.standing = false,
+        ("training", version) => limits.attestations.training = version.parse().ok(),
         ("locked", lock) => locks.place(lock.parse().expect("a lock"), Sequence(3)),
         ("register", at) => register_read = time(at).expect("a time"),
         ("from", from) => address = from.parse().expect("an address"),
@@ -309,6 +325,14 @@ fn any_less() -> impl Strategy<Value = Less> {
         (4..16u64).prop_map(|id| Less::Event(By::System, What::GrantEnded { grant: GrantId(id) })),
         (3..6u64).prop_map(|id| Less::Event(By::Operator, What::StaffRemoved { staff: StaffId(id) })),
         Just(Less::Event(By::Operator, What::OwnerRemoved { owner: OLGA })),
+        (3..6u64).prop_map(|id| {
+            Less::Event(By::Operator, What::Staff { staff: StaffId(id), step: StaffStep::Suspended })
+        }),
+        (3..6u64).prop_map(|id| {
+            let step = TeamStep::MemberRemoved { team: SUPPORT, staff: StaffId(id) };
+            Less::Event(By::Operator, What::Team(step))
+        }),
+        Just(Less::Event(By::Operator, What::Team(TeamStep::Unassigned { team: SUPPORT, customer: ACME }))),
         any_narrow_terms().prop_map(Less::Terms),
         Just(Less::Event(By::Staff(JANE), What::InstructionQuestioned { customer: ACME })),
         (6..16u64).prop_map(|id| {

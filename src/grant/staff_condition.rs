@@ -76,7 +76,7 @@ impl StaffCondition {
             StaffCondition::NotAttested { .. } => "not-attested",
             StaffCondition::Outdated { .. } => "attestation-outdated",
             StaffCondition::AttestationOver { .. } => "attestation-over",
-            StaffCondition::OutOfHours => "out-of-hours",
+            StaffCondition::OutOfHours => "off-duty",
             StaffCondition::ElsewhereNetwork { .. } => "elsewhere",
         }
     }

@@ -187,7 +187,7 @@ fn hours_end_a_session_and_a_lead_excepts() {
     step(&mut world, By::Staff(LENA), longer, because("the release is late")).expect("a lead excepts");
     assert_eq!(answer(&world, &limits, NOON), Ok(minutes(45)));
     assert_eq!(answer(&world, &limits, minutes(44)), Ok(minutes(45)));
-    assert_eq!(code(&world, &limits, minutes(45)), "out-of-hours");
+    assert_eq!(code(&world, &limits, minutes(45)), "off-duty");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn limits_that_cannot_be_read_are_refused_and_erased_ones_let_nobody_in() {
     let mut erased = world.make(By::Operator, what, limit("any", "any"));
     erased.side = None;
     crate::grant::apply(&mut world.state, &erased, &crate::grant::world::trust()).expect("a side row may be gone");
-    assert_eq!(code(&world, &Limits::default(), NOON), "out-of-hours,elsewhere");
+    assert_eq!(code(&world, &Limits::default(), NOON), "off-duty,elsewhere");
     assert!(world.state.staff(JANE).is_some_and(|jane| jane.works() && jane.standing.hours.is_some()));
     assert!(world.state.serves(JANE, ACME));
 }

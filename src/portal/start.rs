@@ -22,7 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
-use crate::grant::{Attestations, Limits, Trust};
+use crate::grant::{Attestations, Given, Limits, Trust};
 use crate::log::{self, Log};
 use crate::net::tls::{self, Certificate};
 use crate::register::{self, Acts, Follower, OwnerActs, Register};
@@ -166,6 +166,7 @@ pub async fn run_on(
         keyring::Wanted { keys: wanted(&follower), forgotten }
     };
     tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
+    tasks.spawn(alarm(parts.follower.clone()));
     tasks.spawn(remember(log.clone(), register.clone()));
     tasks.spawn(reminders::remind(parts.follower.clone(), Arc::new(SystemClock)));
     tasks.spawn(reload(certificate));
@@ -308,6 +309,22 @@ async fn remember(log: Log, register: Register) {
             Ok(Err(error)) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
             Err(error) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
         }
+    }
+}
+
+/// Says so at once when access was opened in an emergency; the owner's page shows it as well.
+async fn alarm(follower: Follower) {
+    let mut changed = follower.changed();
+    let mut told = follower.state().sequence();
+    while changed.changed().await.is_ok() {
+        let state = follower.state();
+        for grant in state.grants().filter(|grant| grant.id.0 > told.0) {
+            if let Given::BreakGlass(by) = grant.given {
+                let (grant, staff, customer, until) = (grant.id, grant.staff, grant.customer, grant.ends);
+                tracing::warn!(%grant, %staff, confirmed_by = %by, %customer, %until, "break-glass: opened in an emergency");
+            }
+        }
+        told = state.sequence();
     }
 }
 

@@ -145,7 +145,7 @@ fn why_not(codes: &str) -> &'static str {
         ("not-attested", "they have not confirmed what your vendor asks of its staff."),
         ("attestation-outdated", "they have not confirmed what your vendor asks of its staff."),
         ("attestation-over", "they have not confirmed again what your vendor asks of its staff."),
-        ("out-of-hours", "it was not within their working hours."),
+        ("off-duty", "it was not within their working hours."),
         ("elsewhere", "they came from a network they may not come from."),
         ("locked", "you had just withdrawn it."),
         ("instruction-questioned", "the team doubted what you want, and you had not answered yet."),

@@ -99,6 +99,21 @@ async fn not_attested_elsewhere_and_out_of_hours() {
     assert!(back.status.success(), "{}", said(&back));
 }
 
+/// The timer ends a session at the moment its hours are over, though nothing changes and nothing is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_when_the_exception_does() {
+    let ground = Ground::new(&[]).await;
+    ground.grant();
+    ground.must(&["staff", "limit", "jane", "--hours", &elsewhen()]);
+    let excepted = ["staff", "except", "jane", "--for", "8s", "--reason", "the release is late tonight"];
+    let excepted = ground.as_staff(LEAD, &excepted);
+    assert!(excepted.status.success(), "{}", said(&excepted));
+    let since = Instant::now();
+    let session = ground.busy_session().await;
+    ended(session, since + std::time::Duration::from_secs(8), "\"jane\" works daily");
+    assert!(since.elapsed() > std::time::Duration::from_secs(6), "it ended before its time");
+}
+
 /// Hours that are neither now nor soon.
 fn elsewhen() -> String {
     let micros = SystemClock.now().0;
