@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON := target/venv/bin/python
 NODE := target/node/node_modules
 
-.PHONY: help setup test check demo bench
+.PHONY: help setup test soak check demo bench
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +35,11 @@ $(NODE): tests/clients/node/package.json tests/clients/node/package-lock.json
 test: setup ## run every test
 	cargo nextest run --locked --profile ci
 	cargo test --locked --doc
+
+soak: setup ## crash, fault and parser tests for as long as SOAK says (1: some minutes)
+	CRASH_SEEDS=$$((20000 * $(or $(SOAK),1))) FAULT_SEEDS=$$((20 * $(or $(SOAK),1))) PARSER_ROUNDS=$$((200000 * $(or $(SOAK),1))) \
+		cargo nextest run --locked --lib --test parsers -E 'test(crash_tests) + test(fault_tests) + binary(parsers)' \
+		--profile soak
 
 # cargo-deny would need to download its advisory database; licences, bans and duplicates are checked by a script.
 check: ## format, lints, documentation, house rules, dependencies

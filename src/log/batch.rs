@@ -113,12 +113,16 @@ impl Sealer {
     }
 
     /// How many bytes a batch of these items takes at most, with all the data keys it could need.
-    pub fn bytes_max(items: &[Item]) -> usize {
+    pub fn bytes_max(&self, items: &[Item]) -> usize {
         let mut periods = HashMap::new();
         let needs_keys =
             |item: &&Item| periods.insert(item.to.recipient, item.to.values.period) != Some(item.to.values.period);
-        let data_keys = 2 * items.iter().filter(needs_keys).count();
         let records: usize = items.iter().map(Item::bytes).sum();
+        // Within the batch a key may be used up as well; or grow old, where an epoch is no longer than sealing takes.
+        let is_short = self.epoch.age < Duration::from_secs(60);
+        let used_up = usize::try_from(records as u64 / self.epoch.bytes.max(1)).unwrap_or(usize::MAX);
+        let more = if is_short { items.len() } else { used_up };
+        let data_keys = 2 * items.iter().filter(needs_keys).count().saturating_add(more).min(items.len());
         (content_start(0) + records + data_keys * (DESCRIPTOR_BYTES + DATA_KEY_BYTES)).next_multiple_of(BLOCK_BYTES)
     }
 

@@ -26,6 +26,8 @@ pub const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
 pub const SEVEN: CustomerId = CustomerId(7);
 pub const EIGHT: CustomerId = CustomerId(8);
 
+const RECIPIENTS: [Recipient; 3] = [Recipient::Vendor, Recipient::Customer(SEVEN), Recipient::Customer(EIGHT)];
+
 pub struct SetClock(pub AtomicI64);
 
 impl Clock for SetClock {
@@ -54,18 +56,31 @@ impl Fixture {
             segment_bytes: 64 << 10,
             privates: HashMap::new(),
         };
-        let keyring = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes are a seed");
-        for recipient in [Recipient::Vendor, Recipient::Customer(SEVEN), Recipient::Customer(EIGHT)] {
-            let number = recipient.customer().map_or(1, |customer| customer.0 as u8);
-            fixture.recipients.set_tag(recipient, TagKey(Secret::new([number; 32])));
-            for part in Part::ALL {
-                let period = recipient.period(NOON);
-                let (public, private) = generate_key_pair();
-                fixture.recipients.set(RecipientKey::sign(recipient, part, period, public, &keyring));
-                fixture.privates.insert((recipient, part, period), private);
-            }
+        for recipient in RECIPIENTS {
+            fixture.set_tag(recipient);
         }
+        fixture.add_period(NOON);
         fixture
+    }
+
+    /// Keys for the period of that moment, where there are none.
+    pub fn add_period(&mut self, at: Timestamp) {
+        let keyring = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes are a seed");
+        for (recipient, part) in RECIPIENTS.into_iter().flat_map(|recipient| Part::ALL.map(|part| (recipient, part))) {
+            let period = recipient.period(at);
+            if self.privates.contains_key(&(recipient, part, period)) {
+                continue;
+            }
+            let (public, private) = generate_key_pair();
+            self.recipients.set(RecipientKey::sign(recipient, part, period, public, &keyring));
+            self.privates.insert((recipient, part, period), private);
+        }
+    }
+
+    /// Makes a recipient recognisable.
+    pub fn set_tag(&self, recipient: Recipient) {
+        let number = recipient.customer().map_or(1, |customer| customer.0 as u8);
+        self.recipients.set_tag(recipient, TagKey(Secret::new([number; 32])));
     }
 
     pub fn dir(&self) -> PathBuf {

@@ -2,6 +2,8 @@
 //! Not here: what a record is (`audit/`) and who may read it (`keyring/`).
 //! Design: one queue, one writer thread that seals and writes whole batches, one thread for upkeep.
 
+#[cfg(test)]
+mod alarm_tests;
 mod batch;
 #[cfg(test)]
 mod crash_tests;
@@ -22,6 +24,8 @@ pub mod segment;
 mod shared;
 mod start;
 pub mod stream;
+#[cfg(test)]
+mod tamper_tests;
 mod upkeep;
 #[cfg(test)]
 mod vectors_tests;

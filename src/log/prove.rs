@@ -233,4 +233,4 @@ impl Survey {
 
 #[cfg(test)]
 #[path = "prove_tests.rs"]
-mod tests;
+pub(super) mod tests;

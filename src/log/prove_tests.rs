@@ -45,7 +45,7 @@ fn proof_with(fixture: &Fixture, customer: CustomerId, period: Period, earlier: 
     Proof { format: FORMAT.to_owned(), customer, period, tag_key, logs: vec![draft.keyed(keys.into_iter())] }
 }
 
-fn proof(fixture: &Fixture, customer: CustomerId, period: Period) -> Proof {
+pub(in crate::log) fn proof(fixture: &Fixture, customer: CustomerId, period: Period) -> Proof {
     proof_with(fixture, customer, period, &[])
 }
 

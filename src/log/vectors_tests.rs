@@ -15,6 +15,7 @@ use crate::audit::checkpoint::{Checkpoint, verifier_key};
 use crate::audit::consistency::{Roots, consistency_ranges, ranges_without};
 use crate::audit::descriptor::{Descriptor, Place, Sealed};
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey, TagKey, open_data_key, seal_data_key};
+use crate::audit::proof::{Key, Period, Proof, check};
 use crate::audit::record::{Bind, Kind, Record, Values};
 use crate::audit::seal::{Binding, DataKey, padded_len, seal};
 use crate::audit::tag::{Tagger, Tags};
@@ -230,8 +231,8 @@ fn records() -> Vec<Record> {
     vec![first, long, statement(None, "of nobody"), statement(Some(SEVEN), "commit")]
 }
 
-/// A log with all that opens it.
-fn log() -> Value {
+/// A log with all that opens it, and a proof made from it.
+fn log() -> (Value, Value) {
     let mut fixture = Fixture::new();
     fixture.segment_bytes = 20 << 10;
     let log = fixture.open();
@@ -271,10 +272,12 @@ fn log() -> Value {
             })
         })
         .collect();
-    json!({
+    let log = json!({
         "verifier_key": verifier_key("portreeve/proxy-gate-1", &signing(1).public()), "files": files,
         "private_keys": privates, "tag_keys": tag_keys, "records": records,
-    })
+    });
+    let text = super::prove::tests::proof(&fixture, SEVEN, Period { since: None, until: Some(NOON.0 + 1) }).to_text();
+    (log, serde_json::from_str(&text).expect("JSON"))
 }
 
 fn committed() -> Value {
@@ -286,7 +289,8 @@ fn committed() -> Value {
 fn the_vectors_come_out_as_they_were() {
     if std::env::var_os("VECTORS").is_some() {
         let mut all = fixed();
-        all.extend([("data_key", data_key()), ("log", log())]);
+        let (log, proof) = log();
+        all.extend([("data_key", data_key()), ("log", log), ("proof", proof)]);
         let text = serde_json::to_string_pretty(&all).expect("JSON");
         std::fs::write(PATH, text + "\n").expect("written");
     }
@@ -294,7 +298,7 @@ fn the_vectors_come_out_as_they_were() {
     for (name, vector) in fixed() {
         assert_eq!(committed[name], vector, "{name}");
     }
-    assert_eq!(committed.as_object().map(serde_json::Map::len), Some(fixed().len() + 2));
+    assert_eq!(committed.as_object().map(serde_json::Map::len), Some(fixed().len() + 3));
 }
 
 fn recipient(customer: &Value) -> Recipient {
@@ -319,6 +323,20 @@ fn the_sealed_data_key_of_the_vectors_opens() {
     };
     let opened = open_data_key(&Secret::new(array(&vector["private"])), &sealed).expect("it opens");
     assert_eq!(opened.expose(), &array::<32>(&vector["data_key"]));
+}
+
+#[test]
+fn the_proof_of_the_vectors_holds() {
+    let proof = Proof::from_text(&committed()["proof"].to_string()).expect("a proof");
+    let checked = check(&proof, &[Key { origin: None, public: signing(1).public() }]);
+    assert_eq!(checked.faults, []);
+    let records: Vec<Record> =
+        checked.logs.into_iter().flat_map(|log| log.records).flat_map(|shown| shown.record.unfold()).collect();
+    let texts: Vec<&[u8]> = records.iter().filter_map(|record| record.values.text.as_deref()).collect();
+    assert_eq!(
+        texts,
+        [&b"select * from contacts where id = $1"[..], b"select * from contacts where id = $1", b"commit"]
+    );
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Writer {
         if items.is_empty() {
             return Ok(());
         }
-        let needed = Sealer::bytes_max(&items) as u64;
+        let needed = self.sealer.bytes_max(&items) as u64;
         if self.current.as_ref().is_none_or(|current| current.length - current.offset < needed) {
             match self.roll(needed) {
                 Ok(Some(current)) => self.current = Some(current),

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import auditlog
 import primitives
+import proof as proofs
 from primitives import demand
 
 
@@ -126,6 +127,14 @@ def log(vector):
         for position, kind, customer, skeleton, values in read.records(*auditlog.read_keys(vector))
     ]
     demand(found == vector["records"], "the records of the log")
+
+
+def proof(vector):
+    public = Ed25519PrivateKey.from_private_bytes(b"\1" * 32).public_key().public_bytes_raw()
+    fingerprint, shown = proofs.check(json.dumps(vector), {"portreeve/proxy-gate-1": public})
+    demand(fingerprint == primitives.fingerprint(b"\7" * 32), "the proof's fingerprint")
+    texts = [record.values[0].decode() for record in shown]
+    demand(texts == ["select * from contacts where id = $1", "commit"], "the records of the proof")
 
 
 def check(text):

@@ -1,0 +1,276 @@
+//! Every parser of bytes that others write, as a function that must neither panic nor accept what it would write
+//! differently. Shared by the fuzz targets (`cargo +nightly fuzz run NAME`) and by the short seeded run of `make test`
+//! (`tests/parsers`).
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use portreeve::audit::archive;
+use portreeve::audit::checkpoint::{Checkpoint, SigningKey};
+use portreeve::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
+use portreeve::audit::proof::{Key, Proof, check};
+use portreeve::audit::record::{Kind, Record, Skeleton, Values};
+use portreeve::audit::tree::sha256;
+use portreeve::clock::Timestamp;
+use portreeve::config;
+use portreeve::datamap::DataMap;
+use portreeve::disk::{BLOCK_BYTES, ReadAt, RealDisk};
+use portreeve::keyring::file;
+use portreeve::log::segment::{
+    BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
+};
+use portreeve::retention::certificate;
+use portreeve::secret::Secret;
+use portreeve::snapshots;
+use portreeve::wire::{backend, frame, frontend, scram, startup};
+
+/// Each parser, by the name of its fuzz target.
+pub const PARSERS: [(&str, fn(&[u8])); 15] = [
+    ("frames", frames),
+    ("backend", messages),
+    ("startup", first_packet),
+    ("descriptor", descriptor),
+    ("segment", segment),
+    ("batch", batch),
+    ("record", record),
+    ("checkpoint", checkpoint),
+    ("proof", proof),
+    ("certificate", erasure),
+    ("keyring_file", keyring_file),
+    ("config", configuration),
+    ("datamap", datamap),
+    ("snapshot_header", snapshot_header),
+    ("archive_header", archive_header),
+];
+
+/// The parser of that name.
+pub fn named(name: &str) -> fn(&[u8]) {
+    let found = PARSERS.iter().find(|(parser, _)| *parser == name);
+    found.expect("it is one of them").1
+}
+
+/// What clients send after the start: cut, then decoded. The bytes of a frame stay what they were.
+pub fn frames(data: &[u8]) {
+    let mut buffer = BytesMut::from(data);
+    let mut cut = 0;
+    while let Ok(Some(frame)) = frame::cut(&mut buffer, 1 << 20) {
+        let bytes = frame.bytes();
+        assert_eq!(data.get(cut..cut + bytes.len()), Some(&bytes[..]), "a frame is what was sent");
+        cut += bytes.len();
+        let _decoded = frontend::decode(&frame);
+        let _first = scram::initial_response(&frame);
+        let _last = scram::response(&frame);
+    }
+}
+
+/// What the server sends, in pieces of any size: the same messages whatever the pieces are.
+pub fn messages(data: &[u8]) {
+    let walk = |pieces: Vec<&[u8]>| {
+        let (mut walker, mut seen) = (backend::Walker::new(), Vec::new());
+        for piece in pieces {
+            walker.walk(piece, |message| seen.push(format!("{message:?}"))).ok()?;
+        }
+        Some((seen, walker.at_boundary(), walker.unfinished_bytes()))
+    };
+    let (step, data) = data.split_first().map_or((1, data), |(step, rest)| (usize::from(*step) + 1, rest));
+    assert_eq!(walk(data.chunks(step).collect()), walk(vec![data]), "pieces of {step}");
+}
+
+/// The first packet of a connection.
+pub fn first_packet(data: &[u8]) {
+    let told = startup::packet_bytes(data);
+    if startup::parse(&Bytes::copy_from_slice(data)).is_ok() {
+        assert_eq!(told.ok(), Some(Some(data.len())), "nothing is left over");
+    }
+}
+
+/// A leaf: whatever is accepted is written back the same.
+pub fn descriptor(data: &[u8]) {
+    let Some(leaf) = data.first_chunk::<DESCRIPTOR_BYTES>() else { return };
+    if let Ok(read) = Descriptor::parse(leaf) {
+        assert_eq!(read.to_bytes(), *leaf);
+    }
+}
+
+/// A segment's header, its own check made right, so that what is behind it is reached.
+pub fn segment(data: &[u8]) {
+    let mut block = data.to_vec();
+    block.resize(BLOCK_BYTES, 0);
+    let (checked, check) = block.split_at_mut(BLOCK_BYTES - 32);
+    check.copy_from_slice(&sha256(&[checked]));
+    if let Some(header) = SegmentHeader::parse(&block) {
+        assert_eq!(header.to_bytes(), block);
+    }
+    let _version = SegmentHeader::other_version(&block);
+    let _unfixed = SegmentHeader::parse(data);
+}
+
+/// A batch, its checks made right likewise; and a file of it.
+pub fn batch(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    bytes.resize(data.len().next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES), 0);
+    if let Some((checked, rest)) = bytes.split_at_mut_checked(112)
+        && let Some(check) = rest.get_mut(..16)
+    {
+        check.copy_from_slice(sha256(&[checked]).get(..16).unwrap_or_default());
+    }
+    let Some(header) = BatchHeader::parse(&bytes) else { return look_at(bytes) };
+    assert_eq!(header.to_bytes(), bytes.get(..BATCH_HEADER_BYTES).unwrap_or_default());
+    let start = content_start(header.leaves);
+    if let Some(front) = bytes.get(..start.saturating_sub(32)) {
+        let digest = sha256(&[front]);
+        if let Some(place) = bytes.get_mut(start - 32..start) {
+            place.copy_from_slice(&digest);
+        }
+    }
+    look_at(bytes);
+}
+
+fn look_at(bytes: Vec<u8>) {
+    let file = InMemory(bytes);
+    let length = file.0.len() as u64;
+    for depth in [Depth::Leaves, Depth::Parts] {
+        match batch_at(&file, 0, length, depth).expect("memory can be read") {
+            Found::Batch(batch) => assert!(batch.header.length <= length, "it ends within its file"),
+            Found::Nothing | Found::Bad(_) => {}
+        }
+    }
+    last_not_zero(&file, 0, length).expect("memory can be read");
+    next_header(&file, 0, length).expect("memory can be read");
+}
+
+struct InMemory(Vec<u8>);
+
+impl ReadAt for InMemory {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let from = self.0.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let from = from.get(..bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(from);
+        Ok(())
+    }
+}
+
+/// A record's content; what is read is written and read again to the same, and unfolds.
+pub fn record(data: &[u8]) {
+    let skeleton: Option<Skeleton> = minicbor::decode(data).ok();
+    let values: Option<Values> = minicbor::decode(data).ok();
+    let mut record = Record::new(Timestamp(0), Kind::Statement, None);
+    if let Some(skeleton) = skeleton {
+        let again = minicbor::to_vec(&skeleton).expect("memory takes what is written");
+        assert_eq!(minicbor::decode::<Skeleton>(&again).ok().as_ref(), Some(&skeleton));
+        record.skeleton = skeleton;
+    }
+    if let Some(values) = values {
+        let again = minicbor::to_vec(&values).expect("memory takes what is written");
+        assert_eq!(minicbor::decode::<Values>(&again).ok().as_ref(), Some(&values));
+        record.values = values;
+    }
+    assert!(!record.unfold().is_empty());
+}
+
+fn signing() -> SigningKey {
+    SigningKey::from_seed(&Secret::new([1; 32]))
+}
+
+/// A checkpoint: nothing opens that this key did not sign.
+pub fn checkpoint(data: &[u8]) {
+    let note = String::from_utf8_lossy(data);
+    let _size = Checkpoint::claimed_size(&note);
+    let origin = Checkpoint::claimed_origin(&note).unwrap_or_default();
+    if let Ok(opened) = Checkpoint::open(&note, origin, &signing().public()) {
+        assert!(note.starts_with(&format!("{}\n{}\n", opened.origin, opened.size)));
+    }
+}
+
+/// A proof: read, checked, and written back.
+pub fn proof(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _is_one = Proof::is_one(&text);
+    if let Ok(proof) = Proof::from_text(&text) {
+        assert_eq!(Proof::from_text(&proof.to_text()).as_ref(), Ok(&proof));
+        let checked = check(&proof, &[Key { origin: None, public: signing().public() }]);
+        assert!(!checked.faults.is_empty() || checked.logs.len() == proof.logs.len());
+    }
+}
+
+/// A certificate of erasure.
+pub fn erasure(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _verdict = certificate::verify(&text, &signing().public(), Timestamp(0));
+    if let Some(read) = certificate::Certificate::from_text(&text) {
+        let _text = read.to_text();
+    }
+}
+
+/// The keyring's file: none opens that was not sealed with the credential.
+pub fn keyring_file(data: &[u8]) {
+    let folder = Folder::new();
+    let (path, credential) = (folder.0.join("keyring"), folder.0.join("credential"));
+    folder.write(&path, data);
+    folder.write(&path.with_file_name("keyring.generation"), data);
+    folder.write(&credential, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
+    assert!(file::Store::open(Arc::new(RealDisk), &path, &credential).is_err(), "it opened");
+}
+
+/// A configuration.
+pub fn configuration(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.0.join("portreeve.toml");
+    folder.write(&path, data);
+    let _config = config::load(&path);
+}
+
+/// A data map: what is read is written and read again to the same.
+pub fn datamap(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(map) = DataMap::parse("data.toml", &text) {
+        assert_eq!(DataMap::parse("again.toml", &map.to_toml()).ok().as_ref(), Some(&map));
+    }
+}
+
+/// A snapshot's header.
+pub fn snapshot_header(data: &[u8]) {
+    if let Ok(header) = minicbor::decode::<snapshots::Header>(data) {
+        let again = minicbor::to_vec(&header).expect("memory takes what is written");
+        assert!(minicbor::decode::<snapshots::Header>(&again).is_ok());
+    }
+}
+
+/// The header of a customer's own archive.
+pub fn archive_header(data: &[u8]) {
+    if let Some(header) = archive::Header::read(data) {
+        assert!(header.length() <= data.len() as u64);
+        let _chunks = header.holds(data.len() as u64);
+    }
+}
+
+/// A folder of its own for one run.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("portreeve-parsers-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a folder");
+        Folder(path)
+    }
+
+    fn write(&self, path: &std::path::Path, bytes: &[u8]) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(path, bytes).expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("kept from others");
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("removed");
+    }
+}

@@ -1,0 +1,163 @@
+//! Inputs that are right, for each parser: what the committed vectors and the shipped files hold, and messages by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portreeve::audit::archive;
+use portreeve::audit::keys::{Part, Recipient, RecipientKey, generate_key_pair};
+use portreeve::disk::RealDisk;
+use portreeve::entropy::OsEntropy;
+use portreeve::ids::CustomerId;
+use portreeve::keyring::Keyring;
+use portreeve::keyring::file::Store;
+use portreeve::secret::Secret;
+use portreeve::wire::startup;
+use serde_json::Value;
+
+/// What that parser begins with.
+pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
+    let vectors = json("src/audit/vectors.json");
+    match parser {
+        "frames" => frames(),
+        "backend" => messages(),
+        "startup" => packets(),
+        "descriptor" => vec![hex(&vectors["leaf"]["leaf"])],
+        "segment" => vec![first_segment(&vectors)[..4096].to_vec(), hex(&vectors["headers"]["segment"]["front"])],
+        "batch" => first_segment(&vectors)[4096..].chunks(4096).map(<[u8]>::to_vec).collect(),
+        "record" => records(&vectors),
+        "checkpoint" => vec![text(&vectors["checkpoint"]["note"]), text(&vectors["proof"]["logs"][0]["checkpoint"])],
+        "proof" => vec![vectors["proof"].to_string().into_bytes()],
+        "certificate" => vec![certificate()],
+        "keyring_file" => keyring_files(),
+        "config" => vec![file("config/portreeve.toml")],
+        "datamap" => vec![file("config/datamap.toml"), file("config/datamap-shared.toml")],
+        "snapshot_header" => vec![snapshot_header()],
+        "archive_header" => vec![archive()],
+        other => panic!("no seeds for {other}"),
+    }
+}
+
+fn file(path: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
+fn json(path: &str) -> Value {
+    serde_json::from_slice(&file(path)).expect(path)
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    value.as_str().expect("a text").as_bytes().to_vec()
+}
+
+fn hex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal")).collect()
+}
+
+fn first_segment(vectors: &Value) -> Vec<u8> {
+    let bytes = vectors["log"]["files"]["000000000000.segment"].as_str().expect("base64");
+    STANDARD.decode(bytes).expect("base64")
+}
+
+fn records(vectors: &Value) -> Vec<Vec<u8>> {
+    let records = vectors["log"]["records"].as_array().expect("records");
+    records.iter().flat_map(|record| [hex(&record["skeleton"]), hex(&record["values"])]).collect()
+}
+
+fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+    [&[tag], length.as_slice(), body].concat()
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let parse = framed(b'P', b"s\0select $1\0\0\x01\0\0\0\x17");
+    let bind = framed(b'B', b"\0s\0\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x2a\xff\xff\xff\xff\0\x01\0\0");
+    let rest = [
+        framed(b'D', b"Ss\0"),
+        framed(b'E', b"\0\0\0\0\0"),
+        framed(b'C', b"P\0"),
+        framed(b'S', b""),
+        framed(b'H', b""),
+        framed(b'd', b"1\t2\n"),
+        framed(b'c', b""),
+        framed(b'f', b"no\0"),
+        framed(b'F', b"\0\0\0\x01\0\0\0\x01\0\0\0\x01x\0\0"),
+        framed(b'p', b"SCRAM-SHA-256\0\0\0\0\x18n,,n=,r=abcdefghijklmnopq"),
+        framed(b'X', b""),
+    ];
+    vec![framed(b'Q', b"select 1\0"), [parse, bind].concat(), rest.concat()]
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let row = framed(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    let answer = [
+        row,
+        framed(b'D', b"\0\x01\0\0\0\x011"),
+        framed(b'C', b"SELECT 1\0"),
+        framed(b'Z', b"I"),
+        framed(b'E', b"SERROR\0VERROR\0C42601\0Msyntax error\0P8\0\0"),
+        framed(b'N', b"SNOTICE\0C00000\0Mhello\0\0"),
+        framed(b'S', b"client_encoding\0UTF8\0"),
+        framed(b'A', b"\0\0\0\x07news\0hello\0"),
+        framed(b't', b"\0\x01\0\0\0\x17"),
+        framed(b'G', b"\0\0\x01\0\0"),
+        framed(b'W', b"\0\0\0"),
+        framed(b's', b""),
+    ];
+    vec![[vec![0], answer.concat()].concat(), [vec![6], answer.concat()].concat()]
+}
+
+fn packets() -> Vec<Vec<u8>> {
+    let parameters = [("user", "jane"), ("database", "acme"), ("options", "-c geqo=off"), ("application_name", "psql")];
+    vec![
+        startup::ssl_request().to_vec(),
+        startup::build_startup(0x0003_0000, &parameters).expect("a packet").to_vec(),
+        startup::build_startup(0x0003_0002, &parameters).expect("a packet").to_vec(),
+        startup::cancel_request_packet(7, &[1; 4]).expect("a packet").to_vec(),
+    ]
+}
+
+/// A keyring's file and what opens it, made with another credential than the parser's.
+fn keyring_files() -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keyring");
+    let mut keyring = Keyring::generate(&OsEntropy);
+    let store = Store::create(Arc::new(RealDisk), &path, Secret::new([3; 32]), &mut keyring, &OsEntropy);
+    drop(store.expect("a keyring"));
+    let names = std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("an entry").path());
+    names.map(|path| std::fs::read(path).expect("read")).filter(|bytes| !bytes.is_empty()).collect()
+}
+
+/// The form of a certificate, without a signature.
+fn certificate() -> Vec<u8> {
+    let part = serde_json::json!({"body": {"part": "live"}, "key": "", "signature": ""});
+    serde_json::json!({"format": "portreeve-certificate/1", "id": "00", "parts": [part]}).to_string().into_bytes()
+}
+
+fn archive() -> Vec<u8> {
+    let (public, _) = generate_key_pair();
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes are a seed");
+    let key = RecipientKey::sign(Recipient::Customer(CustomerId(7)), Part::Values, 2026, public, &pair);
+    let (mut sealer, mut bytes) = archive::Sealer::begin(&key, "archive/7", 0, &OsEntropy).expect("sealed");
+    let mut chunks = Vec::new();
+    sealer.push(b"rows", &mut chunks);
+    sealer.finish(&mut chunks);
+    bytes.extend_from_slice(&chunks);
+    bytes
+}
+
+/// A header as a dump has it.
+fn snapshot_header() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut map = minicbor::Encoder::new(&mut bytes);
+    let written = (|| -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        map.map(13)?.u8(0)?.bytes(&[1; 16])?.u8(1)?.bytes(&[2; 16])?.u8(2)?.u8(1)?.u8(3)?.bytes(&[3; 16])?;
+        map.u8(5)?.i64(5)?.u8(7)?.u8(1)?.u8(8)?.str("15.18")?.u8(11)?.u64(1)?.u8(12)?.u32(65536)?;
+        map.u8(13)?.bytes(&[4; 32])?.u8(14)?.bytes(&[5; 32])?.u8(15)?.bytes(&[6; 48])?.u8(16)?.bytes(&[7; 40])?.ok()
+    })();
+    written.expect("memory takes what is written");
+    assert!(minicbor::decode::<portreeve::snapshots::Header>(&bytes).is_ok(), "it is a header");
+    bytes
+}
