@@ -149,6 +149,14 @@ impl Fence {
     fn failure(&self, database: &str, error: &tokio_postgres::Error) -> Error {
         match refusal(database, error) {
             Error::Unreachable { database, reason, .. } => Error::Unreachable { database, place: self.place(), reason },
+            // What PgBouncer says of settings it does not know; PostgreSQL itself takes them.
+            Error::Refused { message, .. } if message.contains("unsupported startup parameter") => {
+                Error::Blocked(format!(
+                    "a pooler answers at {}: point the cluster's host at PostgreSQL itself, for behind a pooler a session \
+                     cannot be ended for sure",
+                    self.place()
+                ))
+            }
             other => other,
         }
     }

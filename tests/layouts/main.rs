@@ -8,3 +8,4 @@ mod metadata;
 mod purged;
 mod schemas;
 mod unsound;
+mod upstream;
