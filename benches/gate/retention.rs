@@ -163,7 +163,8 @@ async fn purge(cluster: &Cluster, map: &DataMap, customer: &str, pace: Pace) -> 
     let digest = plan(map, &catalog, customer).map_err(|refused| format!("no plan: {refused:?}"))?.digest();
     let (_keep, stop) = watch::channel(false);
     let mut control = Control { may_run: &|| true, stop, tell: &mut |_| {} };
-    let purge = Purge { road: &road, database: DATABASE, id: customer, map, customer, digest: &digest, pace };
+    let purge =
+        Purge { road: &road, database: DATABASE, id: customer, before: &[], map, customer, digest: &digest, pace };
     let began = Instant::now();
     match purge.run(&mut control).await? {
         Outcome::Done(gone) => {

@@ -169,7 +169,7 @@ fn rows(plan: &Plan) -> Table {
 fn told(cap: &Cap) -> String {
     match cap {
         Cap::Expires { count, cap } => format!("it expires {count} snapshots, more than {cap}"),
-        Cap::Purges { count, cap } => format!("it purges {count} customers, more than {cap}"),
+        Cap::Purges { count, cap } => format!("{count} accounts are purged within a day, more than {cap}"),
         Cap::Widened { count } => {
             format!(
                 "[promise] was changed since a plan was last applied, and {count} more snapshots expire because of it"

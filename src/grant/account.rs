@@ -22,7 +22,7 @@ impl State {
         let held = self.holds_on(id).next().is_some();
         let left = self.exports_of(id).find(|export| export.destroyed.is_none()).map(|export| export.id);
         match (&customer.closure, step) {
-            (Some(closure), step) => Ok(closure.check(step, held, left)?),
+            (Some(closure), step) => Ok(closure.check(step, event.by, held, left)?),
             (
                 None,
                 AccountStep::Closed
@@ -37,7 +37,10 @@ impl State {
                 | AccountStep::Immediate
                 | AccountStep::Reached { .. }
                 | AccountStep::PurgePlanned { .. }
+                | AccountStep::PurgeHeld { .. }
+                | AccountStep::PurgeApproved { .. }
                 | AccountStep::PurgeBegun { .. }
+                | AccountStep::PurgeReplanned { .. }
                 | AccountStep::PurgeVerified { .. }
                 | AccountStep::PurgeRechecked { .. }
                 | AccountStep::ErasureBegun { .. }
@@ -63,7 +66,9 @@ impl State {
             (
                 AccountStep::Reached { .. }
                 | AccountStep::PurgePlanned { .. }
+                | AccountStep::PurgeHeld { .. }
                 | AccountStep::PurgeBegun { .. }
+                | AccountStep::PurgeReplanned { .. }
                 | AccountStep::PurgeVerified { .. }
                 | AccountStep::PurgeRechecked { .. }
                 | AccountStep::Exported { .. }
@@ -72,6 +77,8 @@ impl State {
                 | AccountStep::ErasureDone { .. },
                 By::System,
             ) => Ok(()),
+            (AccountStep::PurgeApproved { .. }, By::Staff(staff)) => self.active_staff(staff).map(drop),
+            (AccountStep::PurgeApproved { .. }, By::Operator) => Ok(()),
             (AccountStep::Reopened, By::Operator) => Err(Rule::OnlyOwnerReopens { customer }),
             (_, By::Owner(_) | By::Staff(_) | By::VendorApp | By::Operator | By::System) => Err(not_yours(event)),
         }
@@ -93,7 +100,10 @@ impl State {
             | AccountStep::Immediate
             | AccountStep::Reached { .. }
             | AccountStep::PurgePlanned { .. }
+            | AccountStep::PurgeHeld { .. }
+            | AccountStep::PurgeApproved { .. }
             | AccountStep::PurgeBegun { .. }
+            | AccountStep::PurgeReplanned { .. }
             | AccountStep::PurgeVerified { .. }
             | AccountStep::PurgeRechecked { .. }
             | AccountStep::ExportRequested
@@ -145,13 +155,16 @@ impl State {
             | AccountStep::Immediate
             | AccountStep::Reached { .. }
             | AccountStep::PurgePlanned { .. }
+            | AccountStep::PurgeHeld { .. }
+            | AccountStep::PurgeApproved { .. }
             | AccountStep::PurgeBegun { .. }
+            | AccountStep::PurgeReplanned { .. }
             | AccountStep::PurgeVerified { .. }
             | AccountStep::PurgeRechecked { .. }
             | AccountStep::ErasureBegun { .. }
             | AccountStep::ErasureDone { .. } => self.with_closure(id, |closure| {
                 if let Some(closure) = closure {
-                    closure.take(step, event.at, event.id);
+                    closure.take(step, event.by, event.at, event.id);
                 }
             }),
         }

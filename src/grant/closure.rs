@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::consent::By;
+use super::purging::{People, Purge};
 use super::scope::{NotAWord, words};
 use crate::clock::Timestamp;
 use crate::ids::{EventId, ExportId, Sequence};
@@ -69,8 +70,14 @@ pub enum AccountStep {
     Reached { stage: Stage, digest: Option<[u8; 32]>, count: Option<u64> },
     /// What is deleted is planned; the plan's digest.
     PurgePlanned { digest: [u8; 32] },
+    /// The plan of that digest waits for people: more is about to be deleted than goes without them.
+    PurgeHeld { digest: [u8; 32], people: People },
+    /// Somebody approved the plan of that digest.
+    PurgeApproved { digest: [u8; 32] },
     /// The plan of that digest is about to be carried out.
     PurgeBegun { digest: [u8; 32] },
+    /// The plan that was begun is another by now; the new one's digest.
+    PurgeReplanned { digest: [u8; 32] },
     /// Nothing is left: rows deleted, level of residue that was looked at.
     PurgeVerified { rows: u64, level: u8 },
     /// Looked again: rows that had come back.
@@ -97,7 +104,10 @@ impl AccountStep {
             AccountStep::Immediate => "closure.immediate",
             AccountStep::Reached { .. } => "closure.stage",
             AccountStep::PurgePlanned { .. } => "purge.planned",
+            AccountStep::PurgeHeld { .. } => "purge.held",
+            AccountStep::PurgeApproved { .. } => "purge.approved",
             AccountStep::PurgeBegun { .. } => "purge.begun",
+            AccountStep::PurgeReplanned { .. } => "purge.replanned",
             AccountStep::PurgeVerified { .. } => "purge.verified",
             AccountStep::PurgeRechecked { .. } => "purge.rechecked",
             AccountStep::ExportRequested => "export.requested",
@@ -145,6 +155,12 @@ pub enum ClosureRule {
     /// The plan is another.
     #[error("that is not the plan that was recorded last: plan again")]
     OtherPlan,
+    /// People must approve it first.
+    #[error("the plan is held: two different people must approve it with \"portreeve retention apply\"")]
+    Unapproved,
+    /// They approved it before.
+    #[error("they approved that plan already, at {0}: another person must")]
+    SamePerson(Timestamp),
     /// No such export, or it is of somebody else, or destroyed.
     #[error("there is no such export {0}")]
     NoExport(ExportId),
@@ -182,21 +198,6 @@ impl Erasure {
             Erasure::Kept | Erasure::Begun { .. } => false,
         }
     }
-}
-
-/// The deletion of a customer's rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Purge {
-    /// The plan's digest, and when it was made.
-    pub planned: Option<([u8; 32], Timestamp)>,
-    /// When it was begun.
-    pub begun: Option<Timestamp>,
-    /// When nothing was left, how many rows were deleted, and which level of residue was looked at.
-    pub verified: Option<(Timestamp, u64, u8)>,
-    /// When it was first looked again since it was verified, and how many rows had come back.
-    pub rechecked_first: Option<(Timestamp, u64)>,
-    /// When it was last looked again, and how many rows had come back.
-    pub rechecked: Option<(Timestamp, u64)>,
 }
 
 /// The closing of one customer's account.
@@ -261,7 +262,13 @@ impl Closure {
     }
 
     /// Whether that step may follow. `held`: there is a hold; `left`: an export that is not destroyed.
-    pub(super) fn check(&self, step: AccountStep, held: bool, left: Option<ExportId>) -> Result<(), ClosureRule> {
+    pub(super) fn check(
+        &self,
+        step: AccountStep,
+        by: By,
+        held: bool,
+        left: Option<ExportId>,
+    ) -> Result<(), ClosureRule> {
         match step {
             AccountStep::Closed => Err(ClosureRule::Closed(self.at)),
             AccountStep::Reopened => self.check_whole(),
@@ -273,15 +280,14 @@ impl Closure {
                 self.check_at_least(Stage::Choice)?;
                 self.purge.begun.map_or(Ok(()), |at| Err(ClosureRule::PurgeBegun(at)))
             }
+            AccountStep::PurgeHeld { digest, .. } => self.purge.check_held(digest),
+            AccountStep::PurgeApproved { digest } => self.purge.check_approved(digest, by),
             AccountStep::PurgeBegun { digest } => {
                 self.check_at_least(Stage::Planned)?;
-                match (self.purge.begun, self.purge.planned) {
-                    (Some(at), _) => Err(ClosureRule::PurgeBegun(at)),
-                    (None, Some((planned, _))) if planned == digest => Ok(()),
-                    (None, Some(_) | None) => Err(ClosureRule::OtherPlan),
-                }
+                self.purge.check_begun(digest)
             }
-            AccountStep::PurgeVerified { .. } => had("purge.begun", self.purge.begun),
+            AccountStep::PurgeReplanned { digest } => self.purge.check_replanned(digest),
+            AccountStep::PurgeVerified { .. } => self.purge.check_verified(),
             AccountStep::PurgeRechecked { .. } => had("purge.verified", self.purge.verified),
             AccountStep::ExportRequested | AccountStep::Exported { .. } | AccountStep::ExportDestroyed { .. } => Ok(()),
             AccountStep::ErasureBegun { .. } if held => Err(ClosureRule::Held),
@@ -328,14 +334,17 @@ impl Closure {
     }
 
     /// Takes a step that was checked. Closing and reopening are not among them: they make and end this.
-    pub(super) fn take(&mut self, step: AccountStep, at: Timestamp, event: EventId) {
+    pub(super) fn take(&mut self, step: AccountStep, by: By, at: Timestamp, event: EventId) {
         match step {
             AccountStep::Closed | AccountStep::Reopened => {}
             AccountStep::Chosen { choice } => self.choice = Some((choice, at)),
             AccountStep::Immediate => self.immediate = Some(at),
             AccountStep::Reached { stage, .. } => self.reached.push((stage, at)),
-            AccountStep::PurgePlanned { digest } => self.purge.planned = Some((digest, at)),
-            AccountStep::PurgeBegun { .. } => self.purge.begun = Some(at),
+            AccountStep::PurgePlanned { digest } => self.purge.plan(digest, at),
+            AccountStep::PurgeHeld { people, .. } => self.purge.held = Some((at, people)),
+            AccountStep::PurgeApproved { .. } => self.purge.approve(by, at),
+            AccountStep::PurgeBegun { digest } => self.purge.begin(digest, at),
+            AccountStep::PurgeReplanned { digest } => self.purge.replan(digest, at),
             AccountStep::PurgeVerified { rows, level } => {
                 self.purge.verified = Some((at, rows, level));
                 self.purge.rechecked_first = None;

@@ -13,9 +13,9 @@ fn an_erasure_keeps_the_event_that_began_it() {
     let mut closure = Closure::new(Timestamp(1), By::Operator, Sequence(1));
     let (first, second) = (EventId([1; 16]), EventId([2; 16]));
     let part = RecordPart::Values;
-    closure.take(AccountStep::ErasureBegun { part }, Timestamp(2), first);
+    closure.take(AccountStep::ErasureBegun { part }, By::System, Timestamp(2), first);
     assert_eq!(closure.values, Erasure::Begun { at: Timestamp(2), event: first });
-    closure.take(AccountStep::ErasureDone { part, keys: 5 }, Timestamp(3), second);
+    closure.take(AccountStep::ErasureDone { part, keys: 5 }, By::System, Timestamp(3), second);
     assert_eq!(closure.values, Erasure::Done { at: Timestamp(3), event: first, keys: 5 });
     assert_eq!(closure.skeleton, Erasure::Kept);
 }

@@ -13,6 +13,7 @@ use super::consent::{By, Mode};
 use super::event::{Event, What};
 use super::kept::SnapshotStep;
 use super::layout::Layout;
+use super::purging::People;
 use super::request::{Channel, RequestStep};
 use super::scope::{Purpose, Scope};
 use super::terms::Bounds;
@@ -289,6 +290,11 @@ impl Content {
             }
             AccountStep::PurgePlanned { digest } => (self.what, self.digest) = (22, Some(digest.into())),
             AccountStep::PurgeBegun { digest } => (self.what, self.digest) = (23, Some(digest.into())),
+            AccountStep::PurgeHeld { digest, people } => {
+                (self.what, self.digest, self.count) = (61, Some(digest.into()), Some(people.number()));
+            }
+            AccountStep::PurgeApproved { digest } => (self.what, self.digest) = (62, Some(digest.into())),
+            AccountStep::PurgeReplanned { digest } => (self.what, self.digest) = (63, Some(digest.into())),
             AccountStep::PurgeVerified { rows, level } => {
                 (self.what, self.count, self.level) = (24, Some(rows), Some(level));
             }
@@ -381,7 +387,9 @@ impl Content {
             46..=51 => What::Team(self.team_step()?),
             57 | 58 => What::Glass(self.glass_step()?),
             52..=56 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
-            9..=13 | 22..=30 => What::Account { customer: CustomerId(self.customer?), step: self.account_step()? },
+            9..=13 | 22..=30 | 61..=63 => {
+                What::Account { customer: CustomerId(self.customer?), step: self.account_step()? }
+            }
             _ => return None,
         })
     }
@@ -431,6 +439,9 @@ impl Content {
             28 => AccountStep::ExportDestroyed { export: export? },
             29 => AccountStep::ErasureBegun { part: RecordPart::from_number(self.part?)? },
             30 => AccountStep::ErasureDone { part: RecordPart::from_number(self.part?)?, keys: self.count? },
+            61 => AccountStep::PurgeHeld { digest: digest?, people: People::from_number(self.count?)? },
+            62 => AccountStep::PurgeApproved { digest: digest? },
+            63 => AccountStep::PurgeReplanned { digest: digest? },
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::grant::world::{NOON, portal_key, reason, trust};
-use crate::grant::{Attestation, Choice, RecordPart, Stage, TeamRole};
+use crate::grant::{Attestation, Choice, People, RecordPart, Stage, TeamRole};
 use crate::ids::{ExportId, GlassId, TeamId};
 
 fn every_what() -> Vec<What> {
@@ -75,7 +75,11 @@ pub(crate) fn every_account_step() -> Vec<AccountStep> {
         AccountStep::Reopened,
         AccountStep::Immediate,
         AccountStep::PurgePlanned { digest },
+        AccountStep::PurgeHeld { digest, people: People::One },
+        AccountStep::PurgeHeld { digest, people: People::Two },
+        AccountStep::PurgeApproved { digest },
         AccountStep::PurgeBegun { digest },
+        AccountStep::PurgeReplanned { digest },
         AccountStep::PurgeVerified { rows: u64::MAX, level: 3 },
         AccountStep::PurgeRechecked { rows: 0 },
         AccountStep::ExportRequested,
@@ -111,7 +115,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 7 + 5 + 16 + 2 + 6 + 6 + 5 + 2);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 19 + 2 + 6 + 6 + 5 + 2);
 }
 
 #[test]

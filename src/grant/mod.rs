@@ -19,6 +19,7 @@ mod layout;
 mod locks;
 mod network;
 mod personal;
+mod purging;
 mod refusal;
 mod request;
 mod rule;
@@ -32,7 +33,7 @@ mod terms;
 pub(crate) mod world;
 
 pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply};
-pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, Purge, RecordPart, Stage};
+pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, RecordPart, Stage};
 pub use code::{CODE_LIFE, CODE_MISSES_MAX, Code, NewCode};
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
@@ -47,6 +48,7 @@ pub use personal::{
     ERASED, Personal, TextFault, check_authority, check_message, check_name, check_necessity, check_owner_name,
     check_place, check_reason, check_schema, check_tenant, check_ticket,
 };
+pub use purging::{People, Purge};
 pub use refusal::{Condition, Refusal};
 pub use request::{ANSWER_WITHIN, Approval, Channel, Outcome, Reminder, Request, RequestStep, Said, Status, due};
 pub use rule::Rule;

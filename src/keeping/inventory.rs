@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::closed;
+use super::closed::{Known, closed};
 use super::shelf::{Shelf, Shelved};
-use crate::grant::{Snapshot, SnapshotStatus, State};
+use crate::clock::Timestamp;
+use crate::grant::{People, Snapshot, SnapshotStatus, State};
 use crate::ids::SnapshotId;
 use crate::retention::inventory::{self, Inventory, Listing, Origin, Outage};
 use crate::retention::plan::Rules;
@@ -19,6 +20,12 @@ pub struct Standing {
     pub instance: String,
     /// The clocks disagree.
     pub is_frozen: bool,
+    /// When purges may run next.
+    pub window_opens: Option<Timestamp>,
+    /// How many must approve a purge above the cap.
+    pub people: People,
+    /// The moment.
+    pub now: Timestamp,
     /// When the daemon last did not run.
     pub outage: Option<Outage>,
     /// The promise last applied.
@@ -56,8 +63,9 @@ pub fn inventory(
     snapshots.sort_by(|a, b| (&a.backend, a.sequence, &a.id).cmp(&(&b.backend, b.sequence, &b.id)));
     let stores: BTreeMap<String, Listing> =
         shelved.iter().map(|shelved| (shelved.name.clone(), shelved.listing.clone())).collect();
-    let Standing { instance, is_frozen, outage, applied } = standing;
-    let closed = closed(state, rules, is_frozen);
+    let Standing { instance, is_frozen, window_opens, people, now, outage, applied } = standing;
+    let clusters = shelves.iter().map(|shelf| (shelf.number, shelf.snapshots.cluster.as_str())).collect();
+    let closed = closed(state, &Known { rules, clusters, window_opens, people, is_frozen, now });
     Inventory { instance, stores, snapshots, archives: Vec::new(), closed, is_frozen, outage, applied }
 }
 
@@ -130,7 +138,7 @@ fn nobodys(backend: &str) -> inventory::Snapshot {
         id: String::new(),
         backend: backend.to_owned(),
         sequence: 0,
-        started: crate::clock::Timestamp::default(),
+        started: Timestamp::default(),
         store_started: None,
         state: inventory::State::Complete,
         origin: Origin::Foreign,

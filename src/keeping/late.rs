@@ -12,7 +12,7 @@ use crate::retention::plan::Object;
 /// If the register cannot be read.
 pub async fn late(stock: &Stock, now: Timestamp) -> Result<Vec<Alarm>, Error> {
     let frozen = stock.notes.guard().and_then(|guard| guard.frozen);
-    let inventory = stock.inventory(frozen.is_some()).await?;
+    let inventory = stock.inventory(frozen.is_some(), now).await?;
     Ok(alarms(&inventory, &stock.rules, frozen.map(|frozen| frozen.lasted), now))
 }
 

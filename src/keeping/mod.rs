@@ -2,6 +2,7 @@
 //! Not here: what is due (`retention/`), the loop (`retentiond/`), and what a closed account leaves besides snapshots.
 //! Design, section 11: intent, event, act, outcome; only what the catalog and our own tag name together is deleted.
 
+mod approve;
 mod closed;
 mod error;
 mod expire;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-pub use closed::closed;
+pub use closed::{approval, people};
 pub use error::Error;
 pub use expire::{Expired, Left, Which};
 pub use inventory::{Standing, inventory};
@@ -26,13 +27,15 @@ pub use notes::{Accounts, Notes};
 pub use shelf::{Shelf, Shelved, read_recipient};
 pub use take::{Attempt, Tries};
 
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::grant::{By, Draft, SnapshotStep, State, What};
+use crate::grant::{By, Draft, People, SnapshotStep, State, What};
 use crate::ids::SnapshotId;
 use crate::register::{Acts, Register};
 use crate::retention::inventory::Inventory;
 use crate::retention::plan::Rules;
+use crate::retention::window::Window;
 use crate::secret::Secret;
 use crate::snapshots::{Instance, Programs};
 
@@ -49,6 +52,10 @@ pub struct Stock {
     pub notes: Notes,
     /// PostgreSQL's own programs.
     pub programs: Programs,
+    /// When purges may run.
+    window: Window,
+    /// How many must approve what is above a cap.
+    pub people: People,
     register: Register,
 }
 
@@ -92,7 +99,8 @@ impl Stock {
             None => Programs::usual()?,
         };
         let name = config.retention.id.clone();
-        Ok(Stock { name, shelves, rules: config.rules()?, notes, programs, register })
+        let (window, people) = (config.retention.window.clone(), people(&config.retention));
+        Ok(Stock { name, shelves, rules: config.rules()?, notes, programs, window, people, register })
     }
 
     /// The back-end of that name.
@@ -122,16 +130,17 @@ impl Stock {
     ///
     /// # Errors
     /// If the register cannot be read. A store that does not answer is part of the inventory.
-    pub async fn inventory(&self, is_frozen: bool) -> Result<Inventory, Error> {
+    pub async fn inventory(&self, is_frozen: bool, now: Timestamp) -> Result<Inventory, Error> {
         let shelved = self.list().await?;
         let state = self.state().await?;
-        Ok(self.inventory_of(&state, &shelved, is_frozen))
+        Ok(self.inventory_of(&state, &shelved, is_frozen, now))
     }
 
     /// The inventory of a state and of stores that were listed before it was read.
-    pub fn inventory_of(&self, state: &State, shelved: &[Shelved], is_frozen: bool) -> Inventory {
+    pub fn inventory_of(&self, state: &State, shelved: &[Shelved], is_frozen: bool, now: Timestamp) -> Inventory {
         let (outage, applied) = (self.notes.outage(), self.notes.applied());
-        let standing = Standing { instance: self.name.clone(), is_frozen, outage, applied };
+        let (instance, window_opens, people) = (self.name.clone(), self.window.opens(now), self.people);
+        let standing = Standing { instance, is_frozen, window_opens, people, now, outage, applied };
         inventory(state, &self.shelves, shelved, &self.rules, standing)
     }
 }

@@ -32,7 +32,7 @@ pub use patience::{Control, Pace};
 pub use position::{Standby, count, count_all, is_there, position, standbys};
 pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
 pub use probe::{Probed, needles, probe};
-pub use run::{Gone, Outcome, Purge};
+pub use run::{Gone, Outcome, Purge, deleted};
 pub use sample::samples;
 pub use schema::{DroppedSchema, SchemaOutcome, SchemaTarget, drop_schema, has_schema, schema_target};
 pub use tombstone::lift;

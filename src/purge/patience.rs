@@ -94,7 +94,11 @@ impl Control<'_> {
         tokio::select! {
             () = tokio::time::sleep(span) => {}
             // whoever held the other end is gone: nobody will stop us; sleep on
-            told = stop.wait_for(|stop| *stop) => if told.is_err() { tokio::time::sleep(span).await }
+            is_gone = async { stop.wait_for(|stop| *stop).await.is_err() } => {
+                if is_gone {
+                    tokio::time::sleep(span).await;
+                }
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::patience::insist;
 use super::rows::{Batches, Ended, counted, unlink};
 use super::{Connection, Control, Error, Event, Pace, Road, catalog, tombstone};
@@ -26,6 +28,8 @@ pub struct Purge<'a> {
     pub database: &'a str,
     /// Its name: the same again to go on after a kill.
     pub id: &'a str,
+    /// Purges of the same rows that were begun before by other plans: what was so before them is what it was.
+    pub before: &'a [String],
     /// The data map.
     pub map: &'a DataMap,
     /// The customer's key.
@@ -73,7 +77,7 @@ impl Purge<'_> {
         if !begun(&connection, self.id, self.digest).await? {
             tombstone::raise(&connection, &plan, self.id, control.tell).await?;
             ask(&connection, &plan).await?;
-            begin(&connection, &plan, self.id, self.digest).await?;
+            begin(&connection, &plan, self).await?;
         } else {
             tombstone::raise(&connection, &plan, self.id, control.tell).await?;
         }
@@ -225,19 +229,52 @@ async fn ask(connection: &Connection, plan: &Plan) -> Result<(), Error> {
     Err(Error::Refused(format!("{}: mend these rows first; they are not this customer's", strangers.join("; "))))
 }
 
-async fn begin(connection: &Connection, plan: &Plan, id: &str, digest: &str) -> Result<(), Error> {
+async fn begin(connection: &Connection, plan: &Plan, purge: &Purge<'_>) -> Result<(), Error> {
     let mut baseline = serde_json::Map::new();
     for orphans in &plan.orphans {
         baseline.insert(orphans.table.to_string(), connection.number(&orphans.sql).await?.into());
     }
     baseline.insert("large_objects".to_owned(), connection.number(&unreferenced(plan)).await?.into());
+    for before in purge.before {
+        let sql =
+            format!("select baseline from portreeve.purges where purge = {} and finished_at is null", literal(before));
+        let known = connection.texts(&sql).await?.into_iter().flatten().flatten().next();
+        let known: serde_json::Map<String, Value> =
+            known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        for (what, count) in known {
+            let now = baseline.get(&what).and_then(Value::as_u64).unwrap_or(u64::MAX);
+            baseline.insert(what, count.as_u64().unwrap_or(u64::MAX).min(now).into());
+        }
+    }
     let sql = format!(
         "insert into portreeve.purges (purge, digest, baseline) values ({}, {}, {}::jsonb) on conflict do nothing",
-        literal(id),
-        literal(digest),
-        literal(&serde_json::Value::Object(baseline).to_string())
+        literal(purge.id),
+        literal(purge.digest),
+        literal(&Value::Object(baseline).to_string())
     );
     connection.run(&sql).await
+}
+
+/// What a purge deleted so far, by the tables of its steps; of one that never began, nothing.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn deleted(
+    connection: &Connection,
+    id: &str,
+    steps: &[Option<String>],
+) -> Result<BTreeMap<String, u64>, Error> {
+    let mut deleted = BTreeMap::new();
+    let sql = format!("select step, rows from portreeve.purge_steps where purge = {}", literal(id));
+    for row in connection.rows(&sql).await? {
+        let failed = |error| connection.failed(error);
+        let (number, rows): (i32, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let table = usize::try_from(number).ok().and_then(|number| steps.get(number)?.clone());
+        if let Some(table) = table {
+            *deleted.entry(table).or_default() += u64::try_from(rows).unwrap_or(0);
+        }
+    }
+    Ok(deleted)
 }
 
 /// Counts large objects that no column of the data map refers to.

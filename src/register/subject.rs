@@ -160,7 +160,10 @@ impl Subject {
             | AccountStep::Chosen { .. }
             | AccountStep::Immediate
             | AccountStep::PurgePlanned { .. }
+            | AccountStep::PurgeHeld { .. }
+            | AccountStep::PurgeApproved { .. }
             | AccountStep::PurgeBegun { .. }
+            | AccountStep::PurgeReplanned { .. }
             | AccountStep::ExportRequested
             | AccountStep::ExportDestroyed { .. }
             | AccountStep::ErasureBegun { .. } => (None, None),
@@ -234,7 +237,11 @@ fn describe_step(step: AccountStep) -> String {
             let count = count.map_or(String::new(), |count| format!(", count {count}"));
             format!(": {stage}{digest}{count}")
         }
-        AccountStep::PurgePlanned { digest } | AccountStep::PurgeBegun { digest } => format!(": plan {}", hex(&digest)),
+        AccountStep::PurgePlanned { digest }
+        | AccountStep::PurgeHeld { digest, .. }
+        | AccountStep::PurgeApproved { digest }
+        | AccountStep::PurgeBegun { digest }
+        | AccountStep::PurgeReplanned { digest } => format!(": plan {}", hex(&digest)),
         AccountStep::PurgeVerified { rows, level } => format!(": {rows} rows, residue level {level}"),
         AccountStep::PurgeRechecked { rows } => format!(": {rows} rows had come back"),
         AccountStep::Exported { export, bytes, digest } => format!(": {export}, {bytes} bytes, {}", hex(&digest)),

@@ -2,13 +2,15 @@
 //! Not here: who may ask (`grant/`), and doing it. Dates are fixed at closure, from the promise as it was then; a day
 //! is 86,400 seconds of UTC, so that neither 29 February nor summer time moves one.
 
+mod cap;
 mod steps;
 mod transitions;
 
 use std::fmt;
 use std::time::Duration;
 
-pub use steps::{Act, Facts, Step, Wait, Why, next};
+pub use cap::{CAP_WITHIN, Over, above};
+pub use steps::{Act, Approval, Facts, Step, Wait, Why, next};
 pub use transitions::{Need, TRANSITIONS, Transition};
 
 use super::promise::Promise;

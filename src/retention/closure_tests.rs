@@ -112,7 +112,9 @@ PLANNED -> PURGING
     the clocks agree
     there is a good recent snapshot
     purges may run at this hour
+    the purge is below its cap or approved by people
 PURGING -> LIVE_CLEAN
+    the purge is below its cap or approved by people
     the purge is committed, verified and replayed on each replica
     certificate part 1 (live) is signed
 LIVE_CLEAN -> BACKUPS_CLEAN

@@ -121,7 +121,7 @@ pub struct Fingerprint {
     pub started: Timestamp,
     /// Its size in bytes, of a snapshot.
     pub bytes: u64,
-    /// Of its manifest.
+    /// Of its manifest; of a customer, of what is purged.
     pub manifest: Option<[u8; 32]>,
 }
 
@@ -135,7 +135,7 @@ pub enum Cap {
         /// The cap.
         cap: usize,
     },
-    /// It purges so many, more than the cap.
+    /// So many accounts are purged within a day, more than the cap; or some are held since they were.
     Purges {
         /// So many.
         count: usize,
@@ -196,7 +196,7 @@ pub fn plan(inventory: &Inventory, rules: &Rules, now: Timestamp) -> Plan {
     }));
     rows.extend(inventory.closed.iter().map(|(closure, facts)| {
         let (action, reason) = customer_row(closure, facts, inventory.is_frozen, now);
-        let fingerprint = Fingerprint { started: closure.dates.closed, ..Fingerprint::default() };
+        let fingerprint = Fingerprint { started: closure.dates.closed, bytes: 0, manifest: facts.plan };
         Row { object: Object::Customer(closure.customer), action, reason, fingerprint }
     }));
     let caps = caps(&rows, inventory, rules, now);
@@ -254,6 +254,10 @@ fn customer_row(closure: &Closure, facts: &closure::Facts, is_frozen: bool, now:
     let before_purge = |need: Need| !matches!(need, Need::ArchiveGone | Need::ValuesGone | Need::SkeletonGone);
     let is_due = now >= closure.dates.purge_from || closure.is_removed_now();
     match step.waits.iter().find(|wait| before_purge(wait.need)) {
+        Some(wait) if wait.why == Why::People => {
+            let remove_now = closure.is_removed_now();
+            (Action::Purge, Reason::PurgeHeld { from: closure.dates.purge_from, remove_now })
+        }
         Some(wait) if wait.why == Why::Date => (Action::Keep, Reason::LiveUntil { until: closure.dates.purge_from }),
         Some(wait) => (Action::Hold, Reason::Waits { why: wait.why }),
         None if is_due => (Action::Hold, Reason::Unprepared),
@@ -265,7 +269,7 @@ fn customer_row(closure: &Closure, facts: &closure::Facts, is_frozen: bool, now:
 /// mistake, however much it is.
 fn caps(rows: &[Row], inventory: &Inventory, rules: &Rules, now: Timestamp) -> Vec<Cap> {
     let mut caps = Vec::new();
-    let (mut alive, mut expires, mut purges, mut in_outage) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut alive, mut expires, mut in_outage) = (0_usize, 0_usize, 0_usize);
     let is_in_outage = |due: Timestamp| {
         inventory.outage.is_some_and(|outage| outage.from <= due && due <= outage.until && outage.until <= now)
     };
@@ -278,7 +282,6 @@ fn caps(rows: &[Row], inventory: &Inventory, rules: &Rules, now: Timestamp) -> V
                 in_outage += usize::from(row.reason.due().is_some_and(is_in_outage));
             }
             (Object::Snapshot(..), Action::Keep | Action::Hold) => alive += 1,
-            (Object::Customer(_), Action::Purge) => purges += 1,
             _ => {}
         }
     }
@@ -288,8 +291,9 @@ fn caps(rows: &[Row], inventory: &Inventory, rules: &Rules, now: Timestamp) -> V
         caps.push(Cap::Expires { count: expires, cap });
     }
     let cap = rules.caps.purge as usize;
-    if purges > cap {
-        caps.push(Cap::Purges { count: purges, cap });
+    let closed = inventory.closed.iter().map(|(closure, facts)| (closure, facts));
+    if let Some(over) = closure::above(closed, cap, now).filter(|_| !inventory.is_frozen) {
+        caps.push(Cap::Purges { count: over.count, cap });
     }
     if let Some(count) = widened(rows, inventory, rules, now).filter(|count| *count > 0) {
         caps.push(Cap::Widened { count });

@@ -2,7 +2,7 @@
 //! each turn, so that a password that was changed or a store that came back is used at once.
 //! Not here: what is done with an account (`closing/`). What cannot be read is told as a trouble of whom it concerns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::closing::{self, Clocks, Snapshots, Turned, Upstream};
 use crate::clock::Timestamp;
 use crate::config::{Cluster, Maintenance, read_secret_line};
 use crate::datamap::{DataMap, MAP_BYTES_MAX};
+use crate::ids::CustomerId;
 use crate::keeping::{Accounts, Error, Stock};
 use crate::net::tls_connect::{Identity, VerifiedTls, client_config};
 use crate::purge::{Pace, Road, Scrub};
@@ -20,24 +21,29 @@ use crate::secret::Secret;
 /// A database that is no customer's, from which another is dropped.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
-/// One turn over all accounts, and a note of how they stand.
+/// One turn over all accounts but the purges, and a note of how they stand. `before`: what a purge beside met that is
+/// over by now.
 ///
 /// # Errors
 /// If the note cannot be written. What the accounts met is in the answer.
 pub(super) async fn lead(
     world: &World,
     guard: &Guard,
+    (busy, before): (&BTreeSet<CustomerId>, Turned),
     now: Timestamp,
 ) -> Result<Result<Turned, closing::Error>, Error> {
     let of_closing = closing_world(world, guard).await;
-    let turned = closing::turn(&of_closing, now).await;
+    let turned = closing::beside(&of_closing, busy, now).await.map(|turned| {
+        let mut all = before;
+        // of those, how they stand was looked at anew
+        all.waits.clear();
+        all.add(turned);
+        let running = busy.iter().map(|customer| (*customer, "its rows are being purged".to_owned(), None));
+        all.waits.extend(running);
+        all
+    });
     let stands = match &turned {
-        Ok(turned) => {
-            let troubles = turned.troubles.iter().map(|(customer, why)| (customer.to_string(), why.clone()));
-            let waits = turned.waits.iter();
-            let waits = waits.map(|(customer, why, until)| (customer.to_string(), why.clone(), until.map(|at| at.0)));
-            Accounts { troubles: troubles.collect(), waits: waits.collect() }
-        }
+        Ok(turned) => stands(turned),
         Err(error) => {
             tracing::error!(alarm = "accounts", %error, "closed accounts are not led");
             Accounts { troubles: vec![("all accounts".to_owned(), error.to_string())], waits: Vec::new() }
@@ -47,7 +53,30 @@ pub(super) async fn lead(
     Ok(turned)
 }
 
-async fn closing_world(world: &World, guard: &Guard) -> closing::World {
+/// Adds to the note what became of the purges of those who were `busy`.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn note_purged(world: &World, busy: &BTreeSet<CustomerId>, turned: &Turned) -> Result<(), Error> {
+    let notes = &world.keeping.stock.notes;
+    let mut accounts = notes.accounts().unwrap_or_default();
+    let was_busy = |customer: &str| busy.iter().any(|busy| busy.to_string() == customer);
+    accounts.waits.retain(|(customer, ..)| !was_busy(customer));
+    let Accounts { troubles, waits } = stands(turned);
+    accounts.troubles.extend(troubles);
+    accounts.waits.extend(waits);
+    notes.keep_accounts(&accounts)
+}
+
+fn stands(turned: &Turned) -> Accounts {
+    let troubles = turned.troubles.iter().map(|(customer, why)| (customer.to_string(), why.clone()));
+    let waits = turned.waits.iter();
+    let waits = waits.map(|(customer, why, until)| (customer.to_string(), why.clone(), until.map(|at| at.0)));
+    Accounts { troubles: troubles.collect(), waits: waits.collect() }
+}
+
+/// What a purge, or several one after the other, needs.
+pub(super) async fn closing_world(world: &World, guard: &Guard) -> closing::World {
     let config = &world.config;
     closing::World {
         acts: world.keeping.acts.clone(),

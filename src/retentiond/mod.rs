@@ -6,6 +6,7 @@ pub mod clocks;
 pub mod closing;
 mod erased;
 mod lead;
+mod purging;
 mod start;
 pub mod told;
 
@@ -18,6 +19,8 @@ pub use start::{StartError, run};
 use tokio::sync::watch;
 
 use self::clocks::Witness;
+use self::closing::Turned;
+use self::purging::Beside;
 use crate::audit::keys::Recipients;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -59,6 +62,7 @@ pub struct Daemon {
     witness: Arc<dyn Witness>,
     tries: Tries,
     stop: Arc<AtomicBool>,
+    beside: Beside,
 }
 
 /// What one turn did and found.
@@ -73,7 +77,7 @@ pub struct Turn {
     /// The last plan of the turn.
     pub plan: Plan,
     /// What became of closed accounts and of owners' backups.
-    pub accounts: Result<closing::Turned, closing::Error>,
+    pub accounts: Result<Turned, closing::Error>,
     /// What is late after it.
     pub alarms: Vec<Alarm>,
     /// Whether deletions were frozen.
@@ -98,11 +102,11 @@ impl Turn {
 impl Daemon {
     /// A daemon that has done nothing yet. Once `stop` is set, a turn ends as soon as it can, with nothing half done.
     pub fn new(world: World, witness: Arc<dyn Witness>, stop: Arc<AtomicBool>) -> Daemon {
-        Daemon { world, witness, tries: Tries::default(), stop }
+        Daemon { world, witness, tries: Tries::default(), stop, beside: Beside::default() }
     }
 
     /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due,
-    /// closed accounts.
+    /// closed accounts. Purges are begun in it and go on beside it: see [`Daemon::purged`].
     ///
     /// # Errors
     /// If the register or the log cannot be used: then nothing more is done. What a store or a database says is part
@@ -119,19 +123,42 @@ impl Daemon {
         }
         let state = keeping.stock.state().await?;
         // What is due without question goes before a snapshot that may take an hour.
-        let first = plan(&keeping.stock.inventory_of(&state, &shelved, is_frozen), &keeping.stock.rules, now);
+        let first = plan(&keeping.stock.inventory_of(&state, &shelved, is_frozen, now), &keeping.stock.rules, now);
         let mut expired = keeping.expire_within_caps(&first, Which::Plain).await?;
         let attempts = keeping.take_due(&state, &shelved, &mut self.tries, now, &self.stop).await?;
         // Listed anew: a good snapshot may have come, and what is the newest good one decides about the others.
-        let plan = plan(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, now);
+        let plan = plan(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, now);
         let rest = keeping.expire_within_caps(&plan, Which::All).await?;
         expired.gone.extend(rest.gone);
         expired.left = rest.left;
-        // Once snapshots are in order: a purge waits for a good one.
-        let accounts = lead::lead(&self.world, &guard, now).await?;
+        // Once snapshots are in order: a purge waits for a good one, and then runs beside the turns.
+        let over = self.beside.over().await.unwrap_or_default();
+        let accounts = lead::lead(&self.world, &guard, (&self.beside.busy(), over), now).await?;
+        if let Ok(Turned { due, .. }) = &accounts
+            && !due.is_empty()
+            && self.beside.busy().is_empty()
+        {
+            self.beside.begin(lead::closing_world(&self.world, &guard).await, due.clone(), now);
+        }
         let lasted = guard.frozen.map(|frozen| frozen.lasted);
-        let alarms = alarms(&keeping.stock.inventory(is_frozen).await?, &keeping.stock.rules, lasted, now);
+        let alarms = alarms(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, lasted, now);
         Ok(Turn { settled, attempts, expired, plan, accounts, alarms, is_frozen })
+    }
+
+    /// Waits for the purge that runs beside the turns, if one does; notes and tells what it came to.
+    ///
+    /// # Errors
+    /// If the note cannot be written.
+    pub async fn purged(&mut self) -> Result<Option<Turned>, Error> {
+        let busy = self.beside.busy();
+        let Some(turned) = self.beside.ended().await else { return Ok(None) };
+        lead::note_purged(&self.world, &busy, &turned)?;
+        Ok(Some(turned))
+    }
+
+    /// Whether a purge runs beside the turns.
+    pub fn is_purging(&self) -> bool {
+        !self.beside.busy().is_empty()
     }
 
     /// What the clocks say now, and with it whether anything may be deleted; noted, with a time in which we did not run.

@@ -141,13 +141,17 @@ async fn serve(
         };
         told.tell(&turn.alarms, now);
         if once || *stopped.borrow() {
-            break Ok(turn.is_well());
+            // The purge beside looks itself for being told to stop; until it ended, the lead is not given up.
+            break match daemon.purged().await {
+                Ok(purged) => Ok(turn.is_well() && purged.is_none_or(|purged| purged.troubles.is_empty())),
+                Err(error) => Err(StartError::from(error)),
+            };
         }
         let is_well = turn.is_well();
         tokio::select! {
             () = tokio::time::sleep(REST) => {}
             _ = changed.changed() => {}
-            _ = stopped.changed() => break Ok(is_well),
+            _ = stopped.changed() => break daemon.purged().await.map(|_| is_well).map_err(StartError::from),
             () = log.failed() => break Err(StartError::LogFailed),
         }
     };

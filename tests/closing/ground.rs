@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -13,15 +13,18 @@ use portreeve::cli::demo::stage::{self, CUSTOMERS, SHARED_DATABASE, Stage};
 use portreeve::clock::{Clock, SystemClock, Timestamp};
 use portreeve::config::{self, Config};
 use portreeve::datamap::DataMap;
-use portreeve::disk::RealDisk;
+use portreeve::disk::{Disk, RealDisk};
 use portreeve::entropy::{Entropy, OsEntropy};
 use portreeve::grant::{AccountStep, By, Closure, Customer, Draft, Personal, Stage as Reached, State, Trust, What};
 use portreeve::ids::SnapshotId;
+use portreeve::keeping::{Keeping, Stock};
 use portreeve::keyring::{self, Access, Kept, init};
 use portreeve::log::{self, Log};
 use portreeve::purge::{Pace, Road, Scrub, prepare};
-use portreeve::register::{Acts, Register};
+use portreeve::register::{Acts, Follower, Register};
+use portreeve::retentiond::clocks::Witness;
 use portreeve::retentiond::closing::{Clocks, Snapshots, Turned, Upstream, World, turn};
+use portreeve::retentiond::{self, Daemon};
 use portreeve::secret::Secret;
 use portreeve::snapshots::{Instance, Store};
 use tokio::sync::{oneshot, watch};
@@ -53,6 +56,26 @@ pub struct Moved(pub AtomicI64);
 impl Clock for Moved {
     fn now(&self) -> Timestamp {
         Timestamp(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Clocks that agree with the one that is moved.
+struct Follows {
+    clock: Arc<Moved>,
+    since: Timestamp,
+}
+
+impl Witness for Follows {
+    fn since_boot(&self) -> std::io::Result<Duration> {
+        Ok(self.clock.now().since(self.since))
+    }
+
+    fn boot(&self) -> std::io::Result<[u8; 16]> {
+        Ok([1; 16])
+    }
+
+    fn database(&self, _said: Timestamp) -> Timestamp {
+        self.clock.now()
     }
 }
 
@@ -173,6 +196,22 @@ impl Ground {
         let turned = self.turn().await;
         assert_eq!(turned.troubles, [], "a turn without trouble");
         turned
+    }
+
+    /// The whole daemon, snapshots included, by the moved clock.
+    pub async fn daemon(&self) -> Daemon {
+        let world = self.world().await;
+        let config = (*world.config).clone();
+        let key = init::read_seed(&config.retention.instance_key).expect("a seed");
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let stock = Stock::new(&config, &key, world.acts.register.clone(), &disk).expect("a stock");
+        let (seen, clock) = (config.retention.state.join("seen"), Arc::clone(&world.acts.clock));
+        let follower = Follower::start(&config.register.path, trust(&config), &seen, clock).expect("a follower");
+        let keeping = Keeping { stock, acts: world.acts };
+        let World { keyring, recipients, signer, stop: stopped, .. } = world;
+        let world = retentiond::World { config, keeping, follower, keyring, recipients, signer, stopped };
+        let witness = Follows { clock: Arc::clone(&self.clock), since: self.now() };
+        Daemon::new(world, Arc::new(witness), Arc::new(AtomicBool::new(false)))
     }
 
     pub fn state(&self) -> Arc<State> {

@@ -2,6 +2,8 @@
 //! promise is asserted as the absence of the object.
 //! Not here: the purge's own rules (`tests/purging`).
 
+mod beside;
 mod ground;
 mod killed;
+mod replanned;
 mod stories;

@@ -139,7 +139,7 @@ pub async fn purge(
     let (_keep, stop) = watch::channel(false);
     let mut tell = |event: &Event| events.push(event.clone());
     let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
-    let purge = Purge { road, database: "shared", id, map, customer: "2", digest, pace: pace() };
+    let purge = Purge { road, database: "shared", id, before: &[], map, customer: "2", digest, pace: pace() };
     purge.run(&mut control).await
 }
 

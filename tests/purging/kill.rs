@@ -25,7 +25,16 @@ async fn a_purge_to_be_killed() {
     let mut tell = |event: &Event| println!("\nevent {event:?}");
     let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
     let pace = super::ground::pace();
-    let purge = Purge { road: &road, database: "shared", id: "p1", map: &map, customer: "2", digest: &digest, pace };
+    let purge = Purge {
+        road: &road,
+        database: "shared",
+        id: "p1",
+        before: &[],
+        map: &map,
+        customer: "2",
+        digest: &digest,
+        pace,
+    };
     purge.run(&mut control).await.expect("purged");
     println!("\nevent done");
 }

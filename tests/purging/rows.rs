@@ -110,6 +110,7 @@ async fn it_waits_for_its_window_and_stops_when_told() {
         road: &road,
         database: "shared",
         id: "p1",
+        before: &[],
         map: &ground.map,
         customer: "2",
         digest: &digest,
@@ -131,8 +132,16 @@ async fn a_locked_row_is_waited_for() {
     let digest = ground.plan().await.digest();
     let road = maintenance(&ground.cluster);
     let pace = Pace { batch: Duration::from_millis(50), ..pace() };
-    let purge =
-        Purge { road: &road, database: "shared", id: "p1", map: &ground.map, customer: "2", digest: &digest, pace };
+    let purge = Purge {
+        road: &road,
+        database: "shared",
+        id: "p1",
+        before: &[],
+        map: &ground.map,
+        customer: "2",
+        digest: &digest,
+        pace,
+    };
     let stopped = purge.run(&mut Control { may_run: &|| true, stop, tell: &mut |_| {} }).await.expect("stopped");
     assert!(matches!(stopped, Outcome::Stopped(_)));
     let holder = ground.cluster.superuser_dsn("shared");
@@ -231,8 +240,16 @@ async fn it_holds_back_for_others_that_wait_for_locks() {
     let digest = ground.plan().await.digest();
     let road = maintenance(&ground.cluster);
     let pace = Pace { waiters: Duration::from_secs(60), ..pace() };
-    let purge =
-        Purge { road: &road, database: "shared", id: "p1", map: &ground.map, customer: "2", digest: &digest, pace };
+    let purge = Purge {
+        road: &road,
+        database: "shared",
+        id: "p1",
+        before: &[],
+        map: &ground.map,
+        customer: "2",
+        digest: &digest,
+        pace,
+    };
     let mut control = Control { may_run: &|| true, stop, tell: &mut tell };
     let release = async {
         heard.await.expect("it holds back");
@@ -261,6 +278,7 @@ async fn a_customer_without_rows_is_purged_too_and_a_key_that_is_none_is_refused
             road: &road,
             database: "shared",
             id: customer,
+            before: &[],
             map: &ground.map,
             customer,
             digest: digest.as_deref().unwrap_or_default(),

@@ -72,8 +72,16 @@ async fn a_purge_keeps_up_with_a_delete_written_by_hand() {
         let mut control = Control { may_run: &|| true, stop, tell: &mut |_| {} };
         let pace = Pace { rest_percent: 0, ..Pace::default() };
         let map = &proposal.map;
-        let purge =
-            Purge { road: &road, database: "shared", id: &customer, map, customer: &customer, digest: &digest, pace };
+        let purge = Purge {
+            road: &road,
+            database: "shared",
+            id: &customer,
+            before: &[],
+            map,
+            customer: &customer,
+            digest: &digest,
+            pace,
+        };
         let began = Instant::now();
         let Outcome::Done(gone) = purge.run(&mut control).await.expect("purged") else { panic!("nobody stopped it") };
         let gone: u64 = gone.iter().map(|gone| gone.rows).sum();

@@ -2,6 +2,7 @@
 //! for in the store's own list, as absence of the object, never as success of a job.
 //! Not here: closed accounts' rows and archives.
 
+mod approved;
 mod caps;
 mod closed;
 mod ground;

@@ -11,7 +11,7 @@ use crate::cli::context::{Desk, password};
 use crate::cli::grant::signed_in;
 use crate::clock::{Clock, SystemClock};
 use crate::entropy::{OsEntropy, random};
-use crate::grant::State;
+use crate::grant::{By, State};
 use crate::ids::{EventId, StaffId};
 use crate::log::Log;
 use crate::secret::Secret;
@@ -97,6 +97,15 @@ impl Passwords {
 }
 
 impl Signed {
+    /// Each of them, as the register names who did something.
+    pub(super) fn all(self) -> Vec<By> {
+        match self {
+            Signed::Operator => vec![By::Operator],
+            Signed::One(one) => vec![By::Staff(one)],
+            Signed::Two(one, other) => vec![By::Staff(one), By::Staff(other)],
+        }
+    }
+
     /// Records durably that they approved.
     ///
     /// # Errors

@@ -50,8 +50,9 @@ pub(super) fn failure(error: keeping::Error) -> Failure {
 /// Shows what would be done now.
 pub(super) async fn show_plan(context: &Context) -> Result<Exit, Failure> {
     let stock = stock(context, context.register()?)?;
-    let inventory = stock.inventory(is_frozen(&stock)).await.map_err(failure)?;
-    let plan = plan(&inventory, &stock.rules, SystemClock.now());
+    let now = SystemClock.now();
+    let inventory = stock.inventory(is_frozen(&stock), now).await.map_err(failure)?;
+    let plan = plan(&inventory, &stock.rules, now);
     to_stdout(|out| write_plan(&plan, context.format, out))?;
     Ok(Exit::Done)
 }
@@ -63,7 +64,7 @@ pub(super) async fn apply(context: &Context, wanted: Apply) -> Result<Exit, Fail
     let state = register.state()?;
     let stock = stock(context, register.clone())?;
     let now = SystemClock.now();
-    let inventory = stock.inventory(is_frozen(&stock)).await.map_err(failure)?;
+    let inventory = stock.inventory(is_frozen(&stock), now).await.map_err(failure)?;
     let plan = confirm(token, &inventory, &stock.rules, now).map_err(|stale| Failure::refused(stale.to_string()))?;
     let needs_two = plan.needs_second_person() && context.config.retention.two_people;
     let passwords = wanted.people.passwords(needs_two)?;
@@ -78,13 +79,17 @@ pub(super) async fn apply(context: &Context, wanted: Apply) -> Result<Exit, Fail
     }
     signed.record(desk.log(), "retention.apply", &token.to_string()).await?;
     let keeping = Keeping { stock, acts: desk.acts().clone() };
+    let approved = keeping.approve(&plan, &signed.all()).await.map_err(failure);
     let expired = keeping.expire_all(&plan).await.map_err(failure);
     let noted = keeping.stock.notes.keep_applied(keeping.stock.rules.promise()).map_err(failure);
     drop(keeping);
     desk.close()?;
-    let expired = expired?;
+    let (approved, expired) = (approved?, expired?);
     noted?;
     let mut table = Table::new(&["object", "state", "confirmed_at", "why"]);
+    for customer in approved {
+        table.row([customer.to_string().into(), "approved to be purged".into(), Value::Null, Value::Null]);
+    }
     for (snapshot, at) in &expired.gone {
         table.row([snapshot.to_string().into(), "gone".into(), moment(*at), Value::Null]);
     }

@@ -22,6 +22,12 @@ pub struct Facts {
     pub owners_told: Option<Timestamp>,
     /// The purge's plan was fixed.
     pub planned: Option<Timestamp>,
+    /// That plan's digest.
+    pub plan: Option<[u8; 32]>,
+    /// That plan was begun.
+    pub begun: Option<Timestamp>,
+    /// Whether people must approve it, and did.
+    pub approval: Approval,
     /// The purge is committed, verified, and replayed on each replica. A purge of rows that came back moves it.
     pub live_clean: Option<Timestamp>,
     /// Checks after `live_clean` that found nothing.
@@ -44,6 +50,18 @@ pub struct Facts {
     pub has_good_snapshot: bool,
     /// When purges may run next: now or earlier if they may now; none if never.
     pub window_opens: Option<Timestamp>,
+}
+
+/// Whether people approved a purge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody did; below the cap nobody must.
+    #[default]
+    Unasked,
+    /// It is held until they do.
+    Waits,
+    /// They did; or its rows came back, and it was purged before.
+    Given,
 }
 
 /// Something to do now.
@@ -92,6 +110,8 @@ pub enum Why {
     SnapshotsUnknown,
     /// It is held.
     Held,
+    /// More is due than goes without people's approval.
+    People,
 }
 
 impl fmt::Display for Why {
@@ -105,6 +125,9 @@ impl fmt::Display for Why {
             Why::Snapshots(count) => write!(f, "{count} snapshots that hold its rows are not confirmed absent"),
             Why::SnapshotsUnknown => f.write_str("it is not known which snapshots hold its rows"),
             Why::Held => f.write_str("it is held"),
+            Why::People => f.write_str(
+                "more accounts are due than purge_max; look with \"portreeve retention plan\", apply it with a second person",
+            ),
         }
     }
 }
@@ -194,6 +217,11 @@ fn stand(need: Need, closure: &Closure, facts: &Facts, now: Timestamp) -> Stand 
             Some(opens) if opens <= now => Stand::Met,
             Some(opens) => Stand::Wait(Why::Window, Some(opens.min(dates.purge_latest))),
             None => Stand::Wait(Why::NoWindow, Some(dates.purge_latest)),
+        },
+        Need::Approved => match facts.approval {
+            Approval::Unasked | Approval::Given => Stand::Met,
+            Approval::Waits if facts.begun.is_some() || facts.live_clean.is_some() => Stand::Met,
+            Approval::Waits => Stand::Wait(Why::People, None),
         },
         Need::LiveClean if facts.live_clean.is_some() => Stand::Met,
         Need::LiveClean if facts.is_frozen => Stand::Wait(Why::Frozen, None),

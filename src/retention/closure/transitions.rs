@@ -25,6 +25,8 @@ pub enum Need {
     GoodSnapshot,
     /// Purges may run now. Not waited for at immediate removal, nor once the latest moment is there.
     WindowOpen,
+    /// Where more is due than the cap allows, people approved it. Waited for whatever the date.
+    Approved,
     /// The purge is committed, verified, and replayed on each replica.
     LiveClean,
     /// A day later no row had come back.
@@ -58,6 +60,7 @@ impl Need {
             Need::ClocksAgree => "the clocks agree",
             Need::GoodSnapshot => "there is a good recent snapshot",
             Need::WindowOpen => "purges may run at this hour",
+            Need::Approved => "the purge is below its cap or approved by people",
             Need::LiveClean => "the purge is committed, verified and replayed on each replica",
             Need::CheckedAfterDay => "no row had come back a day later",
             Need::CheckedAfterWeek => "no row had come back a week later",
@@ -93,9 +96,13 @@ pub const TRANSITIONS: [Transition; 8] = [
     Transition {
         from: Stage::Planned,
         to: Stage::Purging,
-        needs: &[Need::PurgeDue, Need::ClocksAgree, Need::GoodSnapshot, Need::WindowOpen],
+        needs: &[Need::PurgeDue, Need::ClocksAgree, Need::GoodSnapshot, Need::WindowOpen, Need::Approved],
     },
-    Transition { from: Stage::Purging, to: Stage::LiveClean, needs: &[Need::LiveClean, Need::Certified(Part::Live)] },
+    Transition {
+        from: Stage::Purging,
+        to: Stage::LiveClean,
+        needs: &[Need::Approved, Need::LiveClean, Need::Certified(Part::Live)],
+    },
     Transition {
         from: Stage::LiveClean,
         to: Stage::BackupsClean,

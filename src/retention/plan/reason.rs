@@ -123,6 +123,13 @@ pub enum Reason {
         /// Immediate removal was asked for.
         remove_now: bool,
     },
+    /// Its rows are due, and held until people approve it.
+    PurgeHeld {
+        /// Since when by the ordinary dates.
+        from: Timestamp,
+        /// Immediate removal was asked for.
+        remove_now: bool,
+    },
     /// It is due to be purged and cannot be.
     Waits {
         /// Why.
@@ -147,7 +154,7 @@ impl Reason {
             | Reason::LastGoodHeld { due }
             | Reason::LastGoodDeleted { due }
             | Reason::LastDay { due } => Some(*due),
-            Reason::PurgeDue { from, .. } => Some(*from),
+            Reason::PurgeDue { from, .. } | Reason::PurgeHeld { from, .. } => Some(*from),
             _ => None,
         }
     }
@@ -208,6 +215,12 @@ impl fmt::Display for Reason {
             Reason::PurgeDue { from, remove_now: false } => write!(f, "its live rows are due since {from}"),
             Reason::PurgeDue { from, remove_now: true } => {
                 write!(f, "immediate removal was asked for; its live rows would be due at {from}")
+            }
+            Reason::PurgeHeld { from, remove_now: false } => {
+                write!(f, "its live rows are due since {from}, and held until two people approve it")
+            }
+            Reason::PurgeHeld { remove_now: true, .. } => {
+                f.write_str("immediate removal was asked for, and is held until two people approve it")
             }
             Reason::Waits { why } => write!(f, "its live rows are due, but {why}"),
             Reason::Unprepared => {

@@ -4,7 +4,7 @@
 
 use super::facts::{dates, model};
 use super::kept::Kept;
-use super::{Error, Turned, World};
+use super::{Error, Rows, Turned, World};
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Closure, Customer, RecordPart, Stage};
 use crate::ids::CustomerId;
@@ -28,6 +28,7 @@ impl World {
     pub(super) async fn lead(
         &self,
         id: CustomerId,
+        rows: Rows,
         rules: &Rules,
         now: Timestamp,
         turned: &mut Turned,
@@ -44,10 +45,10 @@ impl World {
             if closure.purge.verified.is_some() && facts.live_clean.is_some() {
                 self.destroy_needles(id)?;
             }
-            if self.advance(&case, &step, is_held, turned).await? {
+            if self.advance(&case, &step, (rows, is_held), turned).await? {
                 continue;
             }
-            if !self.act_on(&case, &step, turned).await? {
+            if !self.act_on(&case, &step, rows, turned).await? {
                 let waits = step.waits.iter();
                 turned.waits.extend(waits.map(|wait| (id, format!("{}: {}", wait.need.told(), wait.why), wait.until)));
                 return Ok(());
@@ -57,15 +58,22 @@ impl World {
     }
 
     /// Records the next stage, if the facts allow one.
-    async fn advance(&self, case: &Case<'_>, step: &Step, is_held: bool, turned: &mut Turned) -> Result<bool, Error> {
+    async fn advance(
+        &self,
+        case: &Case<'_>,
+        step: &Step,
+        (rows, is_held): (Rows, bool),
+        turned: &mut Turned,
+    ) -> Result<bool, Error> {
         let (customer, closure) = (case.customer, case.closure);
         let following = Stage::ALL.iter().copied().find(|stage| *stage > closure.stage());
         let Some(following) = following.filter(|stage| super::deed::stage(*stage) <= step.stage) else {
             return Ok(false);
         };
         match following {
+            Stage::Purging if rows == Rows::Leave => return Ok(false),
             Stage::Purging if closure.purge.begun.is_none() => {
-                self.begin_purge(customer, closure, &case.kept).await?;
+                self.begin_purge(customer, closure, &case.kept, (case.rules, case.now)).await?;
                 return Ok(true);
             }
             Stage::ArchiveDestroyed | Stage::LogsClean if is_held => return Ok(false),
@@ -101,15 +109,22 @@ impl World {
     }
 
     /// Does what is to be done. One act that fails does not keep the others back; whether any was done and none failed.
-    async fn act_on(&self, case: &Case<'_>, step: &Step, turned: &mut Turned) -> Result<bool, Error> {
-        let mut is_well = true;
+    async fn act_on(&self, case: &Case<'_>, step: &Step, rows: Rows, turned: &mut Turned) -> Result<bool, Error> {
+        let (mut is_well, mut done) = (true, 0);
         for act in &step.acts {
+            if *act == Act::Purge && rows == Rows::Leave {
+                if !turned.due.contains(&case.customer.id) {
+                    turned.due.push(case.customer.id);
+                }
+                continue;
+            }
+            done += 1;
             if let Err(error) = Box::pin(self.one(case, *act, turned)).await {
                 is_well = false;
                 self.trouble(case.customer.id, &error, turned).await;
             }
         }
-        Ok(is_well && !step.acts.is_empty())
+        Ok(is_well && done > 0)
     }
 
     async fn one(&self, case: &Case<'_>, act: Act, turned: &mut Turned) -> Result<(), Error> {
@@ -118,7 +133,7 @@ impl World {
             Act::TurnAccessOff | Act::TellOwners => Err(Error::Bug("closing did that already")),
             Act::Archive => self.archive(customer, turned).await,
             Act::MakePlan => self.make_plan(customer, kept).await,
-            Act::Purge => self.purge(customer, closure, kept, &dates(closure, rules)).await,
+            Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,
             Act::CheckAgain => self.check_again(customer).await,
             Act::DestroyArchive => self.destroy_archives(customer).await,
             Act::DestroyValues => self.destroy_keys(customer, RecordPart::Values).await,

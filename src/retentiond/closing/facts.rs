@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::deed::stage;
 use super::kept::Kept;
-use super::purge::came_back;
 use super::{Error, Snapshots, World};
 use crate::clock::Timestamp;
 use crate::grant::{self, By, Choice, Customer, Erasure, Snapshot, SnapshotStatus, State};
 use crate::ids::SnapshotId;
+use crate::keeping::{approval, people};
 use crate::retention::closure::{self, Closure, Dates, Facts};
 use crate::retention::plan::Rules;
 use crate::snapshots::Found;
@@ -56,7 +56,7 @@ impl World {
         kept: &Kept,
         now: Timestamp,
     ) -> Result<Facts, Error> {
-        let live_clean = of.purge.verified.map(|(at, ..)| at).filter(|_| came_back(of).is_none());
+        let live_clean = of.purge.verified.map(|(at, ..)| at).filter(|_| of.purge.came_back().is_none());
         let archive = state.exports_of(customer.id).filter(|export| export.requested.0 >= of.at);
         let archive = archive.filter(|export| export.requested.1 == By::System).find_map(|export| export.made);
         let archive_verified = archive.map(|(at, ..)| at);
@@ -67,6 +67,9 @@ impl World {
             // HOLE: no notice is sent yet; the portal shows the choice and its dates from closure on
             owners_told: archive_verified,
             planned: of.purge.planned.map(|(_, at)| at),
+            plan: of.purge.planned.map(|(digest, _)| digest),
+            begun: of.purge.plan_begun(),
+            approval: approval(&of.purge, people(&self.config.retention)),
             live_clean,
             checked: of.purge.rechecked.filter(|(_, rows)| *rows == 0).map(|(at, _)| at).into_iter().collect(),
             dirty_snapshots: live_clean.map_or(Ok(None), |clean| self.dirty(state, customer, clean))?,

@@ -22,8 +22,11 @@ pub(super) struct Kept {
     pub(super) planned: Vec<(String, u64)>,
     /// The database, or the schema, that is to be dropped, by name and object id.
     pub(super) database: Option<(String, u32)>,
-    /// What the verification found.
+    /// What the verification found; before it, only what interrupted purges deleted.
     pub(super) verified: Option<Found>,
+    /// Of each purge by its name: the table of each of its steps, none where a step deletes no row.
+    #[serde(default)]
+    pub(super) steps: BTreeMap<String, Vec<Option<String>>>,
     /// When the application's logs were found past their age, in microseconds.
     pub(super) application_logs: Option<i64>,
 }

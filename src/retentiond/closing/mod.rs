@@ -3,6 +3,7 @@
 //! what is done is idempotent or counted in the database, so that a turn may be killed anywhere.
 
 mod archive;
+mod cap;
 mod deed;
 mod drive;
 mod erase;
@@ -14,7 +15,7 @@ mod proof;
 mod purge;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -158,6 +159,29 @@ pub struct Turned {
     pub troubles: Vec<(CustomerId, String)>,
     /// What is waited for.
     pub waits: Vec<(CustomerId, String, Option<Timestamp>)>,
+    /// Whose rows may be purged now: left to [`purge`].
+    pub due: Vec<CustomerId>,
+}
+
+impl Turned {
+    /// What came later.
+    pub fn add(&mut self, later: Turned) {
+        let Turned { reached, exports, troubles, waits, due } = later;
+        self.reached.extend(reached);
+        self.exports.extend(exports);
+        self.troubles.extend(troubles);
+        self.waits.extend(waits);
+        self.due.extend(due);
+    }
+}
+
+/// What is done with an account whose rows are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// They are left, and told to be due.
+    Leave,
+    /// They are purged.
+    Purge,
 }
 
 /// Does everything that can be done now. Dropping the future is as safe as killing the process.
@@ -165,19 +189,49 @@ pub struct Turned {
 /// # Errors
 /// If the register cannot be read or the promise not be kept; what concerns one account only is in the answer.
 pub async fn turn(world: &World, now: Timestamp) -> Result<Turned, Error> {
+    let mut turned = beside(world, &BTreeSet::new(), now).await?;
+    let purged = purge(world, &std::mem::take(&mut turned.due), now).await?;
+    turned.add(purged);
+    Ok(turned)
+}
+
+/// Everything but purges, and but what is of the accounts in `busy`, which [`purge`] has at the moment.
+///
+/// # Errors
+/// As [`turn`].
+pub async fn beside(world: &World, busy: &BTreeSet<CustomerId>, now: Timestamp) -> Result<Turned, Error> {
     let rules = world.config.rules()?;
     let state = world.state().await?;
     let mut turned = Turned::default();
-    for customer in state.customers() {
+    for customer in state.customers().filter(|customer| !busy.contains(&customer.id)) {
         // of an account that was just closed, its archive is among them, and the first thing it is led through
         let is_led = customer.closure.as_ref().is_some_and(|closure| closure.stage() == Stage::Closed);
         if !is_led && let Err(error) = world.owners_backups(customer.id, &mut turned).await {
             world.trouble(customer.id, &error, &mut turned).await;
         }
         if customer.closure.is_some()
-            && let Err(error) = world.lead(customer.id, &rules, now, &mut turned).await
+            && let Err(error) = world.lead(customer.id, Rows::Leave, &rules, now, &mut turned).await
         {
             world.trouble(customer.id, &error, &mut turned).await;
+        }
+    }
+    Ok(turned)
+}
+
+/// Purges those whose rows are `due`, one after the other, as far as that is below the cap or approved by people.
+///
+/// # Errors
+/// As [`turn`].
+pub async fn purge(world: &World, due: &[CustomerId], now: Timestamp) -> Result<Turned, Error> {
+    let mut turned = Turned::default();
+    if due.is_empty() {
+        return Ok(turned);
+    }
+    let rules = world.config.rules()?;
+    world.hold_above_cap(&rules, now).await?;
+    for id in due {
+        if let Err(error) = world.lead(*id, Rows::Purge, &rules, now, &mut turned).await {
+            world.trouble(*id, &error, &mut turned).await;
         }
     }
     Ok(turned)

@@ -107,7 +107,7 @@ impl World {
             },
             people: People {
                 planned: "system".to_owned(),
-                approved: Vec::new(),
+                approved: closure.purge.approved.iter().flatten().map(|(by, _)| by.to_string()).collect(),
                 ran: format!("retention-{}", self.config.retention.id),
             },
             times: Times {

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::facts::dates;
 use super::kept::{Found, Kept};
 use super::{Error, World};
 use crate::clock::Timestamp;
-use crate::datamap::plan::{Plan, plan};
+use crate::datamap::plan::{Action, Plan, Step, plan};
 use crate::datamap::{Catalog, DataMap};
 use crate::grant::{AccountStep, Closure, Customer, Layout};
+use crate::keeping::people;
 use crate::purge::{
     self as purging, Connection, Control, Event, Gone, Level, Outcome, Purge, SchemaOutcome, SchemaTarget, Target,
     Verified, catalog,
 };
 use crate::retention::closure::Dates;
+use crate::retention::plan::Rules;
 
 /// How often a replica that is behind is looked at, and how often at the most.
 const REPLICA_AGAIN: Duration = Duration::from_millis(250);
@@ -31,67 +34,188 @@ struct Tables {
     plan: Plan,
 }
 
-/// When a row that came back was last seen, if it was not purged since.
-pub(super) fn came_back(closure: &Closure) -> Option<Timestamp> {
-    let verified = closure.purge.verified?.0;
-    closure.purge.rechecked.filter(|(at, rows)| *rows > 0 && *at > verified).map(|(at, _)| at)
+/// What a plan was made of.
+struct Fixed {
+    digest: [u8; 32],
+    database: Option<(String, u32)>,
 }
 
 impl World {
     /// Fixes what will be purged: counted, its digest in the register.
     pub(super) async fn make_plan(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
-        let (digest, planned, database) = match customer.layout {
+        let fixed = self.fixed(customer).await?;
+        let planned = self.counted(customer).await?.into_iter().collect();
+        self.keep(customer.id, &Kept { planned, database: fixed.database, ..kept.clone() })?;
+        self.step(customer.id, AccountStep::PurgePlanned { digest: fixed.digest }).await?;
+        Ok(())
+    }
+
+    async fn fixed(&self, customer: &Customer) -> Result<Fixed, Error> {
+        match customer.layout {
             Layout::Shared => {
                 let tables = self.tables(customer).await?;
-                let counts = purging::count(&tables.connection, &tables.plan).await?;
-                (bytes_of(&tables.plan.digest())?, counts, None)
+                Ok(Fixed { digest: bytes_of(&tables.plan.digest())?, database: None })
             }
             Layout::Database => {
                 let upstream = self.upstream(customer)?;
                 let found = purging::target(&upstream.road, &upstream.maintenance_database, &customer.database).await?;
-                let connection = self.connect(customer, &customer.database).await?;
-                let counts = purging::count_all(&connection, None).await?;
                 let text = format!("drop database\n{}\n{}\n{}\n", customer.cluster, found.name, found.oid);
-                (sha256(&text), counts, Some((found.name, found.oid)))
+                Ok(Fixed { digest: sha256(&text), database: Some((found.name, found.oid)) })
             }
             Layout::Schema => {
-                let schema = schema_of(customer)?;
                 let connection = self.connect(customer, &customer.database).await?;
-                let found = purging::schema_target(&connection, schema).await?;
-                let counts = purging::count_all(&connection, Some(schema)).await?;
+                let found = purging::schema_target(&connection, schema_of(customer)?).await?;
                 let place = format!("{}\n{}\n{}", customer.cluster, customer.database, found.name);
-                (sha256(&format!("drop schema\n{place}\n{}\n", found.oid)), counts, Some((found.name, found.oid)))
+                let digest = sha256(&format!("drop schema\n{place}\n{}\n", found.oid));
+                Ok(Fixed { digest, database: Some((found.name, found.oid)) })
+            }
+        }
+    }
+
+    /// How many rows there are to purge, by table.
+    async fn counted(&self, customer: &Customer) -> Result<BTreeMap<String, u64>, Error> {
+        let counts = match customer.layout {
+            Layout::Shared => {
+                let tables = self.tables(customer).await?;
+                purging::count(&tables.connection, &tables.plan).await?
+            }
+            Layout::Database | Layout::Schema => {
+                let schema = if customer.layout == Layout::Schema { Some(schema_of(customer)?) } else { None };
+                purging::count_all(&self.connect(customer, &customer.database).await?, schema).await?
             }
         };
-        let planned = planned.into_iter().map(|(table, rows)| (table.to_string(), rows)).collect();
-        self.keep(customer.id, &Kept { planned, database, ..kept.clone() })?;
-        self.step(customer.id, AccountStep::PurgePlanned { digest }).await?;
-        Ok(())
+        Ok(counts.into_iter().map(|(table, rows)| (table.to_string(), rows)).collect())
     }
 
     /// Takes needles and records that the purge begins. A plan that is stale by now is made anew first.
-    pub(super) async fn begin_purge(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<(), Error> {
+    pub(super) async fn begin_purge(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        (rules, now): (&Rules, Timestamp),
+    ) -> Result<(), Error> {
         let (planned, _) = closure.purge.planned.ok_or(Error::Bug("a purge is begun that was not planned"))?;
+        // a database that somebody dropped is nothing to plan anew
+        let is_there = self.is_there(customer).await?;
+        if is_there && self.fixed(customer).await?.digest != planned {
+            return self.plan_again(customer, closure, kept, (rules, now)).await;
+        }
         if customer.layout == Layout::Shared {
             let tables = self.tables(customer).await?;
-            if bytes_of(&tables.plan.digest())? != planned {
-                tracing::warn!(customer = %customer.id, "the plan is stale; it is made anew");
-                return self.make_plan(customer, kept).await;
-            }
             self.needles_of(customer, &tables).await?;
+            let mut kept = kept.clone();
+            kept.steps.insert(name(customer, closure), steps(&tables.plan));
+            self.keep(customer.id, &kept)?;
         }
         self.step(customer.id, AccountStep::PurgeBegun { digest: planned }).await?;
         Ok(())
     }
 
-    /// Purges, or goes on, until nothing is left; verifies; records it.
-    pub(super) async fn purge(
+    /// The plan is stale: before the first one was begun it is replaced, after that [`World::replan`] does it.
+    async fn plan_again(
         &self,
         customer: &Customer,
         closure: &Closure,
         kept: &Kept,
-        dates: &Dates,
+        (rules, now): (&Rules, Timestamp),
     ) -> Result<(), Error> {
+        tracing::warn!(customer = %customer.id, "the plan is stale; it is made anew");
+        if closure.purge.begun.is_some() {
+            return Err(Error::Refused("the plan changed again; it is made anew in the next turn".to_owned()));
+        }
+        self.make_plan(customer, kept).await?;
+        if kept.database.is_some() {
+            self.hold_another(customer).await?;
+        }
+        self.hold_above_cap(rules, now).await
+    }
+
+    /// A database that was not there when the first plan was made: whose it is, people must say.
+    async fn hold_another(&self, customer: &Customer) -> Result<(), Error> {
+        let state = self.state().await?;
+        let planned = Self::customer(&state, customer.id)?.closure.as_ref().and_then(|closure| closure.purge.planned);
+        let (digest, _) = planned.ok_or(Error::Bug("a plan that was just made is gone"))?;
+        let people = people(&self.config.retention);
+        self.step(customer.id, AccountStep::PurgeHeld { digest, people }).await?;
+        Ok(())
+    }
+
+    /// Goes on with a purge that was begun. Where its plan is another by now, or rows came back, the plan is made anew,
+    /// on record, and begun anew: above the cap, only once people approved it.
+    pub(super) async fn go_on(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        (rules, now): (&Rules, Timestamp),
+    ) -> Result<(), Error> {
+        if self.replan(customer, closure, kept).await? {
+            return self.hold_above_cap(rules, now).await;
+        }
+        if closure.purge.plan_begun().is_none() {
+            return self.begin_purge(customer, closure, kept, (rules, now)).await;
+        }
+        self.purge(customer, closure, kept, &dates(closure, rules)).await
+    }
+
+    /// Makes the plan anew if what was begun is something else by now; whether it did.
+    async fn replan(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<bool, Error> {
+        let purge = &closure.purge;
+        let (planned, _) = purge.planned.ok_or(Error::Bug("a purge was begun that was not planned"))?;
+        let came_back = purge.came_back().filter(|at| purge.replanned.is_none_or(|replanned| replanned <= *at));
+        if !self.is_there(customer).await? {
+            // dropped, by us before a kill or by somebody: nothing is left to plan
+            return Ok(false);
+        }
+        let fixed = self.fixed(customer).await?;
+        if came_back.is_none() && fixed.digest == planned {
+            return Ok(false);
+        }
+        let mut found = kept.verified.clone().unwrap_or_default();
+        if customer.layout == Layout::Shared {
+            let connection = self.connect(customer, &customer.database).await?;
+            for (run, steps) in &kept.steps {
+                if !found.runs.contains_key(run) {
+                    found.runs.insert(run.clone(), purging::deleted(&connection, run, steps).await?);
+                }
+            }
+        }
+        let mut planned = self.counted(customer).await?;
+        for (table, _) in &kept.planned {
+            *planned.entry(table.clone()).or_default() += found.deleted(table);
+        }
+        let digest = fixed.digest;
+        let message = format!("the plan that was begun is another by now: {}", hexadecimal(&digest));
+        tracing::warn!(customer = %customer.id, "{message}");
+        self.record(customer.id, "purge.another-plan", message).await?;
+        let planned = planned.into_iter().collect();
+        let is_another = kept.database.is_some() && fixed.database != kept.database;
+        self.keep(customer.id, &Kept { planned, database: fixed.database, verified: Some(found), ..kept.clone() })?;
+        self.step(customer.id, AccountStep::PurgeReplanned { digest }).await?;
+        if is_another {
+            self.hold_another(customer).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether what goes as a whole is there; rows in shared tables are no whole.
+    async fn is_there(&self, customer: &Customer) -> Result<bool, Error> {
+        match customer.layout {
+            Layout::Shared => Ok(true),
+            Layout::Database => {
+                let connection = self.connect(customer, &self.upstream(customer)?.maintenance_database).await?;
+                Ok(purging::is_there(&connection, &customer.database).await?)
+            }
+            Layout::Schema => {
+                let connection = self.connect(customer, &customer.database).await?;
+                Ok(purging::has_schema(&connection, schema_of(customer)?).await?)
+            }
+        }
+    }
+
+    /// Purges, or goes on, until nothing is left; verifies; records it.
+    async fn purge(&self, customer: &Customer, closure: &Closure, kept: &Kept, dates: &Dates) -> Result<(), Error> {
         let found = match customer.layout {
             Layout::Shared => self.purge_tables(customer, closure, kept, dates).await?,
             Layout::Database => self.purge_database(customer, closure, kept).await?,
@@ -111,18 +235,11 @@ impl World {
         dates: &Dates,
     ) -> Result<Found, Error> {
         let tables = self.tables(customer).await?;
-        let again = came_back(closure);
-        let digest = match (again, closure.purge.planned) {
-            (None, Some((planned, _))) => hexadecimal(&planned),
-            (Some(_), _) => tables.plan.digest(),
-            (None, None) => return Err(Error::Bug("a purge was begun that was not planned")),
-        };
+        let (planned, _) = closure.purge.planned.ok_or(Error::Bug("a purge was begun that was not planned"))?;
         let id = name(customer, closure);
-        if again.is_some() {
-            self.record(customer.id, "purge.again", format!("purge {id} by plan {digest}")).await?;
-            self.needles_of(customer, &tables).await?;
-        }
-        let gone = self.run(customer, closure, dates, &tables.map, (&id, &digest)).await?;
+        let before: Vec<String> = kept.steps.keys().filter(|run| **run != id).cloned().collect();
+        let named = (id.as_str(), hexadecimal(&planned), before.as_slice());
+        let gone = self.run(customer, closure, dates, &tables.map, named).await?;
         let Tables { mut connection, plan, .. } = tables;
         let (position, replicas) = self.replayed(customer, &connection).await?;
         let needles = self.needles(customer.id).await?;
@@ -144,7 +261,7 @@ impl World {
         closure: &Closure,
         dates: &Dates,
         map: &DataMap,
-        (id, digest): (&str, &str),
+        (id, digest, before): (&str, String, &[String]),
     ) -> Result<Vec<Gone>, Error> {
         let key = customer.tenant.clone().ok_or(Error::Bug("a customer of shared tables without a key"))?;
         let upstream = self.upstream(customer)?;
@@ -158,7 +275,8 @@ impl World {
         let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
         let database = customer.database.as_str();
         let pace = self.pace.clone();
-        let purge = Purge { road: &upstream.road, database, id, map, customer: &key, digest, pace };
+        let digest = digest.as_str();
+        let purge = Purge { road: &upstream.road, database, id, before, map, customer: &key, digest, pace };
         match purge.run(&mut control).await? {
             Outcome::Done(gone) => Ok(gone),
             Outcome::Stopped(_) => Err(Error::Stopped),
@@ -226,7 +344,7 @@ impl World {
         found.report.push("the database and its files are gone; their blocks are not overwritten".to_owned());
         if dropped.statements_gone == Some(false) {
             found.level = 0;
-            found.report.push("pg_stat_statements still remembers statements of it".to_owned());
+            found.report.push("level 0: pg_stat_statements may still remember statements of it".to_owned());
         }
         Ok(found)
     }
@@ -303,10 +421,19 @@ fn schema_of(customer: &Customer) -> Result<&str, Error> {
     customer.tenant.as_deref().ok_or(Error::Bug("a customer with a schema of its own, and none is named"))
 }
 
-/// The purge's name in the database.
+/// The purge's name in the database: another one for each plan that was begun.
 fn name(customer: &Customer, closure: &Closure) -> String {
     let first = format!("{}-{}", customer.id, closure.sequence.0);
-    came_back(closure).map_or(first.clone(), |at| format!("{first}-{}", at.0))
+    closure.purge.replanned.map_or(first.clone(), |at| format!("{first}-{}", at.0))
+}
+
+/// The table of each step that deletes rows.
+fn steps(plan: &Plan) -> Vec<Option<String>> {
+    let table = |step: &Step| match step.action {
+        Action::Delete | Action::Together(_) => Some(step.table.to_string()),
+        Action::Nullify(_) => None,
+    };
+    plan.steps.iter().map(table).collect()
 }
 
 /// What may be claimed, as a number.
@@ -331,22 +458,31 @@ fn level(verified: &Verified) -> Result<u8, Error> {
     })
 }
 
-/// What is left, in words.
+/// What is left, in words, and each reason for which no more than level 0 is claimed.
 fn report(verified: &Verified) -> Vec<String> {
     let mut report = Vec::new();
     if verified.probed.needles == 0 {
-        report.push("there was no known value to look for".to_owned());
+        report.push("level 0: there was no known value to look for".to_owned());
     }
     if verified.large_objects > 0 {
-        report.push(format!("{} large objects are referred to by nothing", verified.large_objects));
+        report.push(format!("level 0: {} large objects are referred to by nothing", verified.large_objects));
     }
     if verified.statistics > 0 {
-        report.push(format!("{} rows of statistics hold known values", verified.statistics));
+        report.push(format!("level 0: {} rows of statistics hold known values", verified.statistics));
+    }
+    if !verified.statistics_unread.is_empty() {
+        let tables = verified.statistics_unread.join(", ");
+        report.push(format!("level 0: the maintenance role may not see all statistics of {tables}"));
     }
     if let Some(why) = &verified.statements_unread {
-        report.push(format!("remembered statements could not be read: {why}"));
+        report.push(format!("level 0: remembered statements could not be read: {why}"));
     }
-    report.extend(verified.blockers.iter().map(|blocker| format!("dead rows could not be removed: {blocker}")));
+    let blockers = verified.blockers.iter();
+    report.extend(blockers.map(|blocker| format!("level 0: dead rows could not be removed: {blocker}")));
+    if verified.probed.left_out > 0 {
+        let left_out = verified.probed.left_out;
+        report.push(format!("{left_out} known values were not looked for: text may spell them in other ways"));
+    }
     report
 }
 
