@@ -305,6 +305,13 @@ pub(super) struct Retention {
     pub(super) two_people: bool,
     pub(super) plan_fresh: Span,
     pub(super) on_ceiling: OnCeiling,
+    pub(super) purge_rows_first: u32,
+    pub(super) purge_rows_max: u32,
+    pub(super) purge_batch: Span,
+    pub(super) purge_rest_percent: u32,
+    pub(super) purge_replica_lag_max: Span,
+    pub(super) purge_waiters: Span,
+    pub(super) purge_scrub: Scrub,
     pub(super) datamap: BTreeMap<String, Option<PathBuf>>,
 }
 
@@ -326,6 +333,13 @@ impl Default for Retention {
             two_people: true,
             plan_fresh: Span(caps.fresh),
             on_ceiling: OnCeiling::HoldLastGood,
+            purge_rows_first: 1000,
+            purge_rows_max: 20_000,
+            purge_batch: Span(Duration::from_millis(350)),
+            purge_rest_percent: 10,
+            purge_replica_lag_max: Span(Duration::from_secs(10)),
+            purge_waiters: Span(Duration::from_secs(10)),
+            purge_scrub: Scrub::None,
             datamap: BTreeMap::new(),
         }
     }
@@ -339,6 +353,16 @@ pub(super) enum OnCeiling {
     HoldLastGood,
     /// It is deleted, which is recorded and told.
     Delete,
+}
+
+/// Whether a purge rewrites files, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scrub {
+    /// Freed space stays in the files until it is used again.
+    None,
+    /// `VACUUM FULL`: each table is locked meanwhile.
+    VacuumFull,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

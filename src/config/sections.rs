@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Error;
-use super::raw::{Format, SnapshotKind};
+use super::raw::{Format, Scrub, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
 use crate::retention::plan::{Caps, OnCeiling, Rules};
@@ -244,8 +244,29 @@ pub struct Retention {
     pub two_people: bool,
     /// What becomes of the last good snapshot when it is too old.
     pub on_ceiling: OnCeiling,
+    /// How hard a purge may press on a database.
+    pub pressing: Pressing,
     /// Where the data map of a database with shared tables is, by `cluster/database`.
     pub datamap: BTreeMap<String, PathBuf>,
+}
+
+/// `[retention]`, the keys that begin with `purge_`: how hard a purge in shared tables may press on its database.
+#[derive(Clone, Copy, Debug)]
+pub struct Pressing {
+    /// How many rows the first batch has.
+    pub rows_first: u32,
+    /// The most rows of a batch.
+    pub rows_max: u32,
+    /// How long a batch should take.
+    pub batch: Duration,
+    /// How long to rest after a batch, in hundredths of what it took.
+    pub rest_percent: u32,
+    /// No batch while a replica is further behind.
+    pub replica_lag_max: Duration,
+    /// How long to hold back for others that wait for locks.
+    pub waiters: Duration,
+    /// Whether files are rewritten, too.
+    pub scrub: Scrub,
 }
 
 /// `[snapshots.<name>]`: one back-end.

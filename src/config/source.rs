@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Proxy, Register, Retention, Road,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention, Road,
     Snapshots, Staff,
 };
 use super::{Config, keys};
@@ -84,6 +84,10 @@ impl<'a> Source<'a> {
             if let Some((key, _)) = keys.find(|(key, value)| !may_be_zero.contains(&key.as_str()) && is_zero(value)) {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
+        }
+        if raw.retention.purge_rows_first > raw.retention.purge_rows_max {
+            let message = "must not be more than purge_rows_max";
+            return Err(self.wrong(table, &["retention", "purge_rows_first"], message));
         }
         let url = raw.portal.public_url.as_deref();
         if url.is_some_and(|url| url.strip_prefix("https://").is_none_or(str::is_empty)) {
@@ -264,6 +268,15 @@ impl<'a> Source<'a> {
                 fresh: raw.plan_fresh.0,
             },
             two_people: raw.two_people,
+            pressing: Pressing {
+                rows_first: raw.purge_rows_first,
+                rows_max: raw.purge_rows_max,
+                batch: raw.purge_batch.0,
+                rest_percent: raw.purge_rest_percent,
+                replica_lag_max: raw.purge_replica_lag_max.0,
+                waiters: raw.purge_waiters.0,
+                scrub: raw.purge_scrub,
+            },
             datamap: raw.datamap.into_iter().filter_map(|(name, path)| Some((name, self.path(path?)))).collect(),
             on_ceiling: match raw.on_ceiling {
                 raw::OnCeiling::HoldLastGood => plan::OnCeiling::HoldLastGood,

@@ -44,7 +44,8 @@ impl State {
                 | AccountStep::PurgeVerified { .. }
                 | AccountStep::PurgeRechecked { .. }
                 | AccountStep::ErasureBegun { .. }
-                | AccountStep::ErasureDone { .. },
+                | AccountStep::ErasureDone { .. }
+                | AccountStep::Forgotten { .. },
             ) => Err(ClosureRule::NotClosed.into()),
         }
     }
@@ -74,7 +75,8 @@ impl State {
                 | AccountStep::Exported { .. }
                 | AccountStep::ExportDestroyed { .. }
                 | AccountStep::ErasureBegun { .. }
-                | AccountStep::ErasureDone { .. },
+                | AccountStep::ErasureDone { .. }
+                | AccountStep::Forgotten { .. },
                 By::System,
             ) => Ok(()),
             (AccountStep::PurgeApproved { .. }, By::Staff(staff)) => self.active_staff(staff).map(drop),
@@ -108,7 +110,8 @@ impl State {
             | AccountStep::PurgeRechecked { .. }
             | AccountStep::ExportRequested
             | AccountStep::ErasureBegun { .. }
-            | AccountStep::ErasureDone { .. } => Ok(()),
+            | AccountStep::ErasureDone { .. }
+            | AccountStep::Forgotten { .. } => Ok(()),
         }
     }
 
@@ -162,7 +165,8 @@ impl State {
             | AccountStep::PurgeVerified { .. }
             | AccountStep::PurgeRechecked { .. }
             | AccountStep::ErasureBegun { .. }
-            | AccountStep::ErasureDone { .. } => self.with_closure(id, |closure| {
+            | AccountStep::ErasureDone { .. }
+            | AccountStep::Forgotten { .. } => self.with_closure(id, |closure| {
                 if let Some(closure) = closure {
                     closure.take(step, event.by, event.at, event.id);
                 }

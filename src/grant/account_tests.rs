@@ -113,7 +113,8 @@ fn each_step_is_somebodys_and_nobody_elses() {
             | AccountStep::Exported { .. }
             | AccountStep::ExportDestroyed { .. }
             | AccountStep::ErasureBegun { .. }
-            | AccountStep::ErasureDone { .. } => &["system"],
+            | AccountStep::ErasureDone { .. }
+            | AccountStep::Forgotten { .. } => &["system"],
         }
     };
     let mut may: BTreeMap<&str, usize> = BTreeMap::new();

@@ -92,6 +92,8 @@ pub enum AccountStep {
     ErasureBegun { part: RecordPart },
     /// They are destroyed, so many of them.
     ErasureDone { part: RecordPart, keys: u64 },
+    /// The register's own texts about the customer and its owners are deleted, so many side rows.
+    Forgotten { rows: u64 },
 }
 
 impl AccountStep {
@@ -117,6 +119,7 @@ impl AccountStep {
             AccountStep::ErasureBegun { part: RecordPart::Skeleton } => "erasure.skeleton.begun",
             AccountStep::ErasureDone { part: RecordPart::Values, .. } => "erasure.values.done",
             AccountStep::ErasureDone { part: RecordPart::Skeleton, .. } => "erasure.skeleton.done",
+            AccountStep::Forgotten { .. } => "customer.forgotten",
         }
     }
 }
@@ -221,13 +224,16 @@ pub struct Closure {
     pub values: Erasure,
     /// Their skeletons.
     pub skeleton: Erasure,
+    /// When the register's own texts about it were deleted.
+    pub forgotten: Option<Timestamp>,
 }
 
 impl Closure {
     pub(super) fn new(at: Timestamp, by: By, sequence: Sequence) -> Closure {
         let (choice, immediate, purge) = (None, None, Purge::default());
-        let (values, skeleton) = (Erasure::Kept, Erasure::Kept);
-        Closure { at, by, sequence, reached: vec![(Stage::Closed, at)], choice, immediate, purge, values, skeleton }
+        let (values, skeleton, forgotten) = (Erasure::Kept, Erasure::Kept, None);
+        let reached = vec![(Stage::Closed, at)];
+        Closure { at, by, sequence, reached, choice, immediate, purge, values, skeleton, forgotten }
     }
 
     /// How far it has come.
@@ -305,6 +311,11 @@ impl Closure {
                 Erasure::Kept => Err(ClosureRule::First("that its keys are about to be destroyed")),
                 Erasure::Done { at, .. } => Err(ClosureRule::Again(at)),
             },
+            AccountStep::Forgotten { .. } if held => Err(ClosureRule::Held),
+            AccountStep::Forgotten { .. } => {
+                self.check_at_least(Stage::LogsClean)?;
+                self.forgotten.map_or(Ok(()), |at| Err(ClosureRule::Again(at)))
+            }
         }
     }
 
@@ -354,6 +365,7 @@ impl Closure {
                 self.purge.rechecked = Some((at, rows));
             }
             AccountStep::ExportRequested | AccountStep::Exported { .. } | AccountStep::ExportDestroyed { .. } => {}
+            AccountStep::Forgotten { .. } => self.forgotten = Some(at),
             AccountStep::ErasureBegun { part } => self.erase(part, |_| Erasure::Begun { at, event }),
             AccountStep::ErasureDone { part, keys } => self.erase(part, |erasure| match erasure {
                 Erasure::Begun { event, .. } | Erasure::Done { event, .. } => Erasure::Done { at, event, keys },

@@ -294,6 +294,7 @@ impl Content {
                 (self.what, self.digest, self.count) = (61, Some(digest.into()), Some(people.number()));
             }
             AccountStep::PurgeApproved { digest } => (self.what, self.digest) = (62, Some(digest.into())),
+            AccountStep::Forgotten { rows } => (self.what, self.count) = (64, Some(rows)),
             AccountStep::PurgeReplanned { digest } => (self.what, self.digest) = (63, Some(digest.into())),
             AccountStep::PurgeVerified { rows, level } => {
                 (self.what, self.count, self.level) = (24, Some(rows), Some(level));
@@ -387,7 +388,7 @@ impl Content {
             46..=51 => What::Team(self.team_step()?),
             57 | 58 => What::Glass(self.glass_step()?),
             52..=56 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
-            9..=13 | 22..=30 | 61..=63 => {
+            9..=13 | 22..=30 | 61..=64 => {
                 What::Account { customer: CustomerId(self.customer?), step: self.account_step()? }
             }
             _ => return None,
@@ -441,6 +442,7 @@ impl Content {
             30 => AccountStep::ErasureDone { part: RecordPart::from_number(self.part?)?, keys: self.count? },
             61 => AccountStep::PurgeHeld { digest: digest?, people: People::from_number(self.count?)? },
             62 => AccountStep::PurgeApproved { digest: digest? },
+            64 => AccountStep::Forgotten { rows: self.count? },
             63 => AccountStep::PurgeReplanned { digest: digest? },
             _ => return None,
         })

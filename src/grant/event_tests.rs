@@ -82,6 +82,7 @@ pub(crate) fn every_account_step() -> Vec<AccountStep> {
         AccountStep::PurgeReplanned { digest },
         AccountStep::PurgeVerified { rows: u64::MAX, level: 3 },
         AccountStep::PurgeRechecked { rows: 0 },
+        AccountStep::Forgotten { rows: 5 },
         AccountStep::ExportRequested,
         AccountStep::Exported { export, bytes: 1 << 40, digest },
         AccountStep::ExportDestroyed { export },
@@ -115,7 +116,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 7 + 5 + 19 + 2 + 6 + 6 + 5 + 2);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 20 + 2 + 6 + 6 + 5 + 2);
 }
 
 #[test]

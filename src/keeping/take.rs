@@ -155,6 +155,7 @@ impl Keeping {
             slot: Some(grid.begin(slot)),
             recipient: shelf.recipient,
             customers: subject.customers.clone(),
+            bytes_per_second_max: shelf.snapshots.bytes_per_second_max,
         };
         let back_end = shelf.back_end(database.as_deref());
         let (programs, clock, entropy) =

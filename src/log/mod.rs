@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod alarm_tests;
 mod batch;
+pub mod count;
 #[cfg(test)]
 mod crash_tests;
 mod error;

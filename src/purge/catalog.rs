@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error};
+use super::{Connection, Error, OURS};
 use crate::datamap::catalog::{Column, ForeignKey, Kind, OnDelete, Relation, Trigger};
 use crate::datamap::{Catalog, TableName};
 
@@ -22,7 +22,7 @@ cross join lateral (
            coalesce(array_agg(a.attgenerated <> '' order by a.attnum), '{}') as generated
     from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) a
-where c.relkind in ('r', 'p', 'm', 'f') and n.nspname not in ('information_schema', 'portreeve') and n.nspname !~ '^pg_'
+where c.relkind in ('r', 'p', 'm', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')";
 
 const INDEXES: &str = "
@@ -53,7 +53,7 @@ pub async fn catalog(connection: &Connection) -> Result<Catalog, Error> {
     let failed = |error| connection.failed(error);
     let mut names: HashMap<u32, TableName> = HashMap::new();
     let mut relations: HashMap<u32, (Relation, u32)> = HashMap::new();
-    for row in connection.rows(RELATIONS).await? {
+    for row in connection.rows(&format!("{RELATIONS} and not {OURS}")).await? {
         let oid: u32 = row.try_get(0).map_err(failed)?;
         let (relation, parent) = relation(&row).map_err(failed)?;
         if relation.name.schema.contains('.') {

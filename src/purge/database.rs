@@ -71,10 +71,14 @@ pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Tar
             }
             dropped.was_there = true;
             dropped.bytes = connection.number(&format!("select pg_database_size({oid}::oid)")).await?;
+            let guard = guard(road, &connection, target).await?;
             let was_open = close(&mut connection, target).await?;
-            match drop_closed(&connection, target).await {
+            match drop_closed(&connection, &guard, target).await {
                 Ok(sessions) => dropped.sessions = sessions,
-                Err(error) => return Err(reopened(&connection, target, was_open, error).await),
+                Err(error) => {
+                    drop(guard);
+                    return Err(reopened(&connection, target, was_open, error).await);
+                }
             }
         }
         Some(_) => return Err(another(target)),
@@ -91,6 +95,24 @@ pub async fn drop_database(road: &Road, maintenance_database: &str, target: &Tar
 fn another(target: &Target) -> Error {
     let message = "is another database now than the one planned; plan again";
     Error::Refused(format!("database \"{}\" {message}", target.name))
+}
+
+/// A session of ours in it: PostgreSQL renames no database that somebody is connected to, so that as long as this session
+/// lives the name means this database and no other. A purge that was killed had closed it: it is opened for us once more.
+async fn guard(road: &Road, connection: &Connection, target: &Target) -> Result<Connection, Error> {
+    let open = format!("select datallowconn from pg_database where oid = {}", target.oid);
+    if connection.texts(&open).await?.into_iter().flatten().flatten().next().as_deref() == Some("f") {
+        let open = format!("alter database {} with allow_connections true", identifier(&target.name));
+        connection.run(&open).await?;
+    }
+    let guard = road.connect(&target.name).await?;
+    if is_in(&guard, target).await? { Ok(guard) } else { Err(another(target)) }
+}
+
+/// Whether that session lives and is in the database that is meant.
+async fn is_in(guard: &Connection, target: &Target) -> Result<bool, Error> {
+    let same = format!("select count(*) from pg_database where oid = {} and datname = current_database()", target.oid);
+    Ok(guard.number(&same).await? == 1)
 }
 
 /// Lets nobody in any more; whether it let somebody in before. The name is compared with the id after its row is ours
@@ -114,18 +136,20 @@ async fn close(connection: &mut Connection, target: &Target) -> Result<bool, Err
     Ok(was_open)
 }
 
-/// Ends its sessions and drops it. How many sessions.
-async fn drop_closed(connection: &Connection, target: &Target) -> Result<u64, Error> {
+/// Ends its sessions but ours and drops it, which ends ours. How many sessions.
+async fn drop_closed(connection: &Connection, guard: &Connection, target: &Target) -> Result<u64, Error> {
+    let ours = guard.number("select pg_backend_pid()::int8").await?;
     let sessions = format!(
         "select count(*) from (select pg_terminate_backend(pid) as ended from pg_stat_activity
-             where datid = {}) s where ended",
+             where datid = {} and pid <> {ours}) s where ended",
         target.oid
     );
     let sessions = connection.number(&sessions).await?;
-    if !is_closed(connection, target).await? {
+    if !is_closed(connection, target).await? || !is_in(guard, target).await? {
         return Err(another(target));
     }
-    // HOLE: DROP DATABASE takes a name and no transaction: whoever renames two databases between these statements wins
+    // HOLE: DROP DATABASE takes a name and no transaction: whoever ends our session and renames two databases between
+    // these statements, as a superuser or the owner may, wins
     connection.run(&format!("drop database {} with (force)", identifier(&target.name))).await?;
     Ok(sessions)
 }

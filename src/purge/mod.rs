@@ -16,6 +16,7 @@ mod rows;
 mod run;
 mod sample;
 mod schema;
+mod spellings;
 mod statements;
 mod tape;
 mod tombstone;
@@ -39,6 +40,13 @@ pub use tombstone::lift;
 pub use verify::{Level, Recheck, Scrub, Verified, recheck, verify};
 
 use crate::datamap::TableName;
+
+/// In a query over `pg_class c` and its `pg_namespace n`: whether it is the fence's own relation or retention's. By name
+/// and by owner, so that nobody else's table is overlooked because it stands in our schema.
+const OURS: &str = "(n.nspname = 'portreeve' and (c.relowner = n.nspowner
+    and c.relname in ('scope', 'grants', 'layout', 'shared_tables', 'undo')
+    or (c.relowner = n.nspowner or pg_get_userbyid(c.relowner) = 'portreeve_maintenance')
+    and c.relname in ('purges', 'purge_steps', 'tombstones')))";
 
 /// What happens while a purge runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,3 +124,7 @@ impl Error {
         Error::Database { database: database.to_owned(), sqlstate, message }
     }
 }
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

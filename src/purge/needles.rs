@@ -2,22 +2,21 @@
 //! them anywhere in a stream of bytes. A 20-bit index of the first eight bytes says where an HMAC is worth computing.
 //! Not here: which tables are looked through (`probe.rs`).
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use zeroize::Zeroize;
 
+use super::spellings::{is_special, spellings};
 use crate::entropy::{Entropy, random};
 use crate::secret::Secret;
 
 /// A value shorter than this is no needle: it could be anybody's.
 pub const NEEDLE_BYTES_MIN: usize = 12;
-/// What text may have another spelling for: COPY, `jsonb`, arrays, SQL strings and XML write these differently. What is
-/// not ASCII has two cases that are not folded here.
-const SPELLED_OTHERWISE: &str = "\\\"'&<>";
 const INDEX_BITS: u32 = 20;
 const WINDOW: usize = 8;
 
 struct Needle {
-    index: u64,
     length: usize,
     tag: [u8; 32],
 }
@@ -26,9 +25,9 @@ struct Needle {
 pub struct Needles {
     key: Secret<[u8; 32]>,
     hmac: Key,
-    needles: Vec<Needle>,
+    needles: BTreeMap<u64, Vec<Needle>>,
     values: usize,
-    left_out: usize,
+    special: usize,
     wanted: Vec<bool>,
 }
 
@@ -42,7 +41,14 @@ impl Needles {
         let hmac = Key::new(HMAC_SHA256, &key);
         let secret = Secret::new(key);
         key.zeroize();
-        Needles { key: secret, hmac, needles: Vec::new(), values: 0, left_out: 0, wanted: vec![false; 1 << INDEX_BITS] }
+        Needles {
+            key: secret,
+            hmac,
+            needles: BTreeMap::new(),
+            values: 0,
+            special: 0,
+            wanted: vec![false; 1 << INDEX_BITS],
+        }
     }
 
     /// How many values it holds.
@@ -55,33 +61,30 @@ impl Needles {
         self.values == 0
     }
 
-    /// How many values were none because a stream may spell them otherwise.
-    pub fn left_out(&self) -> usize {
-        self.left_out
+    /// How many of them text may spell in still other ways than those that are looked for.
+    pub fn special(&self) -> usize {
+        self.special
     }
 
-    /// Takes a value, if it is long and varied enough to be nobody else's by chance, and spelled alike everywhere; as
-    /// text, and as the hexadecimal digits that `bytea` and bare uuids are shown as.
+    /// Takes a value, if it is long and varied enough to be nobody else's by chance: in every spelling there is of it
+    /// here (`spellings.rs`), and as the digits that a bare uuid is shown as.
     pub fn add(&mut self, value: &str) -> bool {
-        let folded = value.trim().to_ascii_lowercase();
+        let value = value.trim();
+        let folded = value.to_ascii_lowercase();
         let mut different: Vec<u8> = folded.bytes().collect();
         different.sort_unstable();
         different.dedup();
         if folded.len() < NEEDLE_BYTES_MIN || different.len() < NEEDLE_BYTES_MIN / 2 {
             return false;
         }
-        if folded.chars().any(|c| !matches!(c, ' '..='~') || SPELLED_OTHERWISE.contains(c)) {
-            self.left_out += 1;
-            return false;
-        }
+        self.special += usize::from(is_special(value));
         self.values += 1;
-        self.variant(folded.as_bytes());
-        let hexadecimal: String = folded.bytes().map(|byte| format!("{byte:02x}")).collect();
-        self.variant(hexadecimal.as_bytes());
+        let mut all = spellings(value);
         let bare = folded.replace('-', "");
         if folded.len() == 36 && bare.len() == 32 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            self.variant(bare.as_bytes());
+            all.insert(bare.into_bytes());
         }
+        all.iter().for_each(|spelling| self.variant(spelling));
         true
     }
 
@@ -93,7 +96,7 @@ impl Needles {
         if let Some(wanted) = usize::try_from(index).ok().and_then(|index| self.wanted.get_mut(index)) {
             *wanted = true;
         }
-        self.needles.push(Needle { index, length: bytes.len(), tag });
+        self.needles.entry(index).or_default().push(Needle { length: bytes.len(), tag });
     }
 
     /// Keyed, and too short to be turned back.
@@ -114,7 +117,7 @@ impl Needles {
             if is_wanted != Some(&true) {
                 continue;
             }
-            let here = self.needles.iter().filter(|needle| needle.index == index).filter(|needle| {
+            let here = self.needles.get(&index).into_iter().flatten().filter(|needle| {
                 let bytes = folded.get(at..at + needle.length);
                 bytes.is_some_and(|bytes| sign(&self.hmac, bytes).as_ref() == needle.tag)
             });
@@ -127,9 +130,9 @@ impl Needles {
     pub fn to_bytes(&self) -> Secret<Vec<u8>> {
         let mut bytes = self.key.expose().to_vec();
         bytes.extend(u32::try_from(self.values).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend(u32::try_from(self.left_out).unwrap_or(u32::MAX).to_le_bytes());
-        for needle in &self.needles {
-            bytes.extend(u32::try_from(needle.index).unwrap_or(0).to_le_bytes());
+        bytes.extend(u32::try_from(self.special).unwrap_or(u32::MAX).to_le_bytes());
+        for (index, needle) in self.needles.iter().flat_map(|(index, all)| all.iter().map(move |one| (index, one))) {
+            bytes.extend(u32::try_from(*index).unwrap_or(0).to_le_bytes());
             bytes.extend(u32::try_from(needle.length).unwrap_or(0).to_le_bytes());
             bytes.extend(needle.tag);
         }
@@ -140,10 +143,10 @@ impl Needles {
     pub fn from_bytes(bytes: &[u8]) -> Option<Needles> {
         let (key, rest) = bytes.split_first_chunk::<32>()?;
         let (values, rest) = rest.split_first_chunk::<4>()?;
-        let (left_out, mut rest) = rest.split_first_chunk::<4>()?;
+        let (special, mut rest) = rest.split_first_chunk::<4>()?;
         let mut needles = Needles::under(*key);
         needles.values = usize::try_from(u32::from_le_bytes(*values)).ok()?;
-        needles.left_out = usize::try_from(u32::from_le_bytes(*left_out)).ok()?;
+        needles.special = usize::try_from(u32::from_le_bytes(*special)).ok()?;
         while !rest.is_empty() {
             let (index, after) = rest.split_first_chunk::<4>()?;
             let (length, after) = after.split_first_chunk::<4>()?;
@@ -151,7 +154,7 @@ impl Needles {
             let index = u64::from(u32::from_le_bytes(*index));
             *usize::try_from(index).ok().and_then(|index| needles.wanted.get_mut(index))? = true;
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            needles.needles.push(Needle { index, length, tag: *tag });
+            needles.needles.entry(index).or_default().push(Needle { length, tag: *tag });
             rest = after;
         }
         Some(needles)

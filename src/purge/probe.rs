@@ -46,10 +46,6 @@ pub async fn needles(
         }
         needles.add(value);
     }
-    if needles.left_out() > 0 {
-        let (taken, left_out) = (needles.len(), needles.left_out());
-        tracing::warn!(taken, left_out, "values that may be spelled otherwise elsewhere are not looked for");
-    }
     Ok(needles)
 }
 
@@ -101,8 +97,8 @@ async fn candidates(
 pub struct Probed {
     /// How many values were looked for.
     pub needles: usize,
-    /// How many were not, for they may be spelled otherwise elsewhere.
-    pub left_out: usize,
+    /// How many of them text may spell in still other ways than those that were looked for.
+    pub special: usize,
     /// How many tables were read.
     pub tables: usize,
     /// How many bytes.
@@ -120,7 +116,7 @@ pub async fn probe(connection: &mut Connection, catalog: &Catalog, needles: &Nee
     let failed = |error| Error::database(&database, error);
     let building = connection.client.build_transaction().read_only(true);
     let transaction = building.isolation_level(IsolationLevel::RepeatableRead).start().await.map_err(failed)?;
-    let mut probed = Probed { needles: needles.len(), left_out: needles.left_out(), ..Probed::default() };
+    let mut probed = Probed { needles: needles.len(), special: needles.special(), ..Probed::default() };
     for relation in catalog.relations() {
         let Some(sql) = looked_through(relation) else { continue };
         let mut count = 0;

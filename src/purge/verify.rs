@@ -10,7 +10,7 @@ use super::needles::Needles;
 use super::patience::insist;
 use super::probe::{Probed, probe};
 use super::run::{left, unreferenced};
-use super::{Connection, Error, catalog, statements, tombstone};
+use super::{Connection, Error, OURS, catalog, statements, tombstone};
 use crate::datamap::TableName;
 use crate::datamap::name::literal;
 use crate::datamap::plan::Plan;
@@ -201,14 +201,13 @@ from pg_stats_ext where schemaname !~ '^pg_' and schemaname <> 'information_sche
 /// that only the owner sees (of an index's expressions, of columns together).
 const HIDDEN: &str = "
 select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'portreeve')
+where c.relkind in ('r', 'p', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and (exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                and not has_column_privilege(c.oid, a.attnum, 'select'))
     or c.relrowsecurity and row_security_active(c.oid)
     or not pg_has_role(c.relowner, 'usage')
        and (exists (select from pg_statistic_ext s where s.stxrelid = c.oid)
-         or exists (select from pg_index i where i.indrelid = c.oid and i.indexprs is not null)))
-order by 1";
+         or exists (select from pg_index i where i.indrelid = c.oid and i.indexprs is not null)))";
 
 async fn statistics(connection: &Connection, needles: &Needles) -> Result<u64, Error> {
     let rows = connection.texts(STATISTICS).await?;
@@ -217,7 +216,13 @@ async fn statistics(connection: &Connection, needles: &Needles) -> Result<u64, E
 }
 
 async fn hidden(connection: &Connection) -> Result<Vec<String>, Error> {
-    let hidden: Vec<String> = connection.texts(HIDDEN).await?.into_iter().flatten().flatten().collect();
+    let hidden: Vec<String> = connection
+        .texts(&format!("{HIDDEN} and not {OURS} order by 1"))
+        .await?
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
     if !hidden.is_empty() {
         let tables = hidden.join(", ");
         tracing::warn!(

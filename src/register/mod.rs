@@ -5,6 +5,7 @@ mod act;
 mod erase;
 mod error;
 mod follower;
+mod forget;
 mod narrow;
 mod owner;
 mod resolve;

@@ -211,6 +211,23 @@ impl Register {
         remembered(&self.lock().connection, log).map_err(Error::sqlite("read", &self.inner.path))
     }
 
+    /// Changes side rows and folds everything anew; `None` says that readers were in the way.
+    pub(super) fn changed(
+        &self,
+        change: impl FnOnce(&mut Connection) -> rusqlite::Result<Option<u64>>,
+    ) -> Result<u64, Error> {
+        let (path, trust) = (self.inner.path.as_path(), &self.inner.trust);
+        let mut open = self.lock();
+        let changed = change(&mut open.connection).map_err(Error::sqlite("write to", path))?;
+        let mut state = Arc::default();
+        fold_new(&open.connection, &mut state, path, trust)?;
+        open.state = state;
+        changed.ok_or_else(|| {
+            let why = "somebody reads the register, so that what is deleted is still in its write-ahead log";
+            Error::Refused(why.to_owned())
+        })
+    }
+
     /// The connection and the fold. A panic elsewhere leaves both whole: the fold changes in one assignment.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)

@@ -154,6 +154,7 @@ impl Subject {
             AccountStep::Reached { count, .. } => (count, None),
             AccountStep::PurgeVerified { rows, .. } | AccountStep::PurgeRechecked { rows } => (Some(rows), None),
             AccountStep::ErasureDone { keys, .. } => (Some(keys), None),
+            AccountStep::Forgotten { rows } => (Some(rows), None),
             AccountStep::Exported { bytes, .. } => (None, Some(bytes)),
             AccountStep::Closed
             | AccountStep::Reopened
@@ -247,6 +248,7 @@ fn describe_step(step: AccountStep) -> String {
         AccountStep::Exported { export, bytes, digest } => format!(": {export}, {bytes} bytes, {}", hex(&digest)),
         AccountStep::ExportDestroyed { export } => format!(": {export}"),
         AccountStep::ErasureBegun { part } => format!(": {part}"),
+        AccountStep::Forgotten { rows } => format!(": {rows} side rows"),
         AccountStep::ErasureDone { part, keys } => format!(": {part}, {keys} keys"),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::World;
 use super::closing::{self, Clocks, Snapshots, Turned, Upstream};
 use crate::clock::Timestamp;
-use crate::config::{Cluster, Maintenance, read_secret_line};
+use crate::config::{self, Cluster, Maintenance, Pressing, read_secret_line};
 use crate::datamap::{DataMap, MAP_BYTES_MAX};
 use crate::ids::CustomerId;
 use crate::keeping::{Accounts, Error, Stock};
@@ -88,10 +88,24 @@ pub(super) async fn closing_world(world: &World, guard: &Guard) -> closing::Worl
         maps: config.retention.datamap.iter().map(|(place, path)| (place.clone(), map(path))).collect(),
         upstreams: upstreams(&config.clusters),
         snapshots: stores(&world.keeping.stock).await,
-        pace: Pace::default(),
-        scrub: Scrub::None,
+        pace: pace(&config.retention.pressing),
+        scrub: match config.retention.pressing.scrub {
+            config::Scrub::None => Scrub::None,
+            config::Scrub::VacuumFull => Scrub::VacuumFull,
+        },
         clocks: clocks(guard),
         stop: world.stopped.clone(),
+    }
+}
+
+fn pace(pressing: &Pressing) -> Pace {
+    Pace {
+        rows_first: pressing.rows_first.into(),
+        rows_max: pressing.rows_max.into(),
+        batch: pressing.batch,
+        replica_lag_max: pressing.replica_lag_max,
+        waiters: pressing.waiters,
+        rest_percent: pressing.rest_percent,
     }
 }
 

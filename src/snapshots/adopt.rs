@@ -91,7 +91,8 @@ impl Store {
             Box::new(PlainFile(path.to_owned()))
         };
         let estimate = (!about.is_dir()).then_some(about.len());
-        let passage = Passage { store: self, lease, clock, header: header.clone(), key, estimate };
+        let (header_of, bytes_per_second_max) = (header.clone(), order.bytes_per_second_max);
+        let passage = Passage { store: self, lease, clock, header: header_of, key, estimate, bytes_per_second_max };
         let foot = passage.run(source.as_mut(), |stream| back_end.check(programs, stream), watch)?;
         Ok(Taken { header, foot })
     }

@@ -7,6 +7,7 @@ pub mod about;
 pub mod adopt;
 mod back_end;
 mod base_backup;
+mod brake;
 mod child;
 mod dump;
 mod error;

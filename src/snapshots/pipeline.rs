@@ -15,6 +15,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use super::back_end::Checked;
+use super::brake::Brake;
 use super::error::Error;
 use super::header::{Foot, Header, HeaderBytes};
 use super::lease::Lease;
@@ -52,6 +53,8 @@ pub(super) struct Passage<'a> {
     pub(super) header: Header,
     pub(super) key: DataKey,
     pub(super) estimate: Option<u64>,
+    /// If it is to be held back: to so many bytes a second.
+    pub(super) bytes_per_second_max: Option<u64>,
 }
 
 impl Passage<'_> {
@@ -115,12 +118,13 @@ impl Passage<'_> {
         let (to_seal, for_sealing) = sync_channel::<ToSeal>(QUEUED_MAX);
         let (done, is_done) = channel::<()>();
         let instance = self.store.instance();
+        let brake = self.bytes_per_second_max.map(Brake::new);
 
         thread::scope(|scope| {
             let seal_from_reader = to_seal.clone();
             let (passed, stopped) = (&passed, &stopped);
             let reader = scope.spawn(move || {
-                let read = read_all(stream, &to_check, &seal_from_reader, passed, stopped);
+                let read = read_all(stream, &to_check, &seal_from_reader, brake, (passed, stopped));
                 drop((to_check, seal_from_reader));
                 // Nobody waits any more if the watcher panicked.
                 drop(done);
@@ -219,14 +223,17 @@ fn read_all(
     mut stream: Box<dyn Read + Send>,
     to_check: &SyncSender<Chunk>,
     to_seal: &SyncSender<ToSeal>,
-    passed: &AtomicU64,
-    stopped: &AtomicBool,
+    mut brake: Option<Brake>,
+    (passed, stopped): (&AtomicU64, &AtomicBool),
 ) -> io::Result<Ended> {
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_BYTES);
         let read = (&mut stream).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
         if read == 0 {
             return Ok(Ended::AtItsEnd);
+        }
+        if let Some(brake) = &mut brake {
+            brake.hold(read as u64, stopped);
         }
         if stopped.load(Ordering::Relaxed) {
             return Ok(Ended::Stopped);

@@ -73,7 +73,8 @@ fn take(store: &Store, recipient: [u8; 32], mut source: Memory, watch: &mut Watc
         recipient,
     };
     let (header, key) = draft.seal(store, &lease, &OsEntropy)?;
-    let passage = Passage { store, lease: &lease, clock: &SystemClock, header, key, estimate: None };
+    let passage =
+        Passage { store, lease: &lease, clock: &SystemClock, header, key, estimate: None, bytes_per_second_max: None };
     passage.run(&mut source, counted, watch)
 }
 

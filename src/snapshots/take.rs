@@ -28,6 +28,8 @@ pub struct Order {
     pub recipient: [u8; 32],
     /// Whose data is in it, as far as the caller knows.
     pub customers: Vec<CustomerId>,
+    /// The pace at which it is written, if there is a limit. Bytes per second, before they are sealed.
+    pub bytes_per_second_max: Option<u64>,
 }
 
 impl Order {
@@ -84,7 +86,8 @@ impl Store {
         let estimate = back_end.estimate(about);
         self.refuse_small_room(back_end.kind(), estimate)?;
         let mut child = back_end.start(programs, upstream, &format!("portreeve-{}", order.id))?;
-        let passage = Passage { store: self, lease, clock, header: header.clone(), key, estimate };
+        let (header_of, bytes_per_second_max) = (header.clone(), order.bytes_per_second_max);
+        let passage = Passage { store: self, lease, clock, header: header_of, key, estimate, bytes_per_second_max };
         let foot = passage.run(&mut child, |stream| back_end.check(programs, stream), watch)?;
         Ok(Taken { header, foot })
     }

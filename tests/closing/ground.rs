@@ -219,6 +219,14 @@ impl Ground {
         Register::open(&config.register.path, trust(&config)).expect("a register").state().expect("a state")
     }
 
+    /// Whether the bytes stand in any of the register's files.
+    pub fn register_holds(&self, needle: &str) -> bool {
+        let folder = self.config().register.path.parent().expect("a folder").to_owned();
+        let files = std::fs::read_dir(folder).expect("a folder");
+        let mut holds = files.map(|file| std::fs::read(file.expect("an entry").path()).expect("a file"));
+        holds.any(|bytes| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()))
+    }
+
     pub fn customer(&self, name: &str) -> Customer {
         self.state().customer_named(name).expect("a customer").clone()
     }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use portreeve::cli::demo::stage::SHARED_DATABASE;
+use portreeve::cli::demo::stage::{SHARED_DATABASE, owner};
 use portreeve::grant::{AccountStep, SnapshotStep, Stage};
 use portreeve::retention::certificate::{Findings, Part};
 
@@ -90,9 +90,29 @@ async fn both_layouts_go_from_closing_to_the_last_certificate() {
         assert_eq!(verdict.findings, [], "{name}");
         let parts: Vec<Part> = verdict.parts.iter().map(|shown| shown.body.part).collect();
         assert_eq!(parts, Part::ALL, "{name}");
+        let Findings::Logs(logs) = &verdict.parts[3].body.findings else { panic!("part 4 is about logs") };
+        assert!(logs.logs.iter().any(|log| log.records > 0), "{name}: {logs:?}");
+        assert!(logs.logs.iter().all(|log| log.unreadable == log.records), "{name}: {logs:?}");
     }
     assert_eq!(bystanders(&ground).await, before);
     assert!(ground.customer("umbrella").closure.is_none());
+
+    // The last thing that is forgotten is whose it was.
+    let ids = ["initech", "acme"].map(|name| ground.customer(name).id);
+    let words = ["initech", "acme"].map(|name| [name.to_owned(), owner(name)]).concat();
+    assert!(words.iter().all(|word| ground.register_holds(word)), "they are there");
+    ground.later(DAY * 31).await;
+    ground.well().await;
+    for word in &words {
+        assert!(!ground.register_holds(word), "{word} is still in the register's files");
+    }
+    assert!(ground.register_holds("umbrella") && ground.register_holds(&owner("umbrella")));
+    let state = ground.state();
+    for id in ids {
+        let closure = state.customer(id).and_then(|customer| customer.closure.clone()).expect("its events stay");
+        assert!(closure.forgotten.is_some() && closure.stage() == Stage::LogsClean, "{id}");
+    }
+    ground.well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,3 +48,50 @@ async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
     let missing = target(&road, "postgres", "nobody").await.expect_err("no such database").to_string();
     assert!(missing.contains("there is no database \"nobody\""), "{missing}");
 }
+
+/// Somebody gives the name to another database again and again while it is dropped: that one always stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let cluster = Arc::new(cluster().await);
+    prepared(&cluster, "postgres").await;
+    cluster.run_sql("postgres", "grant app to portreeve_maintenance").await.expect("granted");
+    let road = maintenance(&cluster);
+    let (mut dropped, mut refused) = (0, 0);
+    for round in 0..3 {
+        cluster.create_database("acme").await.expect("a database");
+        cluster.create_database("other").await.expect("another");
+        let acme = target(&road, "postgres", "acme").await.expect("it is there");
+        let other = target(&road, "postgres", "other").await.expect("it is there");
+        let stop = Arc::new(AtomicBool::new(false));
+        let renaming = {
+            let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut renamed = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    // each may fail: it is being dropped, or somebody is connected
+                    let swap = [("acme", "old"), ("other", "acme"), ("acme", "other"), ("old", "acme")];
+                    for (from, to) in swap {
+                        let sql = format!("alter database {from} rename to {to}");
+                        renamed += u32::from(cluster.run_sql("postgres", &sql).await.is_ok());
+                    }
+                }
+                renamed
+            })
+        };
+        match drop_database(&road, "postgres", &acme).await {
+            Ok(_) => dropped += 1,
+            Err(_) => refused += 1,
+        }
+        stop.store(true, Ordering::Relaxed);
+        renaming.await.expect("no panic");
+        let left = format!("select datname from pg_database where oid = {}", other.oid);
+        let left = cluster.run_sql("postgres", &left).await.expect("asked").concat();
+        let [Some(name)] = left.as_slice() else { panic!("round {round}: the other database is gone") };
+        for name in [name.as_str(), "acme", "old", "other"] {
+            cluster.run_sql("postgres", &format!("drop database if exists {name} with (force)")).await.expect("clean");
+        }
+    }
+    assert_eq!(dropped + refused, 3);
+}

@@ -87,7 +87,8 @@ impl Ground {
 
     pub(crate) fn order(&self, slot: Option<Timestamp>) -> Order {
         let customers = vec![CustomerId(7), CustomerId(8)];
-        Order { id: Order::fresh_id(&OsEntropy), started: now(), slot, recipient: self.public, customers }
+        let (id, started) = (Order::fresh_id(&OsEntropy), now());
+        Order { id, started, slot, recipient: self.public, customers, bytes_per_second_max: None }
     }
 
     pub(crate) async fn take(&self, back_end: &dyn BackEnd, order: &Order) -> Result<Taken, Error> {

@@ -39,7 +39,8 @@ async fn a_daemon_to_be_killed() {
     let store = Store::open(Arc::new(RealDisk), Path::new(&store), instance()).expect("a store");
     let lease = store.lease().expect("the lead");
     let (id, started) = (Order::fresh_id(&OsEntropy), now());
-    let order = Order { id, started, slot: None, recipient: [9; 32], customers: Vec::new() };
+    let order =
+        Order { id, started, slot: None, recipient: [9; 32], customers: Vec::new(), bytes_per_second_max: None };
     let programs = Programs::in_directory(Path::new(&bin));
     let taken = tokio::task::block_in_place(|| {
         let mut watch = |progress: portreeve::snapshots::Progress| {

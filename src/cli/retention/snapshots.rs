@@ -74,7 +74,14 @@ pub(super) async fn adopt(context: &Context, wanted: Adopt) -> Result<Exit, Fail
     let lease = store.lease()?;
     let id = Order::fresh_id(&OsEntropy);
     let started = wanted.started;
-    let order = Order { id, started, slot: None, recipient: shelf.recipient, customers: Vec::new() };
+    let order = Order {
+        id,
+        started,
+        slot: None,
+        recipient: shelf.recipient,
+        customers: Vec::new(),
+        bytes_per_second_max: shelf.snapshots.bytes_per_second_max,
+    };
     let (programs, path) = (stock.programs.clone(), wanted.path.clone());
     let (taken, _lease) = tokio::task::spawn_blocking(move || {
         let taken = store.adopt(&lease, &programs, &path, &order, &SystemClock, &OsEntropy, &mut shown());

@@ -37,6 +37,9 @@ impl World {
             let state = self.state().await?;
             let customer = Self::customer(&state, id)?;
             let Some(closure) = &customer.closure else { return Ok(()) };
+            if let Some(end) = closure.reached_at(Stage::LogsClean) {
+                return self.forget(customer, closure, end, now).await;
+            }
             let kept = self.kept(id, closure.sequence)?;
             let facts = self.facts(&state, customer, closure, &kept, now)?;
             let step = next(&model(&state, customer, closure, rules), &facts, now);
@@ -136,8 +139,8 @@ impl World {
             Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,
             Act::CheckAgain => self.check_again(customer).await,
             Act::DestroyArchive => self.destroy_archives(customer).await,
-            Act::DestroyValues => self.destroy_keys(customer, RecordPart::Values).await,
-            Act::DestroySkeleton => self.destroy_keys(customer, RecordPart::Skeleton).await,
+            Act::DestroyValues => self.destroy_keys(customer, kept, RecordPart::Values).await,
+            Act::DestroySkeleton => self.destroy_keys(customer, kept, RecordPart::Skeleton).await,
             Act::ConfirmApplicationLogs => {
                 // nobody observes them: the promise's term is over, and the certificate says that it is no more than that
                 self.keep(customer.id, &Kept { application_logs: Some(now.0), ..kept.clone() })

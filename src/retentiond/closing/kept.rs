@@ -27,6 +27,9 @@ pub(super) struct Kept {
     /// Of each purge by its name: the table of each of its steps, none where a step deletes no row.
     #[serde(default)]
     pub(super) steps: BTreeMap<String, Vec<Option<String>>>,
+    /// Records of the customer in each audit log, counted before the last of its keys went.
+    #[serde(default)]
+    pub(super) records: Option<Vec<(String, u64)>>,
     /// When the application's logs were found past their age, in microseconds.
     pub(super) application_logs: Option<i64>,
 }

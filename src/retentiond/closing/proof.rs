@@ -15,8 +15,8 @@ use crate::grant::{Closure, Erasure, Layout, SnapshotStatus, State};
 use crate::ids::CustomerId;
 use crate::retention::certificate::{
     ApplicationLogs, Archive, Archives, At, Backups, Body, Certificate, Exception, ExceptionKind, Finding, Findings,
-    Ledger, Live, Logs, Method, Needles, Next, Part, People, Replica, Residue, Scope, Snapshot, Table, Times, Traces,
-    Trigger, TriggerKind, page, verify,
+    Ledger, Live, Log, Logs, Method, Needles, Next, Part, People, Replica, Residue, Scope, Snapshot, Table, Times,
+    Traces, Trigger, TriggerKind, page, verify,
 };
 
 /// The file's name in the owner's folder.
@@ -188,8 +188,11 @@ impl World {
             case.kept.application_logs.map(Timestamp).ok_or(Error::Bug("the application's logs are not over"))?;
         let age = self.config.promise.application_logs_max_age;
         let oldest = Timestamp(said.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
+        let records = case.kept.records.iter().flatten();
+        // both parts' keys are gone, or this part of the certificate would not be due
+        let log = |(name, records): &(String, u64)| Log { name: name.clone(), records: *records, unreadable: *records };
         Ok(Logs {
-            logs: Vec::new(),
+            logs: records.map(log).collect(),
             skeleton_unreadable: At(skeleton),
             application: ApplicationLogs { oldest: At(oldest), said_by: "promise, not observed".to_owned() },
         })
@@ -215,7 +218,12 @@ impl World {
             }
             Part::Archive => not.push("copies that the owner took home".to_owned()),
             Part::Logs => {
-                not.push("how many records each audit log holds is not counted in this version".to_owned());
+                if case.kept.records.is_none() {
+                    not.push("how many records each audit log holds: the count is lost".to_owned());
+                }
+                not.push(
+                    "the register's names of the account and its owners: deleted 30 days after this part".to_owned(),
+                );
                 not.push("the application's logs were not looked at: their term is over".to_owned());
             }
         }

@@ -479,9 +479,9 @@ fn report(verified: &Verified) -> Vec<String> {
     }
     let blockers = verified.blockers.iter();
     report.extend(blockers.map(|blocker| format!("level 0: dead rows could not be removed: {blocker}")));
-    if verified.probed.left_out > 0 {
-        let left_out = verified.probed.left_out;
-        report.push(format!("{left_out} known values were not looked for: text may spell them in other ways"));
+    if verified.probed.special > 0 {
+        let special = verified.probed.special;
+        report.push(format!("text may spell {special} of the known values in still other ways than were looked for"));
     }
     report
 }
