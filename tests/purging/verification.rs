@@ -143,39 +143,3 @@ async fn statistics_of_columns_together_and_hidden_ones_are_not_clean() {
         (&["public.copies".to_owned()][..], Some(Level::L0))
     );
 }
-
-#[tokio::test]
-async fn a_strangers_table_in_our_own_schema_is_looked_at_like_any_other() {
-    let ground = Ground::with(
-        "create extension pg_stat_statements;
-         create schema portreeve;
-         create table portreeve.kept (note text);
-         insert into portreeve.kept select email from contacts where tenant_id = 2;
-         create table portreeve.scope (name text);
-         alter table portreeve.scope owner to app",
-    )
-    .await;
-    let needles = taken(&ground).await;
-    let refused = ground.purge("p1").await.expect_err("two tables that nobody declared").to_string();
-    assert!(refused.contains("portreeve.kept") && refused.contains("portreeve.scope"), "{refused}");
-    let declared = "tables.\"portreeve.kept\" = { erase = \"keep\", reason = \"a test\", columns = { note = \"none\" } }
-                    tables.\"portreeve.scope\" = { erase = \"keep\", reason = \"a test\", columns = { name = \"none\" } }
-                    [tables.\"public.contacts\"]";
-    let map = super::ground::map(&super::ground::MAP.replace("[tables.\"public.contacts\"]", declared));
-    let ground = Ground { map, ..ground };
-    ground.cluster.run_sql("shared", "grant select on portreeve.kept to portreeve_maintenance").await.expect("granted");
-    ground.cluster.run_sql("shared", "grant app to portreeve_maintenance").await.expect("granted");
-    ground.purge("p1").await.expect("purged");
-    let found = verified(&ground, &needles, Scrub::None).await;
-    let tables: Vec<String> = found.probed.found.iter().map(|(table, _)| table.to_string()).collect();
-    assert_eq!((tables, found.level()), (vec!["portreeve.kept".to_owned()], Some(Level::L0)), "{found:#?}");
-    let none = "revoke all on portreeve.scope from app; alter table portreeve.scope owner to postgres;
-                alter table portreeve.kept owner to postgres; drop table portreeve.kept";
-    ground.cluster.run_sql("shared", none).await.expect("gone");
-    let found = verified(&ground, &needles, Scrub::None).await;
-    assert_eq!(
-        (found.statistics_unread, found.probed.found),
-        (vec![], vec![]),
-        "an empty one of the fence's own is ours"
-    );
-}
