@@ -105,7 +105,8 @@ async fn ours(upstream: &Upstream, dir: &Path, checksums: Algorithm) -> Result<f
     let programs = Programs::in_directory(&postgres_bin()?);
     let (recipient, _) = generate_key_pair();
     let (id, started) = (Order::fresh_id(&OsEntropy), SystemClock.now());
-    let order = Order { id, started, slot: None, recipient, customers: Vec::new() };
+    let (customers, bytes_per_second_max) = (Vec::new(), None);
+    let order = Order { id, started, slot: None, recipient, customers, bytes_per_second_max };
     let begun = Instant::now();
     let about = About::ask(upstream, None).await?;
     let taken = tokio::task::block_in_place(|| {
