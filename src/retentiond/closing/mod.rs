@@ -14,6 +14,7 @@ mod needles;
 mod proof;
 mod purge;
 mod reading;
+mod residue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
