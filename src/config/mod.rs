@@ -17,8 +17,8 @@ pub use error::Error;
 pub use raw::{Format, Scrub, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention, Road,
-    Role, Snapshots, Staff,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
+    Road, Role, Snapshots, Staff,
 };
 pub use user::User;
 

@@ -11,8 +11,8 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention, Road,
-    Snapshots, Staff,
+    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
+    Road, Snapshots, Staff,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};

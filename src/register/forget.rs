@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::error::Error;
 use super::sqlite::Register;
-use crate::grant::{Event, State, Stored, What};
+use crate::grant::{Event, GlassStep, State, Stored, What};
 use crate::ids::{CustomerId, HoldId, OwnerId};
 
 impl Register {
@@ -64,6 +64,13 @@ fn is_about(stored: &Stored, customer: CustomerId, state: &State) -> bool {
         What::CodeRedeemed { code, .. } | What::CodeMissed { code } => {
             state.code(code).is_some_and(|code| code.customer == customer)
         }
-        What::StaffCreated | What::StaffRemoved { .. } | What::Snapshot { .. } => false,
+        What::Glass(GlassStep::Asked { customer: of, .. }) => of == customer,
+        // These have no side row, or one about the vendor's own people.
+        What::Glass(GlassStep::Confirmed { .. })
+        | What::Team(_)
+        | What::Staff { .. }
+        | What::StaffCreated
+        | What::StaffRemoved { .. }
+        | What::Snapshot { .. } => false,
     }
 }
