@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use error::Error;
-pub use raw::{Format, Scrub, SnapshotKind};
+pub use raw::{Checksums, Format, Scrub, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
     Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,

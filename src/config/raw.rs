@@ -380,6 +380,7 @@ pub(super) struct Snapshots {
     pub(super) expiry_lag: Span,
     pub(super) store_keeps: Span,
     pub(super) bytes_per_second_max: Size,
+    pub(super) checksums: Checksums,
 }
 
 impl Default for Snapshots {
@@ -397,6 +398,7 @@ impl Default for Snapshots {
             expiry_lag: hours(1),
             store_keeps: Span(Duration::ZERO),
             bytes_per_second_max: Size(0),
+            checksums: Checksums::Crc32c,
         }
     }
 }
@@ -409,6 +411,16 @@ pub enum SnapshotKind {
     Dump,
     /// `pg_basebackup`, the whole cluster.
     BaseBackup,
+}
+
+/// The checksums in a base backup's manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksums {
+    /// What `pg_basebackup` does when not asked: against decay and what is cut short.
+    Crc32c,
+    /// Against somebody who changes files on purpose; the server and we hash every byte.
+    Sha256,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

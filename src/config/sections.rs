@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Error;
-use super::raw::{Format, Scrub, SnapshotKind};
+use super::raw::{Checksums, Format, Scrub, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
 use crate::retention::plan::{Caps, OnCeiling, Rules};
@@ -294,6 +294,8 @@ pub struct Snapshots {
     pub store_keeps: Duration,
     /// The pace at which it is written, if there is a limit. Bytes per second.
     pub bytes_per_second_max: Option<u64>,
+    /// The checksums in the manifest of a whole cluster's snapshot.
+    pub checksums: Checksums,
 }
 
 impl Snapshots {

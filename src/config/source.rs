@@ -300,6 +300,7 @@ impl<'a> Source<'a> {
             expiry_lag: raw.expiry_lag.0,
             store_keeps: raw.store_keeps.0,
             bytes_per_second_max: Some(raw.bytes_per_second_max.0).filter(|limit| *limit > 0),
+            checksums: raw.checksums,
         })
     }
 

@@ -41,6 +41,11 @@ impl Blocks {
         blocks
     }
 
+    /// The blocks' bytes, to change.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.memory.get_mut(self.start..self.start + self.len).unwrap_or(&mut [])
+    }
+
     /// The blocks' bytes.
     pub fn bytes(&self) -> &[u8] {
         self.memory.get(self.start..self.start + self.len).unwrap_or(&[])

@@ -437,7 +437,7 @@ impl AppendFile for Growing {
         Calls::append(&self.disk, &mut self.file, bytes)
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
         Calls::sync(&self.disk, &self.file)
     }
 }

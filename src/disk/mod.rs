@@ -4,6 +4,7 @@
 pub mod blocks;
 #[cfg(test)]
 pub(crate) mod crashing;
+mod growing;
 pub mod new_file;
 pub mod real;
 pub mod secret_file;
@@ -93,11 +94,12 @@ pub trait BlockFile: Send {
     fn write_durably(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
 }
 
-/// A file that grows. The exception among the verbs: only [`AppendFile::sync`] makes what was appended durable.
+/// A file that grows. The exception among the verbs: only [`AppendFile::sync`] writes all that was appended, and makes
+/// it durable.
 pub trait AppendFile: Send {
-    /// Writes where the last write ended.
+    /// Puts bytes where the last ones ended; some may be kept in memory for a while.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Waits until all that was appended survives power loss. After an error nobody knows what the file holds.
-    fn sync(&self) -> io::Result<()>;
+    fn sync(&mut self) -> io::Result<()>;
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::growing::GrowingFile;
 use super::secret_file::{self, Fault};
 use super::verbs::{self, Calls};
 use super::{AppendFile, BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
@@ -95,7 +96,7 @@ impl Disk for RealDisk {
     }
 
     fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        Ok(Box::new(GrowingFile(OpenOptions::new().append(true).open(path)?)))
+        Ok(Box::new(GrowingFile::open(path)?))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
@@ -185,18 +186,6 @@ struct RealLock {
 
 impl Lock for RealLock {}
 
-struct GrowingFile(File);
-
-impl AppendFile for GrowingFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
-}
-
 struct RealFile {
     file: File,
     direct: bool,
@@ -220,7 +209,7 @@ impl BlockFile for RealFile {
 }
 
 /// Switches unbuffered writing on or off; whether that worked.
-fn set_direct(file: &File, direct: bool) -> bool {
+pub(super) fn set_direct(file: &File, direct: bool) -> bool {
     rustix::fs::fcntl_getfl(file)
         .and_then(|flags| {
             let mut wanted = flags;

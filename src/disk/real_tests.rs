@@ -75,3 +75,41 @@ fn directories_are_made_down_to_the_last() {
     RealDisk.make_directory(&deep).expect("there already");
     assert!(RealDisk.free_bytes(&deep).expect("asked") > 0);
 }
+
+#[test]
+fn a_file_grows_from_any_length_by_any_pieces() {
+    let dir = directory();
+    let path = dir.path().join("growing");
+    for (begun, pieces) in [
+        (0, vec![0]),
+        (0, vec![1]),
+        (7, vec![BLOCK_BYTES - 7]),
+        (BLOCK_BYTES, vec![BLOCK_BYTES]),
+        (700, vec![262_160, 262_160, 262_160, 262_160, 262_160, 12]),
+        (BLOCK_BYTES + 1, vec![3 << 20, 5, (1 << 20) - 6]),
+    ] {
+        let mut expected: Vec<u8> = (0..begun).map(|at| u8::try_from(at % 241).unwrap_or(0)).collect();
+        RealDisk.replace(&path, &expected, 0o640).expect("begun");
+        let mut file = RealDisk.open_to_append(&path).expect("opened");
+        for (piece, len) in pieces.iter().enumerate() {
+            let more: Vec<u8> = (0..*len).map(|at| u8::try_from((at + piece) % 251).unwrap_or(0)).collect();
+            file.append(&more).expect("appended");
+            expected.extend(more);
+        }
+        file.sync().expect("synced");
+        assert!(RealDisk.read(&path).expect("read") == expected, "{begun} {pieces:?}");
+        // It goes on after it, and once more from the beginning.
+        file.append(b"the end").expect("appended");
+        file.sync().expect("synced");
+        expected.extend(b"the end");
+        assert!(RealDisk.read(&path).expect("read") == expected, "{begun} {pieces:?}, and on");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_by_whatever_is_appended_to_it() {
+    // Its own verb for being full, from the kernel itself.
+    let mut file = GrowingFile::open(Path::new("/dev/full")).expect("every Linux has it");
+    let told = file.append(&vec![1; 2 << 20]).and_then(|()| file.sync()).expect_err("it is full");
+    assert_eq!(told.kind(), ErrorKind::StorageFull);
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::backend_number;
 use super::error::Error;
 use super::notes::Notes;
-use crate::config::{self, Cluster, SnapshotKind};
+use crate::config::{self, Checksums, Cluster, SnapshotKind};
 use crate::disk::Disk;
 use crate::grant::State;
 use crate::ids::{CustomerId, SnapshotId};
@@ -170,7 +170,12 @@ impl Shelf {
     pub(super) fn back_end(&self, database: Option<&str>) -> Box<dyn BackEnd> {
         match database {
             Some(database) => Box::new(PgDump { database: database.to_owned(), compression: 1 }),
-            None => Box::new(PgBaseBackup { checksums: Algorithm::Sha256 }),
+            None => Box::new(PgBaseBackup {
+                checksums: match self.snapshots.checksums {
+                    Checksums::Crc32c => Algorithm::Crc32c,
+                    Checksums::Sha256 => Algorithm::Sha256,
+                },
+            }),
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::error::Error;
@@ -17,6 +18,8 @@ use super::pipeline::Source;
 use super::private::PrivateDirectory;
 use crate::secret::Secret;
 
+/// How much a child may be ahead of us: what everybody may ask for, see pipe(7), "/proc files".
+const PIPE_BYTES: usize = 1 << 20;
 /// How much of a child's last words is kept.
 const SAID_BYTES_MAX: usize = 4096;
 
@@ -203,6 +206,9 @@ impl Drop for Running {
 impl Source for Running {
     fn stream(&mut self) -> Result<Box<dyn Read + Send>, Error> {
         let stdout = self.take_stdout().ok_or_else(|| self.failed("running", "its output is taken"))?;
+        if let Err(error) = fcntl_setpipe_size(&stdout, PIPE_BYTES) {
+            tracing::debug!(program = self.program, %error, "its pipe stays small");
+        }
         Ok(Box::new(stdout))
     }
 

@@ -57,7 +57,7 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Algorithm {
-    /// SHA-256: ours.
+    /// SHA-256.
     #[n(1)]
     Sha256,
     /// CRC-32C: what `pg_basebackup` does when not asked.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -34,6 +34,27 @@ const QUEUED_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(200);
 
 type Chunk = Arc<Vec<u8>>;
+
+/// Where chunks' memory goes when all have read them: back to the reader, for memory that is touched first costs more
+/// than what is done with it.
+#[derive(Clone)]
+struct Spare(Sender<Vec<u8>>);
+
+impl Spare {
+    fn new() -> (Spare, Receiver<Vec<u8>>) {
+        let (spare, spares) = channel();
+        (Spare(spare), spares)
+    }
+
+    /// Whoever is the last to give it back gives its memory.
+    fn give_back(&self, chunk: Chunk) {
+        if let Some(mut memory) = Arc::into_inner(chunk).filter(|memory| memory.capacity() >= CHUNK_BYTES) {
+            memory.clear();
+            // A reader that is done needs none.
+            drop(self.0.send(memory));
+        }
+    }
+}
 
 /// Where a snapshot's bytes come from.
 pub(super) trait Source {
@@ -104,13 +125,15 @@ impl Passage<'_> {
         let disk = self.store.disk();
         let file = disk.open_to_append(&path).map_err(Error::storage("open", &path))?;
         let header_digest = header.digest();
+        let (spare, spares) = Spare::new();
         let sealing = Sealing {
             file,
             chunks: self.key.chunks(header_digest),
             hash: digest::Context::new(&digest::SHA256),
             number: 0,
             plain_bytes: 0,
-            buffer: Vec::with_capacity(CHUNK_BYTES + 16),
+            sealed: Vec::new(),
+            spare: spare.clone(),
         };
         let stream = source.stream()?;
         let (passed, stopped) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -124,13 +147,13 @@ impl Passage<'_> {
             let seal_from_reader = to_seal.clone();
             let (passed, stopped) = (&passed, &stopped);
             let reader = scope.spawn(move || {
-                let read = read_all(stream, &to_check, &seal_from_reader, brake, (passed, stopped));
+                let read = read_all(stream, &spares, &to_check, &seal_from_reader, brake, (passed, stopped));
                 drop((to_check, seal_from_reader));
                 // Nobody waits any more if the watcher panicked.
                 drop(done);
                 read
             });
-            let checker = scope.spawn(move || check(&mut ChunkReader::new(checking)));
+            let checker = scope.spawn(move || check(&mut ChunkReader::new(checking, spare)));
             let sealer = scope.spawn(move || sealing.run(&for_sealing, &header_digest, instance));
 
             let interrupted = self.watch_over(&is_done, passed, stopped, source, watch);
@@ -221,13 +244,14 @@ enum Ended {
 
 fn read_all(
     mut stream: Box<dyn Read + Send>,
+    spares: &Receiver<Vec<u8>>,
     to_check: &SyncSender<Chunk>,
     to_seal: &SyncSender<ToSeal>,
     mut brake: Option<Brake>,
     (passed, stopped): (&AtomicU64, &AtomicBool),
 ) -> io::Result<Ended> {
     loop {
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let mut chunk = spares.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES));
         let read = (&mut stream).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
         if read == 0 {
             return Ok(Ended::AtItsEnd);
@@ -258,7 +282,8 @@ struct Sealing {
     hash: digest::Context,
     number: u64,
     plain_bytes: u64,
-    buffer: Vec<u8>,
+    sealed: Vec<u8>,
+    spare: Spare,
 }
 
 struct SealFault {
@@ -280,6 +305,7 @@ impl Sealing {
                 ToSeal::Chunk(chunk) => {
                     if let Some(before) = held.replace(chunk) {
                         self.seal(&before, Place::Within)?;
+                        self.spare.give_back(before);
                     }
                 }
                 ToSeal::Finish(checked, finished) => {
@@ -295,15 +321,11 @@ impl Sealing {
     }
 
     fn seal(&mut self, chunk: &[u8], place: Place) -> Result<(), SealFault> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        buffer.extend_from_slice(chunk);
-        self.chunks.seal(self.number, place, &mut buffer);
-        self.hash.update(&trace(&buffer));
-        self.append(&buffer)?;
+        self.chunks.seal(self.number, place, chunk, &mut self.sealed);
+        self.hash.update(&trace(&self.sealed));
+        self.file.append(&self.sealed).map_err(|error| SealFault { verb: "write", error })?;
         self.number += 1;
         self.plain_bytes += chunk.len() as u64;
-        self.buffer = buffer;
         Ok(())
     }
 
@@ -329,11 +351,12 @@ struct ChunkReader {
     chunks: Receiver<Chunk>,
     chunk: Chunk,
     at: usize,
+    spare: Spare,
 }
 
 impl ChunkReader {
-    fn new(chunks: Receiver<Chunk>) -> ChunkReader {
-        ChunkReader { chunks, chunk: Chunk::default(), at: 0 }
+    fn new(chunks: Receiver<Chunk>, spare: Spare) -> ChunkReader {
+        ChunkReader { chunks, chunk: Chunk::default(), at: 0, spare }
     }
 }
 
@@ -341,7 +364,10 @@ impl Read for ChunkReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
             match self.chunks.recv() {
-                Ok(chunk) => (self.chunk, self.at) = (chunk, 0),
+                Ok(chunk) => {
+                    self.spare.give_back(std::mem::replace(&mut self.chunk, chunk));
+                    self.at = 0;
+                }
                 Err(_) => return Ok(0),
             }
         }

@@ -117,10 +117,12 @@ impl DataKey {
 }
 
 impl Chunks {
-    /// Seals chunk `number` in place and appends its tag. Each number at most once.
-    pub(super) fn seal(&self, number: u64, place: Place, chunk: &mut Vec<u8>) {
+    /// Seals chunk `number` into `sealed`, its tag at the end. Each number at most once.
+    pub(super) fn seal(&self, number: u64, place: Place, chunk: &[u8], sealed: &mut Vec<u8>) {
+        sealed.resize(chunk.len() + TAG_BYTES, 0);
+        let (body, tag) = sealed.split_at_mut(chunk.len());
         self.key
-            .seal_in_place_append_tag(nonce(number, place), Aad::from(&self.header_digest), chunk)
+            .seal_out_of_place_scatter(nonce(number, place), Aad::from(&self.header_digest), chunk, body, &[], tag)
             .expect("a chunk is far below what AES-GCM seals at once");
     }
 

@@ -13,8 +13,8 @@ fn a_chunk_opens_only_as_what_it_is() {
     let (key, ..) = key();
     let chunks = key.chunks([1; 32]);
     let other_header = key.chunks([2; 32]);
-    let mut sealed = b"rows".to_vec();
-    chunks.seal(5, Place::Within, &mut sealed);
+    let mut sealed = Vec::new();
+    chunks.seal(5, Place::Within, b"rows", &mut sealed);
     for (what, by, number, place, opens) in [
         ("itself", &chunks, 5, Place::Within, true),
         ("moved", &chunks, 4, Place::Within, false),
@@ -37,7 +37,7 @@ fn a_last_chunk_is_not_one_within() {
     let (key, ..) = key();
     let chunks = key.chunks([1; 32]);
     let mut sealed = Vec::new();
-    chunks.seal(0, Place::Last, &mut sealed);
+    chunks.seal(0, Place::Last, b"", &mut sealed);
     assert!(chunks.open(0, Place::Within, &mut sealed.clone()).is_none(), "bytes cannot be put behind the end");
     assert_eq!(chunks.open(0, Place::Last, &mut sealed), Some(&mut [][..]));
 }
