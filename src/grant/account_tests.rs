@@ -322,7 +322,8 @@ fn a_snapshot_is_begun_ends_somehow_and_is_deleted_in_two_steps() {
         let operator = What::Snapshot { snapshot: SnapshotId([2; 16]), step: steps[0] };
         assert!(world.clone().try_to(By::Operator, operator, None).is_err(), "an operator takes none");
     }
-    let ahead = What::Snapshot { snapshot: id, step: SnapshotStep::Begun { backend: 1, started: minutes(1) } };
-    let refused = World::new().try_to(By::System, ahead, None).err();
+    let ahead = SnapshotStep::Adopted { backend: 1, started: minutes(1), bytes: 1 };
+    let ahead = What::Snapshot { snapshot: id, step: ahead };
+    let refused = World::new().try_to(By::Operator, ahead, None).err();
     assert_eq!(refused, Some(Rule::from(SnapshotRule::NotYet(minutes(1))).into()));
 }

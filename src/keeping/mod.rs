@@ -25,7 +25,7 @@ pub use inventory::{Standing, inventory};
 pub use late::{late, named};
 pub use notes::{Accounts, Notes};
 pub use shelf::{Shelf, Shelved, read_recipient};
-pub use take::{Attempt, Tries};
+pub use take::{Attempt, Times, Tries};
 
 use crate::clock::Timestamp;
 use crate::config::Config;

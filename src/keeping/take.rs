@@ -55,6 +55,22 @@ impl Failed {
     }
 }
 
+/// One moment by the wall clock, and by what the clocks agree on.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// By the wall clock.
+    pub wall: Timestamp,
+    /// By two of three: slots and starts go by it.
+    pub agreed: Timestamp,
+}
+
+impl Times {
+    /// What the clocks would agree on now.
+    fn now(self, clock: &dyn Clock) -> Timestamp {
+        Timestamp(clock.now().0.saturating_add(self.agreed.0.saturating_sub(self.wall.0)))
+    }
+}
+
 /// One thing that snapshots are taken of.
 struct Subject<'a> {
     shelf: &'a Shelf,
@@ -63,7 +79,7 @@ struct Subject<'a> {
 }
 
 impl Keeping {
-    /// Takes what is due at `now`, one after the other, until `stop` says so.
+    /// Takes what is due at that time, one after the other, until `stop` says so.
     ///
     /// # Errors
     /// If the register or the log cannot be written. What a store or a database says is in the [`Attempt`].
@@ -72,9 +88,10 @@ impl Keeping {
         state: &State,
         shelved: &[Shelved],
         tries: &mut Tries,
-        now: Timestamp,
+        times: Times,
         stop: &Arc<AtomicBool>,
     ) -> Result<Vec<Attempt>, Error> {
+        let now = times.agreed;
         let mut attempts = Vec::new();
         for (shelf, shelved) in self.stock.shelves.iter().zip(shelved) {
             if let Listing::Failed(why) = &shelved.listing {
@@ -90,7 +107,7 @@ impl Keeping {
                 if tries.failed.get(&key).is_some_and(|failed| failed.waits(now)) {
                     continue;
                 }
-                let attempt = self.take_if_due(&subject, &shelved.found, tries, now, stop).await?;
+                let attempt = self.take_if_due(&subject, &shelved.found, tries, times, stop).await?;
                 let Some(attempt) = attempt else { continue };
                 match &attempt.fault {
                     None => drop(tries.failed.remove(&key)),
@@ -117,9 +134,10 @@ impl Keeping {
         subject: &Subject<'_>,
         found: &[Found],
         tries: &mut Tries,
-        now: Timestamp,
+        times: Times,
         stop: &Arc<AtomicBool>,
     ) -> Result<Option<Attempt>, Error> {
+        let now = times.agreed;
         let Subject { shelf, database, .. } = subject;
         let grid = Grid::new(self.stock.rules.promise().snapshot_every).ok_or(Error::Bug("a grid without a period"))?;
         let key = (shelf.name.clone(), database.clone());
@@ -146,7 +164,7 @@ impl Keeping {
             tracing::warn!(backend = shelf.name, missed, "slots passed without a snapshot; the newest stands for them");
         }
         let Some((lease, store)) = self.lead(shelf).await? else { return Ok(None) };
-        let (id, started) = (Order::fresh_id(self.acts.entropy.as_ref()), self.acts.clock.now());
+        let (id, started) = (Order::fresh_id(self.acts.entropy.as_ref()), times.now(self.acts.clock.as_ref()));
         self.step(id, SnapshotStep::Begun { backend: shelf.number, started }).await?;
         tracing::info!(backend = shelf.name, snapshot = %id, "a snapshot is being taken");
         let order = Order {

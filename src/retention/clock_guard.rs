@@ -1,5 +1,5 @@
 //! Whether the time can be trusted enough to delete by it: the wall clock, the time since boot, the database's clock.
-//! Not here: asking them. It freezes deletions, never snapshots; it releases by itself once the wall clock and another
+//! Not here: asking them. It freezes deletions, never snapshots, whose time two of three say; it releases by itself once the wall clock and another
 //! one have agreed for a while, and a person may release it before.
 //! HOLE: a database on the same machine shares its wall clock, so that both jump together; boot time alone then freezes,
 //! and the two release after `SETTLED`. A database elsewhere, or witnesses' times, would not.
@@ -114,6 +114,20 @@ impl Guard {
     /// Whether nothing may be deleted.
     pub fn is_frozen(&self) -> bool {
         self.frozen.is_some()
+    }
+
+    /// By which time snapshots are taken: the wall clock's, unless the two others agree against it. A start written down
+    /// by a clock that is ahead would keep the snapshot for as much too long.
+    pub fn agreed(&self) -> Timestamp {
+        let wall = self.last.wall;
+        match (self.expected(&self.last), self.last.database) {
+            (Some((boot, tolerance)), Some(database))
+                if self.is_frozen() && near(boot, database, tolerance) && !near(wall, boot, tolerance) =>
+            {
+                boot
+            }
+            _ => wall,
+        }
     }
 
     /// Whether deletions have been frozen for longer than `deadline`: somebody must look.

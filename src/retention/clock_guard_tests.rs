@@ -173,3 +173,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn snapshots_go_by_what_two_of_three_say() {
+    let hour = Duration::from_secs(3600);
+    let guard = Guard::first(RIGHT.at(Duration::ZERO));
+    for (what, machine, agreed) in [
+        ("all agree", RIGHT, 0),
+        ("the wall clock is ahead", Machine { wall: 90_000, ..RIGHT }, 0),
+        ("the wall clock is behind", Machine { wall: -90_000, ..RIGHT }, 0),
+        ("the database is wrong", Machine { database: Some(90_000), ..RIGHT }, 0),
+        ("all three differ", Machine { wall: 90_000, database: Some(-90_000), ..RIGHT }, 90_000),
+        ("nobody else speaks", Machine { wall: 90_000, database: None, ..RIGHT }, 90_000),
+        ("after a restart", Machine { wall: 90_000, boot: 2, booted: hour, ..RIGHT }, 90_000),
+    ] {
+        let expected = Timestamp(START.plus(hour).0 + 1_000_000 * agreed);
+        assert_eq!(guard.after(machine.at(hour)).agreed(), expected, "{what}");
+    }
+}

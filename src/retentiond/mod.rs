@@ -24,7 +24,7 @@ use self::purging::Beside;
 use crate::audit::keys::Recipients;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::keeping::{Attempt, Error, Expired, Keeping, Shelved, Tries, Which};
+use crate::keeping::{Attempt, Error, Expired, Keeping, Shelved, Times, Tries, Which};
 use crate::keyring;
 use crate::register::Follower;
 use crate::retention::clock_guard::{Guard, Reading, TOLERANCE};
@@ -125,7 +125,8 @@ impl Daemon {
         // What is due without question goes before a snapshot that may take an hour.
         let first = plan(&keeping.stock.inventory_of(&state, &shelved, is_frozen, now), &keeping.stock.rules, now);
         let mut expired = keeping.expire_within_caps(&first, Which::Plain).await?;
-        let attempts = keeping.take_due(&state, &shelved, &mut self.tries, now, &self.stop).await?;
+        let times = Times { wall: now, agreed: guard.agreed() };
+        let attempts = keeping.take_due(&state, &shelved, &mut self.tries, times, &self.stop).await?;
         // Listed anew: a good snapshot may have come, and what is the newest good one decides about the others.
         let plan = plan(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, now);
         let rest = keeping.expire_within_caps(&plan, Which::All).await?;

@@ -54,7 +54,7 @@ hostssl all       +portreeve_staff       127.0.0.1/32  scram-sha-256 clientcert=
 host    all       +portreeve_staff       all           reject
 hostssl all       portreeve_provisioner  127.0.0.1/32  scram-sha-256 clientcert=verify-ca
 hostssl all       app                    127.0.0.1/32  scram-sha-256
-hostssl all       portreeve_snapshot     127.0.0.1/32  scram-sha-256
+hostssl all,replication portreeve_snapshot  127.0.0.1/32  scram-sha-256
 hostssl all       portreeve_maintenance  127.0.0.1/32  scram-sha-256
 host    all       all                    all           reject
 ";
