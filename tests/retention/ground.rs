@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -39,6 +40,12 @@ const PASSWORD: &str = "correct-horse-battery";
 #[derive(Clone)]
 pub struct Moved(Arc<AtomicI64>);
 
+impl Moved {
+    pub fn at(micros: i64) -> Moved {
+        Moved(Arc::new(AtomicI64::new(micros)))
+    }
+}
+
 impl Clock for Moved {
     fn now(&self) -> Timestamp {
         // Later at each look, as time is.
@@ -72,26 +79,47 @@ impl Witness for Others {
     }
 }
 
-pub struct Ground {
+/// What outlives a daemon.
+pub struct Place {
     pub cluster: Cluster,
     pub dir: TempDir,
-    pub daemon: Daemon,
+    pub config: Config,
     pub clock: Moved,
     pub jumped: Arc<AtomicI64>,
-    /// Turns so far.
-    pub turns: usize,
     served: JoinHandle<Result<(), keyring::Error>>,
 }
 
-impl Drop for Ground {
+impl Drop for Place {
     fn drop(&mut self) {
         self.served.abort();
     }
 }
 
-impl Ground {
-    /// A daemon that has not run yet, with that `[promise]` and a dump of one small database.
-    pub async fn new(promise: &str) -> Ground {
+/// A place with a daemon.
+pub struct Ground {
+    pub place: Place,
+    pub daemon: Daemon,
+    /// Turns so far.
+    pub turns: usize,
+}
+
+impl Deref for Ground {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl DerefMut for Ground {
+    fn deref_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
+}
+
+impl Place {
+    /// A cluster with a small database and whoever may dump it, a keyring, an empty register; that `[promise]`.
+    pub async fn new(promise: &str) -> Place {
         let cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned());
         let cluster = Cluster::start(Settings { cache, ..Settings::default() }).await.expect("a cluster");
         let hba = cluster.directory().join("data/pg_hba.conf");
@@ -107,29 +135,9 @@ impl Ground {
         cluster.run_sql("acme", "create table t (id int); insert into t values (1)").await.expect("a row");
         let dir = tempfile::tempdir().expect("a directory");
         let config = configuration(dir.path(), &cluster, promise);
-        let (clock, jumped) = (Moved(Arc::new(AtomicI64::new(START))), Arc::new(AtomicI64::new(0)));
-        let (keyring, served) = keyring(&config, &clock).await;
-        let keeping = keeping(&config, &clock).await;
-        keeping.stock.shelf("nightly").expect("a back-end").create(&OsEntropy).expect("a store");
-        let follower = Follower::start(
-            &config.register.path,
-            keeping.acts.trust.clone(),
-            &dir.path().join("retention/seen"),
-            Arc::new(clock.clone()),
-        );
-        let signer = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).expect("a key");
-        let world = World {
-            config,
-            keeping,
-            follower: follower.expect("followed"),
-            keyring,
-            recipients: every_month(),
-            signer: Arc::new(signer),
-            stopped: watch::channel(false).1,
-        };
-        let witness = Arc::new(Others { wall: clock.clone(), jumped: Arc::clone(&jumped) });
-        let daemon = Daemon::new(world, witness, Arc::new(AtomicBool::new(false)));
-        Ground { cluster, dir, daemon, clock, jumped, turns: 0, served }
+        let (clock, jumped) = (Moved::at(START), Arc::new(AtomicI64::new(0)));
+        let served = keyring(&config, &clock).await;
+        Place { cluster, dir, config, clock, jumped, served }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -148,6 +156,67 @@ impl Ground {
         self.jumped.fetch_add(by, Ordering::Relaxed);
     }
 
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// Moves every clock into the next slot of five days.
+    pub fn next_slot(&self) {
+        self.go_to((self.now().0.div_euclid(5 * DAY) + 1) * 5 * DAY + 1_000_000);
+    }
+}
+
+/// A daemon at a place where none is, on that disk.
+pub async fn daemon(config: &Config, clock: &Moved, jumped: &Arc<AtomicI64>, disk: &Arc<dyn Disk>) -> Daemon {
+    let keeping = keeping(config, clock, disk);
+    let public = init::read_public_key(&config.keyring.public_key).expect("a key");
+    let keyring = keyring::Client::connect(&config.keyring.socket, public).await.expect("connected");
+    let (register, trust) = (&config.register.path, keeping.acts.trust.clone());
+    let seen = config.retention.state.join("seen");
+    let follower = Follower::start(register, trust, &seen, Arc::new(clock.clone())).expect("followed");
+    let signer = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).expect("a key");
+    let world = World {
+        config: config.clone(),
+        keeping,
+        follower,
+        keyring,
+        recipients: every_month(),
+        signer: Arc::new(signer),
+        stopped: watch::channel(false).1,
+    };
+    let witness = Arc::new(Others { wall: clock.clone(), jumped: Arc::clone(jumped) });
+    Daemon::new(world, witness, Arc::new(AtomicBool::new(false)))
+}
+
+impl Ground {
+    /// A daemon that has not run yet, with that `[promise]` and a dump of one small database.
+    pub async fn new(promise: &str) -> Ground {
+        Ground::on(promise, Arc::new(RealDisk)).await
+    }
+
+    /// As [`Ground::new`], on that disk.
+    pub async fn on(promise: &str, disk: Arc<dyn Disk>) -> Ground {
+        let place = Place::new(promise).await;
+        let daemon = daemon(&place.config, &place.clock, &place.jumped, &disk).await;
+        customer(&daemon.world.keeping).await;
+        daemon.world.keeping.stock.shelf("nightly").expect("a back-end").create(&OsEntropy).expect("a store");
+        Ground { place, daemon, turns: 0 }
+    }
+
+    /// Ends the daemon, so that another can have its log.
+    pub fn rest(self) -> Place {
+        let log = self.daemon.world.keeping.acts.log.clone();
+        drop(self.daemon);
+        log.close().expect("the log closes");
+        self.place
+    }
+
+    /// A daemon where one was before.
+    pub async fn wake(place: Place, disk: Arc<dyn Disk>) -> Ground {
+        let daemon = daemon(&place.config, &place.clock, &place.jumped, &disk).await;
+        Ground { place, daemon, turns: 0 }
+    }
+
     pub async fn turn(&mut self) -> Turn {
         self.turns += 1;
         let now = self.clock.now();
@@ -160,10 +229,6 @@ impl Ground {
 
     pub fn shelf(&self) -> &Shelf {
         self.keeping().stock.shelf("nightly").expect("a back-end")
-    }
-
-    pub fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
     }
 
     /// Ours in the store's own list, by file: when each was begun.
@@ -252,7 +317,7 @@ fn configuration(dir: &Path, cluster: &Cluster, promise: &str) -> Config {
 }
 
 /// A keyring behind its socket, on the moved clock.
-async fn keyring(config: &Config, clock: &Moved) -> (keyring::Client, JoinHandle<Result<(), keyring::Error>>) {
+async fn keyring(config: &Config, clock: &Moved) -> JoinHandle<Result<(), keyring::Error>> {
     let dir = config.retention.state.parent().expect("a folder").to_owned();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let files = init::Files {
@@ -267,38 +332,38 @@ async fn keyring(config: &Config, clock: &Moved) -> (keyring::Client, JoinHandle
     init::init(&files, &disk, &OsEntropy).expect("made");
     let mut kept = Kept::open(disk, &files.keyring, &files.credential).expect("opened");
     let own = kept.own_recipients(clock, &OsEntropy).expect("made");
-    let log = open_log(&dir.join("audit"), "keyring", &own, clock);
+    let log = open_log(&dir.join("audit"), "keyring", &own, clock, Arc::new(RealDisk));
     let settings = keyring::Settings::new(config.keyring.socket.clone(), Access::default());
     let seam: Arc<dyn Clock> = Arc::new(clock.clone());
     let server = keyring::Server::bind(settings, kept, own, log, seam, Arc::new(OsEntropy)).await.expect("bound");
-    let served = tokio::spawn(server.run(std::future::pending()));
-    let public = init::read_public_key(&config.keyring.public_key).expect("a key");
-    let client = keyring::Client::connect(&config.keyring.socket, public).await.expect("connected");
-    (client, served)
+    tokio::spawn(server.run(std::future::pending()))
 }
 
-/// Stores and acts, with one customer in the register.
-async fn keeping(config: &Config, clock: &Moved) -> Keeping {
+/// Stores and acts.
+fn keeping(config: &Config, clock: &Moved, disk: &Arc<dyn Disk>) -> Keeping {
     let trust = Trust { portal_key: [0; 32] };
     let register = Register::open(&config.register.path, trust.clone()).expect("a register");
-    let recipients = every_month();
+    let (log, recipients) = (config.audit.directory.join("here"), every_month());
     let acts = Acts {
         register: register.clone(),
-        log: open_log(&config.audit.directory.join("here"), "retention-keeper-1", &recipients, clock),
+        log: open_log(&log, "retention-keeper-1", &recipients, clock, Arc::clone(disk)),
         trust,
         sockets: Vec::new(),
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(OsEntropy),
     };
+    let stock = Stock::new(config, &Secret::new([7; 32]), register, disk).expect("stock");
+    Keeping { stock, acts }
+}
+
+/// One customer, with a database of its own.
+async fn customer(keeping: &Keeping) {
     let word = |word: &str| Some(word.to_owned());
     let personal =
         Personal { name: word("acme"), cluster: word("main"), database: word("acme"), ..Personal::default() };
     let what = What::CustomerCreated { layout: Layout::Database };
     let draft = Draft { by: By::Operator, what, personal: Some(personal) };
-    acts.act(None, |_| Ok(draft.clone())).await.expect("a customer");
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let stock = Stock::new(config, &Secret::new([7; 32]), register, &disk).expect("stock");
-    Keeping { stock, acts }
+    keeping.acts.act(None, |_| Ok(draft.clone())).await.expect("a customer");
 }
 
 /// The vendor's keys for every month that is simulated.
@@ -313,10 +378,10 @@ fn every_month() -> Recipients {
     recipients
 }
 
-fn open_log(dir: &Path, writer: &str, recipients: &Recipients, clock: &Moved) -> Log {
+fn open_log(dir: &Path, writer: &str, recipients: &Recipients, clock: &Moved, disk: Arc<dyn Disk>) -> Log {
     let signing = SigningKey::from_seed(&Secret::new([3; 32]));
     let settings = log::Settings { segment_bytes: 4 << 20, reserve_bytes: 0, ..log::Settings::new(writer, signing) };
     let clock: Arc<dyn Clock> = Arc::new(clock.clone());
     let dir = dir.join(writer);
-    Log::open(Arc::new(RealDisk), &dir, settings, recipients.clone(), clock, Arc::new(OsEntropy)).expect("a log")
+    Log::open(disk, &dir, settings, recipients.clone(), clock, Arc::new(OsEntropy)).expect("a log")
 }

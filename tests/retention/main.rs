@@ -4,9 +4,15 @@
 
 mod approved;
 mod caps;
+mod clocks;
 mod closed;
+mod faults;
 mod ground;
 mod killed;
 mod month;
+mod people;
+mod real;
+mod seam;
+mod steps;
 mod swapped;
 mod year;
