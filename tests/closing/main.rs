@@ -6,4 +6,5 @@ mod beside;
 mod ground;
 mod killed;
 mod replanned;
+mod steps;
 mod stories;
