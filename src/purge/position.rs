@@ -25,14 +25,17 @@ pub async fn position(connection: &Connection) -> Result<String, Error> {
     rows.into_iter().flatten().flatten().next().ok_or_else(|| Error::Refused("no position was answered".to_owned()))
 }
 
-/// Every replica that is connected, and whether it has replayed up to `position`.
+/// Every replica that is connected, and whether it has replayed up to `position`; one that is away, whose slot waits for
+/// it, has not.
+/// HOLE: one that is away and has no slot is not seen. It is behind until it is back, and then is seen again.
 ///
 /// # Errors
 /// [`Error::Database`].
 pub async fn standbys(connection: &Connection, position: &str) -> Result<Vec<Standby>, Error> {
     let sql = format!(
         "select application_name, coalesce(replay_lsn >= {}::pg_lsn, false) from pg_stat_replication
-         where state in ('streaming', 'catchup')",
+         where state in ('streaming', 'catchup')
+         union all select slot_name, false from pg_replication_slots where slot_type = 'physical' and not active",
         literal(position)
     );
     let rows = connection.texts(&sql).await?;

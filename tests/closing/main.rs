@@ -6,5 +6,6 @@ mod beside;
 mod ground;
 mod killed;
 mod replanned;
+mod replica;
 mod steps;
 mod stories;

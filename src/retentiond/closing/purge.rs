@@ -356,15 +356,19 @@ impl World {
         connection: &Connection,
     ) -> Result<(String, Vec<(String, i64)>), Error> {
         let position = purging::position(connection).await?;
+        let mut behind = Vec::new();
         for _ in 0..REPLICA_TRIES {
             let standbys = purging::standbys(connection, &position).await?;
-            if standbys.iter().all(|standby| standby.has_replayed) {
+            behind = standbys.iter().filter(|standby| !standby.has_replayed).map(|one| one.name.clone()).collect();
+            if behind.is_empty() {
                 let now = self.acts.clock.now().0;
                 return Ok((position, standbys.into_iter().map(|standby| (standby.name, now)).collect()));
             }
             tokio::time::sleep(REPLICA_AGAIN).await;
         }
-        Err(Error::Refused(format!("a replica of cluster \"{}\" has not replayed the purge yet", customer.cluster)))
+        let (cluster, behind) = (&customer.cluster, behind.join(", "));
+        let message = format!("a replica of cluster \"{cluster}\" has not replayed the purge yet: {behind}");
+        Err(Error::Refused(format!("{message}; bring it back, or drop the slot of one that is no more")))
     }
 
     /// Looks whether rows came back. What did is recorded and told, and the account does not count as clean.
