@@ -1,6 +1,6 @@
 //! Whether the time can be trusted enough to delete by it: the wall clock, the time since boot, the database's clock.
-//! Not here: asking them. It freezes deletions, never snapshots, whose time two of three say; it releases by itself once the wall clock and another
-//! one have agreed for a while, and a person may release it before.
+//! Not here: asking them. It freezes deletions, never snapshots, whose time two of three say; it releases by itself once
+//! the wall clock and another one have agreed for a while, and a person may release it before.
 //! HOLE: a database on the same machine shares its wall clock, so that both jump together; boot time alone then freezes,
 //! and the two release after `SETTLED`. A database elsewhere, or witnesses' times, would not.
 
