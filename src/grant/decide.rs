@@ -11,7 +11,7 @@ use super::refusal::{Condition, Refusal};
 use super::scope::Scope;
 use super::staff::Attestations;
 use super::staff_condition;
-use super::state::{Given, Grant, State};
+use super::state::{Customer, Given, Grant, Staff, State};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, GrantId, Sequence, StaffId};
 
@@ -148,17 +148,19 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
     if now >= lease {
         failed.push(Condition::RegisterStale { read: ask.register_read });
     }
-    let stop = check_staff(state, ask, limits, now, &mut failed);
-    check_customer(state, ask, now, &mut failed);
-    let grant = find_grant(state, ask, limits, now, &mut failed);
-    let hours_end = check_terms(state, ask, now, &mut failed);
+    // Among many customers and grants looking up is what costs: each is looked up once.
+    let (staff, customer) = (state.staff(ask.staff), state.customer(ask.customer));
+    let stop = check_staff(staff, (state, ask), limits, now, &mut failed);
+    check_customer(customer, ask, now, &mut failed);
+    let consent = customer.map(|customer| &customer.consent);
+    let grant = find_grant((state, consent), ask, limits, now, &mut failed);
+    let hours_end = check_terms(staff, customer, ask, now, &mut failed);
     if ask.locks.blocks(ask, grant.map(|grant| grant.id)) {
         failed.push(Condition::Locked { customer: ask.customer });
     }
     if ask.connections >= limits.connections_per_grant {
         failed.push(Condition::TooManyConnections { open: ask.connections, most: limits.connections_per_grant });
     }
-    let consent = state.customer(ask.customer).map(|customer| &customer.consent);
     match (grant, consent) {
         (Some(grant), Some(consent)) if failed.is_empty() => Decision::Allow(Authorized {
             grant: grant.id,
@@ -179,13 +181,13 @@ pub fn decide(state: &State, ask: &Ask<'_>, limits: &Limits, now: Timestamp) -> 
 
 /// Is the staff member there, and fit to work now, from there, for that customer? Until when they are.
 fn check_staff(
-    state: &State,
-    ask: &Ask<'_>,
+    staff: Option<&Staff>,
+    (state, ask): (&State, &Ask<'_>),
     limits: &Limits,
     now: Timestamp,
     failed: &mut Vec<Condition>,
 ) -> Timestamp {
-    match state.staff(ask.staff) {
+    match staff {
         Some(staff) if staff.active => {
             let mut failed = |condition| failed.push(Condition::Staff(condition));
             return staff_condition::check(staff, (state, ask), limits, now, &mut failed);
@@ -197,8 +199,8 @@ fn check_staff(
 }
 
 /// Is the customer there, and its switch on?
-fn check_customer(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) {
-    let Some(customer) = state.customer(ask.customer) else {
+fn check_customer(customer: Option<&Customer>, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) {
+    let Some(customer) = customer else {
         failed.push(Condition::CustomerUnknown { customer: ask.customer });
         return;
     };
@@ -222,15 +224,21 @@ fn check_customer(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec
 }
 
 /// Do the owner's terms let them in now, and from there? Until when they do.
-fn check_terms(state: &State, ask: &Ask<'_>, now: Timestamp, failed: &mut Vec<Condition>) -> Timestamp {
-    let Some(customer) = state.customer(ask.customer).filter(|customer| customer.closure.is_none()) else {
+fn check_terms(
+    staff: Option<&Staff>,
+    customer: Option<&Customer>,
+    ask: &Ask<'_>,
+    now: Timestamp,
+    failed: &mut Vec<Condition>,
+) -> Timestamp {
+    let Some(customer) = customer.filter(|customer| customer.closure.is_none()) else {
         return Timestamp::NEVER;
     };
     let terms = &customer.consent.terms;
     if !terms.admits(ask.address) {
         failed.push(Condition::AddressNotAllowed { address: ask.address });
     }
-    let region = state.staff(ask.staff).and_then(|staff| staff.region);
+    let region = staff.and_then(|staff| staff.region);
     if !terms.admits_from(region) {
         failed.push(Condition::RegionNotAllowed { region });
     }
@@ -249,7 +257,7 @@ fn end_of(grant: &Grant, consent: &Consent) -> Timestamp {
 
 /// The grant it would go by, with everything that is wrong with it named.
 fn find_grant<'s>(
-    state: &'s State,
+    (state, consent): (&'s State, Option<&Consent>),
     ask: &Ask<'_>,
     limits: &Limits,
     now: Timestamp,
@@ -264,7 +272,6 @@ fn find_grant<'s>(
         return None;
     };
     let id = grant.id;
-    let consent = state.customer(ask.customer).map(|customer| &customer.consent);
     let ends = consent.map_or(grant.ends, |consent| end_of(grant, consent));
     match grant.ended {
         Some((at, by)) if at < ends => failed.push(Condition::GrantEnded { grant: id, at, by }),
