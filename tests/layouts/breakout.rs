@@ -103,8 +103,17 @@ const SHARED_MAP: &str = r#"
 version = 1
 layout = "shared"
 tenant = "tenant_id"
-tables."public.contacts".columns = { tenant_id = "pseudonym", id = "pseudonym", full_name = "identity", email = "contact", country = "location", v = "none" }
-tables."public.orders".columns = { tenant_id = "pseudonym", id = "pseudonym", contact_id = "pseudonym", total_cents = "none", placed_at = "behaviour" }
+tables."public.contacts".columns.tenant_id = "pseudonym"
+tables."public.contacts".columns.id = "pseudonym"
+tables."public.contacts".columns.full_name = "identity"
+tables."public.contacts".columns.email = "contact"
+tables."public.contacts".columns.country = "location"
+tables."public.contacts".columns.v = "none"
+tables."public.orders".columns.tenant_id = "pseudonym"
+tables."public.orders".columns.id = "pseudonym"
+tables."public.orders".columns.contact_id = "pseudonym"
+tables."public.orders".columns.total_cents = "none"
+tables."public.orders".columns.placed_at = "behaviour"
 tables."public.countries" = { erase = "keep", reason = "the same for all", columns = { code = "none", name = "none" } }
 "#;
 
