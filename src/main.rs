@@ -8,6 +8,10 @@ use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
 use portreeve::{config, observe, portal, proxy, retentiond};
 use tokio::runtime::{Builder, Runtime};
 
+/// After so many turns of sessions it is looked who was woken by the audit log's thread, and after so many at the sockets:
+/// beside sessions that always have something to relay, the others would wait for long.
+const LOOKS_AROUND: (u32, u32) = (2, 16);
+
 /// Records are made on one thread and freed on another, many times a second.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,8 +31,15 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
     config.rules()?;
     config.check_secrets(service.role())?;
     let runtime = match service {
-        // One thread needs no scheduler that shares work among several.
-        Service::Proxy if config.proxy.threads == 1 => Builder::new_current_thread().enable_all().build()?,
+        // One thread needs no scheduler that shares work among several, but has to be told to look around.
+        Service::Proxy if config.proxy.threads == 1 => {
+            let (receipts, sockets) = LOOKS_AROUND;
+            Builder::new_current_thread()
+                .global_queue_interval(receipts)
+                .event_interval(sockets)
+                .enable_all()
+                .build()?
+        }
         Service::Proxy => Builder::new_multi_thread().worker_threads(config.proxy.threads).enable_all().build()?,
         Service::Portal | Service::Keyring | Service::Retention { .. } => Runtime::new()?,
     };

@@ -36,6 +36,8 @@ use patience::Told;
 
 /// How much is read from a socket at a time: one TLS record.
 const READ_BYTES: usize = 16 * 1024;
+/// After so many turns the other sessions of the thread have theirs, however much there is to relay.
+const TURNS_MAX: usize = 4;
 /// Above this nothing more is read from the peer until some has gone on: back-pressure in both directions.
 const BUFFERED_BYTES_MAX: usize = 256 * 1024;
 /// So many frames wait for their records at most (strict).
@@ -158,13 +160,15 @@ impl Relay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         self.dry = Dry::default();
-        loop {
+        for _ in 0..TURNS_MAX {
             match self.turn(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(reason) => return Poll::Ready(reason),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Moves whatever can be moved once; answers whether anything did.

@@ -444,6 +444,21 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
         })
 }
 
+#[test]
+fn of_two_good_ones_of_the_same_moment_the_later_in_the_catalog_is_held() {
+    let mut all = inventory(vec![snapshot(1, START), snapshot(2, START)]);
+    let held = |all: &Inventory| {
+        let rows = plan(all, &rules(), START.plus(20 * DAY)).rows;
+        let held: Vec<Object> =
+            rows.into_iter().filter(|row| row.action == Action::Hold).map(|row| row.object).collect();
+        held
+    };
+    let first = held(&all);
+    assert_eq!(first.len(), 1, "{first:?}");
+    all.snapshots.reverse();
+    assert_eq!(held(&all), first);
+}
+
 proptest! {
     /// Whatever there is: nothing young, foreign, locked or last is deleted, nothing at all by a clock in doubt, and the
     /// order in which things are listed changes nothing.

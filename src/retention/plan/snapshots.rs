@@ -92,8 +92,13 @@ impl<'a> Seen<'a> {
             && snapshot.origin != Origin::Foreign
             && snapshot.is_listed
             && begun.is_some_and(|begun| begun <= self.now.plus(TOLERANCE));
-        let newest = self.newest_good.get(&*snapshot.backend).and_then(|at| self.begun.get(*at).copied().flatten());
-        if is_good && newest.is_none_or(|newest| Some(newest) <= begun) {
+        // Of two begun at the same moment the later one in the catalog, whatever order they are told in.
+        let age = |at: usize| {
+            let sequence = self.inventory.snapshots.get(at).map(|snapshot| snapshot.sequence);
+            (self.begun.get(at).copied().flatten(), sequence)
+        };
+        let newest = self.newest_good.get(&*snapshot.backend);
+        if is_good && newest.is_none_or(|newest| age(*newest) <= age(at)) {
             self.newest_good.insert(&snapshot.backend, at);
         }
     }
