@@ -74,7 +74,7 @@ pub enum Command {
         /// Which: confidentiality or training.
         #[arg(long)]
         kind: Attestation,
-        /// Which version of it, as [staff] of the configuration counts them.
+        /// Which version of it, as section `staff` of the configuration counts them.
         #[arg(long)]
         version: u32,
         /// The day on which it no longer holds, such as 2027-12-31 (UTC).

@@ -18,9 +18,9 @@ const FEW_PERCENT: usize = 20;
 /// Compare the staff here with the staff list of record. Exit code 4: somebody is here who is not on it.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// The list: CSV with a column "name", and perhaps "status" (active, or anything else); without it [staff] list.
+    /// The list: CSV with a column "name", and perhaps "status" (active, or anything else); without it that of section staff.
     file: Option<PathBuf>,
-    /// Suspend whoever is here and not on it; [staff] suspend_missing does so always.
+    /// Suspend whoever is here and not on it; suspend_missing in section staff does so always.
     #[arg(long)]
     suspend: bool,
     /// Suspend them even if they are many.

@@ -160,7 +160,7 @@ pub struct Turned {
     pub troubles: Vec<(CustomerId, String)>,
     /// What is waited for.
     pub waits: Vec<(CustomerId, String, Option<Timestamp>)>,
-    /// Whose rows may be purged now: left to [`purge`].
+    /// Whose rows may be purged now: left to [`purge()`].
     pub due: Vec<CustomerId>,
 }
 
@@ -196,7 +196,7 @@ pub async fn turn(world: &World, now: Timestamp) -> Result<Turned, Error> {
     Ok(turned)
 }
 
-/// Everything but purges, and but what is of the accounts in `busy`, which [`purge`] has at the moment.
+/// Everything but purges, and but what is of the accounts in `busy`, which [`purge()`] has at the moment.
 ///
 /// # Errors
 /// As [`turn`].
