@@ -221,7 +221,8 @@ async fn set_terms(
 async fn list(bearer: Bearer, Shared(portal): Shared<Portal>, Path(id): Path<String>) -> Result<Response, Error> {
     portal.fresh()?;
     let customer = bearer.customer(&id)?;
-    let (state, now) = (&bearer.state, portal.now());
+    // What was asked a moment ago is there.
+    let (state, now) = (&portal.newest_state().await, portal.now());
     let mut requests: Vec<_> = state.requests().filter(|request| request.customer == customer.id).collect();
     // What waits first, then the newest.
     requests.sort_by_key(|request| (!request.status(now).is_waiting(), std::cmp::Reverse(request.id)));
@@ -237,8 +238,9 @@ async fn show(
 ) -> Result<Response, Error> {
     portal.fresh()?;
     bearer.customer(&id)?;
-    let request = portal.request(&bearer.state, &bearer.owner, &request)?;
-    Ok(json(StatusCode::OK, &request_json(&bearer.state, request, portal.now())))
+    let state = portal.newest_state().await;
+    let request = portal.request(&state, &bearer.owner, &request)?;
+    Ok(json(StatusCode::OK, &request_json(&state, request, portal.now())))
 }
 
 /// A body that may be left out.
@@ -257,7 +259,8 @@ async fn answer_by_token(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
     bearer.customer(&id)?;
-    let request = portal.request(&bearer.state, &bearer.owner, &request)?;
+    let state = portal.newest_state().await;
+    let request = portal.request(&state, &bearer.owner, &request)?;
     let hint = "Send nothing, or an object such as {\"for\": \"30m\", \"scope\": \"read\"} or {\"question\": \"…\"}.";
     let answer = Answer::new(request, &word, read(body, hint)?)?;
     portal.say(&bearer.owner, request.id, answer).await?;
