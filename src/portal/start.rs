@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use tokio::net::TcpListener;
@@ -30,8 +29,6 @@ use crate::{config, keyring};
 
 /// The name of the portal's log.
 const WRITER: &str = "portal";
-/// How often the register is told how long the portal's log is.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the portal does not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -161,13 +158,10 @@ pub async fn run_on(
     let (log, register) = (parts.acts.log.clone(), parts.acts.register.clone());
     let mut tasks = JoinSet::new();
     let (follower, changed) = (parts.follower.clone(), parts.follower.changed());
-    let all = move || {
-        let forgotten = follower.state().forgotten().map(Recipient::Customer).collect();
-        keyring::Wanted { keys: wanted(&follower), forgotten }
-    };
+    let all = move || keyring::Wanted { keys: follower.recipients(), forgotten: follower.forgotten() };
     tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
     tasks.spawn(alarm(parts.follower.clone()));
-    tasks.spawn(remember(log.clone(), register.clone()));
+    tasks.spawn(register::keep_checkpoint(log.clone(), register.clone()));
     tasks.spawn(reminders::remind(parts.follower.clone(), Arc::new(SystemClock)));
     tasks.spawn(reload(certificate));
     tracing::info!(%address, url = config.portal.public_url, "the portal is open");
@@ -201,7 +195,7 @@ impl Assembled {
         let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
         let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
         let recipients = Recipients::new();
-        keyring.ensure(&recipients, &wanted(&follower)).await?;
+        keyring.ensure(&recipients, &follower.recipients()).await?;
         let log = open_log(config, &recipients, &clock, &entropy, &register)?;
         let Checkpoint { origin, size, root } = log.checkpoint();
         register.note_checkpoint(&origin, size, root)?;
@@ -282,34 +276,6 @@ fn door(config: &Config) -> Door {
         portal_url: config.portal.public_url.clone(),
     };
     Door { token: config.portal.vendor_token, limits }
-}
-
-/// Everybody whose records the portal writes.
-fn wanted(follower: &Follower) -> Vec<Recipient> {
-    let state = follower.state();
-    let customers = state.sealed_to().map(Recipient::Customer);
-    std::iter::once(Recipient::Vendor).chain(customers).collect()
-}
-
-/// Tells the register now and then how long the portal's log is, so that a log that was cut is noticed at the next
-/// start.
-async fn remember(log: Log, register: Register) {
-    let mut noted = 0;
-    loop {
-        tokio::time::sleep(CHECKPOINT_EVERY).await;
-        let Checkpoint { origin, size, root } = log.checkpoint();
-        if size == noted {
-            continue;
-        }
-        noted = size;
-        let register = register.clone();
-        let told = tokio::task::spawn_blocking(move || register.note_checkpoint(&origin, size, root)).await;
-        match told {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
-            Err(error) => tracing::warn!(%error, "the register does not take the portal's checkpoint"),
-        }
-    }
 }
 
 /// Says so at once when access was opened in an emergency; the owner's page shows it as well.

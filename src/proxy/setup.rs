@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::audit::checkpoint::SigningKey;
-use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::keys::Recipients;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
@@ -44,8 +44,6 @@ const SWEPT_WITHIN: Duration = Duration::from_secs(5);
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 /// The same when its log failed: nothing can be recorded any more.
 const ENDED_WITHIN_WHEN_FAILED: Duration = Duration::from_secs(1);
-/// How often the register is told how long this proxy's log is.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the proxy does not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -155,14 +153,11 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     tasks.spawn(control::serve(Arc::clone(&gate), socket));
     tasks.spawn(follow(Arc::clone(&gate)));
     let (follower, changed) = (gate.follower.clone(), gate.follower.changed());
-    let all = move || {
-        let forgotten = follower.state().forgotten().map(Recipient::Customer).collect();
-        keyring::Wanted { keys: wanted(&follower), forgotten }
-    };
+    let all = move || keyring::Wanted { keys: follower.recipients(), forgotten: follower.forgotten() };
     let pace = keyring::Pace::default();
     tasks.spawn(keyring::keep_keys(gate.keyring.clone(), gate.recipients.clone(), all, changed, pace));
     tasks.spawn(reload(certificate));
-    tasks.spawn(remember(gate.log.clone(), register.clone()));
+    tasks.spawn(register::keep_checkpoint(gate.log.clone(), register.clone()));
     tracing::info!(%address, id = config.proxy.id, "the gate is open");
     let failed = {
         let log = gate.log.clone();
@@ -205,7 +200,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
     let recipients = Recipients::new();
     let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
     let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
-    keyring.ensure(&recipients, &wanted(&follower)).await?;
+    keyring.ensure(&recipients, &follower.recipients()).await?;
     let log = open_log(config, &recipients, &clock, &entropy, &register)?;
     let gate = Gate {
         settings: Settings {
@@ -248,13 +243,6 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
         keyring,
     };
     Ok((Arc::new(gate), register))
-}
-
-/// Everybody whose records this proxy writes.
-fn wanted(follower: &Follower) -> Vec<Recipient> {
-    let state = follower.state();
-    let customers = state.sealed_to().map(Recipient::Customer);
-    std::iter::once(Recipient::Vendor).chain(customers).collect()
 }
 
 /// Opens this proxy's log, which must begin with all that the register remembers of it.
@@ -366,27 +354,6 @@ async fn reload(certificate: Arc<Certificate>) {
         match certificate.reload() {
             Ok(()) => tracing::info!("certificate read again"),
             Err(error) => tracing::error!(%error, "the certificate in use stays"),
-        }
-    }
-}
-
-/// Tells the register now and then how long this log is, so that a log that was cut is noticed at the next start.
-async fn remember(log: Log, register: Register) {
-    let mut noted = 0;
-    loop {
-        tokio::time::sleep(CHECKPOINT_EVERY).await;
-        let last = log.checkpoint();
-        if last.size == noted {
-            continue;
-        }
-        noted = last.size;
-        let register = register.clone();
-        let told =
-            tokio::task::spawn_blocking(move || register.note_checkpoint(&last.origin, last.size, last.root)).await;
-        match told {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the register does not take this log's checkpoint"),
-            Err(error) => tracing::warn!(%error, "the register does not take this log's checkpoint"),
         }
     }
 }

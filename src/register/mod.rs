@@ -12,6 +12,7 @@ mod resolve;
 mod seen;
 mod sqlite;
 mod subject;
+mod upkeep;
 
 pub use act::{Acts, Done, Hands, OpenIntent};
 pub use erase::{Doomed, Erased, Gone, Terms, erasure_due, erasures_due};
@@ -21,3 +22,4 @@ pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions
 pub use owner::OwnerActs;
 pub use resolve::{has_intents, note_resolved, open_intents, resolved_up_to};
 pub use sqlite::{Register, Remembered};
+pub use upkeep::keep_checkpoint;

@@ -30,8 +30,6 @@ use crate::{config, keyring};
 const REST: Duration = Duration::from_secs(10);
 /// How often a second daemon looks whether the first is gone.
 const STANDBY: Duration = Duration::from_millis(500);
-/// How often the register is told how long the daemon's log is.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the daemon does not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -120,12 +118,9 @@ async fn serve(
     let Acts { log, register, .. } = world.keeping.acts.clone();
     let mut tasks = JoinSet::new();
     let (follower, changed) = (world.follower.clone(), world.follower.changed());
-    let all = move || {
-        let forgotten = follower.state().forgotten().map(Recipient::Customer).collect();
-        keyring::Wanted { keys: wanted(&follower), forgotten }
-    };
+    let all = move || keyring::Wanted { keys: follower.recipients(), forgotten: follower.forgotten() };
     tasks.spawn(keyring::keep_keys(world.keyring.clone(), recipients, all, changed, keyring::Pace::default()));
-    tasks.spawn(remember(log.clone(), register.clone()));
+    tasks.spawn(register::keep_checkpoint(log.clone(), register.clone()));
     tasks.spawn(told::watch(world.keeping.clone()));
     let backends: Vec<&str> = world.keeping.stock.shelves.iter().map(|shelf| shelf.name.as_str()).collect();
     tracing::info!(id = world.keeping.stock.name, ?backends, "the retention daemon keeps watch");
@@ -187,7 +182,7 @@ impl Assembled {
         // What this role saw last is its own while it leads.
         let seen = config.retention.state.join("seen");
         let follower = Follower::start(&config.register.path, trust.clone(), &seen, Arc::clone(&clock))?;
-        keyring.ensure(&recipients, &wanted(&follower)).await?;
+        keyring.ensure(&recipients, &follower.recipients()).await?;
         let Checkpoint { origin, size, root } = log.checkpoint();
         register.note_checkpoint(&origin, size, root)?;
         let sockets = vec![config.proxy.socket.clone()];
@@ -291,31 +286,4 @@ async fn resolve(
         }
     }
     Ok(register::note_resolved(&note, size)?)
-}
-
-/// Everybody whose records the daemon writes.
-fn wanted(follower: &Follower) -> Vec<Recipient> {
-    let state = follower.state();
-    let customers = state.sealed_to().map(Recipient::Customer);
-    std::iter::once(Recipient::Vendor).chain(customers).collect()
-}
-
-/// Tells the register now and then how long the log is, so that a log that was cut is noticed at the next start.
-async fn remember(log: Log, register: Register) {
-    let mut noted = 0;
-    loop {
-        tokio::time::sleep(CHECKPOINT_EVERY).await;
-        let Checkpoint { origin, size, root } = log.checkpoint();
-        if size == noted {
-            continue;
-        }
-        noted = size;
-        let register = register.clone();
-        let told = tokio::task::spawn_blocking(move || register.note_checkpoint(&origin, size, root)).await;
-        match told {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the register does not take the daemon's checkpoint"),
-            Err(error) => tracing::warn!(%error, "the register does not take the daemon's checkpoint"),
-        }
-    }
 }
