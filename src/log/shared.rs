@@ -210,7 +210,8 @@ impl Shared {
             let (again, timeout) = self.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner);
             queue = again;
             queue.writer = Asleep::No;
-            if timeout.timed_out() && queue.items.is_empty() {
+            // Notes alone are nobody's wait.
+            if timeout.timed_out() && queue.waiters == 0 {
                 queue.crowd /= 2;
             }
         }
