@@ -300,5 +300,8 @@ fn find_grant<'s>(
 }
 
 #[cfg(test)]
+#[path = "decide_property_tests.rs"]
+mod property_tests;
+#[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
