@@ -64,7 +64,7 @@ pub struct Create {
     /// For which customer, by name or id.
     #[arg(long)]
     customer: String,
-    /// How far: read or write.
+    /// How far: metadata, read or write.
     #[arg(long, default_value = "read")]
     scope: Scope,
     /// How long, at most 2h.

@@ -70,7 +70,7 @@ pub struct Open {
     /// For which customer, by name or id.
     #[arg(long)]
     customer: String,
-    /// How far: read or write.
+    /// How far: metadata, read or write.
     #[arg(long, default_value = "read")]
     scope: Scope,
     /// How long, from the owner's answer on.
