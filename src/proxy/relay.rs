@@ -185,6 +185,10 @@ impl Relay {
         moved |= self.disclose()?;
         moved |= self.write_client(cx)?;
         if self.server_gone && self.to_client.is_empty() && !self.client_unflushed {
+            // Another session of the grant may have been told to end a moment earlier, and have ended this one's backend:
+            // then the order is here by now, and says why.
+            self.dry.orders = false;
+            self.orders(cx)?;
             return Err(if self.client_left { Reason::ClientLeft } else { Reason::UpstreamGone });
         }
         Ok(moved)

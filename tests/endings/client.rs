@@ -9,7 +9,7 @@ use portreeve::net::tls_connect::{VerifiedTls, client_config};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, Error};
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 
 const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 
@@ -54,7 +54,14 @@ pub(crate) async fn sign_in(stage: &Stage, staff: &str, customer: &str, applicat
         let error = connection.await.err();
         (Instant::now(), error)
     });
-    let pid = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
+    // By a simple query: a prepared statement is closed behind its user's back, and an end that came during that would be
+    // told to the closing instead of to the connection.
+    let asked = client.simple_query("select pg_backend_pid()").await?;
+    let pid = asked.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).and_then(|pid| pid.parse().ok()),
+        _ => None,
+    });
+    let pid = pid.expect("a process id");
     Ok(Session { client, port, pid, connection })
 }
 
