@@ -156,9 +156,8 @@ impl Survey {
         if period.since.is_some() && from > 0 {
             self.listed.insert(from - 1);
         }
-        if to < size {
-            self.listed.insert(to);
-        }
+        // The first leaf after the period; or the last of all, whose time tells how far the checkpoint reaches.
+        self.listed.extend(size.checked_sub(1).map(|last| to.min(last)));
         let within = own.partition_point(|(position, ..)| *position < to);
         let (within, after) = own.split_at(within);
         for (position, values, skeleton) in within {

@@ -2,7 +2,8 @@ use super::super::fixture::*;
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::{Part, TagKey};
-use crate::audit::proof::{Customer, FORMAT, Key, Proof, Shown, check};
+use crate::audit::proof::{Customer, End, FORMAT, Key, Proof, Shown, check};
+use crate::clock::Timestamp;
 use crate::ids::CustomerId;
 use crate::log::Log;
 
@@ -111,6 +112,28 @@ fn a_proof_shows_every_record_of_the_period_and_nobody_elses() {
         let text = proof.to_text();
         assert!(!text.contains("SigningKey") && text.contains(FORMAT));
     }
+}
+
+/// An old checkpoint is no proof of what came later: how far it reaches is shown by its last leaf, which must be there.
+#[test]
+fn a_proof_that_ends_with_the_checkpoint_says_of_when_that_is() {
+    let fixture = usual();
+    let reader = Reader::open(&fixture.dir()).expect("readable");
+    let leaves: Vec<Descriptor> = reader.leaves().collect::<Result<_, _>>().expect("whole");
+    let last = leaves.last().expect("a leaf").place;
+    let end = |proof: &Proof| check(proof, &[key(&signing(1))]).logs.first().map(|log| log.end);
+    for (since, until) in [(None, None), (Some(3), None), (Some(3), Some(900))] {
+        let honest = proof(&fixture, EIGHT, period(since, until));
+        assert_eq!(end(&honest), Some(End::Checkpoint(Some(Timestamp(last.at.0)))), "{since:?} {until:?}");
+        let mut forged = honest.clone();
+        forged.logs[0].leaves.retain(|listed| leaf_of(listed).place.position != last.position);
+        list_again(&mut forged.logs[0], &leaves);
+        let fault = shown(&forged).map(|shown| shown.len()).expect_err("it is missed");
+        assert!(fault.ends_with("the log's last leaf is not shown, which tells its time"), "{fault}");
+    }
+    let of_later = proof(&fixture, EIGHT, period(Some(100), Some(200)));
+    assert_eq!(end(&of_later), Some(End::Checkpoint(Some(Timestamp(last.at.0)))), "a period after the checkpoint");
+    assert_eq!(end(&proof(&fixture, SEVEN, period(Some(3), Some(9)))), Some(End::Period));
 }
 
 #[test]
@@ -248,6 +271,14 @@ fn a_proof_that_was_tampered_with_is_refused_and_the_place_is_named() {
     }
 }
 
+/// Makes the hashes that belong to the leaves which are listed, from those of the log itself.
+fn list_again(log: &mut LogProof, leaves: &[Descriptor]) {
+    let kept: Vec<u64> = log.leaves.iter().map(|listed| leaf_of(listed).place.position).collect();
+    let mut roots = Roots::of(&ranges_without(leaves.len() as u64, &kept));
+    leaves.iter().for_each(|leaf| roots.push(leaf.leaf_hash()));
+    log.hashes = roots.finish().expect("all").into_iter().map(|hash| Base64(hash.to_vec())).collect();
+}
+
 /// Made from the log itself, so that every hash is right: only the links and what is listed tell.
 #[test]
 fn a_record_that_is_hidden_among_right_hashes_is_missed() {
@@ -261,10 +292,7 @@ fn a_record_that_is_hidden_among_right_hashes_is_missed() {
         let mut forged = honest.clone();
         let log = &mut forged.logs[0];
         log.leaves.retain(|listed| leaf_of(listed).place.position != hidden);
-        let kept: Vec<u64> = log.leaves.iter().map(|listed| leaf_of(listed).place.position).collect();
-        let mut roots = Roots::of(&ranges_without(leaves.len() as u64, &kept));
-        leaves.iter().for_each(|leaf| roots.push(leaf.leaf_hash()));
-        log.hashes = roots.finish().expect("all").into_iter().map(|hash| Base64(hash.to_vec())).collect();
+        list_again(log, &leaves);
         let fault = texts(&forged).expect_err("it is missed");
         assert!(fault.contains(expected) && fault.ends_with("is left out"), "{n}: {fault}");
     }
@@ -274,10 +302,7 @@ fn a_record_that_is_hidden_among_right_hashes_is_missed() {
     let mut forged = honest.clone();
     let log = &mut forged.logs[0];
     log.leaves.retain(|listed| leaf_of(listed).place.position != last);
-    let kept: Vec<u64> = log.leaves.iter().map(|listed| leaf_of(listed).place.position).collect();
-    let mut roots = Roots::of(&ranges_without(leaves.len() as u64, &kept));
-    leaves.iter().for_each(|leaf| roots.push(leaf.leaf_hash()));
-    log.hashes = roots.finish().expect("all").into_iter().map(|hash| Base64(hash.to_vec())).collect();
+    list_again(log, &leaves);
     let fault = texts(&forged).expect_err("it is missed");
     assert!(fault.contains("it is not shown, and could be a record that is left out"), "{fault}");
 }

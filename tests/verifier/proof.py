@@ -22,17 +22,18 @@ Shown = namedtuple("Shown", "log position at kind skeleton values")
 
 
 def check(text, keys):
-    """The fingerprint and the records, in order. `keys` is from origin to public key."""
+    """The fingerprint; for each log what its part ends with; the records, in order. `keys` is from origin to public key."""
     proof = json.loads(text)
     demand(proof.get("format") == "portreeve-proof/1", "it is no proof of this format")
     tag_key = unbase64(proof["tag_key"])
     demand(len(tag_key) == 32, "the tag key has not 32 bytes")
-    shown = []
+    ends, shown = {}, []
     for log in proof["logs"]:
         origin = log["checkpoint"].split("\n", 1)[0]
         demand(origin in keys, f"{origin}: no key of that log was given")
-        shown.extend(check_log(log, origin, keys[origin], tag_key, proof["period"]))
-    return fingerprint(tag_key), shown
+        ends[origin], records = check_log(log, origin, keys[origin], tag_key, proof["period"])
+        shown.extend(records)
+    return fingerprint(tag_key), ends, shown
 
 
 def check_log(log, origin, public, tag_key, period):
@@ -51,11 +52,12 @@ def check_log(log, origin, public, tag_key, period):
         old, old_root = open_checkpoint(log["earlier"]["checkpoint"], origin, public)
         check_consistency(old, old_root, size, signed, [unbase64(item) for item in log["earlier"]["consistency"]])
     first, end = log["from"], log["to"]
-    check_period(origin, period, first, end, size, listed)
+    ends = check_period(origin, period, first, end, size, listed)
     records = check_chain(origin, tag_key, first, end, listed)
     within = [leaf for leaf in records if first <= leaf.position < end]
     demand(set(parts) == {leaf.position for leaf in within}, f"{origin}: parts of other records, or not of all")
     data_keys = {key["position"]: unbase64(key["key"]) for key in log["keys"]}
+    shown = []
     for leaf in within:
         opened = []
         for part, index in ((SKELETON, 1), (VALUES, 0)):
@@ -65,10 +67,12 @@ def check_log(log, origin, public, tag_key, period):
             data_key = data_keys.get(leaf.keys[index])
             content = None if data_key is None else cbor(open_part(data_key, origin, leaf.raw[:80], part, sealed))
             opened.append(content)
-        yield Shown(origin, leaf.position, leaf.at, leaf.kind, *opened)
+        shown.append(Shown(origin, leaf.position, leaf.at, leaf.kind, *opened))
+    return ends, shown
 
 
 def check_period(origin, period, first, end, size, listed):
+    """What it ends with: the period, or the checkpoint and the time of its last leaf."""
     since, until = period["since"], period["until"]
     demand(first <= end <= size, f"{origin}: the positions are out of order")
     if since is None:
@@ -76,11 +80,15 @@ def check_period(origin, period, first, end, size, listed):
     elif first > 0:
         before = listed.get(first - 1)
         demand(before is not None and before.at < since, f"{origin}: nothing shows that {first} is where the period begins")
-    if until is None:
-        demand(end == size, f"{origin}: it does not go to the end of the log")
-    elif end < size:
+    if end < size:
+        demand(until is not None, f"{origin}: it does not go to the end of the log")
         after = listed.get(end)
         demand(after is not None and after.at >= until, f"{origin}: nothing shows that {end} is where the period ends")
+        return "period", None
+    if size == 0:
+        return "checkpoint", None
+    demand(size - 1 in listed, f"{origin}: the last leaf of the log is not shown, which tells its time")
+    return "checkpoint", listed[size - 1].at
 
 
 def check_chain(origin, tag_key, first, end, listed):

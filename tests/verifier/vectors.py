@@ -131,8 +131,9 @@ def log(vector):
 
 def proof(vector):
     public = Ed25519PrivateKey.from_private_bytes(b"\1" * 32).public_key().public_bytes_raw()
-    fingerprint, shown = proofs.check(json.dumps(vector), {"portreeve/proxy-gate-1": public})
+    fingerprint, ends, shown = proofs.check(json.dumps(vector), {"portreeve/proxy-gate-1": public})
     demand(fingerprint == primitives.fingerprint(b"\7" * 32), "the proof's fingerprint")
+    demand(ends["portreeve/proxy-gate-1"] == ("checkpoint", 1_795_262_400_000_000), "what the proof ends with")
     texts = [record.values[0].decode() for record in shown]
     demand(texts == ["select * from contacts where id = $1", "commit"], "the records of the proof")
 

@@ -45,8 +45,8 @@ def run(verb, path, *more):
         print(json.dumps({"leaves": len(leaves), "kinds": [leaf.kind for leaf in leaves]}))
     elif verb == "proof":
         keys = dict(primitives.parse_verifier_key(read(key)) for key in more)
-        fingerprint, shown = proof.check(read(path), keys)
-        print(json.dumps({"fingerprint": fingerprint, "records": len(shown)}))
+        fingerprint, ends, shown = proof.check(read(path), keys)
+        print(json.dumps({"fingerprint": fingerprint, "records": len(shown), "ends": ends}))
         for one in shown:
             print(json.dumps({name: plain(value) for name, value in one._asdict().items()}))
     else:

@@ -65,8 +65,20 @@ pub struct CheckedLog {
     pub from: u64,
     /// To before this one.
     pub to: u64,
+    /// What ends there.
+    pub end: End,
     /// Every record of the customer there.
     pub records: Vec<Shown>,
+}
+
+/// What a log's part of a proof ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The period: a later leaf shows it.
+    Period,
+    /// The checkpoint, whose last leaf is of that time (none: it has no leaf). What was written later is not in it,
+    /// however far the period asked for goes.
+    Checkpoint(Option<Timestamp>),
 }
 
 /// One record.
@@ -135,7 +147,7 @@ impl Checking<'_> {
         let (signed, public) = self.signed(keys)?;
         let leaves = self.leaves(&signed)?;
         let earlier = self.earlier(&signed, &public)?;
-        self.check_period(&signed, &leaves)?;
+        let end = self.check_period(&signed, &leaves)?;
         let records = self.chain(&leaves)?;
         let within: Vec<&Leaf<'_>> =
             records.into_iter().filter(|leaf| (self.log.from..self.log.to).contains(&leaf.position())).collect();
@@ -143,7 +155,7 @@ impl Checking<'_> {
         let keys = self.keys()?;
         let customer = CustomerId(proof.customer.number);
         let records = within.into_iter().map(|leaf| self.shown(leaf, &keys, customer)).collect::<Result<_, _>>()?;
-        Ok(CheckedLog { signed, earlier, from: self.log.from, to: self.log.to, records })
+        Ok(CheckedLog { signed, earlier, from: self.log.from, to: self.log.to, end, records })
     }
 
     /// 1: the checkpoint is signed by that log's key.
@@ -206,8 +218,8 @@ impl Checking<'_> {
         Ok(Some(old.size))
     }
 
-    /// 4: these positions are the period.
-    fn check_period(&self, signed: &Checkpoint, leaves: &Leaves<'_>) -> Result<(), String> {
+    /// 4: these positions are the period, or as much of it as the checkpoint has.
+    fn check_period(&self, signed: &Checkpoint, leaves: &Leaves<'_>) -> Result<End, String> {
         let (from, to, size) = (self.log.from, self.log.to, signed.size);
         if from > to || to > size {
             return Err(format!("positions {from} to {to} are not within a log of {size} leaves"));
@@ -220,11 +232,14 @@ impl Checking<'_> {
         if !begins {
             return Err(format!("position {from}: nothing shows that the period begins there"));
         }
-        let ends = match self.period.until {
-            None => to == size,
-            Some(until) => to == size || at(to).is_some_and(|at| at >= until),
-        };
-        if ends { Ok(()) } else { Err(format!("position {to}: nothing shows that the period ends there")) }
+        if to == size {
+            let Some(last) = size.checked_sub(1) else { return Ok(End::Checkpoint(None)) };
+            let at =
+                at(last).ok_or(format!("position {last}: the log's last leaf is not shown, which tells its time"))?;
+            return Ok(End::Checkpoint(Some(Timestamp(at))));
+        }
+        let is_end = self.period.until.is_some_and(|until| at(to).is_some_and(|at| at >= until));
+        if is_end { Ok(End::Period) } else { Err(format!("position {to}: nothing shows that the period ends there")) }
     }
 
     /// 5: the customer's records among the leaves, and that none is missing within the period.

@@ -30,7 +30,7 @@ pub struct Wanted {
     /// Not before: `2026-11-21`, `2026-11-21T23:36:00Z`, or how long ago: `2h`. Without it, from the first record on.
     #[arg(long, value_name = "WHEN", visible_alias = "from")]
     since: Option<String>,
-    /// Before: as for --since. Without it, up to the last checkpoint, which is at most some seconds old.
+    /// Before: as for --since, and not in the future. Without it, up to the last checkpoint, at most some seconds old.
     #[arg(long, value_name = "WHEN", visible_alias = "to")]
     until: Option<String>,
     /// A new file, which only you may read; it is there once it is whole.
@@ -89,6 +89,12 @@ fn period(wanted: &Wanted) -> Result<Period, Failure> {
         && since >= until
     {
         return Err(Failure::usage(format!("the period ends at {until}, before it begins at {since}")));
+    }
+    if let Some(until) = until.filter(|until| *until > now) {
+        let detail = "leave --until out, and the proof goes up to the last checkpoint";
+        return Err(Failure::usage(format!(
+            "the period would end at {until}, and what is yet to come cannot be shown: {detail}"
+        )));
     }
     Ok(Period { since: since.map(|since| since.0), until: until.map(|until| until.0) })
 }

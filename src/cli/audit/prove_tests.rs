@@ -40,6 +40,19 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
         said.iter().any(|row| row["says"].as_str().is_some_and(|says| says.starts_with("these are all 5 records")))
     );
 
+    let whole = said.iter().find(|row| row["log"] == of_gate["log"]).expect("a verdict");
+    let says = whole["says"].as_str().expect("text");
+    assert_eq!(whole["state"], "complete");
+    assert!(says.contains(" up to the end of the checkpoint given, whose last leaf is of 20"), "{says}");
+    assert!(says.ends_with("; what was written after that is not in it"), "{says}");
+    // The same as if it were of a period that goes on long after the checkpoint.
+    let longer = text.replacen("\"until\":null", "\"until\":9000000000000000", 1);
+    let (table, exit) = verify_proof::of_records(&longer, &key, None).expect("keys are read");
+    assert_eq!(exit, Exit::Done);
+    let said = rows(&table);
+    let verdict = said.iter().find(|row| row["log"] == of_gate["log"]).expect("a verdict");
+    assert_eq!((&verdict["state"], verdict["says"].as_str()), (&"to-checkpoint".into(), Some(says)));
+
     let (table, exit) = verify_proof::of_records(&text, &key, Some("00000000000000000000000000000000")).expect("read");
     assert_eq!((exit, rows(&table)[0]["state"].as_str()), (Exit::Findings, Some("finding")));
     let (_, exit) = verify_proof::of_records(&text, &key[..0], None).expect("read");
@@ -50,6 +63,10 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     let nobody = Wanted { customer: "c99".to_owned(), ..wanted(dir.path().join("other.json")) };
     let refused = prove(&context, &nobody).await.expect_err("nobody");
     assert!(refused.message().contains("there is no tag key of c99"), "{}", refused.message());
+    let future = Wanted { until: Some("2999-01-01".to_owned()), ..wanted(dir.path().join("other.json")) };
+    let refused = prove(&context, &future).await.expect_err("in the future");
+    assert_eq!(refused.exit(), Exit::Usage);
+    assert!(refused.message().contains("what is yet to come cannot be shown"), "{}", refused.message());
     assert!(!dir.path().join("other.json").exists());
     // The newer proof begins with the older one's log.
     let later = Wanted { earlier: vec![path], ..wanted(dir.path().join("later.json")) };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::audit::proof::{Checked, CheckedLog, Key, Proof, Shown, check};
+use crate::audit::proof::{Checked, CheckedLog, End, Key, Proof, Shown, check};
 use crate::audit::record::Record;
 use crate::cli::{Exit, Failure, Table};
 use crate::clock::Timestamp;
@@ -36,7 +36,11 @@ pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -
     }
     for log in &logs {
         let says = all_of_it(&proof, log, &fingerprint);
-        let state = if is_sound { "complete" } else { "sound" };
+        let state = match (is_sound, log.end, proof.period.until) {
+            (false, ..) => "sound",
+            (true, End::Checkpoint(_), Some(_)) => "to-checkpoint",
+            (true, End::Checkpoint(_), None) | (true, End::Period, _) => "complete",
+        };
         let origin = Value::from(log.signed.origin.clone());
         table.row([origin.clone(), Value::Null, state.into(), Value::Null, Value::Null, says.into()]);
         for shown in &log.records {
@@ -56,16 +60,20 @@ pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -
 }
 
 fn all_of_it(proof: &Proof, log: &CheckedLog, fingerprint: &str) -> String {
-    let at = |at: Option<i64>, open: &str| at.map_or_else(|| open.to_owned(), |at| Timestamp(at).to_string());
-    let period = proof.period;
+    let since = proof.period.since.map_or("the beginning".to_owned(), |since| Timestamp(since).to_string());
+    let (to, later) = match (log.end, proof.period.until) {
+        (End::Period, until) => (format!("to {}", Timestamp(until.unwrap_or_default())), ""),
+        (End::Checkpoint(last), _) => {
+            let last = last.map_or("which has no leaf".to_owned(), |last| format!("whose last leaf is of {last}"));
+            (format!("up to the end of the checkpoint given, {last}"), "; what was written after that is not in it")
+        }
+    };
     let earlier = log.earlier.map(|size| format!("; it begins with the {size} leaves that were signed earlier"));
     format!(
-        "these are all {} records of {} (c{}, tag key {fingerprint}) from {} to {}: positions {} to {} of {} leaves{}",
+        "these are all {} records of {} (c{}, tag key {fingerprint}) from {since} {to}: positions {} to {} of {} leaves{}{later}",
         log.records.len(),
         proof.customer.name,
         proof.customer.number,
-        at(period.since, "the beginning"),
-        at(period.until, "the last checkpoint"),
         log.from,
         log.to,
         log.signed.size,
