@@ -27,7 +27,7 @@ pub struct Arguments {
     /// The certificate, or the proof (JSON).
     pub file: PathBuf,
     /// The public key it must be signed with: one line of base64, or a verifier key (log-keys/retention-….vkey). Of a
-    /// proof from several logs, the key of each.
+    /// proof, the key of each log that it must be about: one that it leaves out is a finding.
     #[arg(long, value_name = "PATH", required = true)]
     pub key: Vec<PathBuf>,
     /// The fingerprint of the tag key that a proof must be about, as an earlier proof or the vendor told it.

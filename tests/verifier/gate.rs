@@ -87,8 +87,8 @@ async fn a_proof_of_the_gates_log_is_accepted_and_a_forged_one_refused() {
     let path = stage.path("proof.json");
     let output = path.to_string_lossy().into_owned();
     stage.run(&["audit", "prove", "--customer", CUSTOMER, "--since", "1h", "--output", &output]).expect("made");
-    let keys: Vec<PathBuf> =
-        std::fs::read_dir(stage.path("log-keys")).expect("listed").map(|key| key.expect("a key").path()).collect();
+    let dirs = std::fs::read_dir(stage.audit()).expect("listed").map(|entry| entry.expect("an entry").path());
+    let keys: Vec<PathBuf> = dirs.map(|dir| key(&stage, &dir)).filter(|key| key.exists()).collect();
     let mut arguments: Vec<&Path> = vec![&path];
     arguments.extend(keys.iter().map(PathBuf::as_path));
     let told = verifier("proof", &arguments).expect("it holds");
@@ -112,6 +112,17 @@ async fn a_proof_of_the_gates_log_is_accepted_and_a_forged_one_refused() {
         .iter()
         .position(|log| log["checkpoint"].as_str().is_some_and(|note| note.starts_with("portreeve/proxy-")));
     let of_gate = format!("/logs/{}", which.expect("the gate's log"));
+    let mut without = proof.clone();
+    let logs = without["logs"].as_array_mut().expect("logs");
+    logs.retain(|log| log["checkpoint"].as_str().is_some_and(|note| !note.starts_with("portreeve/proxy-")));
+    std::fs::write(&path, without.to_string()).expect("written");
+    let missed = verifier("proof", &arguments).expect_err("a log left out");
+    assert!(missed.starts_with("portreeve/proxy-") && missed.ends_with("says nothing about this log"), "{missed}");
+    let ours = portreeve(&command);
+    assert_eq!(ours.status.code(), Some(4));
+    let lines = String::from_utf8(ours.stdout).expect("text");
+    assert!(lines.contains("\"absent\"") && !lines.contains("\"complete\""), "{lines}");
+
     type Forgery<'a> = (&'a str, &'a dyn Fn(&mut serde_json::Value));
     let forgeries: [Forgery<'_>; 5] = [
         ("a leaf left out", &|log| drop(log["leaves"].as_array_mut().expect("leaves").pop())),

@@ -33,6 +33,8 @@ def check(text, keys):
         demand(origin in keys, f"{origin}: no key of that log was given")
         ends[origin], records = check_log(log, origin, keys[origin], tag_key, proof["period"])
         shown.extend(records)
+    for origin in keys:
+        demand(origin in ends, f"{origin}: its key was given, and the proof says nothing about this log")
     return fingerprint(tag_key), ends, shown
 
 

@@ -2,7 +2,7 @@
 //! Not here: who the tag key belongs to, for which people compare its fingerprint.
 //! FORMAT.md, "A proof", whose rules are numbered as here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::{Base64, LogProof, Period, Proof};
@@ -52,6 +52,8 @@ pub struct Checked {
     pub logs: Vec<CheckedLog>,
     /// What does not hold; then nothing of that log is shown.
     pub faults: Vec<Fault>,
+    /// The logs whose key is there, and which the proof leaves out altogether.
+    pub absent: Vec<String>,
 }
 
 /// One log's part of a proof that holds.
@@ -94,7 +96,8 @@ pub struct Shown {
 
 /// Checks a proof against the logs' public keys.
 pub fn check(proof: &Proof, keys: &[Key]) -> Checked {
-    let mut checked = Checked { fingerprint: String::new(), logs: Vec::new(), faults: Vec::new() };
+    let (logs, faults, absent) = (Vec::new(), Vec::new(), absent(proof, keys));
+    let mut checked = Checked { fingerprint: String::new(), logs, faults, absent };
     let of_file = |what: &str| Fault { place: "the proof".to_owned(), what: what.to_owned() };
     let Ok(tag_key) = <[u8; 32]>::try_from(proof.tag_key.0.as_slice()) else {
         checked.faults.push(of_file("its tag key has not 32 bytes"));
@@ -118,6 +121,14 @@ pub fn check(proof: &Proof, keys: &[Key]) -> Checked {
         }
     }
     checked
+}
+
+/// The origins of keys that no log of the proof claims, each once.
+fn absent(proof: &Proof, keys: &[Key]) -> Vec<String> {
+    let claimed: BTreeSet<&str> =
+        proof.logs.iter().filter_map(|log| Checkpoint::claimed_origin(&log.checkpoint)).collect();
+    let of_keys: BTreeSet<&str> = keys.iter().filter_map(|key| key.origin.as_deref()).collect();
+    of_keys.difference(&claimed).map(|origin| (*origin).to_owned()).collect()
 }
 
 struct Checking<'a> {

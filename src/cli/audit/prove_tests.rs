@@ -8,6 +8,13 @@ fn wanted(output: PathBuf) -> Wanted {
     Wanted { customer, since, until, output, earlier: Vec::new(), log: Vec::new(), reason: Some("a test".to_owned()) }
 }
 
+const ABSENT: &str = "its key was given, and the proof says nothing about this log";
+
+/// Whether the verifier key in that file is of that log.
+fn is_of(key: &Path, log: &str) -> bool {
+    key.file_stem().is_some_and(|writer| log == format!("portreeve/{}", writer.to_string_lossy()))
+}
+
 fn rows(table: &Table) -> Vec<serde_json::Value> {
     let mut out = Vec::new();
     table.write(Format::Json, &mut out).expect("written");
@@ -27,8 +34,10 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     assert_eq!((&of_gate["records"], &of_gate["still_sealed"]), (&5.into(), &0.into()));
     let fingerprint = of_gate["fingerprint"].as_str().expect("a fingerprint").to_owned();
 
-    let logs = fs::read_dir(dir.path().join("log-keys")).expect("listed").flatten().map(|entry| entry.path());
-    let key: Vec<PathBuf> = logs.collect();
+    let keys = fs::read_dir(dir.path().join("log-keys")).expect("listed").flatten().map(|entry| entry.path());
+    let of_log = |key: &PathBuf| made.iter().any(|row| row["log"].as_str().is_some_and(|log| is_of(key, log)));
+    let (key, of_none): (Vec<PathBuf>, Vec<PathBuf>) = keys.partition(of_log);
+    assert_eq!(key.len(), made.len());
     let text = fs::read_to_string(&path).expect("read");
     let (table, exit) = verify_proof::of_records(&text, &key, Some(&fingerprint)).expect("keys are read");
     assert_eq!(exit, Exit::Done);
@@ -55,6 +64,16 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
 
     let (table, exit) = verify_proof::of_records(&text, &key, Some("00000000000000000000000000000000")).expect("read");
     assert_eq!((exit, rows(&table)[0]["state"].as_str()), (Exit::Findings, Some("finding")));
+    // A log that is left out altogether is missed by whoever has its key.
+    let mut cut = Proof::from_text(&text).expect("a proof");
+    cut.logs.retain(|log| !log.checkpoint.starts_with("portreeve/proxy-gate-1\n"));
+    for (text, keys) in [(&cut.to_text(), &key), (&text, &[key.clone(), of_none].concat())] {
+        let (table, exit) = verify_proof::of_records(text, keys, None).expect("read");
+        let said = rows(&table);
+        let absent = said.iter().find(|row| row["state"] == "absent").expect("it is missed");
+        assert_eq!((exit, absent["says"].as_str()), (Exit::Findings, Some(ABSENT)));
+        assert!(said.iter().all(|row| row["state"] != "complete"), "{said:?}");
+    }
     let (_, exit) = verify_proof::of_records(&text, &key[..0], None).expect("read");
     assert_eq!(exit, Exit::Findings);
 

@@ -15,23 +15,26 @@ use crate::keyring::init::read_public_key;
 pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -> Result<(Table, Exit), Failure> {
     let keys = keys.iter().map(|path| key(path)).collect::<Result<Vec<_>, _>>()?;
     let mut table = Table::new(&["log", "position", "state", "time", "kind", "says"]);
-    let mut finding = |place: &str, what: String| {
-        table.row([place.into(), Value::Null, "finding".into(), Value::Null, Value::Null, what.into()]);
+    let mut row = |place: &str, state: &str, what: String| {
+        table.row([place.into(), Value::Null, state.into(), Value::Null, Value::Null, what.into()]);
     };
     let proof = match Proof::from_text(text) {
         Ok(proof) => proof,
         Err(what) => {
-            finding("the proof", what);
+            row("the proof", "finding", what);
             return Ok((table, Exit::Findings));
         }
     };
-    let Checked { fingerprint, logs, faults } = check(&proof, &keys);
-    let mut is_sound = faults.is_empty();
+    let Checked { fingerprint, logs, faults, absent } = check(&proof, &keys);
+    let mut is_sound = faults.is_empty() && absent.is_empty();
     for fault in faults {
-        finding(&fault.place, fault.what);
+        row(&fault.place, "finding", fault.what);
+    }
+    for origin in absent {
+        row(&origin, "absent", "its key was given, and the proof says nothing about this log".to_owned());
     }
     if let Some(expected) = tag.filter(|expected| *expected != fingerprint) {
-        finding("the proof", format!("it is about whoever has the tag key {fingerprint}, not {expected}"));
+        row("the proof", "finding", format!("it is about whoever has the tag key {fingerprint}, not {expected}"));
         is_sound = false;
     }
     for log in &logs {
