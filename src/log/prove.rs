@@ -32,7 +32,7 @@ pub struct Ask<'a> {
     pub period: Period,
     /// Tag keys (the recipient's must be among them), and what was erased.
     pub recipients: &'a Recipients,
-    /// Signed notes of earlier days; of those of this log the newest is used.
+    /// Signed notes of earlier days; of those of this log the newest is used, and none may be newer than the log.
     pub earlier: &'a [String],
     /// How far it is.
     pub watch: &'a Watch,
@@ -49,6 +49,11 @@ impl Draft {
     /// The data keys that the records need, for the keyring to open; in order.
     pub fn sealed(&self) -> &[SealedDataKey] {
         &self.sealed
+    }
+
+    /// Whether it shows that the log begins with an earlier note.
+    pub fn has_earlier(&self) -> bool {
+        self.log.earlier.is_some()
     }
 
     /// The whole, with the data keys opened, in that order.
@@ -75,17 +80,35 @@ pub fn draft(dir: &Path, public: &[u8; 32], ask: &Ask<'_>) -> Result<Draft, Erro
         };
         Error::unsound(dir, verdict, error)
     })?;
-    let earlier = newest_of(ask.earlier, reader.origin(), public, &signed);
+    let earlier = newest_of(ask.earlier, dir, public, &signed)?;
     let tag = ask.recipients.tag(ask.recipient).ok_or(Error::NoTag(ask.recipient))?;
     let survey = Survey::make(dir, &reader, &signed, &Tagger::new(&tag, reader.origin()), ask)?;
     survey.collect(dir, &reader, &signed, earlier, ask)
 }
 
-/// The newest of the notes that this log signed; notes of other logs are theirs.
-fn newest_of(notes: &[String], origin: &str, public: &[u8; 32], signed: &Checkpoint) -> Option<(String, u64)> {
-    let opened = notes.iter().filter_map(|note| Some((note, Checkpoint::open(note, origin, public).ok()?)));
-    let older = opened.filter(|(_, checkpoint)| checkpoint.size <= signed.size);
-    older.max_by_key(|(_, checkpoint)| checkpoint.size).map(|(note, checkpoint)| (note.clone(), checkpoint.size))
+/// The newest of this log's notes; notes of other logs are theirs. One that the log did not sign, or that is of a longer
+/// log than is here, is what earlier notes are given for to find.
+fn newest_of(
+    notes: &[String],
+    dir: &Path,
+    public: &[u8; 32],
+    signed: &Checkpoint,
+) -> Result<Option<(String, u64)>, Error> {
+    let mut newest = None;
+    for note in notes.iter().filter(|note| Checkpoint::claimed_origin(note) == Some(&signed.origin)) {
+        let earlier = Checkpoint::open(note, &signed.origin, public)
+            .map_err(|error| Error::unsound(dir, Verdict::WrongKey, format!("an earlier checkpoint: {error}")))?;
+        if earlier.size > signed.size {
+            let (then, now) = (earlier.size, signed.size);
+            let detail =
+                format!("a checkpoint given as earlier was signed for {then} records, and that of now for {now}");
+            return Err(Error::not_remembered(dir, Verdict::RolledBack, detail));
+        }
+        if newest.as_ref().is_none_or(|(_, size)| *size < earlier.size) {
+            newest = Some((note.clone(), earlier.size));
+        }
+    }
+    Ok(newest)
 }
 
 /// What is known after the first reading.

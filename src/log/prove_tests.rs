@@ -347,6 +347,34 @@ fn an_earlier_checkpoint_is_shown_to_be_its_beginning() {
     assert!(texts(&fork).expect_err("a fork").contains("does not begin with the"));
 }
 
+/// A log that was put back to an older state is told by the note that somebody kept.
+#[test]
+fn an_earlier_checkpoint_that_is_newer_than_the_log_is_a_rollback() {
+    let fixture = usual();
+    let note = |fixture: &Fixture| std::fs::read_to_string(fixture.file("checkpoint")).expect("read");
+    let segment = fixture.file("000000000002.segment");
+    let (older, bytes) = (note(&fixture), std::fs::read(&segment).expect("read"));
+    let log = fixture.open();
+    write(&fixture, &log, &[(Some(SEVEN), "l")], 11);
+    log.close().expect("closed");
+    let newer = note(&fixture);
+    std::fs::write(fixture.file("checkpoint"), &older).expect("put back");
+    std::fs::write(&segment, bytes).expect("put back");
+    let watch = Watch::default();
+    let refused = |earlier: &[String]| {
+        let (recipient, recipients) = (Recipient::Customer(SEVEN), &fixture.recipients);
+        let ask = Ask { recipient, period: period(None, None), recipients, earlier, watch: &watch };
+        draft(&fixture.dir(), &signing(1).public(), &ask).map(|draft| draft.has_earlier()).map_err(|e| e.to_string())
+    };
+    assert_eq!(refused(std::slice::from_ref(&older)), Ok(true));
+    let fault = refused(&[older.clone(), newer]).expect_err("it was put back");
+    assert!(fault.contains("is rolled-back: a checkpoint given as earlier was signed for"), "{fault}");
+    let forged = older.replacen('\n', "\n1", 1);
+    let fault = refused(&[forged]).expect_err("it is not signed");
+    assert!(fault.contains("is wrong-key: an earlier checkpoint: "), "{fault}");
+    assert_eq!(refused(&[older.replace("portreeve/proxy-gate-1", "portreeve/portal")]), Ok(false));
+}
+
 #[test]
 fn what_was_erased_stays_sealed_and_is_not_left_out() {
     let fixture = usual();

@@ -62,6 +62,11 @@ pub(super) async fn prove(context: &Context, wanted: &Wanted) -> Result<(Table, 
     let earlier = wanted.earlier.iter().map(|path| notes(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let logs = logs(context, &wanted.log)?;
     let (drafts, keys) = drafted(&auditor, customer, period, earlier, logs).await?;
+    if !wanted.earlier.is_empty() && !drafts.iter().any(Draft::has_earlier) {
+        let detail =
+            "what is given with --earlier is of none of the logs that are read: give a log's checkpoint, or a proof";
+        return Err(Failure::usage(detail));
+    }
     let sealed = drafts.iter().flat_map(|draft| draft.sealed().iter().cloned()).collect();
     let mut opened = auditor.open(sealed).await?.into_iter();
     let logs = drafts.into_iter().map(|draft| {

@@ -87,6 +87,12 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     assert_eq!(refused.exit(), Exit::Usage);
     assert!(refused.message().contains("what is yet to come cannot be shown"), "{}", refused.message());
     assert!(!dir.path().join("other.json").exists());
+    let foreign = dir.path().join("foreign");
+    fs::write(&foreign, text.replace("portreeve/", "portreeve/of-another-").as_bytes()).expect("written");
+    let unused = Wanted { earlier: vec![foreign], ..wanted(dir.path().join("other.json")) };
+    let refused = prove(&context, &unused).await.expect_err("it is of no log here");
+    assert!(refused.message().contains("is of none of the logs that are read"), "{}", refused.message());
+    assert!(!dir.path().join("other.json").exists());
     // The newer proof begins with the older one's log.
     let later = Wanted { earlier: vec![path], ..wanted(dir.path().join("later.json")) };
     let (table, _) = prove(&context, &later).await.map_err(|f| f.message().to_owned()).expect("made");
