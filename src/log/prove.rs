@@ -166,15 +166,14 @@ impl Survey {
             records: BTreeSet::new(),
             keys: BTreeSet::new(),
         };
-        survey.take(&own, before, signed.size, ask.period);
-        match survey.listed.len() as u64 {
+        match survey.take(&own, before, signed.size, ask.period) {
             ..=LISTED_MAX => Ok(survey),
             listed => Err(Error::Unprovable { origin: reader.origin().to_owned(), listed }),
         }
     }
 
-    /// Chooses the leaves to list.
-    fn take(&mut self, own: &[(u64, u64, u64)], before: Option<u64>, size: u64, period: Period) {
+    /// Chooses the leaves to list, and says how many; of more than [`LISTED_MAX`] in a row none is put in.
+    fn take(&mut self, own: &[(u64, u64, u64)], before: Option<u64>, size: u64, period: Period) -> u64 {
         let (from, to) = (self.from, self.to);
         if period.since.is_some() && from > 0 {
             self.listed.insert(from - 1);
@@ -189,11 +188,17 @@ impl Survey {
             self.keys.extend([*values, *skeleton]);
         }
         let last = within.last().map(|(position, ..)| *position).or(before);
-        match after.first() {
-            Some((next, ..)) => self.listed.extend([*next]),
+        let row = match after.first() {
+            Some((next, ..)) => *next..next + 1,
             // Nothing later links back to the last one: that there is none is shown leaf by leaf.
-            None => self.listed.extend(last.map_or(from, |last| from.max(last + 1))..to),
+            None => last.map_or(from, |last| from.max(last + 1))..to,
+        };
+        let long = row.end.saturating_sub(row.start);
+        if long > LISTED_MAX {
+            return self.listed.len() as u64 + long;
         }
+        self.listed.extend(row);
+        self.listed.len() as u64
     }
 
     /// The second reading.

@@ -407,6 +407,20 @@ fn a_log_that_is_not_the_one_signed_gives_no_proof() {
     assert!(refused(&signing(1).public(), &ask(SEVEN)).contains("rolled-back"));
 }
 
+/// Counted before it is held in memory.
+#[test]
+fn more_leaves_than_a_proof_may_list_are_refused_by_their_number() {
+    let survey = || {
+        let (listed, records, keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Survey { from: 0, to: u64::MAX / 2, listed, records, keys }
+    };
+    let (mut survey, mut of_one) = (survey(), survey());
+    assert_eq!(survey.take(&[], None, u64::MAX / 2, period(None, None)), 1 + u64::MAX / 2);
+    assert_eq!(survey.listed.len(), 1, "the log's last leaf and no other");
+    let last = u64::MAX / 2 - LISTED_MAX;
+    assert_eq!(of_one.take(&[(last, 0, 0)], None, u64::MAX / 2, period(None, None)), LISTED_MAX);
+}
+
 #[test]
 fn a_file_that_is_no_proof_of_this_format_is_refused_by_name() {
     let text = proof(&usual(), SEVEN, period(None, None)).to_text();
