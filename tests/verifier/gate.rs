@@ -65,6 +65,11 @@ async fn a_log_of_the_gate_is_read_and_a_flipped_byte_is_found() {
 
     let segment = dir.join("000000000000.segment");
     let whole = std::fs::read(&segment).expect("read");
+    let half = stage.path("half");
+    std::fs::write(&segment, [&whole[..4096 + 150], &[0xff], &whole[4096 + 151..]].concat()).expect("written");
+    let output = half.to_string_lossy().into_owned();
+    stage.run(&["audit", "tiles", "--log", name(&dir), "--output", &output]).expect_err("a leaf was changed");
+    assert!(!half.exists(), "nothing is left of it");
     let used = whole.iter().rposition(|byte| *byte != 0).expect("something is in it");
     for at in (0..=used).step_by(used / 40).chain([0, 7, 4095, 4096, used]) {
         let mut changed = whole.clone();

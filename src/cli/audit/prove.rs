@@ -1,6 +1,7 @@
 //! `audit prove`: one file that shows a customer every record of a period, that none is left out, and nobody else's.
 //! Not here: what makes it a proof (`audit/proof.rs`, `log/prove.rs`). It is checked before it is kept.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -109,7 +110,7 @@ fn logs(context: &Context, names: &[String]) -> Result<Vec<(PathBuf, Key)>, Fail
     let directory = &context.config.audit.directory;
     let dirs = match names {
         [] => search::logs(directory)?,
-        names => names.iter().map(|name| directory.join(name)).collect(),
+        names => names.iter().collect::<BTreeSet<_>>().into_iter().map(|name| directory.join(name)).collect(),
     };
     let keyed = dirs.into_iter().map(|dir| {
         let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();

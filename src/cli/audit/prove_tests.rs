@@ -93,6 +93,11 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     let refused = prove(&context, &unused).await.expect_err("it is of no log here");
     assert!(refused.message().contains("is of none of the logs that are read"), "{}", refused.message());
     assert!(!dir.path().join("other.json").exists());
+    // A log that is named twice is read once.
+    let log = vec!["proxy-gate-1".to_owned(); 2];
+    let twice = Wanted { log, ..wanted(dir.path().join("twice.json")) };
+    let (table, _) = prove(&context, &twice).await.map_err(|f| f.message().to_owned()).expect("made");
+    assert_eq!(table.len(), 1);
     // The newer proof begins with the older one's log.
     let later = Wanted { earlier: vec![path], ..wanted(dir.path().join("later.json")) };
     let (table, _) = prove(&context, &later).await.map_err(|f| f.message().to_owned()).expect("made");

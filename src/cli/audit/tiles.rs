@@ -25,7 +25,7 @@ pub struct Wanted {
     pub output: PathBuf,
 }
 
-/// Writes the files; the checkpoint comes last, as the layout demands.
+/// Writes the files; the checkpoint comes last, as the layout demands. If it fails, no folder is left.
 pub(super) fn write(context: &Context, wanted: &Wanted) -> Result<Exit, Failure> {
     let public = init::read_public_key(&keys::log_public_key(&context.config, &wanted.log))?;
     let reader = Reader::open(&context.config.audit.directory.join(&wanted.log))?;
@@ -38,6 +38,16 @@ pub(super) fn write(context: &Context, wanted: &Wanted) -> Result<Exit, Failure>
         )),
         _ => Failure::failed(format!("cannot make {}: {fault}", wanted.output.display())),
     })?;
+    let written = fill(&reader, &checkpoint, &public, wanted);
+    if let Err(failure) = written {
+        let left = fs::remove_dir_all(&wanted.output).err();
+        let left = left.map(|fault| format!("; {} is half written and stays: {fault}", wanted.output.display()));
+        return Err(Failure::failed(format!("{}{}", failure.message(), left.unwrap_or_default())));
+    }
+    Ok(Exit::Done)
+}
+
+fn fill(reader: &Reader, checkpoint: &Checkpoint, public: &[u8; 32], wanted: &Wanted) -> Result<(), Failure> {
     let (mut tiles, mut tree) = (Tiles::new(), Frontier::new());
     let mut leaves = reader.leaves();
     while tree.size() < checkpoint.size
@@ -52,9 +62,8 @@ pub(super) fn write(context: &Context, wanted: &Wanted) -> Result<Exit, Failure>
     }
     keep(&wanted.output, &tiles.finish())?;
     let file = |path: &str, text: String| Tile { path: path.to_owned(), bytes: text.into_bytes() };
-    let key = format!("{}\n", verifier_key(reader.origin(), &public));
-    keep(&wanted.output, &[file("log.vkey", key), file("checkpoint", reader.note().to_owned())])?;
-    Ok(Exit::Done)
+    let key = format!("{}\n", verifier_key(reader.origin(), public));
+    keep(&wanted.output, &[file("log.vkey", key), file("checkpoint", reader.note().to_owned())])
 }
 
 fn keep(output: &Path, tiles: &[Tile]) -> Result<(), Failure> {
