@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::audit::record::Record;
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Consent, Mode, Personal, Scope, State, What};
-use crate::ids::{CustomerId, GrantId, OwnerId};
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence};
 use crate::log;
-use crate::register::{self, OwnerActs};
+use crate::register::{self, OwnerActs, Revision};
 
 /// The end of an act, later.
 pub type Acting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,6 +23,14 @@ pub trait Acts: Send + Sync + 'static {
         owner: OwnerId,
         customer: CustomerId,
         to: (Mode, Scope, Option<Timestamp>),
+    ) -> Acting<'_, Result<Consent, register::Error>>;
+    /// Changes the consent that the owner saw as `seen`; refused if it was changed since.
+    fn revise(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        seen: Sequence,
+        to: Revision,
     ) -> Acting<'_, Result<Consent, register::Error>>;
     /// Ends a grant.
     fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>>;
@@ -52,6 +60,16 @@ impl Acts for OwnerActs {
         (mode, scope, until): (Mode, Scope, Option<Timestamp>),
     ) -> Acting<'_, Result<Consent, register::Error>> {
         Box::pin(OwnerActs::set_consent(self, owner, customer, mode, scope, until))
+    }
+
+    fn revise(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        seen: Sequence,
+        to: Revision,
+    ) -> Acting<'_, Result<Consent, register::Error>> {
+        Box::pin(OwnerActs::revise(self, owner, customer, seen, to))
     }
 
     fn end_grant(&self, owner: OwnerId, grant: GrantId) -> Acting<'_, Result<(), register::Error>> {

@@ -24,7 +24,8 @@ use super::tls::Peer;
 use super::{BODY_BYTES_MAX, Portal};
 use crate::audit::record::Kind;
 use crate::grant::{Customer, Mode, Owner, State};
-use crate::ids::{GrantId, SessionId};
+use crate::ids::{GrantId, Sequence, SessionId};
+use crate::register::Revision;
 use crate::secret::Secret;
 
 /// Entries on the first page, and on each page of the history.
@@ -268,6 +269,9 @@ async fn history(
 #[derive(Deserialize)]
 struct Switch {
     csrf: String,
+    /// The consent the page showed; switching off does without.
+    #[serde(default)]
+    seen: Option<u64>,
     mode: String,
     #[serde(default)]
     scope: Option<String>,
@@ -292,7 +296,18 @@ async fn set_consent(
         _ => until_of_form(&switch.end, &switch.time, customer.consent.until, now)?,
     };
     let wish = Wish::new(&switch.mode, switch.scope.as_deref(), until, now)?;
-    let consent = portal.set_consent(&signed_in.owner, customer, wish).await?;
+    let consent = match (wish.scope, switch.seen) {
+        _ if !wish.widens() => portal.set_consent(&signed_in.owner, customer, wish).await?,
+        (Some(scope), Some(seen)) => {
+            portal.offered(wish.mode)?;
+            let to = Revision::Switch(wish.mode, scope, wish.until);
+            portal.revise(&signed_in.owner, Sequence(seen), to).await?
+        }
+        (None, _) | (_, None) => {
+            let message = "the form does not say which consent it was made from";
+            return Err(Error::client("form", message, "Open the page again.").into());
+        }
+    };
     let notice = match consent.mode {
         Mode::Off => Notice::SwitchedOff,
         Mode::PerRequest | Mode::Standing => Notice::SwitchedOn,

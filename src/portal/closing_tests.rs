@@ -47,10 +47,12 @@ async fn an_owner_closes_chooses_and_reopens_on_the_page() {
     let done = olga.post_with(&csrf, "/closing", &["step=close", "confirm=acme"]).await;
     assert_eq!((done.status, done.header("location")), (303, Some("/closing")), "{}", done.body);
     site.until(closed).await;
+    let consent = site.state().customer_named("acme").expect("acme").consent.clone();
+    let seen = format!("seen={}", consent.sequence.0);
     // The switch and the history are gone; what is left is the closing.
     let home = olga.get("/").await;
     assert_eq!((home.status, home.header("location")), (303, Some("/closing")));
-    let on = olga.post_with(&csrf, "/consent", &["mode=standing", "scope=read", "end=open"]).await;
+    let on = olga.post_with(&csrf, "/consent", &["mode=standing", "scope=read", "end=open", &seen]).await;
     assert_eq!(on.status, 422, "{}", on.body);
     assert_eq!(olga.get("/history").await.status, 422);
     let page = olga.get("/closing").await;

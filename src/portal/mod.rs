@@ -53,8 +53,8 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
 use crate::grant::{AccountStep, Consent, Customer, Mode, Owner, Personal, State, What};
-use crate::ids::{CustomerId, GrantId, SessionId};
-use crate::register::Follower;
+use crate::ids::{CustomerId, GrantId, Sequence, SessionId};
+use crate::register::{Follower, Revision};
 
 /// The protocol that browsers are offered.
 const ALPN: &[u8] = b"http/1.1";
@@ -272,11 +272,7 @@ impl Portal {
         if wish.widens() {
             self.fresh()?;
         }
-        if wish.mode == Mode::Standing && !self.0.standing {
-            let why =
-                "what was agreed with your vendor asks for an instruction each time: choose to be asked each time";
-            return Err(Error::Refused(why.to_owned()));
-        }
+        self.offered(wish.mode)?;
         let scope = wish.scope.unwrap_or(customer.consent.scope);
         if let Some(terms) = wish.terms {
             let (customer, mode, until) = (customer.id, wish.mode, wish.until);
@@ -289,6 +285,24 @@ impl Portal {
         let (acts, owner, customer) = (Arc::clone(&self.0.acts), owner.id, customer.clone());
         let act = async move { acts.set_consent(owner, customer.id, (wish.mode, scope, wish.until)).await };
         Ok(to_its_end(act).await??)
+    }
+
+    /// The same for an owner who saw the consent on a page: refused if it was changed since, so that nothing another
+    /// owner did meanwhile is undone.
+    async fn revise(&self, owner: &Owner, seen: Sequence, to: Revision) -> Result<Consent, Error> {
+        self.fresh()?;
+        let (acts, id, customer) = (Arc::clone(&self.0.acts), owner.id, owner.customer);
+        Ok(to_its_end(async move { acts.revise(id, customer, seen, to).await }).await??)
+    }
+
+    /// An error for a switch that does not stand so where each instruction must be specific.
+    fn offered(&self, mode: Mode) -> Result<(), Error> {
+        if mode == Mode::Standing && !self.0.standing {
+            let why =
+                "what was agreed with your vendor asks for an instruction each time: choose to be asked each time";
+            return Err(Error::Refused(why.to_owned()));
+        }
+        Ok(())
     }
 
     /// Any other change that an owner causes, run to its end.

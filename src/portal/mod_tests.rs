@@ -66,9 +66,9 @@ async fn an_owner_signs_in_switches_on_and_off_and_signs_out() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("Nobody may see your data."), "{}", page.body);
     assert!(page.body.contains("Ask me each time"));
-    let csrf = page.csrf();
+    let (csrf, seen) = (page.csrf(), page.seen());
 
-    let on = ["mode=standing", "scope=read", "end=2h", "time="];
+    let on = ["mode=standing", "scope=read", "end=2h", "time=", &seen];
     let answer = olga.post_with(&csrf, "/consent", &on).await;
     assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
     let consent = site.consent("acme", Mode::Standing).await;
@@ -283,7 +283,8 @@ async fn the_switch_works_when_the_book_does_not() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("The history cannot be read now."), "{}", page.body);
     assert!(page.body.contains("The gate does not say now who is in."), "{}", page.body);
-    let answer = olga.post_with(&page.csrf(), "/consent", &["mode=standing", "scope=read", "end=open"]).await;
+    let on = ["mode=standing", "scope=read", "end=open", &page.seen()];
+    let answer = olga.post_with(&page.csrf(), "/consent", &on).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
     let answer = site.api("PUT", "/v1/customers/acme/consent", OLGA_TOKEN, Some(r#"{"mode":"off"}"#)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);

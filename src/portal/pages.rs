@@ -78,6 +78,11 @@ pub(super) fn token(csrf: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(csrf); }
 }
 
+/// The consent a form is made from.
+pub(super) fn seen(consent: &Consent) -> Markup {
+    html! { input type="hidden" name="seen" value=(consent.sequence.0); }
+}
+
 /// A moment, for people and for programs.
 pub fn time(at: Timestamp) -> Markup {
     let text = at.to_string();
@@ -243,6 +248,7 @@ fn switch(consent: &Consent, csrf: &str, now: Timestamp) -> Markup {
             }
             form method="post" action="/consent" {
                 (token(csrf))
+                (seen(consent))
                 fieldset {
                     legend { "Who" }
                     (radio("mode", "off", "Nobody", !open))

@@ -16,17 +16,17 @@ use std::time::Duration;
 use super::Portal;
 use super::api::{Bearer, json, too_large};
 use super::browser::{Page, SignedIn, form, html, to};
-use super::consent::{Wish, by_json, rfc3339, unknown};
+use super::consent::{by_json, rfc3339, unknown};
 use super::error::Error;
 use super::requests_page;
 use super::session::Notice;
 use super::terms::{self, lasting, short};
 use crate::clock::Timestamp;
 use crate::grant::{
-    CODE_LIFE, Customer, Mode, NewCode, Outcome, Owner, Personal, Request, RequestStep, Said, Scope, State, Status,
-    What,
+    CODE_LIFE, Customer, NewCode, Outcome, Owner, Personal, Request, RequestStep, Said, Scope, State, Status, What,
 };
-use crate::ids::RequestId;
+use crate::ids::{RequestId, Sequence};
+use crate::register::Revision;
 use crate::secret::Secret;
 
 /// How many requests that are over the API lists.
@@ -208,12 +208,9 @@ async fn set_terms(
 ) -> Result<Response, Page> {
     let wanted = form(fields)?;
     signed_in.check(&portal, &headers, &wanted.csrf)?;
-    let customer = signed_in.customer()?;
-    let consent = &customer.consent;
-    let mode = consent.mode_at(portal.now());
-    let until = consent.until.filter(|_| mode != Mode::Off);
-    let wish = Wish { mode, scope: Some(consent.scope), until, terms: Some(wanted.read()?) };
-    portal.set_consent(&signed_in.owner, customer, wish).await?;
+    let (seen, terms) = (Sequence(wanted.seen), wanted.read()?);
+    portal.offered(signed_in.customer()?.consent.mode_at(portal.now()))?;
+    portal.revise(&signed_in.owner, seen, Revision::Terms(terms)).await?;
     portal.0.sessions.leave(&signed_in.session, Notice::TermsSaved);
     Ok(to("/"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::pages::{Account, page, reach, staff_name, time, token};
+use super::pages::{Account, page, reach, seen, staff_name, time, token};
 use super::terms::short;
 use super::words;
 use crate::clock::Timestamp;
@@ -203,6 +203,7 @@ pub(super) fn terms(owner: &Owner, customer: &Customer, csrf: &str) -> Markup {
             @if *regions == Limit::Erased { p .problem { "The regions you had allowed are erased: nobody comes in." } }
             form method="post" action="/terms" {
                 (token(csrf))
+                (seen(&customer.consent))
                 (field("longest", "The longest visit", &short(*longest), "Such as 30m, 2h or 1d; at most 7d."))
                 (field("approvals", "How many owners must approve a request", &approvals.to_string(), "A person counts once."))
                 (field("hours", "Only at these hours", &hours, "Such as mon-fri 09:00-17:00 Europe/Berlin; empty: at any hour."))

@@ -2,7 +2,7 @@ use super::*;
 use crate::grant::world::{reason, wish};
 use crate::grant::{By, Channel, Mode, Purpose};
 use crate::ids::CustomerId;
-use crate::portal::test_site::{OLGA_PASSWORD, OLGA_TOKEN, OTTO_TOKEN, Site};
+use crate::portal::test_site::{self, OLGA_PASSWORD, OLGA_TOKEN, OTTO_TOKEN, Site};
 
 const ASK_ME: &str = r#"{"mode":"per-request","scope":"read","terms":{"longest":"4h"}}"#;
 
@@ -124,14 +124,16 @@ async fn terms_are_set_on_their_page_and_contradictions_refused() {
     let olga = site.signed_in("olga", OLGA_PASSWORD).await;
     let page = olga.get("/terms").await;
     assert!(page.status == 200 && page.body.contains("value=\"4h\""), "{}", page.body);
-    let csrf = page.csrf();
-    let fields = ["longest=2h", "approvals=1", "hours=mon-fri 09:00-17:00 Europe/Berlin", "addresses=192.0.2.0/24"];
+    let (csrf, hours, seen) = (page.csrf(), "hours=mon-fri 09:00-17:00 Europe/Berlin", page.seen());
+    let fields = ["longest=2h", "approvals=1", hours, "addresses=192.0.2.0/24", &seen];
     assert_eq!(olga.post_with(&csrf, "/terms", &fields).await.status, 303);
     site.until(|state| state.customer_named("acme").is_some_and(|acme| acme.consent.terms.longest.as_secs() == 7200))
         .await;
     let page = olga.get("/").await;
     assert!(page.body.contains("Saved. These terms hold from now on"), "{}", page.body);
-    assert!(olga.get("/terms").await.body.contains("value=\"mon-fri 09:00-17:00 Europe/Berlin\""));
+    let page = olga.get("/terms").await;
+    let seen = page.seen();
+    assert!(page.body.contains("value=\"mon-fri 09:00-17:00 Europe/Berlin\""));
     for (field, says) in [
         ("longest=0s", "the longest grant is 0 s"),
         ("approvals=2", "2 owners should approve, but the account has 1"),
@@ -140,13 +142,45 @@ async fn terms_are_set_on_their_page_and_contradictions_refused() {
         ("regions=Germany", "the two letters of a country"),
         ("longest=30d", "at most 7d are possible"),
     ] {
-        let refused = olga.post_with(&csrf, "/terms", &[field]).await;
+        let refused = olga.post_with(&csrf, "/terms", &[field, &seen]).await;
         assert!(
             (400..500).contains(&refused.status) && refused.body.to_lowercase().contains(&says.to_lowercase()),
             "{field}: {}",
             refused.body
         );
     }
+}
+
+/// A page that was opened before another owner's off neither saves terms nor moves the switch over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_owners_off_outlives_a_page_that_was_opened_before() {
+    let (site, _) = asked().await;
+    let customer = site.customer("acme");
+    let oscar = test_site::owner("oscar", "something of oscar's", "oscar-token-0123456789abcdef");
+    site.append(By::Owner(site.owner("olga")), What::OwnerCreated { customer }, Some(oscar));
+    site.until(|state| state.owner_named("oscar").is_some()).await;
+    let olga = site.signed_in("olga", OLGA_PASSWORD).await;
+    let (terms, switch) = (olga.get("/terms").await, olga.get("/").await);
+    let off =
+        site.api("PUT", "/v1/customers/acme/consent", "oscar-token-0123456789abcdef", Some(r#"{"mode":"off"}"#)).await;
+    assert_eq!(off.status, 200, "{}", off.body);
+    let off = site.consent("acme", Mode::Off).await;
+    let csrf = terms.csrf();
+    let saved = olga.post_with(&csrf, "/terms", &["longest=2h", &terms.seen()]).await;
+    let on = ["mode=per-request", "scope=read", "end=open", &switch.seen()];
+    let moved = olga.post_with(&csrf, "/consent", &on).await;
+    for refused in [saved, moved] {
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert!(refused.body.contains("What you allow was changed meanwhile: open the page again"), "{}", refused.body);
+    }
+    let bare = olga.post_with(&csrf, "/consent", &["mode=per-request", "scope=read", "end=open"]).await;
+    assert_eq!(bare.status, 400, "which page it is from must be said: {}", bare.body);
+    assert_eq!(site.newest().await.customer(customer).map(|acme| acme.consent.clone()), Some(off));
+    let page = olga.get("/terms").await;
+    assert_eq!(olga.post_with(&csrf, "/terms", &["longest=2h", &page.seen()]).await.status, 303);
+    let consent = site.newest().await.customer(customer).expect("acme").consent.clone();
+    assert_eq!((consent.mode, consent.terms.longest), (Mode::Off, Duration::from_secs(7200)));
+    assert_eq!(olga.post_with(&csrf, "/consent", &["mode=off", &switch.seen()]).await.status, 303, "off always goes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

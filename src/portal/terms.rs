@@ -77,6 +77,8 @@ pub fn lasting(name: &str, text: &str) -> Result<Duration, Error> {
 pub struct Form {
     /// This session's token.
     pub csrf: String,
+    /// The consent the page showed.
+    pub seen: u64,
     #[serde(default)]
     longest: String,
     #[serde(default)]

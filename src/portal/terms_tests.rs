@@ -25,6 +25,7 @@ fn terms_are_shown_as_they_are_read() {
 fn the_forms_lists_may_stand_on_lines_or_between_commas() {
     let form = |addresses: &str, regions: &str| Form {
         csrf: String::new(),
+        seen: 0,
         longest: "2h".to_owned(),
         approvals: String::new(),
         break_glass: "yes".to_owned(),

@@ -31,7 +31,7 @@ use crate::grant::world::{customer, portal_key, staff, trust};
 use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::tls::Certificate;
-use crate::register::{self, Follower, Register};
+use crate::register::{self, Follower, Register, Revision};
 
 /// Olga owns acme.
 pub(super) const OLGA_PASSWORD: &str = "correct horse & battery=staple";
@@ -90,6 +90,21 @@ impl Acts for Direct {
     ) -> Acting<'_, Result<Consent, register::Error>> {
         Box::pin(async move {
             self.append(By::Owner(owner), What::ConsentSet { customer, mode, scope, until }, None)?;
+            let state = self.register.state()?;
+            Ok(state.customer(customer).expect("it was there").consent.clone())
+        })
+    }
+
+    fn revise(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        seen: Sequence,
+        to: Revision,
+    ) -> Acting<'_, Result<Consent, register::Error>> {
+        Box::pin(async move {
+            let (what, side) = to.change(&*self.register.state()?, (customer, seen), SystemClock.now())?;
+            self.append(By::Owner(owner), what, side)?;
             let state = self.register.state()?;
             Ok(state.customer(customer).expect("it was there").consent.clone())
         })
@@ -415,7 +430,16 @@ impl Answer {
 
     /// The token in the page's forms.
     pub(super) fn csrf(&self) -> String {
-        let (_, rest) = self.body.split_once("name=\"csrf\" value=\"").expect("a form");
+        self.hidden("csrf")
+    }
+
+    /// The consent the page was made from, as its forms send it back.
+    pub(super) fn seen(&self) -> String {
+        format!("seen={}", self.hidden("seen"))
+    }
+
+    fn hidden(&self, name: &str) -> String {
+        let (_, rest) = self.body.split_once(&format!("name=\"{name}\" value=\"")).expect("a form");
         rest.split('"').next().expect("a value").to_owned()
     }
 }

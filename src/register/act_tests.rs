@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
 use super::super::sqlite::tests::register_of;
-use super::super::{Follower, OwnerActs};
+use super::super::{Follower, OwnerActs, Revision};
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::{Part, Recipient, RecipientKey, Recipients, TagKey, generate_key_pair, open_data_key};
@@ -17,7 +17,7 @@ use crate::clock::SystemClock;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
-use crate::grant::{Layout, Mode, Purpose, Scope};
+use crate::grant::{Layout, Mode, Purpose, Scope, Terms};
 use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
@@ -178,6 +178,25 @@ async fn an_owner_switches_on_and_off_and_the_proxy_hears_of_off_first() {
     assert_eq!((first.customer, first.skeleton.owner), (Some(ACME), Some(OLGA.0)));
     assert_eq!(first.values.message.as_deref(), Some("consent.set c1: standing, read, by owner o2"));
     assert_eq!(first.skeleton.event, records.get(1).and_then(|outcome| outcome.skeleton.event.clone()));
+}
+
+/// What an owner saw is what they change: on newer consent the same change is not made.
+#[tokio::test]
+async fn terms_are_not_saved_over_a_switch_that_was_moved_meanwhile() {
+    let office = Office::open();
+    let acts = office.owner_acts();
+    let on = acts.set_consent(OLGA, ACME, Mode::Standing, Scope::Read, None).await.expect("she may");
+    let terms = || Revision::Terms(Terms { longest: Duration::from_secs(3600), ..Terms::default() });
+    let shorter = acts.revise(OLGA, ACME, on.sequence, terms()).await.expect("nothing came between");
+    assert_eq!((shorter.mode, shorter.terms.longest.as_secs()), (Mode::Standing, 3600));
+    overtake(&office.acts.register);
+    let late = acts.revise(OLGA, ACME, shorter.sequence, terms()).await;
+    assert!(matches!(&late, Err(Error::Refused(why)) if why.contains("changed meanwhile")), "{late:?}");
+    let state = office.acts.register.state().expect("it verifies");
+    assert_eq!(state.customer(ACME).map(|acme| acme.consent.mode), Some(Mode::Off));
+    let off = state.customer(ACME).expect("acme").consent.sequence;
+    let saved = acts.revise(OLGA, ACME, off, terms()).await.expect("she saw it");
+    assert_eq!((saved.mode, saved.set_by), (Mode::Off, By::Owner(OLGA)), "the switch stays where it stood");
 }
 
 #[tokio::test]

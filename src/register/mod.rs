@@ -19,7 +19,7 @@ pub use erase::{Doomed, Erased, Gone, Terms, erasure_due, erasures_due};
 pub use error::Error;
 pub use follower::Follower;
 pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions};
-pub use owner::OwnerActs;
+pub use owner::{OwnerActs, Revision};
 pub use resolve::{has_intents, note_resolved, open_intents, resolved_up_to};
 pub use sqlite::{Register, Remembered};
 pub use upkeep::keep_checkpoint;

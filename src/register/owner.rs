@@ -11,9 +11,47 @@ use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, State, What};
-use crate::ids::{CustomerId, GrantId, OwnerId, SessionId};
+use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, State, Terms, What};
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, SessionId};
 use crate::log::Log;
+
+/// What an owner makes of the consent that a page showed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revision {
+    /// The switch is to stand elsewhere; the terms stay.
+    Switch(Mode, Scope, Option<Timestamp>),
+    /// Other terms; the switch stays where it stands.
+    Terms(Terms),
+}
+
+impl Revision {
+    /// The change by that state, and its side row. What a page did not show is not undone from it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the consent is another than the one that was seen.
+    pub fn change(
+        &self,
+        state: &State,
+        (customer, seen): (CustomerId, Sequence),
+        now: Timestamp,
+    ) -> Result<(What, Option<Personal>), Error> {
+        let consent = state.customer(customer).map(|customer| &customer.consent);
+        let Some(consent) = consent.filter(|consent| consent.sequence == seen) else {
+            return Err(Error::Refused("what you allow was changed meanwhile: open the page again".to_owned()));
+        };
+        Ok(match self {
+            Revision::Switch(mode, scope, until) => {
+                (What::ConsentSet { customer, mode: *mode, scope: *scope, until: *until }, None)
+            }
+            Revision::Terms(terms) => {
+                let (mode, scope) = (consent.mode_at(now), consent.scope);
+                let until = consent.until.filter(|_| mode != Mode::Off);
+                let what = What::ConsentAgreed { customer, mode, scope, until, terms: terms.bounds() };
+                (what, Some(terms.side()).filter(|_| terms.has_side()))
+            }
+        })
+    }
+}
 
 /// The acts of owners. Clones share everything.
 #[derive(Clone)]
@@ -41,9 +79,25 @@ impl OwnerActs {
         scope: Scope,
         until: Option<Timestamp>,
     ) -> Result<Consent, Error> {
-        let done = self.act(owner, What::ConsentSet { customer, mode, scope, until }, None).await?;
-        let set = done.state.customer(customer).map(|customer| customer.consent.clone());
-        set.ok_or(Error::Bug("a customer is gone"))
+        consent_of(&self.act(owner, What::ConsentSet { customer, mode, scope, until }, None).await?, customer)
+    }
+
+    /// Changes the consent that the owner saw as `seen`. Refused if it was changed since, by whomever.
+    ///
+    /// # Errors
+    /// As [`Acts::act`] and [`Revision::change`].
+    pub async fn revise(
+        &self,
+        owner: OwnerId,
+        customer: CustomerId,
+        seen: Sequence,
+        to: Revision,
+    ) -> Result<Consent, Error> {
+        let build = |state: &State| {
+            let (what, personal) = to.change(state, (customer, seen), self.acts.clock.now())?;
+            Ok(Draft { by: By::Owner(owner), what, personal })
+        };
+        consent_of(&self.run(build).await?, customer)
     }
 
     /// Ends a grant of the owner's own customer.
@@ -92,11 +146,18 @@ impl OwnerActs {
     }
 
     async fn act(&self, owner: OwnerId, what: What, personal: Option<Personal>) -> Result<Done, Error> {
-        let build = |_: &State| Ok(Draft { by: By::Owner(owner), what, personal: personal.clone() });
+        self.run(|_| Ok(Draft { by: By::Owner(owner), what, personal: personal.clone() })).await
+    }
+
+    async fn run(&self, build: impl Fn(&State) -> Result<Draft, Error>) -> Result<Done, Error> {
         // The proxies first, by what is known: off must not wait for a register that cannot be read.
-        let shut = self.acts.hands().shut(&self.follower.state(), Some(&self.key), build).await;
-        let done = self.acts.act_after(shut, Some(&self.key), build).await?;
+        let shut = self.acts.hands().shut(&self.follower.state(), Some(&self.key), &build).await;
+        let done = self.acts.act_after(shut, Some(&self.key), &build).await?;
         done.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(done)
     }
+}
+
+fn consent_of(done: &Done, customer: CustomerId) -> Result<Consent, Error> {
+    done.state.customer(customer).map(|customer| customer.consent.clone()).ok_or(Error::Bug("a customer is gone"))
 }
