@@ -89,6 +89,26 @@ fn several_owners_approve_each_once_and_the_least_of_them_stands() {
     assert!(refused(world.approve(oscar, request, 60)).contains("is over (approved)"), "a request is decided once");
 }
 
+/// One of two owners who lowers the number must not thereby have approved alone what waited for both.
+#[test]
+fn fewer_approvals_deny_what_waited_for_more() {
+    let (mut world, oscar) = two_owners();
+    let two = Terms { approvals: 2, ..Terms::default() };
+    world.agree(Mode::PerRequest, Scope::Write, &two).expect("two of two");
+    let request = world.open(Scope::Read, 60);
+    world.approve(OLGA, request, 60).expect("the first");
+    world.agree(Mode::PerRequest, Scope::Read, &two).expect("as many as before");
+    assert_eq!(world.state.waiting_requests().count(), 1, "as many must approve as before: it still waits");
+    world.agree(Mode::PerRequest, Scope::Write, &Terms::default()).expect("one is enough from now on");
+    assert_eq!(world.state.request(request).and_then(|r| r.outcome), Some((NOON, Outcome::Denied(By::Owner(OLGA)))));
+    for owner in [OLGA, oscar] {
+        assert!(refused(world.approve(owner, request, 60)).contains("is over (denied)"), "{owner}");
+    }
+    let anew = world.open(Scope::Read, 60);
+    world.agree(Mode::PerRequest, Scope::Write, &two).expect("more than before");
+    assert!(world.state.request(anew).is_some_and(|r| r.status(NOON).is_waiting()), "more approvals let nothing through");
+}
+
 /// Bypass 10: an approval that is used months later, a request that waits for ever.
 #[test]
 fn what_waited_too_long_opens_nothing() {
@@ -426,7 +446,9 @@ fn a_request_gives_one_grant_at_most() {
     world.approve(OLGA, request, 60).expect("the first");
     world.agree(Mode::PerRequest, Scope::Write, &Terms::default()).expect("one is enough now");
     assert_eq!(world.state.grants().count(), 0, "nobody approved since");
-    world.approve(OLGA, request, 30).expect("she says it again, and one is enough");
+    assert!(refused(world.approve(OLGA, request, 30)).contains("is over (denied)"), "nor can they any more");
+    let request = world.open(Scope::Read, 60);
+    world.approve(OLGA, request, 30).expect("one is enough for what is asked from now on");
     assert_eq!(world.state.grants().map(|grant| grant.ends).collect::<Vec<_>>(), [minutes(30)]);
     assert!(refused(world.approve(oscar, request, 60)).contains("is over (approved)"));
     assert_eq!(world.state.grants().count(), 1);

@@ -12,11 +12,13 @@ use crate::ids::{CustomerId, StaffId};
 
 impl State {
     /// Moves the switch; grants it no longer covers end, and none lasts longer than it, or than its terms allow. An owner
-    /// who does that has answered any doubt about what they want.
+    /// who does that has answered any doubt about what they want. Requests that waited for more owners than must approve
+    /// now are denied: nobody approved them under these terms.
     pub(super) fn set_consent(&mut self, event: &Event, id: CustomerId, consent: Consent) {
         let (mode, scope) = (consent.mode, consent.scope);
         let (deadline, longest) = (consent.deadline(), consent.terms.longest);
         let break_glass = consent.terms.break_glass;
+        let is_laxer = consent.terms.approvals < self.terms_of(id).approvals;
         if let Some(customer) = self.customers.get_mut(&id).map(Arc::make_mut) {
             customer.consent = consent;
             if let By::Owner(_) = event.by {
@@ -32,7 +34,7 @@ impl State {
                 Arc::make_mut(grant).ends = ends;
             }
         }
-        if mode == Mode::Off {
+        if mode == Mode::Off || is_laxer {
             self.deny_requests(event, |request| request.customer == id);
         }
     }
