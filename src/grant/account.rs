@@ -10,9 +10,9 @@ use super::event::Event;
 use super::kept::{self, Export, Hold, SnapshotStep};
 use super::personal::{self, Personal};
 use super::rule::Rule;
-use super::state::State;
+use super::state::{Customer, State};
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, ExportId, HoldId, Sequence, SnapshotId};
+use crate::ids::{CustomerId, ExportId, HoldId, Sequence, SnapshotId, StaffId};
 
 impl State {
     pub(super) fn check_account(&self, event: &Event, id: CustomerId, step: AccountStep) -> Result<(), Rule> {
@@ -79,7 +79,7 @@ impl State {
                 | AccountStep::Forgotten { .. },
                 By::System,
             ) => Ok(()),
-            (AccountStep::PurgeApproved { .. }, By::Staff(staff)) => self.active_staff(staff).map(drop),
+            (AccountStep::PurgeApproved { .. }, By::Staff(staff)) => self.working_staff(staff).map(drop),
             (AccountStep::PurgeApproved { .. }, By::Operator) => Ok(()),
             (AccountStep::Reopened, By::Operator) => Err(Rule::OnlyOwnerReopens { customer }),
             (_, By::Owner(_) | By::Staff(_) | By::VendorApp | By::Operator | By::System) => Err(not_yours(event)),
@@ -171,6 +171,18 @@ impl State {
                     closure.take(step, event.by, event.at, event.id);
                 }
             }),
+        }
+    }
+
+    /// Who is gone or suspended has approved no deletion that was not begun yet.
+    pub(super) fn retract_approvals_of(&mut self, staff: StaffId) {
+        let approved = |customer: &Arc<Customer>| {
+            customer.closure.as_ref().is_some_and(|closure| closure.purge.is_approved_by(staff))
+        };
+        for customer in self.customers.values_mut().filter(|customer| approved(customer)) {
+            if let Some(closure) = &mut Arc::make_mut(customer).closure {
+                closure.purge.retract(staff);
+            }
         }
     }
 

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::grant::event::tests::every_account_step;
-use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, customer, issue, minutes, owner, reason, trust};
+use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, customer, issue, minutes, owner, reason, staff, trust};
 use crate::grant::{
-    Choice, Decision, Erasure, Fault, Layout, Limits, Locks, RecordPart, Scope, SnapshotRule, Stage, Stored, What,
-    apply, decide,
+    Choice, Decision, Erasure, Fault, Layout, Limits, Locks, People, RecordPart, Scope, SnapshotRule, StaffStep, Stage,
+    Stored, What, apply, decide,
 };
 use crate::ids::OwnerId;
 
@@ -281,6 +281,36 @@ fn a_plan_that_is_not_the_last_recorded_is_not_carried_out() {
     assert_eq!(world.refused(By::System, other), None);
     let old = AccountStep::PurgeBegun { digest: PLAN };
     assert_eq!(world.refused(By::System, old), Some(Rule::from(ClosureRule::OtherPlan).into()));
+}
+
+/// Two people approve, and both must still work here when it begins.
+#[test]
+fn who_is_suspended_or_gone_approves_no_purge() {
+    let mut world = World::closed_until(Stage::Planned);
+    let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
+    world.account(By::System, AccountStep::PurgeHeld { digest: PLAN, people: People::Two });
+    let (approve, begin) = (AccountStep::PurgeApproved { digest: PLAN }, AccountStep::PurgeBegun { digest: PLAN });
+    let unapproved = Some(Rule::from(ClosureRule::Unapproved).into());
+    let suspend = What::Staff { staff: JANE, step: StaffStep::Suspended };
+    let mut suspended = world.clone();
+    suspended.must(By::Operator, suspend, None);
+    assert_eq!(suspended.refused(By::Staff(JANE), approve), Some(Rule::Suspended(JANE).into()));
+    world.account(By::Staff(JANE), approve);
+    world.account(By::Staff(joe), approve);
+    assert_eq!(world.refused(By::System, begin), None, "both work here");
+    for leave in [suspend, What::StaffRemoved { staff: JANE }] {
+        let mut left = world.clone();
+        left.must(By::Operator, leave, None);
+        assert_eq!(left.refused(By::System, begin), unapproved, "{}", leave.verb());
+        let ann = StaffId(left.must(By::Operator, What::StaffCreated, Some(staff("ann"))).0);
+        assert!(left.refused(By::Staff(joe), approve).is_some(), "joe's word stands, and counts once");
+        left.account(By::Staff(ann), approve);
+        assert_eq!(left.refused(By::System, begin), None);
+    }
+    world.account(By::System, begin);
+    world.must(By::Operator, suspend, None);
+    let purge = world.state.customer(ACME).and_then(|acme| acme.closure.as_ref()).expect("it is closed").purge;
+    assert!(purge.is_approved(People::Two), "what was begun stays as it was approved");
 }
 
 /// Each row: what is known of a snapshot, and which steps may follow.

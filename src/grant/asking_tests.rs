@@ -106,7 +106,10 @@ fn fewer_approvals_deny_what_waited_for_more() {
     }
     let anew = world.open(Scope::Read, 60);
     world.agree(Mode::PerRequest, Scope::Write, &two).expect("more than before");
-    assert!(world.state.request(anew).is_some_and(|r| r.status(NOON).is_waiting()), "more approvals let nothing through");
+    assert!(
+        world.state.request(anew).is_some_and(|r| r.status(NOON).is_waiting()),
+        "more approvals let nothing through"
+    );
 }
 
 /// Bypass 10: an approval that is used months later, a request that waits for ever.

@@ -51,11 +51,12 @@ impl State {
         self.grants.insert(grant.id, Arc::new(grant));
     }
 
-    /// Ends every grant of that staff member, and denies what they asked for.
+    /// Ends every grant of that staff member, denies what they asked for, and takes back what they approved.
     pub(super) fn end_grants_of(&mut self, event: &Event, staff: StaffId) {
         let theirs = self.newest.keys().filter(|(_, of)| *of == staff).copied().collect();
         self.end_newest(event, theirs, |_| true);
         self.deny_requests(event, |request| request.staff == staff);
+        self.retract_approvals_of(staff);
     }
 
     /// Ends those grants of that kind that have not ended; one that is over already only keeps its end. Only the newest of

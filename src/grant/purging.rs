@@ -4,6 +4,7 @@
 use super::closure::ClosureRule;
 use super::consent::By;
 use crate::clock::Timestamp;
+use crate::ids::StaffId;
 
 /// The deletion of a customer's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,6 +63,10 @@ impl Purge {
             People::One => given.next().is_some(),
             People::Two => given.filter(|(by, _)| matches!(by, By::Staff(_))).count() == 2,
         }
+    }
+
+    pub(super) fn is_approved_by(&self, staff: StaffId) -> bool {
+        self.approved.iter().flatten().any(|(by, _)| *by == By::Staff(staff))
     }
 
     /// Whether the plan is held and those who must have not approved it.
@@ -152,6 +157,15 @@ impl Purge {
         let free = |approved: &&mut Option<(By, Timestamp)>| !matches!(approved, Some((By::Staff(_), _)));
         if let Some(free) = self.approved.iter_mut().find(free) {
             *free = Some((by, at));
+        }
+    }
+
+    /// Takes back what that staff member approved; what was begun by it stays approved.
+    pub(super) fn retract(&mut self, staff: StaffId) {
+        if self.plan_begun().is_none() {
+            let is_theirs =
+                |approved: &&mut Option<(By, Timestamp)>| approved.is_some_and(|(by, _)| by == By::Staff(staff));
+            self.approved.iter_mut().filter(is_theirs).for_each(|approved| *approved = None);
         }
     }
 
