@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::ids::{CodeId, CustomerId, GrantId, OwnerId, RequestId, Sequence, StaffId};
 
 /// Clocks of two machines may differ so much; more is a clock that was set back.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// What is asked for, as the event says it.
 #[derive(Clone, Copy)]

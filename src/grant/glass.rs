@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{not_yours, text};
-use super::asking::check_use_texts;
+use super::asking::{CLOCK_TOLERANCE, check_use_texts};
 use super::consent::By;
 use super::event::Event;
 use super::personal::Personal;
@@ -114,10 +114,22 @@ impl State {
                 if !self.vouches(by) && !self.vouches(asked.staff) {
                     return Err(Rule::NeitherVouches);
                 }
-                self.breakable(asked.customer, asked.scope, asked.lasting, event.at).map(drop)
+                if event.at.plus(CLOCK_TOLERANCE) < asked.asked {
+                    return Err(Rule::ClockBehind(asked.asked));
+                }
+                self.breakable(asked.customer, asked.scope, asked.lasting, event.at)?;
+                if self.is_overtaken(asked) { Err(Rule::NoGlass(glass)) } else { Ok(()) }
             }
             (GlassStep::Asked { .. } | GlassStep::Confirmed { .. }, _) => Err(not_yours(event)),
         }
+    }
+
+    /// Whether, since it was asked for, an owner moved the switch or set terms, the account was closed, or whoever asked
+    /// was suspended: even if all of that was taken back, it is asked anew.
+    fn is_overtaken(&self, asked: &Glass) -> bool {
+        let consent = self.customer(asked.customer).map(|customer| customer.consent.sequence);
+        let suspension = self.staff(asked.staff).and_then(|staff| staff.standing.suspension);
+        consent.max(suspension).is_some_and(|since| since.0 > asked.id.0)
     }
 
     /// The customer, if its owner lets staff open access to it in an emergency, so far and for so long.

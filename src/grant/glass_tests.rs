@@ -1,7 +1,8 @@
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, reason, staff};
 use crate::grant::{
-    Bounds, Decision, Fault, Limits, Locks, Mode, SUPPORT, StaffStep, TeamRole, TeamStep, Terms, What, decide,
+    AccountStep, Bounds, Decision, Fault, Limits, Locks, Mode, SUPPORT, StaffStep, TeamRole, TeamStep, Terms, What,
+    decide,
 };
 
 const JOE: StaffId = StaffId(4);
@@ -92,6 +93,46 @@ fn off_means_off_and_so_does_not_agreed_to() {
     let mut without = world(false);
     let refused = without.try_to(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), Some(reason()));
     assert_eq!(refused, Err(Rule::NoBreakGlass { customer: ACME }.into()));
+}
+
+/// What was asked for before is not confirmed after: not even once all is as it was.
+#[test]
+fn what_was_asked_before_off_a_closing_or_a_suspension_is_asked_anew() {
+    let suspended = |world: &mut World| {
+        world.must(By::Operator, What::Staff { staff: JANE, step: StaffStep::Suspended }, None);
+        world.must(By::Staff(LENA), What::Staff { staff: JANE, step: StaffStep::Resumed }, None);
+    };
+    let switched = |world: &mut World| {
+        agree(world, Mode::Off, true);
+        agree(world, Mode::PerRequest, true);
+    };
+    let closed = |world: &mut World| {
+        for step in [AccountStep::Closed, AccountStep::Reopened] {
+            world.must(By::Owner(OLGA), What::Account { customer: ACME, step }, None);
+        }
+        agree(world, Mode::PerRequest, true);
+    };
+    let between: [&dyn Fn(&mut World); 3] = [&suspended, &switched, &closed];
+    for happens in between {
+        let mut world = world(true);
+        let glass = ask_for(&mut world);
+        confirm(&mut world.clone(), By::Staff(LENA), glass).expect("before");
+        happens(&mut world);
+        assert_eq!(confirm(&mut world, By::Staff(LENA), glass), Err(Rule::NoGlass(glass).into()));
+        let anew = ask_for(&mut world);
+        confirm(&mut world, By::Staff(LENA), anew).expect("asked anew");
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_confirms_nothing() {
+    let mut world = world(true);
+    let glass = ask_for(&mut world);
+    world.now = NOON.plus(Duration::ZERO);
+    world.now.0 -= 6_000_000;
+    assert_eq!(confirm(&mut world, By::Staff(LENA), glass), Err(Rule::ClockBehind(NOON).into()));
+    world.now.0 += 2_000_000;
+    confirm(&mut world, By::Staff(LENA), glass).expect("clocks differ by a few seconds");
 }
 
 #[test]

@@ -156,7 +156,10 @@ pub enum Rule {
     #[error(transparent)]
     Snapshot(#[from] SnapshotRule),
     /// Nothing that could be confirmed.
-    #[error("there is nothing to confirm under {0}: it was confirmed already, or more than 15 minutes ago")]
+    #[error(
+        "there is nothing to confirm under {0}: it was confirmed already, it is more than 15 minutes old, or since \
+         then the owner moved the switch or whoever asked was suspended; ask anew"
+    )]
     NoGlass(GlassId),
     /// An owner who did not agree to it.
     #[error("the account owner of {customer} has not agreed to break-glass: ask the owner to allow it, or for access")]
