@@ -13,8 +13,8 @@ use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
 use crate::grant::{
-    By, CODE_MISSES_MAX, Channel, Code, Draft, Outcome, Personal, Purpose, Request, RequestStep, Scope, State, Status,
-    What,
+    By, CODE_MISSES_MAX, Channel, Code, Draft, Outcome, Personal, Purpose, Request, RequestStep, Rule, Scope, State,
+    Status, What,
 };
 use crate::ids::{CustomerId, GrantId, RequestId};
 
@@ -152,6 +152,11 @@ async fn redeem(context: &Context, wanted: Open, file: &Path) -> Result<Exit, Fa
     let Signed { desk, staff, customer } =
         context.sign_in(&wanted.staff, &wanted.customer, wanted.password_file.as_deref(), "request.open").await?;
     let state = desk.acts().register.state()?;
+    // Before any digit is looked at: a try of somebody it could not serve must not use it up.
+    if !state.serves(staff, customer) {
+        desk.close()?;
+        return Err(Failure::refused(Rule::NotInTeam { staff, customer }.to_string()));
+    }
     let Some(code) = state.live_code(customer, SystemClock.now()) else {
         desk.close()?;
         return Err(Failure::refused(no_code(&state, customer)));

@@ -188,11 +188,14 @@ impl State {
     }
 
     pub(super) fn check_missed(&self, event: &Event, id: CodeId) -> Result<(), Rule> {
-        match event.by {
-            By::Staff(staff) => self.working_staff(staff).map(drop)?,
+        let staff = match event.by {
+            By::Staff(staff) => staff,
             By::Owner(_) | By::VendorApp | By::Operator | By::System => return Err(not_yours(event)),
-        }
-        self.code(id).filter(|code| code.is_live(event.at)).map(drop).ok_or(Rule::CodeOver)
+        };
+        self.working_staff(staff)?;
+        let code = self.code(id).filter(|code| code.is_live(event.at)).ok_or(Rule::CodeOver)?;
+        // Nobody uses up the tries of a code that could not serve them.
+        self.working_for(staff, code.customer).map(drop)
     }
 
     pub(super) fn check_questioned(&self, event: &Event, customer: CustomerId) -> Result<(), Rule> {

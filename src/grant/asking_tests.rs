@@ -304,6 +304,20 @@ fn a_code_opens_one_grant_for_whoever_knows_it() {
     assert!(refused(redeem(&mut world, code, &digits)).contains("that code opens nothing"), "it is used once");
 }
 
+/// Five guesses kill a code, so whoever is in no team for that customer guesses none.
+#[test]
+fn only_those_who_serve_the_customer_use_up_its_code() {
+    let mut world = World::asked();
+    let (code, digits) = with_code(&mut world);
+    let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
+    let left = crate::grant::TeamStep::MemberRemoved { team: crate::grant::SUPPORT, staff: joe };
+    world.must(By::Operator, What::Team(left), None);
+    let missed = world.try_to(By::Staff(joe), What::CodeMissed { code }, None);
+    assert_eq!(missed, Err(Rule::NotInTeam { staff: joe, customer: ACME }.into()));
+    world.must(By::Staff(JANE), What::CodeMissed { code }, None);
+    redeem(&mut world, code, &digits).expect("one guess is not many");
+}
+
 fn key_of_nobody() -> aws_lc_rs::signature::Ed25519KeyPair {
     aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("32 bytes are a seed")
 }
