@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::Lane;
+use super::name::is_of_family;
 use super::{Error, Fence};
 
 const POLL_FIRST: Duration = Duration::from_millis(2);
@@ -144,23 +145,26 @@ impl Fence {
         }
     }
 
-    /// Where on the server roles are whose names begin with `prefix`, asked of any one database: nowhere, in some
+    /// Where on the server roles are whose names begin with `family`, asked of any one database: nowhere, in some
     /// databases, or nobody knows in which.
-    pub async fn left_behind(&self, database: &str, prefix: &str) -> Result<LeftBehind, Error> {
+    pub async fn left_behind(&self, database: &str, family: &str) -> Result<LeftBehind, Error> {
         const SQL: &str = "select d::text from portreeve.left_behind($1) as d";
-        let rows = self.again(Lane::Control, database, SQL, &[(&prefix, Type::TEXT)]).await?;
+        let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
         let found: Vec<Option<String>> = rows.iter().map(|row| field(database, row, 0)).collect::<Result<_, _>>()?;
         Ok(found.into_iter().collect::<Option<_>>().map_or(LeftBehind::Somewhere, LeftBehind::In))
     }
 
-    /// Ends and drops every role of `database` whose name begins with `prefix`: those of a process that is gone.
-    /// Returns their names.
-    pub async fn sweep(&self, database: &str, prefix: &str, within: Duration) -> Result<Vec<String>, Error> {
+    /// Ends and drops every role of `database` that [`super::grant_role`] named after `family`: those of a process that is
+    /// gone. What merely begins like them is somebody else's. Returns their names.
+    pub async fn sweep(&self, database: &str, family: &str, within: Duration) -> Result<Vec<String>, Error> {
         const SQL: &str = "select r::text from portreeve.open_grants($1) as r";
-        let rows = self.again(Lane::Control, database, SQL, &[(&prefix, Type::TEXT)]).await?;
+        let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
         let mut swept = Vec::with_capacity(rows.len());
         for row in &rows {
             let role: String = field(database, row, 0)?;
+            if !is_of_family(&role, family) {
+                continue;
+            }
             self.end(database, &role, within).await?;
             self.close_grant(database, &role).await?;
             swept.push(role);

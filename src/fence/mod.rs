@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
 pub use end::{Ended, EndedBackend, Fate, LeftBehind};
-pub use name::{role_name, schema_role, scope_role};
+pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
 pub use road::{Connected, Expected, Road, Traveller};

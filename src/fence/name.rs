@@ -7,6 +7,8 @@ use crate::grant::Scope;
 
 /// PostgreSQL's NAMEDATALEN less the terminating zero.
 pub(super) const NAME_BYTES_MAX: usize = 63;
+/// How much of a proxy's id shows in the names of its roles; the rest of such a name has at most 47 bytes.
+const FAMILY_CHARS_MAX: usize = 16;
 
 /// The NOLOGIN role that carries the privileges of `scope` in `database`: `portreeve_acme_read`. A name that would be
 /// too long is cut and ends in a digest of the database's.
@@ -40,16 +42,29 @@ fn with_digest(plain: &str, whole: &str, end: &str) -> String {
     format!("portreeve_{kept}_{short}_{end}")
 }
 
-/// The login role of `grant` in the process named `process`: `pr_g_<process>_<grant>`, in lower case with anything
-/// PostgreSQL would have to quote replaced; `pr_g_<process>_` is what [`super::Fence::sweep`] takes.
-pub fn role_name(process: &str, grant: &str) -> String {
-    let plain = |text: &str| -> String {
-        let letter = |c: char| {
-            if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }
-        };
-        text.chars().map(letter).collect()
-    };
-    format!("pr_g_{}_{}", plain(process), plain(grant))
+/// What the login roles of the proxy with this id begin with: `pr_g_<digest of the id>_<its beginning>_`. By the digest no
+/// family is the beginning of another, or the same as another's: `gate`, `gate-1` and `gate_1` stay apart. In lower case,
+/// with anything PostgreSQL would have to quote replaced.
+pub fn family(proxy: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let plain: String = proxy.chars().take(FAMILY_CHARS_MAX).map(letter).collect();
+    let whole = digest(&SHA256, proxy.as_bytes());
+    let short: String = whole.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("pr_g_{short}_{plain}_")
+}
+
+/// The login role of a grant: its proxy's family, which start of the proxy made it, the grant, and a random number.
+pub fn grant_role(family: &str, start: u32, grant: u64, number: u32) -> String {
+    format!("{family}{start:08x}_{grant}_{number:08x}")
+}
+
+/// Whether that is the name of a role that [`grant_role`] made of this family, to the last letter.
+pub(super) fn is_of_family(role: &str, family: &str) -> bool {
+    let is_hex = |part: &str| part.len() == 8 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let Some(rest) = role.strip_prefix(family) else { return false };
+    let parts: Vec<&str> = rest.split('_').collect();
+    matches!(parts.as_slice(), [start, grant, number] if is_hex(start) && is_number(grant) && is_hex(number))
 }
 
 /// The scope's name in `portreeve.scope`.

@@ -85,7 +85,7 @@ pub struct RoleEnd {
 /// The roles of this process.
 pub struct Roles {
     family: String,
-    prefix: String,
+    start: u32,
     connections: u32,
     entropy: Arc<dyn Entropy>,
     slots: Mutex<HashMap<GrantId, Arc<AsyncMutex<Slot>>>>,
@@ -97,19 +97,11 @@ struct Slot {
     sessions: usize,
 }
 
-fn family(proxy: &str) -> String {
-    let plain: String =
-        proxy.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' }).collect();
-    format!("pr_g_{plain}_")
-}
-
 impl Roles {
     /// No role yet. `connections` is each role's connection limit.
     pub fn new(proxy: &str, connections: u32, entropy: Arc<dyn Entropy>) -> Roles {
-        let boot: [u8; 4] = entropy::random(&*entropy);
-        let family = family(proxy);
-        let prefix = format!("{family}{:08x}_", u32::from_be_bytes(boot));
-        Roles { family, prefix, connections, entropy, slots: Mutex::default() }
+        let start = u32::from_be_bytes(entropy::random(&*entropy));
+        Roles { family: fence::family(proxy), start, connections, entropy, slots: Mutex::default() }
     }
 
     /// What all roles of the proxy with this id begin with, this process's and those of dead ones.
@@ -147,8 +139,8 @@ impl Roles {
     }
 
     async fn open(&self, fence: &Fence, need: &Need) -> Result<Role, Error> {
-        let number: [u8; 4] = entropy::random(&*self.entropy);
-        let name = format!("{}{}_{:08x}", self.prefix, need.grant.0, u32::from_be_bytes(number));
+        let number = u32::from_be_bytes(entropy::random(&*self.entropy));
+        let name = fence::grant_role(&self.family, self.start, need.grant.0, number);
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
         let salt: [u8; 16] = entropy::random(&*self.entropy);
         let verifier = scram::verifier_from_password(password.expose(), &salt, ITERATIONS).to_stored();

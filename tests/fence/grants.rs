@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::ground::{Ground, HOUR, ask, fence_of, in_an_hour, upstream_of, verifier, wanted};
 use portreeve::cli::demo::cluster::PROVISIONER;
 use portreeve::clock::{Clock, SystemClock, Timestamp};
-use portreeve::fence::{Error, Fate, Fence, Report, role_name};
+use portreeve::fence::{Error, Fate, Fence, Report, family, grant_role};
 use portreeve::grant::Scope;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -374,7 +374,7 @@ async fn many_at_once_do_not_collide() {
         let database = if number.is_multiple_of(3) { "globex" } else { "acme" };
         let scope = if number.is_multiple_of(2) { Scope::Read } else { Scope::Write };
         tokio::spawn(async move {
-            let role = role_name("Gate-1", &format!("g{number}"));
+            let role = grant_role(&family("Gate-1"), 1, u64::try_from(number).expect("few"), 1);
             for _ in 0..5 {
                 fence.open_grant(database, &role, scope, &verifier, in_an_hour(), 8).await?;
                 fence.end(database, &role, SECOND).await?;
@@ -392,16 +392,30 @@ async fn many_at_once_do_not_collide() {
 #[tokio::test]
 async fn roles_of_a_dead_process_are_swept() {
     let ground = Ground::new().await;
-    for role in ["pr_g_one_1", "pr_g_one_2", "pr_g_two_1"] {
+    let of = |proxy: &str, grant| grant_role(&family(proxy), 0x00c0_ffee, grant, 7);
+    // What an earlier build named after its proxy, and what looks like a longer id of this one.
+    let (older, longer) = ("pr_g_gate_00c0ffee_1_00000007", format!("{}1_00c0ffee_1_00000007", family("gate")));
+    let others = [of("gate-1", 1), of("gate_1", 1), longer, older.to_owned()];
+    let ours = [of("gate", 1), of("gate", 2)];
+    for role in ours.iter().chain(&others) {
         ground.open(role, Scope::Read).await;
     }
-    let _session = ground.sign_in("acme", "pr_g_one_1").await.expect("signed in");
-    let swept = ground.fence.sweep("acme", "pr_g_one_", SECOND).await.expect("swept");
-    assert_eq!(swept, ["pr_g_one_1", "pr_g_one_2"]);
+    let _ours = ground.sign_in("acme", &ours[0]).await.expect("signed in");
+    let theirs = ground.sign_in("acme", &others[0]).await.expect("signed in");
+    let swept = ground.fence.sweep("acme", &family("gate"), SECOND).await.expect("swept");
+    assert_eq!(swept, ours);
+    let mut others = others.to_vec();
+    others.sort();
     assert_eq!(
-        ground.value("postgres", "select string_agg(rolname, ',') from pg_roles where rolname ~ '^pr_g_'").await,
-        "pr_g_two_1"
+        ground
+            .value(
+                "postgres",
+                "select string_agg(rolname, ' ' order by rolname collate \"C\") from pg_roles where rolname ~ '^pr_g_'"
+            )
+            .await,
+        others.join(" ")
     );
+    theirs.simple_query("select 1").await.expect("the session of another proxy goes on");
     assert_eq!(sqlstate(ground.fence.sweep("acme", "portreeve_", SECOND).await), "22023");
 }
 

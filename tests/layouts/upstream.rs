@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::cluster::{Cluster, PROVISIONER};
 use portreeve::cli::demo::stage::{Settings, Stage, said};
-use portreeve::fence::{Fence, Layout, LeftBehind, Place, Schemas, Upstream};
+use portreeve::fence::{Fence, Layout, LeftBehind, Place, Schemas, Upstream, family, grant_role};
 use portreeve::grant::Scope;
 
 use crate::ground::{Ground, Version, found, in_an_hour, upstream_of};
@@ -162,17 +162,19 @@ async fn one_database_tells_in_which_others_a_dead_process_left_roles() {
     let mut own = portreeve::fence::Superuser::connect(&dsn, "own", None).await.expect("a superuser");
     own.apply(&crate::ground::wanted(Layout::Database)).await.expect("applied");
     let nowhere = LeftBehind::In(Default::default());
-    assert_eq!(ground.fence.left_behind("own", "pr_g_gate_").await.expect("an answer"), nowhere);
-    ground.open("pr_g_gate_1", Scope::Read, "acme").await.expect("a grant");
-    let left = ground.fence.left_behind("own", "pr_g_gate_").await.expect("an answer");
+    let gate = family("gate");
+    let role = grant_role(&gate, 1, 1, 1);
+    assert_eq!(ground.fence.left_behind("own", &gate).await.expect("an answer"), nowhere);
+    ground.open(&role, Scope::Read, "acme").await.expect("a grant");
+    let left = ground.fence.left_behind("own", &gate).await.expect("an answer");
     assert_eq!(left, LeftBehind::In(["crm".to_owned()].into()));
-    assert_eq!(ground.fence.left_behind("own", "pr_g_other_").await.expect("an answer"), nowhere);
-    ground.run("create role pr_g_gate_2").await;
-    assert_eq!(ground.fence.left_behind("own", "pr_g_gate_").await.expect("an answer"), LeftBehind::Somewhere);
-    ground.run("drop role pr_g_gate_2").await;
-    let swept = ground.fence.sweep("crm", "pr_g_gate_", Duration::from_secs(5)).await.expect("swept");
-    assert_eq!(swept, ["pr_g_gate_1"]);
-    assert_eq!(ground.fence.left_behind("crm", "pr_g_gate_").await.expect("an answer"), nowhere);
+    assert_eq!(ground.fence.left_behind("own", &family("gate-1")).await.expect("an answer"), nowhere);
+    ground.run(&format!("create role {gate}2")).await;
+    assert_eq!(ground.fence.left_behind("own", &gate).await.expect("an answer"), LeftBehind::Somewhere);
+    ground.run(&format!("drop role {gate}2")).await;
+    let swept = ground.fence.sweep("crm", &gate, Duration::from_secs(5)).await.expect("swept");
+    assert_eq!(swept, [role]);
+    assert_eq!(ground.fence.left_behind("crm", &gate).await.expect("an answer"), nowhere);
 }
 
 /// So many schemas that a transaction would run out of locks if it dealt with all at once.
