@@ -28,7 +28,7 @@ pub(super) enum For {
 pub(super) struct Check {
     pub weight: Weight,
     pub scopes: For,
-    /// A query of (word, found); it may use `subject`, `reach`, `relations`, `reachable`, `callable` of [`PREAMBLE`].
+    /// A query of (word, found); it may use the names that [`PREAMBLE`] gives.
     pub query: &'static str,
     /// What to do about it.
     pub hint: &'static str,
@@ -56,7 +56,10 @@ macro_rules! dangerous_extensions {
 /// `$1` the role that is examined, `$2` the role that carries its scope's privileges, `$3` the provisioner; `$4` the
 /// customer's schema, and `$5` the role by which all schemas' roles connect, both empty where there is none.
 /// `reach`: the role and all it is a member of, inherited or by SET ROLE. `relations`: tables, views, sequences,
-/// with the system's own, which nobody may write either; `pg_settings` is no table, writing it means SET.
+/// with the system's own, which nobody may write either; `pg_settings` is no table, writing it means SET. `shown`: what a
+/// reachable view reads with an owner's rights, through further views and children; a security_invoker view stops that,
+/// unless a materialised view stored what it showed. `heirs`: what is read through a reachable table as its child.
+/// `acted`: what changes when a reachable table's rows are deleted or updated, by which foreign key.
 pub(super) const PREAMBLE: &str = concat!(
     "
 with recursive
@@ -84,6 +87,29 @@ reachable as (
             and p.deptype = 'e' and e.extname in (",
     harmless_extensions!(),
     "))),
+shown(view, name, nspname, is_stored, oid, relkind, reloptions) as (
+    select r.oid, r.name, r.nspname, r.relkind = 'm', r.oid, r.relkind, r.reloptions from reachable r where r.relkind in ('v', 'm')
+    union
+    select v.view, v.name, v.nspname, v.is_stored or c.relkind = 'm', c.oid, c.relkind, c.reloptions
+    from shown v cross join lateral (
+        select d.refobjid as oid from pg_rewrite w join pg_depend d on d.classid = 'pg_rewrite'::regclass
+            and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+        where w.ev_class = v.oid and v.relkind in ('v', 'm') and (v.is_stored or not coalesce(v.reloptions
+            && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false))
+        union all
+        select i.inhrelid from pg_inherits i where i.inhparent = v.oid) x
+    join pg_class c on c.oid = x.oid),
+heirs(parent, name, nspname, class, oid) as (
+    select r.oid, r.name, r.nspname, r.class, r.oid from reachable r where r.relkind in ('r', 'p')
+    union
+    select h.parent, h.name, h.nspname, h.class, i.inhrelid from heirs h join pg_inherits i on i.inhparent = h.oid),
+acted(origin, name, nspname, oid, is_deleted, key) as (
+    select r.oid, r.name, r.nspname, r.oid, d, null::oid
+    from reachable r cross join unnest(array[true, false]) d where r.is_writable and r.relkind in ('r', 'p')
+    union
+    select a.origin, a.name, a.nspname, k.conrelid, a.is_deleted and k.confdeltype = 'c', k.oid
+    from acted a join pg_constraint k on k.confrelid = a.oid and k.contype = 'f' and k.conparentid = 0
+        and case when a.is_deleted then k.confdeltype else k.confupdtype end in ('c', 'n', 'd')),
 callable as (
     select p.oid, p.prosecdef, p.provolatile, l.lanname, l.lanpltrusted, p.pronamespace, p.proname
     from subject s, pg_proc p join pg_language l on l.oid = p.prolang

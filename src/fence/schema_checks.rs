@@ -3,7 +3,7 @@
 
 use super::checks::{Check, For, Weight};
 
-/// All questions; `$4` is the customer's schema. They may use `reachable` of [`super::checks::PREAMBLE`].
+/// All questions; `$4` is the customer's schema. They may use the names that [`super::checks::PREAMBLE`] gives.
 pub(super) const SCHEMA_CHECKS: &[Check] = &[
     Check {
         weight: Weight::Refuse,
@@ -33,24 +33,20 @@ pub(super) const SCHEMA_CHECKS: &[Check] = &[
     Check {
         weight: Weight::RefuseUnlessAccepted,
         scopes: For::Every,
-        query: "select distinct 'view:' || r.name, format('%s %s shows what is in schema %I with its owner''s rights',
-                    case r.relkind when 'm' then 'materialised view' else 'view' end, r.name, n.nspname)
-                from reachable r join pg_rewrite w on w.ev_class = r.oid
-                join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
-                    and d.refclassid = 'pg_class'::regclass
-                join pg_class c on c.oid = d.refobjid join pg_namespace n on n.oid = c.relnamespace
-                where r.relkind in ('v', 'm') and n.nspname <> $4 and n.nspname <> r.nspname
-                  and n.nspname not in ('pg_catalog', 'information_schema')
-                  and not coalesce(r.reloptions && array['security_invoker=true', 'security_invoker=on',
-                    'security_invoker=1', 'security_invoker=yes'], false)",
+        query: "select distinct 'view:' || v.name, format('%s %s shows what is in schema %I with its owner''s rights',
+                    case r.relkind when 'm' then 'materialised view' else 'view' end, v.name, n.nspname)
+                from shown v join reachable r on r.oid = v.view join pg_class c on c.oid = v.oid
+                join pg_namespace n on n.oid = c.relnamespace
+                where v.oid <> v.view and n.nspname <> $4 and n.nspname <> v.nspname
+                  and n.nspname not in ('pg_catalog', 'information_schema')",
         hint: "ALTER VIEW … SET (security_invoker = true), REVOKE SELECT, or accept it if it shows no other customer's rows.",
     },
     Check {
         weight: Weight::Refuse,
         scopes: For::Every,
-        query: "select 'child:' || c.oid::regclass, format('table %s is read through its parent %s', c.oid::regclass, r.name)
-                from reachable r join pg_inherits i on i.inhparent = r.oid join pg_class c on c.oid = i.inhrelid
-                join pg_namespace n on n.oid = c.relnamespace where n.nspname <> r.nspname",
+        query: "select 'child:' || c.oid::regclass, format('table %s is read through its parent %s', c.oid::regclass, h.name)
+                from heirs h join pg_class c on c.oid = h.oid join pg_namespace n on n.oid = c.relnamespace
+                where h.oid <> h.parent and n.nspname <> h.nspname",
         hint: "ALTER TABLE … NO INHERIT: a parent shows its children's rows whoever may read them.",
     },
     Check {
@@ -65,12 +61,12 @@ pub(super) const SCHEMA_CHECKS: &[Check] = &[
     Check {
         weight: Weight::RefuseUnlessAccepted,
         scopes: For::Writers,
-        query: "select 'fk:' || r.name || '.' || k.conname, format('a writer who changes %s changes rows of %s in another
-                    schema', r.name, k.conrelid::regclass)
-                from pg_constraint k join reachable r on r.oid = k.confrelid and r.is_writable
-                join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
-                where k.contype = 'f' and k.conparentid = 0 and n.nspname <> r.nspname
-                  and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))",
+        query: "select distinct 'fk:' || format('%I.%I.%I', f.nspname, t.relname, k.conname), format('a writer who changes %s
+                    changes rows of %s in another schema', a.name, k.conrelid::regclass)
+                from acted a join pg_constraint k on k.oid = a.key join pg_class c on c.oid = k.conrelid
+                join pg_namespace n on n.oid = c.relnamespace join pg_class t on t.oid = k.confrelid
+                join pg_namespace f on f.oid = t.relnamespace
+                where n.nspname <> a.nspname",
         hint: "Make it ON DELETE NO ACTION, or accept it if that table is no customer's.",
     },
     Check {

@@ -3,7 +3,7 @@
 
 use super::checks::{Check, For, Weight};
 
-/// All questions; they may use `reachable` and `declared` of [`super::checks::PREAMBLE`].
+/// All questions; they may use the names that [`super::checks::PREAMBLE`] gives.
 pub(super) const SHARED_CHECKS: &[Check] = &[
     Check {
         weight: Weight::Refuse,
@@ -56,9 +56,9 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
         weight: Weight::Refuse,
         scopes: For::Every,
         query: "select 'child:' || d.name, format('table %s is read through its parent %s, which is everybody''s', d.name,
-                    r.name)
-                from declared d join pg_inherits i on i.inhrelid = d.relation join reachable r on r.oid = i.inhparent
-                where d.class = 'own' and r.class = 'everybody'",
+                    h.name)
+                from declared d join heirs h on h.oid = d.relation and h.oid <> h.parent
+                where d.class in ('own', 'nobody') and h.class = 'everybody'",
         hint: "Declare the parent with its tenant column (--table) or as --nobody.",
     },
     Check {
@@ -101,14 +101,14 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
     Check {
         weight: Weight::RefuseUnlessAccepted,
         scopes: For::Writers,
-        query: "select 'fk:' || r.name || '.' || k.conname, format('a writer who changes %s changes rows of %s that may be
-                    another customer''s', r.name, k.conrelid::regclass)
-                from pg_constraint k join reachable r on r.oid = k.confrelid and r.is_writable and r.class = 'own'
-                left join declared d on d.relation = k.conrelid
-                where k.contype = 'f' and k.conparentid = 0
-                  and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
-                  and not exists (select from unnest(k.conkey, k.confkey) c(here, there)
-                      where d.class = 'own' and c.here = d.attnum and c.there = r.attnum)",
+        query: "select distinct 'fk:' || format('%I.%I.%I', f.nspname, t.relname, k.conname), format('a writer who changes %s
+                    changes rows of %s that may be another customer''s', a.name, k.conrelid::regclass)
+                from acted a join reachable r on r.oid = a.origin and r.class = 'own'
+                join pg_constraint k on k.oid = a.key join pg_class t on t.oid = k.confrelid
+                join pg_namespace f on f.oid = t.relnamespace
+                left join declared d on d.relation = k.conrelid left join declared e on e.relation = k.confrelid
+                where not exists (select from unnest(k.conkey, k.confkey) c(here, there)
+                    where d.class = 'own' and e.class = 'own' and c.here = d.attnum and c.there = e.attnum)",
         hint: "Put the tenant column into the foreign key: FOREIGN KEY (tenant, …) REFERENCES … (tenant, …); or make it
             ON DELETE NO ACTION.",
     },

@@ -31,6 +31,41 @@ const WAYS_OUT: &[(&str, &str, Scope, &str)] = &[
         "view:acme.copy",
     ),
     (
+        "create view acme.inner as select * from globex.contacts; create view acme.leak as select * from acme.inner;
+         grant select on acme.leak to portreeve_staff",
+        "drop view acme.inner cascade",
+        Scope::Read,
+        "view:acme.leak",
+    ),
+    (
+        "create view globex.inner with (security_invoker = true) as select * from globex.contacts;
+         create materialized view acme.inner as select * from globex.inner; create view acme.leak as select * from acme.inner;
+         grant select on acme.leak to portreeve_staff",
+        "drop view globex.inner cascade",
+        Scope::Read,
+        "view:acme.leak",
+    ),
+    (
+        "create table acme.parent (id int); create table globex.heir () inherits (acme.parent);
+         create view acme.leak as select * from acme.parent; grant select on acme.leak to portreeve_staff",
+        "drop table acme.parent cascade",
+        Scope::Read,
+        "view:acme.leak",
+    ),
+    (
+        "create table acme.middle () inherits (acme.orders); create table globex.child () inherits (acme.middle)",
+        "drop table acme.middle cascade",
+        Scope::Read,
+        "child:globex.child",
+    ),
+    (
+        "create table acme.middle (id int primary key references acme.orders on delete cascade);
+         create table globex.far (middle int constraint far references acme.middle on delete set null)",
+        "drop table acme.middle cascade; drop table globex.far",
+        Scope::Write,
+        "fk:acme.middle.far",
+    ),
+    (
         "create table globex.child () inherits (acme.orders)",
         "drop table globex.child",
         Scope::Read,
@@ -102,5 +137,27 @@ async fn each_way_out_is_found_by_name() {
             ground.run(unmake).await;
         }
         assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
+
+/// What leads nowhere else is no finding: a chain that stays in the schema, one that a reader's own rights end, and a key
+/// whose action cannot reach the next table.
+#[tokio::test]
+async fn a_chain_that_leads_nowhere_is_no_finding() {
+    let ground = Ground::fenced(Version::Fifteen).await;
+    ground
+        .run(
+            "create view acme.inner as select * from acme.contacts; create view acme.outer as select * from acme.inner;
+             create view globex.checked with (security_invoker = true) as select * from globex.contacts;
+             create view acme.looks with (security_invoker = true) as select * from globex.checked;
+             grant select on acme.outer, acme.looks to portreeve_staff;
+             create table acme.middle (id int primary key, orders int references acme.orders on delete set null);
+             create table globex.far (middle int references acme.middle on delete cascade)",
+        )
+        .await;
+    for (role, scope) in [("pr_g_1", Scope::Read), ("pr_g_2", Scope::Write)] {
+        ground.open(role, scope, "acme").await.expect("a grant");
+        let report = ground.test(role, scope).await;
+        assert!(report.is_sound(), "{report:#?}");
     }
 }

@@ -67,6 +67,14 @@ const WAYS_OUT: &[(&str, &str, &str)] = &[
             and relation = 'parent'::regclass; drop table parent",
         "child:public.contacts",
     ),
+    (
+        "create table parent (id bigint not null, tenant_id int not null, email text, v int); create table middle () inherits (parent);
+         alter table contacts inherit middle;
+         insert into portreeve.shared_tables values ('parent', 'everybody'); grant select on parent to public",
+        "alter table contacts no inherit middle; delete from portreeve.shared_tables where class = 'everybody'
+            and relation = 'parent'::regclass; drop table parent cascade",
+        "child:public.contacts",
+    ),
     ("select lo_create(99); grant select on large object 99 to public", "select lo_unlink(99)", "large-object"),
     ("alter role portreeve_shared_read noinherit", "alter role portreeve_shared_read inherit", "inherit"),
     ("alter role pr_g_1 noinherit", "alter role pr_g_1 inherit", "inherit"),
@@ -101,6 +109,12 @@ const A_WRITERS: &[(&str, &str, &str)] = &[
         "alter table countries add column contact bigint references contacts on delete set null",
         "alter table countries drop column contact",
         "fk:public.contacts.countries_contact_fkey",
+    ),
+    (
+        "create table middle (id int primary key, contact bigint references contacts on delete cascade);
+         create table far (middle int constraint far references middle on delete cascade)",
+        "drop table middle, far",
+        "fk:public.middle.far",
     ),
     (
         "create function wipe() returns trigger language plpgsql security definer as
