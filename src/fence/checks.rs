@@ -250,8 +250,8 @@ pub(super) const CHECKS: &[Check] = &[
                 union all
                 select 'personal:' || r.name || '.' || a.attname, format('column %I of %s can be read, and not by the data
                     map', a.attname, r.name)
-                from reachable r join pg_attribute a on a.attrelid = r.oid and a.attacl is not null,
-                    aclexplode(a.attacl) x
+                from reachable r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+                    and a.attacl is not null, aclexplode(a.attacl) x
                 where x.privilege_type = 'SELECT' and (x.grantee = 0 or x.grantee in (
                     select oid from reach join pg_roles c using (oid) where c.rolname <> $2))",
         hint: "REVOKE it from PUBLIC (or from the role it came by), or run portreeve fence apply with the data map.",

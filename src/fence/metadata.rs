@@ -15,7 +15,8 @@ use crate::grant::{Layout, Scope};
 const OWN_SCHEMA: &str = "*";
 
 /// `$1` each role with a table and its columns; `$2` the classes of shared tables, or nothing; `$3` the roles. What is to
-/// be given and taken: verb, columns (none: the table whole), table, role.
+/// be given and taken: verb, columns (none: the table whole), table, role. To take a table takes its columns too: they are
+/// given again. What a dropped column says of privileges, which it does before PostgreSQL 17, is nobody's.
 const DIFFERENCES: &str = "
 with said as (
     select w ->> 'role' as role, w ->> 'schema' as schema, w ->> 'table' as relation, c.name as col
@@ -35,20 +36,22 @@ too_much as (
     select r.rolname, a.attname, format('%I.%I', n.nspname, c.relname) as name
     from roles r cross join pg_attribute a cross join lateral aclexplode(a.attacl) x
     join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-    where a.attacl is not null and x.grantee = r.oid and not exists (
-        select from wanted w where w.grantee = r.oid and w.attrelid = a.attrelid and w.attnum = a.attnum))
+    where a.attacl is not null and a.attnum > 0 and not a.attisdropped and x.grantee = r.oid and not exists (
+        select from wanted w where w.grantee = r.oid and w.attrelid = a.attrelid and w.attnum = a.attnum)),
+whole as (
+    select distinct r.oid as grantee, r.rolname, c.oid, format('%I.%I', n.nspname, c.relname) as name
+    from roles r cross join pg_class c cross join lateral aclexplode(c.relacl) x
+    join pg_namespace n on n.oid = c.relnamespace where c.relacl is not null and x.grantee = r.oid)
 select 'revoke', string_agg(format('%I', t.attname), ', ' order by t.attname), t.name, t.rolname::text from too_much t
 group by t.name, t.rolname
 union all
-select distinct 'revoke', '', format('%I.%I', n.nspname, c.relname), r.rolname::text
-from roles r cross join pg_class c cross join lateral aclexplode(c.relacl) x join pg_namespace n on n.oid = c.relnamespace
-where c.relacl is not null and x.grantee = r.oid
+select 'revoke', '', h.name, h.rolname::text from whole h
 union all
 select 'grant', string_agg(format('%I', w.attname), ', ' order by w.attnum), w.name, w.role from wanted w
-where w.grantee is null or not exists (select from aclexplode(w.attacl) x
-    where x.grantee = w.grantee and x.privilege_type = 'SELECT')
+where w.grantee is null or exists (select from whole h where h.grantee = w.grantee and h.oid = w.attrelid)
+   or not exists (select from aclexplode(w.attacl) x where x.grantee = w.grantee and x.privilege_type = 'SELECT')
 group by w.name, w.role
-order by 1 desc, 3, 4";
+order by 3, 4, 1 desc";
 
 /// `$1` as in [`DIFFERENCES`]: USAGE on each schema in which a role has a column and lacks it.
 const SCHEMAS: &str = "
