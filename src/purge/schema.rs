@@ -128,9 +128,13 @@ pub async fn drop_schema(
         if !tables(&connection, target, pace, control, &mut dropped).await? {
             return Ok(SchemaOutcome::Stopped);
         }
-        nothing_in_the_way(&connection, target).await?;
         // HOLE: what somebody outside makes depend on it between these two statements goes with it
-        insist(&connection, &format!("drop schema {} cascade", identifier(&target.name)), control.tell).await?;
+        if !cleared(&connection, target, pace, control).await? {
+            return Ok(SchemaOutcome::Stopped);
+        }
+        let what = format!("schema {}", identifier(&target.name));
+        let gone = format!("not exists (select from pg_catalog.pg_namespace where oid = {})", target.oid);
+        insist(&connection, &only_it(target, &format!("drop {what} cascade"), &gone), control.tell).await?;
     }
     if let Memory::In(_) | Memory::Unread(_) = memory(&connection).await? {
         dropped.statements_unread = Some("pg_stat_statements may remember statements of the schema".to_owned());
@@ -157,6 +161,52 @@ async fn is_same(connection: &Connection, target: &SchemaTarget) -> Result<bool,
     }
 }
 
+/// Waits until it may go on, which may take hours, and looks again at what may have changed meanwhile; false when told to
+/// stop.
+async fn cleared(
+    connection: &Connection,
+    target: &SchemaTarget,
+    pace: &Pace,
+    control: &mut Control<'_>,
+) -> Result<bool, Error> {
+    if control.clear(connection, pace).await? == Go::Stop {
+        return Ok(false);
+    }
+    if !is_same(connection, target).await? {
+        let message = "is gone, and not by this purge: look again in the next turn";
+        return Err(Error::Refused(format!("schema \"{}\" {message}", target.name)));
+    }
+    nothing_in_the_way(connection, target).await?;
+    Ok(true)
+}
+
+/// Runs `drop` in one transaction in which the name is that schema's and nobody else can give or take it: granting to its
+/// owner what the owner has changes its row in the catalog, and holds it until the end. Afterwards `is_gone` must be true.
+fn only_it(target: &SchemaTarget, drop: &str, is_gone: &str) -> String {
+    let another =
+        literal(&format!("schema \"{}\" is another schema now than the one planned; plan again", target.name));
+    let left = literal(&format!("schema \"{}\": what was dropped is not what was planned; plan again", target.name));
+    let body = format!(
+        "declare owner name;
+        begin
+            select pg_catalog.pg_get_userbyid(nspowner) into owner from pg_catalog.pg_namespace
+                where oid = {oid} and nspname = {name};
+            if owner is null then raise exception using message = {another}; end if;
+            execute pg_catalog.format('grant usage on schema %I to %I', {name}, owner);
+            if not exists (select from pg_catalog.pg_namespace where oid = {oid} and nspname = {name}
+                    and xmin = pg_catalog.pg_current_xact_id()::xid) then
+                raise exception using message = {another};
+            end if;
+            execute {drop};
+            if not ({is_gone}) then raise exception using message = {left}; end if;
+        end",
+        oid = target.oid,
+        name = literal(&target.name),
+        drop = literal(drop),
+    );
+    format!("do {}", literal(&body))
+}
+
 async fn nothing_in_the_way(connection: &Connection, target: &SchemaTarget) -> Result<(), Error> {
     let sql = IN_THE_WAY.replace("$oid", &format!("{}::oid", target.oid));
     let found: Vec<String> = connection.texts(&sql).await?.into_iter().flatten().flatten().collect();
@@ -179,23 +229,24 @@ async fn large_objects(
     dropped: &mut DroppedSchema,
 ) -> Result<bool, Error> {
     let columns = format!(
-        "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+        "select c.relname, a.attname, c.oid::text from pg_class c join pg_attribute a on a.attrelid = c.oid
          join pg_type t on t.oid = a.atttypid
          where c.relnamespace = {} and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
            and (t.oid = 'oid'::regtype or t.typbasetype = 'oid'::regtype) order by 1, 2",
         target.oid
     );
     for row in connection.texts(&columns).await? {
-        let [Some(table), Some(column)] = row.as_slice() else { continue };
+        let [Some(table), Some(column), Some(oid)] = row.as_slice() else { continue };
         let table = TableName::new(target.name.clone(), table.clone());
+        // the table's id too: by the time it runs, the name may be another customer's
         let sql = format!(
             "select count(*) from (select lo_unlink(l.oid) from pg_largeobject_metadata l where l.oid in (
-                 select t.{} from {} t) limit {OBJECTS_TOGETHER}) u",
+                 select t.{} from only {} t where t.tableoid = {oid}) limit {OBJECTS_TOGETHER}) u",
             identifier(column),
             table.sql()
         );
         loop {
-            if control.clear(connection, pace).await? == Go::Stop {
+            if !cleared(connection, target, pace, control).await? {
                 return Ok(false);
             }
             let gone = connection.number(&sql).await?;
@@ -217,28 +268,31 @@ async fn tables(
     dropped: &mut DroppedSchema,
 ) -> Result<bool, Error> {
     let sql = format!(
-        "select c.relname, case c.relkind when 'm' then 'materialized view' when 'f' then 'foreign table' else 'table' end
+        "select c.relname, case c.relkind when 'm' then 'materialized view' when 'f' then 'foreign table' else 'table' end,
+             c.oid::text
          from pg_class c where c.relnamespace = {} and c.relkind in ('r', 'p', 'm', 'f')
          order by c.relkind = 'm' desc, c.relispartition desc, c.oid desc",
         target.oid
     );
-    let all: Vec<(String, String)> = connection
+    let all: Vec<(String, String, String)> = connection
         .texts(&sql)
         .await?
         .into_iter()
-        .filter_map(|row| Some((row.first()?.clone()?, row.get(1)?.clone()?)))
+        .filter_map(|row| Some((row.first()?.clone()?, row.get(1)?.clone()?, row.get(2)?.clone()?)))
         .collect();
     for batch in all.chunk_by(|one, other| one.1 == other.1).flat_map(|alike| alike.chunks(TABLES_TOGETHER)) {
-        if control.clear(connection, pace).await? == Go::Stop {
+        if !cleared(connection, target, pace, control).await? {
             return Ok(false);
         }
-        let Some((_, kind)) = batch.first() else { continue };
+        let Some((_, kind, _)) = batch.first() else { continue };
         let names: Vec<String> =
-            batch.iter().map(|(name, _)| identifiers([&target.name]) + "." + &identifier(name)).collect();
-        let sql = format!("drop {kind} if exists {} cascade", names.join(", "));
-        insist(connection, &sql, control.tell).await?;
+            batch.iter().map(|(name, ..)| identifiers([&target.name]) + "." + &identifier(name)).collect();
+        let oids: Vec<&str> = batch.iter().map(|(.., oid)| oid.as_str()).collect();
+        let gone = format!("not exists (select from pg_catalog.pg_class where oid in ({}))", oids.join(", "));
+        let drop = format!("drop {kind} if exists {} cascade", names.join(", "));
+        insist(connection, &only_it(target, &drop, &gone), control.tell).await?;
         dropped.tables += u64::try_from(batch.len()).unwrap_or(0);
-        for (name, _) in batch {
+        for (name, ..) in batch {
             let table = TableName::new(target.name.clone(), name.clone());
             (control.tell)(&Event::Step { step: 0, table });
         }

@@ -108,3 +108,84 @@ async fn a_new_schema_under_an_old_name_stays() {
     let gone = drop_schema(&road, &target, &pace, &mut control).await.expect("gone already");
     assert!(matches!(gone, SchemaOutcome::Done(done) if !done.was_there && done.tables == 0));
 }
+
+/// Somebody gives the name to another customer's schema while the purge waits: that one stays, and so do its objects.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_gets_the_name_while_the_purge_waits_is_never_dropped() {
+    for before in 0..5 {
+        let ground = Ground::bare(Version::Fifteen).await;
+        ground.run(MANY).await;
+        ground.run(&MANY.replace("acme", "globex")).await;
+        let road = maintenance(&ground).await;
+        let connection = road.connect("crm").await.expect("a connection");
+        let target = schema_target(&connection, "acme").await.expect("it is there");
+        let others = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.oid = (select oid from pg_namespace where nspname = any(array['globex', 'acme']) and oid <> ";
+        let others = format!("{others}{} limit 1)", target.oid);
+        let (there, objects) = (ground.value(&others).await, "select count(*) from pg_largeobject_metadata");
+        let swap = "alter schema acme rename to moved; alter schema globex rename to acme";
+        let (asked, cluster) = (std::sync::atomic::AtomicU32::new(0), &ground.cluster);
+        // asked before each batch: at the `before`th the names are swapped, as if hours had passed
+        let may_run = || {
+            if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == before {
+                let swapped = tokio::task::block_in_place(|| {
+                    tokio::runtime::Handle::current().block_on(cluster.run_sql("crm", swap))
+                });
+                swapped.expect("swapped");
+            }
+            true
+        };
+        let (_hold, stop) = watch::channel(false);
+        let mut tell = |_: &_| {};
+        let mut control = Control { may_run: &may_run, stop, tell: &mut tell };
+        let refused = drop_schema(&road, &target, &Pace::default(), &mut control).await.expect_err("another");
+        assert!(refused.to_string().contains("is another schema now"), "{before}: {refused}");
+        assert_eq!(ground.value(&others).await, there, "{before}: the other customer's");
+        let left: u32 = ground.value(objects).await.parse().expect("a number");
+        assert!(left >= 30, "{before}: {left}");
+    }
+}
+
+/// Names are swapped again and again beside it, and nothing tells the purge: by the statement that drops, it is its own
+/// schema or nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_whose_name_is_swapped_under_the_purge_is_dropped_alone_or_not_at_all() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let ground = Arc::new(Ground::bare(Version::Fifteen).await);
+    let road = maintenance(&ground).await;
+    for round in 0..4 {
+        let make = "set role app; create schema if not exists one; create schema two; \
+                    do $$ begin for n in 1..40 loop execute format('create table if not exists one.t%s (id int)', n); \
+                    execute format('create table two.t%s (id int)', n); end loop; end $$";
+        ground.run(make).await;
+        let connection = road.connect("crm").await.expect("a connection");
+        let target = schema_target(&connection, "one").await.expect("it is there");
+        let other = schema_target(&connection, "two").await.expect("it is there");
+        let stop = Arc::new(AtomicBool::new(false));
+        let swapping = {
+            let (ground, stop) = (Arc::clone(&ground), Arc::clone(&stop));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    // each may fail: it is being dropped
+                    for (from, to) in [("one", "old"), ("two", "one"), ("one", "two"), ("old", "one")] {
+                        let _done = ground.cluster.run_sql("crm", &format!("alter schema {from} rename to {to}")).await;
+                    }
+                }
+            })
+        };
+        let (_hold, told) = watch::channel(false);
+        let mut tell = |_: &_| {};
+        let mut control = Control { may_run: &|| true, stop: told, tell: &mut tell };
+        let done = drop_schema(&road, &target, &Pace::default(), &mut control).await;
+        stop.store(true, Ordering::Relaxed);
+        swapping.await.expect("no panic");
+        let still = format!("select count(*) from pg_namespace where oid = {}", target.oid);
+        assert_eq!(ground.value(&still).await, if done.is_ok() { "0" } else { "1" }, "round {round}: {done:?}");
+        let left = format!("select count(*) from pg_class where relnamespace = {}", other.oid);
+        assert_eq!(ground.value(&left).await, "40", "round {round}: the other schema");
+        for name in ["one", "two", "old"] {
+            ground.run(&format!("drop schema if exists {name} cascade")).await;
+        }
+    }
+}
