@@ -11,7 +11,7 @@ use portreeve::retention::certificate::Findings;
 use portreeve::retentiond::closing::{Turned, World, turn};
 use tokio::sync::watch;
 
-use super::ground::Ground;
+use super::ground::{DAY, Ground};
 
 /// A world in which every purge needs two people, and batches are far apart.
 async fn strict(ground: &Ground) -> World {
@@ -117,4 +117,45 @@ async fn a_plan_that_changed_midway_is_made_anew_approved_anew_and_ends_exactly_
     let Findings::Live(live) = &body.findings else { panic!("part 1 is about live rows") };
     assert!(live.tables.iter().all(|table| table.planned == table.deleted && table.left == 0), "{live:?}");
     assert_eq!(body.people.approved, people.map(|staff| By::Staff(staff).to_string()));
+}
+
+/// Another database takes the name after the plan was made, and the daemon is killed at every moment from then on: people
+/// are asked before that one goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_than_the_one_planned_waits_for_people_wherever_the_daemon_is_killed() {
+    let mut ground = Ground::new().await;
+    ground.close("acme").await;
+    ground.well().await;
+    ground.later(DAY * 30).await;
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!(ground.stage_of("acme"), Stage::Planned);
+    let first = ground.closure("acme").purge.planned;
+    let oids = "select datname || ' ' || oid from pg_database where datname in ('acme', 'moved') order by oid";
+    for sql in [
+        "alter database acme rename to moved",
+        "create database acme owner app",
+        "grant connect on database acme to portreeve_maintenance",
+    ] {
+        ground.stage.cluster.run_sql("postgres", sql).await.expect(sql);
+    }
+    let before = ground.column("postgres", oids).await;
+    assert_eq!(before.len(), 2);
+    ground.later(DAY + DAY / 24).await;
+    for wait in 0..100 {
+        let world = ground.world().await;
+        let ended = tokio::time::timeout(Duration::from_millis(2 * wait), turn(&world, ground.now())).await;
+        world.acts.log.close().expect("the log closes");
+        assert_eq!(ground.column("postgres", oids).await, before, "killed after {} ms", 2 * wait);
+        if ended.is_ok() {
+            break;
+        }
+    }
+    let turned = ground.turn().await;
+    assert!(waits_for_people(&turned), "{turned:?}");
+    let purge = ground.closure("acme").purge;
+    assert!(purge.waits() && purge.planned != first && purge.begun.is_none(), "{purge:?}");
+    assert_eq!(ground.column("postgres", oids).await, before);
 }

@@ -22,6 +22,9 @@ pub(super) struct Kept {
     pub(super) planned: Vec<(String, u64)>,
     /// The database, or the schema, that is to be dropped, by name and object id.
     pub(super) database: Option<(String, u32)>,
+    /// Whether an earlier plan was of another one: then people must approve, and a kill must not make that forgotten.
+    #[serde(default)]
+    pub(super) another: bool,
     /// What the verification found; before it, only what interrupted purges deleted.
     pub(super) verified: Option<Found>,
     /// Of each purge by its name: the table of each of its steps, none where a step deletes no row.

@@ -45,7 +45,8 @@ impl World {
     pub(super) async fn make_plan(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
         let fixed = self.fixed(customer).await?;
         let planned = self.counted(customer).await?.into_iter().collect();
-        self.keep(customer.id, &Kept { planned, database: fixed.database, ..kept.clone() })?;
+        let another = is_another(kept, &fixed);
+        self.keep(customer.id, &Kept { planned, database: fixed.database, another, ..kept.clone() })?;
         self.step(customer.id, AccountStep::PurgePlanned { digest: fixed.digest }).await?;
         Ok(())
     }
@@ -100,6 +101,11 @@ impl World {
         let is_there = self.is_there(customer).await?;
         if is_there && self.fixed(customer).await?.digest != planned {
             return self.plan_again(customer, closure, kept, (rules, now)).await;
+        }
+        // whoever was killed before it was held left it to us
+        let people = people(&self.config.retention);
+        if kept.another && closure.purge.held.is_none() && !closure.purge.is_approved(people) {
+            return self.hold_another(customer).await;
         }
         if customer.layout == Layout::Shared {
             let tables = self.tables(customer).await?;
@@ -190,10 +196,11 @@ impl World {
         tracing::warn!(customer = %customer.id, "{message}");
         self.record(customer.id, "purge.another-plan", message).await?;
         let planned = planned.into_iter().collect();
-        let is_another = kept.database.is_some() && fixed.database != kept.database;
-        self.keep(customer.id, &Kept { planned, database: fixed.database, verified: Some(found), ..kept.clone() })?;
+        let another = is_another(kept, &fixed);
+        let (database, verified) = (fixed.database, Some(found));
+        self.keep(customer.id, &Kept { planned, database, another, verified, ..kept.clone() })?;
         self.step(customer.id, AccountStep::PurgeReplanned { digest }).await?;
-        if is_another {
+        if another {
             self.hold_another(customer).await?;
         }
         Ok(true)
@@ -419,6 +426,11 @@ impl World {
         let Tables { connection, map, catalog, plan } = tables;
         self.take_needles(customer.id, connection, (map, catalog, plan)).await
     }
+}
+
+/// Whether it is, or ever was since the first plan, another database or schema than the one that plan was of.
+fn is_another(kept: &Kept, fixed: &Fixed) -> bool {
+    kept.another || kept.database.is_some() && kept.database != fixed.database
 }
 
 fn schema_of(customer: &Customer) -> Result<&str, Error> {
