@@ -52,12 +52,13 @@ pub fn people(retention: &Retention) -> People {
     if retention.two_people { People::Two } else { People::One }
 }
 
-/// Whether people approved the purge of the plan that is fixed. Rows that came back were approved to go before.
+/// Whether people approved the purge of the plan that is fixed. Rows that came back were approved to go before, unless
+/// what came back is held.
 pub fn approval(purge: &Purge, people: People) -> Approval {
-    if purge.came_back().is_some() || purge.is_approved(people) {
-        Approval::Given
-    } else if purge.waits() {
+    if purge.waits() {
         Approval::Waits
+    } else if purge.came_back().is_some() || purge.is_approved(people) {
+        Approval::Given
     } else {
         Approval::Unasked
     }
@@ -123,3 +124,7 @@ fn stage(stage: grant::Stage) -> Stage {
         grant::Stage::LogsClean => Stage::LogsClean,
     }
 }
+
+#[cfg(test)]
+#[path = "closed_tests.rs"]
+mod tests;

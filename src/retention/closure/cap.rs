@@ -44,7 +44,9 @@ pub fn above<'a>(
 }
 
 fn would_begin(closure: &Closure, facts: &Facts, now: Timestamp) -> bool {
-    if facts.planned.is_none() || facts.live_clean.is_some() || closure.stage > Stage::Purging {
+    // what came back after the purge begins again without being asked about, unless it is held
+    let is_through = closure.stage > Stage::Purging && facts.approval != Approval::Waits;
+    if facts.planned.is_none() || facts.live_clean.is_some() || is_through {
         return false;
     }
     let asked = Facts { approval: Approval::Given, ..facts.clone() };

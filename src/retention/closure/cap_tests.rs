@@ -53,6 +53,8 @@ fn what_begins_now_and_what_began_within_a_day_count_together() {
             None,
         ),
         ("one that is held stays held", closed(1, Stage::Planned, &approval(Approval::Waits)), Some((1, 1))),
+        ("a held one that came back waits", closed(1, Stage::LiveClean, &approval(Approval::Waits)), Some((1, 1))),
+        ("one that came back goes", closed(9, Stage::LiveClean, &due), None),
         ("a plan made anew begins again", closed(4, Stage::Purging, &due), Some((4, 4))),
         ("nothing while clocks disagree", closed(9, Stage::Planned, &Facts { is_frozen: true, ..due.clone() }), None),
     ] {
