@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use serde::Serialize;
 use tokio::io::AsyncWrite;
-use tokio_postgres::{IsolationLevel, Transaction};
+use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use super::copied::copied;
+use super::objects::REFERRING;
 use super::{Connection, Error, catalog, tape};
 use crate::datamap::catalog::{Column, Kind, Relation};
-use crate::datamap::name::{identifier, identifiers};
+use crate::datamap::name::{identifier, identifiers, literal};
 use crate::datamap::{Catalog, DataMap, Erase, Layout, TableName};
 
 /// About how much of a table one file of the archive holds, in bytes; a longer row has a file to itself.
@@ -105,7 +106,7 @@ pub struct Manifest {
     pub schema_sha256: String,
     /// Every table, those without a row of the customer's too.
     pub tables: Vec<Archived>,
-    /// Every large object the rows refer to.
+    /// Every large object the rows refer to; of a whole database, every one.
     pub large_objects: Vec<Object>,
 }
 
@@ -173,6 +174,9 @@ pub async fn archive<W: AsyncWrite + Unpin>(
             }
         }
     }
+    if map.layout == Layout::Database {
+        objects.extend(whole(&transaction, within).await.map_err(failed)?);
+    }
     for oid in objects {
         let mut tape =
             Tape { sink: &mut *sink, folder: format!("large-objects/{oid}"), end: "", part: Vec::new(), parts: 0 };
@@ -186,6 +190,32 @@ pub async fn archive<W: AsyncWrite + Unpin>(
     tape::file(sink, "manifest.json", &text).await?;
     tape::end(sink).await?;
     Ok(manifest)
+}
+
+/// Large objects of what is the customer's as a whole and goes as a whole: every one of the database, or each that a
+/// table of the schema `within` names.
+async fn whole(transaction: &Transaction<'_>, within: Option<&str>) -> Result<Vec<u32>, tokio_postgres::Error> {
+    let mut found = Vec::new();
+    let sql = match within {
+        None => vec!["select oid from pg_largeobject_metadata".to_owned()],
+        Some(schema) => {
+            let of =
+                format!("{REFERRING} n.nspname = {} and c.relkind in ('r', 'm') and c.relispopulated", literal(schema));
+            let each = |row: Row| {
+                let table = TableName::new(row.try_get::<_, String>(1)?, row.try_get::<_, String>(2)?);
+                let column = identifier(&row.try_get::<_, String>(3)?);
+                let from = format!("from only {} t join pg_largeobject_metadata m on m.oid = t.{column}", table.sql());
+                Ok::<_, tokio_postgres::Error>(format!("select distinct m.oid {from}"))
+            };
+            transaction.query(&of, &[]).await?.into_iter().map(each).collect::<Result<_, _>>()?
+        }
+    };
+    for sql in sql {
+        for row in transaction.query(&sql, &[]).await? {
+            found.push(row.try_get(0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The tables with a customer's rows; in a database of its own, those that a purge would keep, too.

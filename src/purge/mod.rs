@@ -8,6 +8,7 @@ mod connection;
 mod copied;
 mod database;
 mod needles;
+mod objects;
 mod patience;
 mod position;
 mod prepare;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use portreeve::cli::demo::cluster::postgres_bin;
+use portreeve::datamap::{DataMap, Layout};
 use portreeve::purge::{Manifest, Schema, archive};
 use serde_json::Value;
 
@@ -107,13 +108,30 @@ async fn a_whole_database_comes_back_with_keys_and_indexes() {
     let cluster = cluster().await;
     cluster.create_database("acme").await.expect("a database");
     cluster.seed("acme").await.expect("rows");
+    // one by its type, one through a domain as the extension lo has, one that nothing names
+    let pictures = "create domain lo as oid; create table pictures (id int primary key, picture oid, other lo); \
+                    insert into pictures values (1, lo_from_bytea(0, 'a face'), lo_from_bytea(0, 'a hand')); \
+                    select lo_from_bytea(0, 'a foot')";
+    cluster.run_sql("acme", pictures).await.expect("large objects");
     let program = postgres_bin().expect("postgresql").join("pg_dump");
     let schema = Schema::PgDump { program, dsn: cluster.superuser_dsn("acme"), password_file: None };
     let text = include_str!("../../config/datamap.toml");
     let (manifest, bytes) = archived(&mut connect(&cluster, "acme").await, "acme", &schema, text).await;
-    assert_eq!(manifest.tables.len(), 4);
+    assert_eq!(manifest.tables.len(), 5);
     cluster.create_database("scratch").await.expect("a database");
-    loaded(&cluster, &bytes, "scratch");
+    let directory = loaded(&cluster, &bytes, "scratch");
+    let read = |object: &portreeve::purge::Object| {
+        let file = directory.path().join(format!("large-objects/{}/00000001", object.oid));
+        String::from_utf8(std::fs::read(file).expect("an object")).expect("text")
+    };
+    let mut objects: Vec<String> = manifest.large_objects.iter().map(read).collect();
+    objects.sort();
+    assert_eq!(objects, ["a face", "a foot", "a hand"]);
+    let restored: Vec<u32> = manifest.large_objects.iter().map(|object| object.oid).collect();
+    let named = cluster.run_sql("scratch", "select picture from pictures union select other from pictures").await;
+    for oid in named.expect("rows").into_iter().flatten().flatten() {
+        assert!(restored.contains(&oid.parse().expect("an oid")), "{oid}");
+    }
     for sql in [
         "select md5(string_agg(c::text, ',' order by id)) from contacts c",
         "select md5(string_agg(i::text, ',' order by id)) from invoices i",
@@ -123,6 +141,29 @@ async fn a_whole_database_comes_back_with_keys_and_indexes() {
         let (one, other) = (cluster.run_sql("acme", sql).await, cluster.run_sql("scratch", sql).await);
         assert_eq!(one.expect(sql), other.expect(sql), "{sql}");
     }
+}
+
+/// A schema's archive holds what its tables name, and nothing of the schema beside it.
+#[tokio::test]
+async fn a_schema_of_its_own_comes_with_its_large_objects() {
+    let cluster = cluster().await;
+    cluster.create_database("crm").await.expect("a database");
+    let sql = "create domain lo as oid; create schema one; create schema two; \
+               create table one.pictures (id int, picture lo); create table two.pictures (id int, picture oid); \
+               insert into one.pictures values (1, lo_from_bytea(0, 'a face')), (2, 4294967295); \
+               insert into two.pictures values (1, lo_from_bytea(0, 'a hand'))";
+    cluster.run_sql("crm", sql).await.expect("schemas");
+    // as the daemon's: no table of such a layout is named
+    let whole = DataMap { layout: Layout::Database, tenant: None, tables: Default::default() };
+    let (mut connection, mut bytes) = (connect(&cluster, "crm").await, Vec::new());
+    let schema = (&Schema::Generated, Some("one"));
+    let mut tell = |_: &_, _| {};
+    let archiving = archive(&mut connection, &whole, "one", schema, &mut bytes, &mut tell);
+    let manifest = archiving.await.expect("an archive");
+    let sizes: Vec<u64> = manifest.large_objects.iter().map(|object| object.bytes).collect();
+    assert_eq!(sizes, [6], "{manifest:?}");
+    assert!(bytes.windows(6).any(|window| window == b"a face"));
+    assert!(!bytes.windows(6).any(|window| window == b"a hand"), "nobody else's");
 }
 
 /// Counts and forgets; holds the memory of this process to account.
