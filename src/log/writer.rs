@@ -101,7 +101,10 @@ impl Writer {
             return Ok(());
         }
         let needed = self.sealer.bytes_max(&items) as u64;
-        if self.current.as_ref().is_none_or(|current| current.length - current.offset < needed) {
+        // The header goes before the first batch: one that sealed nothing has left that to the next.
+        let front = |current: &Current| if current.offset == 0 { BLOCK_BYTES as u64 } else { 0 };
+        let fits = |current: &Current| current.length - current.offset >= needed + front(current);
+        if !self.current.as_ref().is_some_and(fits) {
             match self.roll(needed) {
                 Ok(Some(current)) => self.current = Some(current),
                 Ok(None) => return Err(Stopped::Full(items)),
