@@ -2,9 +2,10 @@
 //! a lock, then the schema. Nothing outside it goes with it: what depends on it there is in the way.
 //! Not here: the customer's roles, which the fence and the vendor own; and whether it is time.
 
+use super::objects::REFERRING;
 use super::patience::{Go, insist};
 use super::statements::{Memory, memory};
-use super::{Connection, Control, Error, Event, Pace, Road};
+use super::{Connection, Control, Error, Event, OURS, Pace, Road};
 use crate::datamap::TableName;
 use crate::datamap::name::{identifier, identifiers, literal};
 
@@ -33,6 +34,8 @@ pub struct DroppedSchema {
     pub tables: u64,
     /// Large objects that its tables referred to.
     pub large_objects: u64,
+    /// Large objects that stay: tables outside it refer to them, too. After a kill, of the tables that were left then.
+    pub large_objects_shared: u64,
     /// Why it is not known that no remembered statement names it, if so.
     pub statements_unread: Option<String>,
 }
@@ -220,7 +223,8 @@ async fn nothing_in_the_way(connection: &Connection, target: &SchemaTarget) -> R
     )))
 }
 
-/// Removes large objects that columns of type oid in its tables refer to; whether it came to the end.
+/// Removes large objects that columns of type oid in its tables refer to, but those that others refer to, too, as a copy
+/// of a template does; whether it came to the end.
 async fn large_objects(
     connection: &Connection,
     target: &SchemaTarget,
@@ -228,27 +232,17 @@ async fn large_objects(
     control: &mut Control<'_>,
     dropped: &mut DroppedSchema,
 ) -> Result<bool, Error> {
-    let columns = format!(
-        "select c.relname, a.attname, c.oid::text from pg_class c join pg_attribute a on a.attrelid = c.oid
-         join pg_type t on t.oid = a.atttypid
-         where c.relnamespace = {} and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
-           and (t.oid = 'oid'::regtype or t.typbasetype = 'oid'::regtype) order by 1, 2",
-        target.oid
-    );
-    for row in connection.texts(&columns).await? {
-        let [Some(table), Some(column), Some(oid)] = row.as_slice() else { continue };
-        let table = TableName::new(target.name.clone(), table.clone());
-        // the table's id too: by the time it runs, the name may be another customer's
-        let sql = format!(
-            "select count(*) from (select lo_unlink(l.oid) from pg_largeobject_metadata l where l.oid in (
-                 select t.{} from only {} t where t.tableoid = {oid}) limit {OBJECTS_TOGETHER}) u",
-            identifier(column),
-            table.sql()
-        );
+    let named = named(connection, target).await?;
+    for objects in &named {
         loop {
             if !cleared(connection, target, pace, control).await? {
                 return Ok(false);
             }
+            let sql = format!(
+                "select count(*) from (select lo_unlink(l.oid) from pg_largeobject_metadata l
+                     where l.oid in ({objects}) {} limit {OBJECTS_TOGETHER}) u",
+                unshared(connection, target).await?
+            );
             let gone = connection.number(&sql).await?;
             dropped.large_objects += gone;
             if gone == 0 {
@@ -256,7 +250,46 @@ async fn large_objects(
             }
         }
     }
+    if !named.is_empty() {
+        let named = named.join(" union ");
+        let left = format!("select count(*) from pg_largeobject_metadata l where l.oid in ({named})");
+        dropped.large_objects_shared = connection.number(&left).await?;
+    }
     Ok(true)
+}
+
+/// Queries for the large objects that its tables name. By the table's id, too: by the time one runs, the table's name may
+/// be another customer's.
+async fn named(connection: &Connection, target: &SchemaTarget) -> Result<Vec<String>, Error> {
+    let columns = format!(
+        "{REFERRING} c.relnamespace = {} and c.relkind in ('r', 'm') and c.relispopulated order by 3, 4",
+        target.oid
+    );
+    let each = |row: Vec<Option<String>>| match row.as_slice() {
+        [Some(oid), Some(schema), Some(table), Some(column)] => {
+            let (table, column) = (TableName::new(schema.clone(), table.clone()), identifier(column));
+            Some(format!("select t.{column} from only {} t where t.tableoid = {oid}", table.sql()))
+        }
+        _ => None,
+    };
+    Ok(connection.texts(&columns).await?.into_iter().filter_map(each).collect())
+}
+
+/// A condition on `l.oid`: no table outside the schema refers to it. One that may not be read makes the query fail.
+async fn unshared(connection: &Connection, target: &SchemaTarget) -> Result<String, Error> {
+    let columns = format!(
+        "{REFERRING} c.relnamespace <> {} and c.relkind in ('r', 'm') and c.relispopulated and n.nspname !~ '^pg_'
+             and n.nspname <> 'information_schema' and not {OURS}",
+        target.oid
+    );
+    let each = |row: Vec<Option<String>>| match row.as_slice() {
+        [_, Some(schema), Some(table), Some(column)] => {
+            let (table, column) = (TableName::new(schema.clone(), table.clone()), identifier(column));
+            Some(format!("and not exists (select from only {} x where x.{column} = l.oid)", table.sql()))
+        }
+        _ => None,
+    };
+    Ok(connection.texts(&columns).await?.into_iter().filter_map(each).collect::<Vec<_>>().join(" "))
 }
 
 /// Drops tables, partitions before their parents, and materialised views; whether it came to the end.

@@ -189,3 +189,28 @@ async fn a_schema_whose_name_is_swapped_under_the_purge_is_dropped_alone_or_not_
         }
     }
 }
+
+/// A customer's schema was made as a copy of another's: what both name is not one customer's to remove.
+#[tokio::test]
+async fn large_objects_that_others_refer_to_stay() {
+    let ground = Ground::bare(Version::Fifteen).await;
+    ground.run(MANY).await;
+    let road = maintenance(&ground).await;
+    ground
+        .run(
+            "set role app; create domain public.lo as oid; create table globex.faces (face public.lo);
+        insert into globex.faces select picture from acme.pictures where id <= 3; reset role",
+        )
+        .await;
+    ground.run("create table public.hidden (face oid); revoke all on public.hidden from public").await;
+    let refused = dropped(&ground, &road, "acme").await.expect_err("a table that may not be read");
+    assert!(refused.contains("permission denied for table hidden"), "{refused}");
+    assert_eq!(ground.value("select count(*) from pg_largeobject_metadata").await, "30", "nothing is unlinked");
+    ground.run("drop table public.hidden").await;
+    let SchemaOutcome::Done(done) = dropped(&ground, &road, "acme").await.expect("dropped") else {
+        panic!("it was not told to stop");
+    };
+    assert_eq!((done.large_objects, done.large_objects_shared), (27, 3), "{done:?}");
+    let left = "select count(*) from globex.faces f where encode(lo_get(f.face), 'escape') = 'a face'";
+    assert_eq!(ground.value(left).await, "3");
+}

@@ -325,6 +325,10 @@ impl World {
         let mut found = Found { level: 1, position, replicas, ..Found::default() };
         found.runs.insert(name(customer, closure), kept.planned.iter().cloned().collect::<BTreeMap<_, _>>());
         found.report.push("the schema and its tables' files are gone; their blocks are not overwritten".to_owned());
+        if dropped.large_objects_shared > 0 {
+            let shared = dropped.large_objects_shared;
+            found.report.push(format!("{shared} large objects stay: tables outside the schema refer to them, too"));
+        }
         if let Some(unread) = dropped.statements_unread {
             found.level = 0;
             found.report.push(unread);
