@@ -45,8 +45,10 @@ pub struct Customer {
 #[serde(deny_unknown_fields)]
 pub struct Period {
     /// Not before.
+    #[serde(deserialize_with = "there")]
     pub since: Option<i64>,
     /// Before.
+    #[serde(deserialize_with = "there")]
     pub until: Option<i64>,
 }
 
@@ -57,6 +59,7 @@ pub struct LogProof {
     /// The signed note that everything is proved against.
     pub checkpoint: String,
     /// An older one, and that the log still begins with it.
+    #[serde(deserialize_with = "there")]
     pub earlier: Option<Earlier>,
     /// The first position of the period.
     pub from: u64,
@@ -102,6 +105,11 @@ pub struct OpenedKey {
     pub position: u64,
     /// Its 32 bytes.
     pub key: Base64,
+}
+
+/// Null or a value, but not missing: what is left out is not the same as what is open.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// Bytes that are base64 in the file.

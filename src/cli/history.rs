@@ -12,7 +12,7 @@ use super::context::{customer, moment};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::grant::{
-    Ask, Attestations, Condition, Decision, Event, Limits, Locks, Staff, StaffCondition, State, apply, decide,
+    Ask, Condition, Decision, Event, Limits, Locks, Staff, StaffCondition, State, Stored, apply, decide,
 };
 use crate::ids::{CustomerId, Sequence};
 
@@ -37,11 +37,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let at = when::read(&arguments.at, SystemClock.now()).map_err(Failure::usage)?;
     let state = state_at(context, at)?;
     let customer = customer(&state, &arguments.customer)?.id;
-    let attestations = Attestations {
-        confidentiality: context.config.staff.confidentiality_version,
-        training: context.config.staff.training_version,
-    };
-    let limits = Limits { attestations, ..Limits::default() };
+    let limits = context.config.decision();
     let columns = ["staff", "could", "why_not", "grant", "scope", "issued", "ends", "purpose", "reason", "ticket"];
     let mut table = Table::new(&columns);
     for staff in state.all_staff() {
@@ -68,14 +64,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The fold of what had been decided by then.
+/// The fold of what had been decided by then: up to the last event of a time that is not later. Clocks step: one that is
+/// dated later stands before others that are not.
 fn state_at(context: &Context, at: Timestamp) -> Result<State, Failure> {
     let (register, trust) = (context.register()?, context.trust()?);
+    let mut stored = register.read_from(Sequence(0))?;
+    let is_before = |stored: &Stored| Event::decode(&stored.content).is_none_or(|event| event.at <= at);
+    stored.truncate(stored.iter().rposition(is_before).map_or(0, |last| last + 1));
     let mut state = State::default();
-    for stored in register.read_from(Sequence(0))? {
-        if Event::decode(&stored.content).is_none_or(|event| event.at > at) {
-            break;
-        }
+    for stored in stored {
         apply(&mut state, &stored, &trust).map_err(|fault| Failure::failed(fault.to_string()))?;
     }
     Ok(state)

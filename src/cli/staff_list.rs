@@ -79,7 +79,8 @@ pub(super) async fn run(compare_with: Compare, context: &Context) -> Result<Exit
     let found = compare(&state, &listed);
     let grave = found.iter().filter(|(_, finding)| finding.is_grave());
     let grave: Vec<&Staff> = grave.filter_map(|(name, _)| state.staff_named(name)).collect();
-    let mut suspended = Vec::new();
+    // One that cannot be suspended keeps nobody else in.
+    let (mut suspended, mut failed) = (Vec::new(), Vec::new());
     if suspend || configured.suspend_missing {
         let working = state.all_staff().filter(|staff| staff.works()).count();
         let few = FEW.max(working * FEW_PERCENT / 100);
@@ -92,11 +93,17 @@ pub(super) async fn run(compare_with: Compare, context: &Context) -> Result<Exit
             )));
         }
         for staff in grave.iter().filter(|staff| staff.works()) {
-            suspend_one(context, staff.id).await?;
-            suspended.push(staff.id);
+            match suspend_one(context, staff.id).await {
+                Ok(()) => suspended.push(staff.id),
+                Err(failure) => failed.push(format!("{}: {}", staff.name, failure.message())),
+            }
         }
     }
-    show(context, &state, &found, &suspended)
+    let exit = show(context, &state, &found, &suspended)?;
+    if failed.is_empty() {
+        return Ok(exit);
+    }
+    Err(Failure::failed(format!("not suspended, look at once: {}", failed.join("; "))))
 }
 
 async fn suspend_one(context: &Context, staff: StaffId) -> Result<(), Failure> {

@@ -22,6 +22,7 @@ pub use sections::{
 };
 pub use user::User;
 
+use crate::grant;
 use crate::retention::promise::Promise;
 
 /// Where the configuration is unless the command line says otherwise.
@@ -67,6 +68,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the decision holds against: the same at every door.
+    pub fn decision(&self) -> grant::Limits {
+        grant::Limits {
+            connections_per_grant: self.limits.connections_per_grant as usize,
+            register_stale_after: self.limits.register_stale_after,
+            standing: self.standing,
+            attestations: grant::Attestations {
+                confidentiality: self.staff.confidentiality_version,
+                training: self.staff.training_version,
+            },
+            portal_url: self.portal.public_url.clone(),
+        }
+    }
+
     /// The cluster of that name.
     ///
     /// # Errors

@@ -109,8 +109,11 @@ impl Portal {
     /// A new one-time code, and until when it can be used. Nothing keeps its digits.
     async fn code(&self, owner: &Owner, scope: Scope, lasting: Duration) -> Result<(Secret<String>, Timestamp), Error> {
         self.fresh()?;
+        // It costs as much as a password check, and more memory.
+        let turn = self.0.passwords.turn("the making of codes").await?;
         let entropy = std::sync::Arc::clone(&self.0.entropy);
         let made = tokio::task::spawn_blocking(move || NewCode::make(entropy.as_ref())).await;
+        drop(turn);
         let made = made.map_err(|error| Error::Bug(error.to_string()))?;
         let NewCode { digits, key, salt } = made.ok_or_else(|| Error::Bug("a code makes no key".to_owned()))?;
         let (customer, expires) = (owner.customer, self.now().plus(CODE_LIFE));

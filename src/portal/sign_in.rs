@@ -4,7 +4,7 @@
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Error;
 use super::session::sha256;
@@ -39,16 +39,21 @@ impl Passwords {
     pub async fn check(&self, state: &State, name: &str, password: Secret<String>) -> Result<Option<Owner>, Error> {
         let owner = state.owner_named(name).filter(|owner| owner.active).cloned();
         let hash = owner.as_ref().map_or_else(|| self.decoy.clone(), |owner| owner.password_hash.clone());
-        let busy = |_| Error::Unavailable { place: "the sign-in", cause: "too many at once".to_owned() };
-        let _place = self.queue.try_acquire().map_err(busy)?;
-        let closed = |_| Error::Bug("the turns of password checks were closed".to_owned());
-        let _turn = self.turns.acquire().await.map_err(closed)?;
+        let _turn = self.turn("the sign-in").await?;
         let right = tokio::task::spawn_blocking(move || {
             Argon2::default().verify_password(password.expose().as_bytes(), hash.as_str()).is_ok()
         })
         .await
         .map_err(|error| Error::Bug(format!("a password check did not end: {error}")))?;
         Ok(owner.filter(|_| right))
+    }
+
+    /// Waits until it is one's turn to do such work, and has it until what is answered is dropped.
+    pub async fn turn(&self, place: &'static str) -> Result<[SemaphorePermit<'_>; 2], Error> {
+        let busy = |_| Error::Unavailable { place, cause: "too many at once".to_owned() };
+        let waits = self.queue.try_acquire().map_err(busy)?;
+        let closed = |_| Error::Bug("the turns of password checks were closed".to_owned());
+        Ok([self.turns.acquire().await.map_err(closed)?, waits])
     }
 }
 

@@ -21,7 +21,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
-use crate::grant::{Attestations, Given, Limits, Trust};
+use crate::grant::{Given, Grant, Trust};
+use crate::ids::Sequence;
 use crate::log::{self, Log};
 use crate::net::tls::{self, Certificate};
 use crate::register::{self, Acts, Follower, OwnerActs, Register};
@@ -145,7 +146,7 @@ pub async fn run_on(
         entropy: Arc::new(OsEntropy),
         archives: config.portal.archives.clone(),
         standing: config.standing,
-        door: door(&config),
+        door: Door { token: config.portal.vendor_token, limits: config.decision() },
     };
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
@@ -263,34 +264,24 @@ async fn resolve(
     Ok(register::note_resolved(&note, size)?)
 }
 
-/// The same limits as the gate's.
-fn door(config: &Config) -> Door {
-    let limits = Limits {
-        connections_per_grant: config.limits.connections_per_grant as usize,
-        register_stale_after: config.limits.register_stale_after,
-        standing: config.standing,
-        attestations: Attestations {
-            confidentiality: config.staff.confidentiality_version,
-            training: config.staff.training_version,
-        },
-        portal_url: config.portal.public_url.clone(),
-    };
-    Door { token: config.portal.vendor_token, limits }
-}
-
 /// Says so at once when access was opened in an emergency; the owner's page shows it as well.
 async fn alarm(follower: Follower) {
     let mut changed = follower.changed();
-    let mut told = follower.state().sequence();
-    while changed.changed().await.is_ok() {
+    // What was opened while there was no portal is told as well, as long as it lasts.
+    let (mut told, began) = (Sequence(0), SystemClock.now());
+    loop {
         let state = follower.state();
-        for grant in state.grants().filter(|grant| grant.id.0 > told.0) {
+        let still = |grant: &&Grant| grant.id.0 > told.0 && grant.is_live(began);
+        for grant in state.grants().filter(still) {
             if let Given::BreakGlass(by) = grant.given {
                 let (grant, staff, customer, until) = (grant.id, grant.staff, grant.customer, grant.ends);
                 tracing::warn!(%grant, %staff, confirmed_by = %by, %customer, %until, "break-glass: opened in an emergency");
             }
         }
         told = state.sequence();
+        if changed.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
 use crate::fence::{self, Accepted, Fence, LeftBehind};
-use crate::grant::{Attestations, Limits, Trust};
+use crate::grant::Trust;
 use crate::keyring;
 use crate::log::{self, Log};
 use crate::net::entry::ALPN;
@@ -211,16 +211,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
             sign_in_within: config.limits.sign_in_within,
             connections_per_address: config.limits.connections_per_address as usize,
         },
-        limits: Limits {
-            connections_per_grant: config.limits.connections_per_grant as usize,
-            register_stale_after: config.limits.register_stale_after,
-            standing: config.standing,
-            attestations: Attestations {
-                confidentiality: config.staff.confidentiality_version,
-                training: config.staff.training_version,
-            },
-            portal_url: config.portal.public_url.clone(),
-        },
+        limits: config.decision(),
         clusters: clusters(config)?,
         roles: Roles::new(&config.proxy.id, config.limits.connections_per_grant, Arc::clone(&entropy)),
         live: Arc::new(Live::default()),

@@ -68,7 +68,7 @@ const LAW: [(&str, Layer, &[&str]); 26] = [
     ("snapshots", Adapter, &["audit::keys", "disk", "net"]),
     ("purge", Adapter, &["datamap", "net"]),
     ("keeping", Adapter, &["retention", "grant", "register", "snapshots", "config", "disk"]),
-    ("config", Adapter, &["disk", "retention"]),
+    ("config", Adapter, &["disk", "retention", "grant"]),
     ("net", Adapter, &["wire"]),
     ("observe", Adapter, &["config"]),
     ("proxy", Service, &[]),

@@ -146,6 +146,25 @@ async fn a_proof_of_the_gates_log_is_accepted_and_a_forged_one_refused() {
         let lines = String::from_utf8(ours.stdout).expect("text");
         assert!(lines.contains("\"finding\"") && lines.contains("portreeve/proxy-"), "{what}: {lines}");
     }
+
+    // Of another shape than the format gives: both readers refuse it, whatever else is right.
+    let shapes: [Forgery<'_>; 4] = [
+        ("no log", &|proof| proof["logs"] = serde_json::json!([])),
+        ("a log twice", &|proof| {
+            let again = proof["logs"][0].clone();
+            proof["logs"].as_array_mut().expect("logs").push(again);
+        }),
+        ("a member nobody knows", &|proof| proof["logs"][0]["more"] = 1.into()),
+        ("a member missing", &|proof| drop(proof["period"].as_object_mut().expect("a period").remove("until"))),
+    ];
+    for (what, shape) in shapes {
+        let mut shaped = proof.clone();
+        shape(&mut shaped);
+        std::fs::write(&path, shaped.to_string()).expect("written");
+        verifier("proof", &arguments).expect_err(what);
+        let code = portreeve(&command).status.code();
+        assert!(matches!(code, Some(1 | 2 | 4)), "{what}: {code:?}");
+    }
 }
 
 fn portreeve(arguments: &[&str]) -> Output {

@@ -21,16 +21,53 @@ from primitives import (
 Shown = namedtuple("Shown", "log position at kind skeleton values")
 
 
-def check(text, keys):
-    """The fingerprint; for each log what its part ends with; the records, in order. `keys` is from origin to public key."""
+MEMBERS = {
+    "proof": {"format", "customer", "period", "tag_key", "logs"},
+    "customer": {"number", "name"},
+    "period": {"since", "until"},
+    "log": {"checkpoint", "earlier", "from", "to", "leaves", "hashes", "keys"},
+    "earlier": {"checkpoint", "consistency"},
+    "leaf": {"leaf"},
+    "key": {"position", "key"},
+}
+OPTIONAL = {"leaf": {"values", "skeleton"}}
+
+
+def has_members(kind, found):
+    """All of its members, and no others."""
+    missing, more = MEMBERS[kind] - set(found), set(found) - MEMBERS[kind] - OPTIONAL.get(kind, set())
+    demand(not missing and not more, f"a {kind} lacks {sorted(missing)}, or has besides {sorted(more)}")
+
+
+def read(text):
+    """The file, of the shape that it must have."""
     proof = json.loads(text)
     demand(proof.get("format") == "portreeve-proof/1", "it is no proof of this format")
+    has_members("proof", proof)
+    has_members("customer", proof["customer"])
+    has_members("period", proof["period"])
+    demand(proof["logs"], "it is about no log")
+    for log in proof["logs"]:
+        has_members("log", log)
+        if log["earlier"] is not None:
+            has_members("earlier", log["earlier"])
+        for leaf in log["leaves"]:
+            has_members("leaf", leaf)
+        for key in log["keys"]:
+            has_members("key", key)
+    return proof
+
+
+def check(text, keys):
+    """The fingerprint; for each log what its part ends with; the records, in order. `keys` is from origin to public key."""
+    proof = read(text)
     tag_key = unbase64(proof["tag_key"])
     demand(len(tag_key) == 32, "the tag key has not 32 bytes")
     ends, shown = {}, []
     for log in proof["logs"]:
         origin = log["checkpoint"].split("\n", 1)[0]
         demand(origin in keys, f"{origin}: no key of that log was given")
+        demand(origin not in ends, f"{origin}: the log is there twice")
         ends[origin], records = check_log(log, origin, keys[origin], tag_key, proof["period"])
         shown.extend(records)
     for origin in keys:
