@@ -257,6 +257,18 @@ pub(super) const CHECKS: &[Check] = &[
         hint: "REVOKE it from PUBLIC (or from the role it came by), or run portreeve fence apply with the data map.",
     },
     Check {
+        weight: Weight::RefuseUnlessAccepted,
+        scopes: For::Metadata,
+        query: "select 'personal:large-object', format('under the scope metadata %s large objects can be read, such as %s',
+                    count(*), min(oid))
+                from (select distinct l.oid from pg_largeobject_metadata l,
+                        aclexplode(coalesce(l.lomacl, acldefault('L', l.lomowner))) a
+                    where a.privilege_type = 'SELECT' and (a.grantee = 0 or a.grantee in (select oid from reach))
+                      and l.lomowner not in (select oid from subject)) o
+                having count(*) > 0",
+        hint: "REVOKE SELECT ON LARGE OBJECT … FROM PUBLIC (or from the role it came by): no data map tells what is in them.",
+    },
+    Check {
         weight: Weight::Refuse,
         scopes: For::Readers,
         query: "select 'write:large-object', format('a reader may change large object %s', l.oid)
@@ -264,6 +276,18 @@ pub(super) const CHECKS: &[Check] = &[
                 where a.privilege_type = 'UPDATE' and (a.grantee = 0 or a.grantee in (select oid from reach))
                   and l.lomowner not in (select oid from reach)",
         hint: "REVOKE UPDATE ON LARGE OBJECT … FROM PUBLIC.",
+    },
+    Check {
+        weight: Weight::RefuseUnlessAccepted,
+        scopes: For::Every,
+        query: "select 'stats-ext:' || v, format('%s shows everybody what is common in columns (CVE-2024-4317), and there
+                    are extended statistics', v)
+                from subject s, unnest(array['pg_stats_ext', 'pg_stats_ext_exprs']) v
+                where has_table_privilege(s.oid, 'pg_catalog.' || v, 'select') and exists (select from pg_statistic_ext)
+                  -- the views themselves, for an upgrade does not mend those of a cluster that was there before
+                  and pg_get_viewdef(('pg_catalog.' || v)::regclass) !~ 'pg_has_role'",
+        hint: "As superuser run fix-CVE-2024-4317.sql, which releases from 15.7 and 16.3 on bring in their share folder, in
+            every database.",
     },
     Check {
         weight: Weight::Refuse,

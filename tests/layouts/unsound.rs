@@ -114,6 +114,25 @@ const WAYS_OUT: &[(&str, &str, Scope, &str)] = &[
         Scope::Metadata,
         "personal:acme.contacts.email",
     ),
+    (
+        "select lo_create(4712); grant select on large object 4712 to public",
+        "select lo_unlink(4712)",
+        Scope::Metadata,
+        "personal:large-object",
+    ),
+    (
+        // As a cluster has it that was initialised before CVE-2024-4317 was mended.
+        "create table kept as select pg_get_viewdef('pg_stats_ext_exprs'::regclass) as mended;
+         set allow_system_table_mods = on;
+         do $$ begin execute 'create or replace view pg_catalog.pg_stats_ext_exprs as '
+             || (select regexp_replace(mended, 'pg_has_role\\([^)]*\\)', 'true') from kept); end $$;
+         create statistics acme.common on v, country from acme.contacts",
+        "set allow_system_table_mods = on; drop statistics acme.common;
+         do $$ begin execute 'create or replace view pg_catalog.pg_stats_ext_exprs as ' || (select mended from kept); end $$;
+         drop table kept",
+        Scope::Read,
+        "stats-ext:pg_stats_ext_exprs",
+    ),
     ("alter schema acme rename to gone", "alter schema gone rename to acme", Scope::Read, "no-schema"),
 ];
 
