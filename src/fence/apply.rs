@@ -111,7 +111,7 @@ impl Superuser {
         let refused = |error| refusal(database, &error);
         let mut transaction = self.client.transaction().await.map_err(refused)?;
         let mut steps = Vec::with_capacity(plan.steps.len());
-        let (mut schema, mut together) = (None, 0);
+        let (mut schema, mut together, mut kept) = (None, 0, "nothing was changed".to_owned());
         for step in plan.steps {
             if step.schema.is_some() && step.schema != schema {
                 together += 1;
@@ -119,12 +119,15 @@ impl Superuser {
                     transaction.commit().await.map_err(refused)?;
                     transaction = self.client.transaction().await.map_err(refused)?;
                     together = 1;
+                    kept =
+                        format!("the first {} steps were taken and stay; apply again goes on from there", steps.len());
                 }
                 schema.clone_from(&step.schema);
             }
-            transaction.batch_execute(&step.sql).await.map_err(|error| {
-                Error::Blocked(format!("nothing was changed: cannot {}: {}", step.what, words(&error)))
-            })?;
+            transaction
+                .batch_execute(&step.sql)
+                .await
+                .map_err(|error| Error::Blocked(format!("{kept}: cannot {}: {}", step.what, words(&error))))?;
             if let Some(undo) = &step.undo {
                 let remember =
                     format!("insert into portreeve.undo (statement) values ({}) on conflict do nothing", literal(undo));

@@ -90,7 +90,8 @@ impl Planner<'_> {
 
     /// What was said before, what is said now; what is not there any more goes.
     async fn wanted_schemas(&mut self, schemas: &Schemas) -> Result<BTreeSet<String>, Error> {
-        const KNOWN: &str = "select distinct schema::text from portreeve.scope where schema <> ''";
+        const KNOWN: &str = "select distinct schema::text from portreeve.scope
+            where schema <> '' and database = current_database()";
         let candidates: BTreeSet<String> = self.texts(CANDIDATES, &[]).await?.into_iter().collect();
         let mut wanted: BTreeSet<String> = BTreeSet::new();
         if self.has_schemas().await? {
@@ -120,7 +121,7 @@ impl Planner<'_> {
 
     /// A schema that was fenced is gone: so are its roles.
     async fn forget(&mut self, schema: &str) -> Result<(), Error> {
-        let roles = "select role::text from portreeve.scope where schema = $1";
+        let roles = "select role::text from portreeve.scope where schema = $1 and database = current_database()";
         for role in self.texts(roles, &[schema]).await? {
             let sql = format!(
                 "delete from portreeve.scope where role = {}; drop owned by {1}; drop role {1}",

@@ -4,7 +4,7 @@ use portreeve::cli::demo::cluster::PROVISIONER;
 use portreeve::fence::{Layout, Schemas, schema_role};
 use portreeve::grant::Scope;
 
-use crate::ground::{Ground, Version, ask, found, one, schemas};
+use crate::ground::{Ground, Version, ask, found, one, schemas, wanted};
 
 const DENIED: &str = "42501 permission denied";
 
@@ -173,4 +173,54 @@ async fn two_grants_at_once_do_not_see_each_other() {
     let seen = one(&acme, &format!("select query from pg_stat_activity where pid = {pid}")).await;
     assert_eq!(seen, "<insufficient privilege>");
     assert_eq!(ask(&globex, "select 1").await, Ok(vec!["1".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_fenced_database_leaves_the_roles_of_the_first_alone() {
+    let ground = Ground::fenced(Version::Fifteen).await;
+    ground.cluster.run_sql("postgres", "create database copy template crm").await.expect("a copy");
+    ground.cluster.run_sql("copy", "drop schema globex cascade").await.expect("one customer less");
+    let dsn = portreeve::secret::Secret::new(ground.cluster.superuser_dsn("copy"));
+    let mut superuser = portreeve::fence::Superuser::connect(&dsn, "copy", None).await.expect("a superuser");
+    let nothing =
+        superuser.apply(&wanted(Layout::AsItIs)).await.expect_err("whose it is was said of the first").to_string();
+    assert!(nothing.contains("no schema is named"), "{nothing}");
+    let applied = superuser.apply(&wanted(schemas(&["acme"]))).await.expect("applied");
+    assert!(!applied.steps.iter().any(|step| step.contains("globex")), "{applied:#?}");
+    let first =
+        "select string_agg(rolname, ' ' order by rolname) from pg_roles where rolname ~ '^portreeve_crm.globex'";
+    assert_eq!(ground.value(first).await.split(' ').count(), 3, "the first lost its roles");
+    assert_eq!(
+        ground.apply(Layout::AsItIs, Some(crate::ground::MAP)).await,
+        Ok(Vec::new()),
+        "the first stands as before"
+    );
+}
+
+#[tokio::test]
+async fn what_was_done_before_it_failed_is_told() {
+    let ground = Ground::bare(Version::Eighteen).await;
+    let many = "do $$ begin for n in 100..200 loop execute format('create schema c%s', n); end loop; end $$;
+        create function public.no() returns event_trigger language plpgsql as
+            'begin if current_query() ~ (''on schema c'' || ''(100|200)'') then raise exception ''not this one''; end if; end';
+        create event trigger no on ddl_command_end execute function public.no()";
+    ground.run(many).await;
+    let all = || Layout::Schema(Schemas { named: Vec::new(), all: true });
+    let carriers = "select count(*) from pg_roles where rolname ~ '^portreeve_crm.c1'";
+    let refused = ground.apply(all(), None).await.expect_err("the first fails");
+    assert!(refused.contains("nothing was changed: cannot grant usage on schema c100"), "{refused}");
+    assert_eq!(ground.value(carriers).await, "0");
+    ground
+        .run(
+            "create or replace function public.no() returns event_trigger language plpgsql as
+        'begin if current_query() ~ (''on schema c'' || ''200'') then raise exception ''not this one''; end if; end'",
+        )
+        .await;
+    let refused = ground.apply(all(), None).await.expect_err("the last fails");
+    assert!(refused.contains("steps were taken and stay; apply again goes on from there"), "{refused}");
+    assert!(!refused.contains("nothing was changed"), "{refused}");
+    assert_ne!(ground.value(carriers).await, "0");
+    ground.run("drop event trigger no").await;
+    let steps = ground.apply(all(), None).await.expect("it goes on");
+    assert!(!steps.is_empty() && !steps.iter().any(|step| step.contains("c150")), "{steps:#?}");
 }
