@@ -89,6 +89,35 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether it stands in the way of one session only, for where its client is or for how many there are; others under the
+    /// same grant may go on.
+    fn is_of_one_session(&self) -> bool {
+        match self {
+            Condition::AddressNotAllowed { .. } | Condition::TooManyConnections { .. } => true,
+            Condition::Staff(condition) => condition.is_of_one_session(),
+            Condition::RegisterStale { .. }
+            | Condition::StaffUnknown
+            | Condition::StaffInactive
+            | Condition::CustomerUnknown { .. }
+            | Condition::CustomerClosed { .. }
+            | Condition::ConsentOff { .. }
+            | Condition::ConsentOver { .. }
+            | Condition::InstructionQuestioned { .. }
+            | Condition::NotAsked { .. }
+            | Condition::RegionNotAllowed { .. }
+            | Condition::OutOfHours { .. }
+            | Condition::NoGrant { .. }
+            | Condition::GrantEnded { .. }
+            | Condition::GrantOver { .. }
+            | Condition::GrantNotBegun { .. }
+            | Condition::ScopeNotOffered { .. }
+            | Condition::ScopeTooWide { .. }
+            | Condition::Locked { .. } => false,
+        }
+    }
+}
+
 /// Every condition that failed, and the way out of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
@@ -113,6 +142,11 @@ impl Refusal {
     /// Reason codes joined with `,`, such as `consent-off,no-grant`.
     pub fn code(&self) -> String {
         self.conditions.iter().map(Condition::code).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether only this one session is not allowed; others under the same grant may be.
+    pub fn is_of_one_session(&self) -> bool {
+        self.conditions.iter().all(Condition::is_of_one_session)
     }
 
     /// Primary message: lower case, no full stop, for staff; names the first condition.

@@ -56,3 +56,14 @@ fn it_asks_for_a_scope_the_owner_allows() {
     let refusal = Refusal { staff: JANE, customer: ACME, conditions, portal_url: String::new() };
     assert!(refusal.hint(&world.state).contains("--scope read"), "{}", refusal.hint(&world.state));
 }
+
+#[test]
+fn an_address_is_one_sessions_own_affair_unless_more_stands_in_the_way() {
+    let address = std::net::IpAddr::from([192, 0, 2, 7]);
+    let refusal =
+        |conditions| Refusal { staff: JANE, customer: ACME, conditions, portal_url: String::new() }.is_of_one_session();
+    let elsewhere = || Condition::Staff(StaffCondition::ElsewhereNetwork { address });
+    assert!(refusal(vec![Condition::AddressNotAllowed { address }, elsewhere()]));
+    assert!(!refusal(vec![Condition::AddressNotAllowed { address }, Condition::ConsentOff { customer: ACME }]));
+    assert!(!refusal(vec![elsewhere(), Condition::Staff(StaffCondition::OutOfHours)]));
+}

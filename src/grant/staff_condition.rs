@@ -68,6 +68,19 @@ pub(super) fn check(
 }
 
 impl StaffCondition {
+    /// Whether it is about where this one client is.
+    pub(super) fn is_of_one_session(&self) -> bool {
+        match self {
+            StaffCondition::ElsewhereNetwork { .. } => true,
+            StaffCondition::Suspended { .. }
+            | StaffCondition::NotInTeam { .. }
+            | StaffCondition::NotAttested { .. }
+            | StaffCondition::Outdated { .. }
+            | StaffCondition::AttestationOver { .. }
+            | StaffCondition::OutOfHours => false,
+        }
+    }
+
     /// The reason code, as records name it.
     pub fn code(&self) -> &'static str {
         match self {

@@ -41,6 +41,9 @@ const POLL_MAX: Duration = Duration::from_millis(40);
 /// How long an orderly end may take.
 const ORDERLY_WITHIN: Duration = Duration::from_secs(5);
 
+/// The client's connection and the server's.
+type Streams = (Box<server::TlsStream<TcpStream>>, client::TlsStream<TcpStream>);
+
 /// What is known about the server's work after the end.
 #[derive(Debug)]
 struct Stopped {
@@ -62,7 +65,8 @@ pub async fn end(gate: &Gate, mut relay: Relay, reason: Reason) {
         let closing = to_client.cut(&ledger);
         forced(gate, &who, &session, (client, server), closing, &mut reason).await
     } else {
-        orderly(&session, client, server).await
+        let left = matches!(reason, Reason::ClientLeft);
+        orderly(&who, &session, left, (client, server)).await
     };
     record(gate, &who, (&session, ledger.forwarded()), &reason, &stopped).await;
     drop(place);
@@ -73,22 +77,27 @@ pub async fn end(gate: &Gate, mut relay: Relay, reason: Reason) {
     }
 }
 
-/// Both sides know: close both connections.
-async fn orderly(
-    session: &Session,
-    mut client: Box<server::TlsStream<TcpStream>>,
-    mut server: client::TlsStream<TcpStream>,
-) -> Stopped {
+/// Both sides know: close both connections. Who says goodbye, or whose server goes, with a statement still unanswered does not
+/// learn what became of it, and neither does the gate.
+async fn orderly(who: &Who, session: &Session, left: bool, (mut client, mut server): Streams) -> Stopped {
     // Each side may have closed first; a connection that cannot be shut down is closed by dropping it.
     let closing = async { tokio::join!(client.shutdown(), server.shutdown()) };
     if timeout(ORDERLY_WITHIN, closing).await.is_err() {
         tracing::debug!("a connection did not close in time and is dropped");
     }
+    let is_answered = is_answered(session);
     let fate = match session.transaction() {
-        TransactionStatus::Idle => "none",
-        TransactionStatus::Block | TransactionStatus::Failed => "aborted",
+        _ if !is_answered && who.need.scope == Scope::Write => "in doubt",
+        TransactionStatus::Idle if is_answered => "none",
+        TransactionStatus::Idle | TransactionStatus::Block | TransactionStatus::Failed => "aborted",
     };
-    Stopped { is_gone: true, fate }
+    // A client that leaves in the midst of a statement leaves a backend that works on.
+    Stopped { is_gone: is_answered || !left, fate }
+}
+
+/// Whether the server has said what became of all it was sent, the end of its transaction included.
+fn is_answered(session: &Session) -> bool {
+    session.is_idle() && session.unanswered().is_empty()
 }
 
 /// The gate ends it: the server's work is stopped while the client gets the rest of its message.
@@ -96,7 +105,7 @@ async fn forced(
     gate: &Gate,
     who: &Who,
     session: &Session,
-    (mut client, mut server): (Box<server::TlsStream<TcpStream>>, client::TlsStream<TcpStream>),
+    (mut client, mut server): Streams,
     mut closing: Closing,
     reason: &mut Reason,
 ) -> Stopped {
@@ -172,7 +181,7 @@ fn reset(client: &server::TlsStream<TcpStream>) {
 
 /// NOLOGIN where the grant has ended, cancel, terminate, confirm, and ask what became of the transaction.
 async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stopped {
-    let is_idle = session.unanswered().is_empty() && session.transaction() == TransactionStatus::Idle;
+    let is_idle = is_answered(session) && session.transaction() == TransactionStatus::Idle;
     let work = async {
         let fence = gate.fence(&who.cluster).ok_or("the cluster is not configured".to_owned())?;
         let fate = gone(fence, who, shut_out).await.map_err(|error| error.to_string())?;

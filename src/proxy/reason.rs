@@ -68,7 +68,20 @@ impl Reason {
 
     /// Whether the grant itself is over, so that its role is shut out of the database as well.
     pub fn ends_grant(&self) -> bool {
-        matches!(self, Reason::Refused(_) | Reason::Stopping | Reason::LogFailed)
+        match self {
+            Reason::Refused(refusal) => !refusal.is_of_one_session(),
+            Reason::Stopping | Reason::LogFailed => true,
+            Reason::ClientLeft
+            | Reason::UpstreamGone
+            | Reason::ClientGone
+            | Reason::EndedByOwner(_)
+            | Reason::Idle(_)
+            | Reason::Stuck(_)
+            | Reason::Invalid(_)
+            | Reason::Unsupported(_)
+            | Reason::UpstreamBroke(_)
+            | Reason::Slipped(_) => false,
+        }
     }
 
     /// The SQLSTATE the client is told, if there is anything to tell.

@@ -1,7 +1,7 @@
 //! A client at the gate that knows when its last row came and how its session ended.
 //! Not here: what it asks (`cast.rs`).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use portreeve::cli::demo::stage::Stage;
@@ -40,10 +40,22 @@ pub(crate) fn config(stage: &Stage, staff: &str, customer: &str, application: &s
 
 /// Signs in and asks for the server's process id.
 pub(crate) async fn sign_in(stage: &Stage, staff: &str, customer: &str, application: &str) -> Result<Session, Error> {
+    sign_in_from(stage, Ipv4Addr::LOCALHOST, staff, customer, application).await
+}
+
+/// The same from that address of this machine.
+pub(crate) async fn sign_in_from(
+    stage: &Stage,
+    from: Ipv4Addr,
+    staff: &str,
+    customer: &str,
+    application: &str,
+) -> Result<Session, Error> {
     let (config, tls) = config(stage, staff, customer, application);
     // A small receive buffer, so that a client that takes nothing is soon felt at the gate.
     let socket = TcpSocket::new_v4().and_then(|socket| {
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        socket.bind(SocketAddr::from((from, 0)))?;
         Ok(socket)
     });
     let gate = SocketAddr::from(([127, 0, 0, 1], stage.gate_port()));

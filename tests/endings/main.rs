@@ -2,6 +2,7 @@
 //! Not here: what the audit log survives (`tests/durable`).
 
 mod auditor;
+mod beside;
 mod cast;
 mod client;
 mod ground;

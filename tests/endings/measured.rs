@@ -88,7 +88,7 @@ impl Watched {
 }
 
 /// Waits until the ends of those backends' sessions are recorded.
-async fn wait_for_records(ground: &mut Ground, pids: &[i32]) {
+pub(crate) async fn wait_for_records(ground: &mut Ground, pids: &[i32]) {
     let until = Instant::now() + SOON;
     loop {
         let news = ground.auditor.news(&[Kind::SessionEnded]).await;
