@@ -68,7 +68,8 @@ const WAYS_OUT: &[(&str, &str, &str)] = &[
         "child:public.contacts",
     ),
     (
-        "create table parent (id bigint not null, tenant_id int not null, email text, v int); create table middle () inherits (parent);
+        "create table parent (id bigint not null, tenant_id int not null, email text, v int);
+         create table middle () inherits (parent);
          alter table contacts inherit middle;
          insert into portreeve.shared_tables values ('parent', 'everybody'); grant select on parent to public",
         "alter table contacts no inherit middle; delete from portreeve.shared_tables where class = 'everybody'
