@@ -222,5 +222,5 @@ async fn what_was_done_before_it_failed_is_told() {
     assert_ne!(ground.value(carriers).await, "0");
     ground.run("drop event trigger no").await;
     let steps = ground.apply(all(), None).await.expect("it goes on");
-    assert!(!steps.is_empty() && !steps.iter().any(|step| step.contains("c150")), "{steps:#?}");
+    assert!(!steps.is_empty() && !steps.iter().any(|step| step.contains("on schema c150")), "{steps:#?}");
 }
