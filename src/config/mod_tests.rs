@@ -78,6 +78,8 @@ fn wrong_values_name_line_key_and_what_was_expected() {
         ("[proxy]\nlisten = \"localhost\"", ":2: \"proxy.listen\": expected an address and a port"),
         ("[keyring]\nwriters = [\"a\", -1]", ":2: \"keyring.writers\": expected a user's name"),
         ("[fence]\naccept = \"x\"", ":2: \"fence.accept\": invalid type: string \"x\", expected a sequence"),
+        ("[fence]\nexamine_every = \"2m\"", ":2: \"fence.examine_every\": expected 1s to 1m"),
+        ("[fence]\nexamine_every = \"100ms\"", ":2: \"fence.examine_every\": "),
         ("proxy = 7", ":1: \"proxy\": invalid type: integer `7`"),
         ("[observe]\nformat = \"xml\"", ":2: \"observe.format\": unknown variant `xml`, expected `text` or `json`"),
         ("[proxy]\nid = \"../x\"", ":2: \"proxy.id\": expected a name of 1 to 40"),

@@ -214,11 +214,18 @@ impl Default for Portal {
     }
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Fence {
     pub(super) accept: Vec<String>,
     pub(super) revoke_public: bool,
+    pub(super) examine_every: Span,
+}
+
+impl Default for Fence {
+    fn default() -> Self {
+        Fence { accept: Vec::new(), revoke_public: false, examine_every: minutes(1) }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]

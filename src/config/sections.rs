@@ -176,6 +176,8 @@ pub struct Fence {
     pub accept: Vec<String>,
     /// Whether `fence apply` takes from PUBLIC what a reader could change things with.
     pub revoke_public: bool,
+    /// How often the self-test is repeated while sessions are open.
+    pub examine_every: Duration,
 }
 
 /// `[limits]`: how much of anything.

@@ -2,7 +2,9 @@
 //! Not here: defaults (`raw.rs`), and whether the files, sockets and servers it names are there.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
@@ -18,6 +20,9 @@ use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
 use crate::retention::promise::Promise;
 use crate::retention::window::Window;
+
+/// How often the self-test may be repeated.
+const EXAMINE_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// A configuration file on its way to a [`Config`].
 pub(super) struct Source<'a> {
@@ -85,6 +90,9 @@ impl<'a> Source<'a> {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
         }
+        if !EXAMINE_EVERY.contains(&raw.fence.examine_every.0) {
+            return Err(self.wrong(table, &["fence", "examine_every"], "expected 1s to 1m"));
+        }
         if raw.retention.purge_rows_first > raw.retention.purge_rows_max {
             let message = "must not be more than purge_rows_max";
             return Err(self.wrong(table, &["retention", "purge_rows_first"], message));
@@ -131,7 +139,11 @@ impl<'a> Source<'a> {
             audit: self.audit(raw.audit),
             keyring: self.keyring(raw.keyring),
             portal: self.portal(table, raw.portal)?,
-            fence: Fence { accept: raw.fence.accept, revoke_public: raw.fence.revoke_public },
+            fence: Fence {
+                accept: raw.fence.accept,
+                revoke_public: raw.fence.revoke_public,
+                examine_every: raw.fence.examine_every.0,
+            },
             limits: limits(raw.limits),
             staff: self.staff(raw.staff),
             road: Road { application: raw.road.application, maintenance: raw.road.maintenance },

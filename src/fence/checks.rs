@@ -53,6 +53,8 @@ macro_rules! dangerous_extensions {
     };
 }
 
+/// What lies in a session's temporary schema is no other session's, and gives its own no right that it has not.
+///
 /// `$1` the role that is examined, `$2` the role that carries its scope's privileges, `$3` the provisioner; `$4` the
 /// customer's schema, and `$5` the role by which all schemas' roles connect, both empty where there is none.
 /// `reach`: the role and all it is a member of, inherited or by SET ROLE. `relations`: tables, views, sequences,
@@ -69,7 +71,7 @@ here as (select oid, datname from pg_database where datname = current_database()
 relations as (
     select c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) as name, n.nspname
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid <> 'pg_settings'::regclass),
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.oid <> 'pg_settings'::regclass and c.relpersistence <> 't'),
 declared as (
     select d.*, a.attnum, format('%I.%I', n.nspname, c.relname) as name
     from portreeve.shared_report() d join pg_class c on c.oid = d.relation join pg_namespace n on n.oid = c.relnamespace
@@ -88,7 +90,8 @@ reachable as (
     harmless_extensions!(),
     "))),
 shown(view, name, nspname, is_stored, oid, relkind, reloptions) as (
-    select r.oid, r.name, r.nspname, r.relkind = 'm', r.oid, r.relkind, r.reloptions from reachable r where r.relkind in ('v', 'm')
+    select r.oid, r.name, r.nspname, r.relkind = 'm', r.oid, r.relkind, r.reloptions from reachable r
+    where r.relkind in ('v', 'm')
     union
     select v.view, v.name, v.nspname, v.is_stored or c.relkind = 'm', c.oid, c.relkind, c.reloptions
     from shown v cross join lateral (
@@ -115,6 +118,7 @@ callable as (
     from subject s, pg_proc p join pg_language l on l.oid = p.prolang
     where has_function_privilege(s.oid, p.oid, 'execute') and p.oid <> 'portreeve.customer()'::regprocedure
       and not 'internal'::regtype = any (p.proargtypes)
+      and p.pronamespace not in (select n.oid from pg_namespace n where n.nspname ~ '^pg_temp_')
       and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype, 'language_handler'::regtype,
                                'fdw_handler'::regtype, 'index_am_handler'::regtype, 'table_am_handler'::regtype,
                                'tsm_handler'::regtype))
@@ -192,7 +196,11 @@ pub(super) const CHECKS: &[Check] = &[
                 from pg_shdepend d join reach on d.refobjid = reach.oid join pg_roles r on r.oid = reach.oid
                 where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
                     and d.classid <> 'pg_largeobject'::regclass
-                  and d.dbid in (0, (select oid from here))",
+                  and d.dbid in (0, (select oid from here))
+                  -- what a session makes for itself alone, and what would hold for objects it cannot make
+                  and not (d.refobjid = (select oid from subject) and case when d.dbid = 0 then false
+                      when d.classid = 'pg_default_acl'::regclass then true else coalesce((pg_identify_object(d.classid,
+                          d.objid, d.objsubid)).schema ~ '^pg_(toast_)?temp', false) end)",
         hint: "Give it to another role with ALTER … OWNER TO: an owner can do anything to its object.",
     },
     Check {

@@ -154,15 +154,22 @@ impl Fence {
         Ok(found.into_iter().collect::<Option<_>>().map_or(LeftBehind::Somewhere, LeftBehind::In))
     }
 
-    /// Ends and drops every role of `database` that [`super::grant_role`] named after `family`: those of a process that is
-    /// gone. What merely begins like them is somebody else's. Returns their names.
-    pub async fn sweep(&self, database: &str, family: &str, within: Duration) -> Result<Vec<String>, Error> {
+    /// Ends and drops every role of `database` that [`super::grant_role`] named after `family` and that is not `spared`:
+    /// those of a process that is gone, or that nobody knows. What merely begins like them is somebody else's. Returns their
+    /// names.
+    pub async fn sweep(
+        &self,
+        database: &str,
+        family: &str,
+        spared: impl Fn(&str) -> bool,
+        within: Duration,
+    ) -> Result<Vec<String>, Error> {
         const SQL: &str = "select r::text from portreeve.open_grants($1) as r";
         let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
         let mut swept = Vec::with_capacity(rows.len());
         for row in &rows {
             let role: String = field(database, row, 0)?;
-            if !is_of_family(&role, family) {
+            if !is_of_family(&role, family) || spared(&role) {
                 continue;
             }
             self.end(database, &role, within).await?;

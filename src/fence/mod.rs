@@ -112,6 +112,16 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether what was asked may have been done, or may yet be, though nobody heard of it.
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Slow { .. } | Error::Answer { .. } => true,
+            Error::Refused { .. } | Error::NotInstalled { .. } | Error::Blocked(_) | Error::Tls(_) => false,
+        }
+    }
+}
+
 /// A PostgreSQL server, and how the provisioner signs in to it.
 #[derive(Debug)]
 pub struct Upstream {

@@ -59,7 +59,7 @@ fn it_asks_for_a_scope_the_owner_allows() {
 
 #[test]
 fn an_address_is_one_sessions_own_affair_unless_more_stands_in_the_way() {
-    let address = std::net::IpAddr::from([192, 0, 2, 7]);
+    let address = IpAddr::from([192, 0, 2, 7]);
     let refusal =
         |conditions| Refusal { staff: JANE, customer: ACME, conditions, portal_url: String::new() }.is_of_one_session();
     let elsewhere = || Condition::Staff(StaffCondition::ElsewhereNetwork { address });

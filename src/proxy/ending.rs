@@ -70,10 +70,8 @@ pub async fn end(gate: &Gate, mut relay: Relay, reason: Reason) {
     };
     record(gate, &who, (&session, ledger.forwarded()), &reason, &stopped).await;
     drop(place);
-    if let Some(fence) = gate.fence(&who.cluster)
-        && let Err(error) = gate.roles.release(fence, &who.need).await
-    {
-        tracing::warn!(role = who.role.name, %error, "a login role could not be dropped; the next start sweeps it");
+    if let Some(fence) = gate.fence(&who.need.cluster) {
+        gate.roles.release(fence, &who.need).await;
     }
 }
 
@@ -183,7 +181,7 @@ fn reset(client: &server::TlsStream<TcpStream>) {
 async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stopped {
     let is_idle = is_answered(session) && session.transaction() == TransactionStatus::Idle;
     let work = async {
-        let fence = gate.fence(&who.cluster).ok_or("the cluster is not configured".to_owned())?;
+        let fence = gate.fence(&who.need.cluster).ok_or("the cluster is not configured".to_owned())?;
         let fate = gone(fence, who, shut_out).await.map_err(|error| error.to_string())?;
         Ok::<_, String>(match fate {
             Some(Fate::Aborted) => "aborted",
@@ -260,7 +258,7 @@ async fn gone_alone(fence: &Fence, who: &Who) -> Result<Option<String>, fence::E
 
 /// Without a control connection all that is left is the cancel request, and nobody knows the transaction's fate.
 async fn cancel_instead(gate: &Gate, who: &Who) -> Stopped {
-    if let Some(target) = gate.target(&who.cluster) {
+    if let Some(target) = gate.target(&who.need.cluster) {
         let (backend, secret) = &who.backend;
         match timeout(GONE_WITHIN, target.cancel(*backend, secret)).await {
             Ok(Ok(())) => {}
@@ -294,6 +292,9 @@ async fn record(gate: &Gate, who: &Who, (session, forwarded): (&Session, u64), r
     ended.skeleton.sequence = Some(gate.follower.state().sequence().0);
     if let Reason::EndedByOwner(owner) = reason {
         ended.skeleton.owner = Some(owner.0);
+    }
+    if let Reason::Unsound(findings) = reason {
+        ended.values.message = Some(findings.to_string());
     }
     let recorded = match gate.log.record(ended.clone()).await {
         // The end has happened all the same: it is written as soon as there is space.

@@ -6,6 +6,7 @@ mod attempts;
 mod cancel;
 mod control;
 mod ending;
+mod examining;
 mod live;
 mod locks;
 mod notifications;
@@ -16,6 +17,7 @@ pub mod release;
 mod roles;
 mod setup;
 mod sign_in;
+mod sweeping;
 mod who;
 
 use std::collections::HashMap;
@@ -67,6 +69,7 @@ struct Settings {
     stuck_after: Duration,
     sign_in_within: Duration,
     connections_per_address: usize,
+    examine_every: Duration,
 }
 
 /// What all sessions of one proxy share.

@@ -1,6 +1,7 @@
 //! Why a session ends, and what each side is told about it.
 //! Not here: how it is ended (`proxy/ending.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::grant::{Refusal, State};
@@ -23,6 +24,8 @@ pub enum Reason {
     Refused(Refusal),
     /// The owner ended this session.
     EndedByOwner(OwnerId),
+    /// The fence does not hold any more, or nobody could tell for too long; what was found.
+    Unsound(Arc<str>),
     /// Nothing was asked for this long.
     Idle(Duration),
     /// The client did not take what it asked for, or the server what it was sent.
@@ -50,6 +53,7 @@ impl Reason {
             Reason::ClientGone => "client-gone".to_owned(),
             Reason::Refused(refusal) => refusal.code(),
             Reason::EndedByOwner(_) => "ended-by-owner".to_owned(),
+            Reason::Unsound(_) => "fence-unsound".to_owned(),
             Reason::Idle(_) => "idle".to_owned(),
             Reason::Stuck(_) => "stuck".to_owned(),
             Reason::Stopping => "proxy-stopping".to_owned(),
@@ -70,7 +74,7 @@ impl Reason {
     pub fn ends_grant(&self) -> bool {
         match self {
             Reason::Refused(refusal) => !refusal.is_of_one_session(),
-            Reason::Stopping | Reason::LogFailed => true,
+            Reason::Unsound(_) | Reason::Stopping | Reason::LogFailed => true,
             Reason::ClientLeft
             | Reason::UpstreamGone
             | Reason::ClientGone
@@ -88,7 +92,9 @@ impl Reason {
     pub fn sqlstate(&self) -> Option<&'static str> {
         match self {
             Reason::ClientLeft | Reason::UpstreamGone | Reason::ClientGone => None,
-            Reason::Refused(_) | Reason::EndedByOwner(_) | Reason::Stopping => Some(sqlstate::ADMIN_SHUTDOWN),
+            Reason::Refused(_) | Reason::EndedByOwner(_) | Reason::Unsound(_) | Reason::Stopping => {
+                Some(sqlstate::ADMIN_SHUTDOWN)
+            }
             Reason::Idle(_) | Reason::Stuck(_) => Some(sqlstate::IDLE_SESSION_TIMEOUT),
             Reason::LogFailed => Some(sqlstate::IO_ERROR),
             Reason::Invalid(fault) => Some(fault.sqlstate()),
@@ -110,6 +116,12 @@ impl Reason {
                 format!("an owner of customer \"{customer}\" ended this session"),
                 "What was running was stopped and rolled back unless it had already been committed.".to_owned(),
                 "Ask the owner before you connect again.".to_owned(),
+            ),
+            Reason::Unsound(_) => (
+                format!("the fence around customer \"{customer}\" is not sound any more"),
+                "The self-test of the database's own access control, repeated while a session is open, found a way around it."
+                    .to_owned(),
+                "Tell an operator to run \"portreeve fence check\"; then connect again.".to_owned(),
             ),
             Reason::Idle(span) => (
                 format!("session ended after {} without a statement", minutes(*span)),

@@ -214,8 +214,11 @@ impl Relay {
         }
     }
 
-    /// Asks the decision again, for this moment.
+    /// Asks the decision again, for this moment; and whether the database still holds what the scope promises.
     fn allowed(&self, state: &State) -> Result<Authorized<Any>, Reason> {
+        if let Some(findings) = self.who.role.unsound() {
+            return Err(Reason::Unsound(Arc::clone(findings)));
+        }
         match self.gate.decide(state, &self.who, &self.gate.locks.current()) {
             Decision::Allow(allowed) => Ok(allowed),
             Decision::Refuse(refusal) => Err(Reason::Refused(refusal)),

@@ -1,20 +1,23 @@
-//! The login role of a grant in this process: made for its first session, dropped after its last.
-//! Not here: what the role may do (`fence/`).
+//! The login role of a grant in this process: made for its first session, dropped after its last; and what is known of all
+//! of them meanwhile.
+//! Not here: what a role may do (`fence/`), the self-test again (`examining.rs`), and what was left (`sweeping.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy};
-use crate::fence::{self, Fence};
+use crate::fence::{self, Fence, Report};
 use crate::grant::Scope;
 use crate::ids::GrantId;
+use crate::proxy::sweeping::Places;
 use crate::secret::Secret;
 use crate::wire::scram;
 
@@ -42,6 +45,8 @@ pub enum Error {
 pub struct Need {
     /// The grant.
     pub grant: GrantId,
+    /// Its cluster's name in the configuration.
+    pub cluster: String,
     /// Its database.
     pub database: String,
     /// Whose rows of its shared tables, or in which of its schemas; none: the whole database is the customer's.
@@ -52,7 +57,15 @@ pub struct Need {
     pub until: Timestamp,
 }
 
+/// What roles have in common that one self-test speaks for: cluster, database, tenant and scope.
+pub type Kind = (String, String, Option<String>, Scope);
+
 impl Need {
+    /// What its self-test speaks for.
+    pub fn kind(&self) -> Kind {
+        (self.cluster.clone(), self.database.clone(), self.tenant.clone(), self.scope)
+    }
+
     fn place(&self) -> fence::Place<'_> {
         fence::Place { database: &self.database, tenant: self.tenant.as_deref() }
     }
@@ -65,10 +78,24 @@ pub struct Role {
     pub name: String,
     /// Its password, known to this process only.
     pub password: Secret<String>,
-    /// What a reader could still change: while this is not empty, statements are recorded first.
-    pub strict: Vec<String>,
     /// How far its end has come. Whoever looks, or tells backends to end, holds it: for all sessions of the role.
     pub ended: AsyncMutex<RoleEnd>,
+    /// A reader could still change something: statements are recorded first. Each self-test says so anew.
+    strict: AtomicBool,
+    /// What a later self-test found. From then on nothing may be done as this role.
+    unsound: OnceLock<Arc<str>>,
+}
+
+impl Role {
+    /// Whether statements are recorded before they are forwarded, whatever the scope.
+    pub fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Acquire)
+    }
+
+    /// Why nothing may be done as this role any more.
+    pub fn unsound(&self) -> Option<&Arc<str>> {
+        self.unsound.get()
+    }
 }
 
 /// The end of a role's backends, told to all at once and looked at together.
@@ -89,6 +116,11 @@ pub struct Roles {
     connections: u32,
     entropy: Arc<dyn Entropy>,
     slots: Mutex<HashMap<GrantId, Arc<AsyncMutex<Slot>>>>,
+    book: Mutex<Book>,
+    /// Something was left behind.
+    pub left: Notify,
+    /// A role was found unsound.
+    pub condemned: Notify,
 }
 
 #[derive(Default)]
@@ -97,11 +129,43 @@ struct Slot {
     sessions: usize,
 }
 
+/// What is known of all roles.
+#[derive(Default)]
+struct Book {
+    /// The names of those that are being made, are open or are being dropped. Whatever else has a name of the family was left
+    /// behind.
+    known: HashSet<String>,
+    /// Those that are open.
+    open: HashMap<String, Open>,
+    /// Where roles were made, or left, lately.
+    places: Places,
+}
+
+/// A role that is open, and when a self-test last found it sound.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What it was made for.
+    pub need: Need,
+    /// The role.
+    pub role: Arc<Role>,
+    /// When it was last found sound itself.
+    pub examined: Instant,
+}
+
 impl Roles {
     /// No role yet. `connections` is each role's connection limit.
     pub fn new(proxy: &str, connections: u32, entropy: Arc<dyn Entropy>) -> Roles {
         let start = u32::from_be_bytes(entropy::random(&*entropy));
-        Roles { family: fence::family(proxy), start, connections, entropy, slots: Mutex::default() }
+        Roles {
+            family: fence::family(proxy),
+            start,
+            connections,
+            entropy,
+            slots: Mutex::default(),
+            book: Mutex::default(),
+            left: Notify::new(),
+            condemned: Notify::new(),
+        }
     }
 
     /// What all roles of the proxy with this id begin with, this process's and those of dead ones.
@@ -112,29 +176,91 @@ impl Roles {
     /// The grant's role, made and tested if this is its first session. Each success is given back with
     /// [`Roles::release`].
     pub async fn acquire(&self, fence: &Fence, need: &Need) -> Result<Arc<Role>, Error> {
-        let slot = self.slot(need.grant);
-        let mut slot = slot.lock().await;
+        let shared = self.slot(need.grant);
+        let mut slot = shared.lock().await;
         let role = match &slot.role {
-            Some(role) => Arc::clone(role),
-            None => Arc::new(self.open(fence, need).await?),
+            Some(role) => match role.unsound() {
+                None => Ok(Arc::clone(role)),
+                Some(findings) => Err(unsound(need, findings)),
+            },
+            None => self.open(fence, need).await.map(Arc::new),
         };
-        slot.role = Some(Arc::clone(&role));
-        slot.sessions += 1;
-        Ok(role)
+        match role {
+            Ok(role) => {
+                slot.role = Some(Arc::clone(&role));
+                slot.sessions += 1;
+                let open = Open { need: need.clone(), role: Arc::clone(&role), examined: Instant::now() };
+                self.book().open.entry(role.name.clone()).or_insert(open);
+                Ok(role)
+            }
+            Err(error) => {
+                self.forget(need.grant, &shared, &slot);
+                Err(error)
+            }
+        }
     }
 
     /// One session of the grant is over; after the last the role is dropped.
-    pub async fn release(&self, fence: &Fence, need: &Need) -> Result<(), fence::Error> {
-        let slot = self.slot(need.grant);
-        let mut slot = slot.lock().await;
+    pub async fn release(&self, fence: &Fence, need: &Need) {
+        let shared = self.slot(need.grant);
+        let mut slot = shared.lock().await;
         slot.sessions = slot.sessions.saturating_sub(1);
-        if slot.sessions > 0 {
-            return Ok(());
+        if slot.sessions == 0
+            && let Some(role) = slot.role.take()
+        {
+            // Whoever comes next makes a new role, even if this one cannot be dropped.
+            self.book().open.remove(&role.name);
+            self.close(fence, need, &role.name).await;
         }
-        // Whoever comes next makes a new role, even if this one could not be dropped: the next start sweeps it.
-        match slot.role.take() {
-            Some(role) => fence.close_grant(&need.database, &role.name).await.map(drop),
-            None => Ok(()),
+        self.forget(need.grant, &shared, &slot);
+    }
+
+    /// The roles that are open.
+    pub fn open_ones(&self) -> Vec<Open> {
+        self.book().open.values().cloned().collect()
+    }
+
+    /// What a self-test of `name` said, which speaks for all roles of its kind.
+    pub fn examined(&self, name: &str, kind: &Kind, is_strict: bool) {
+        let mut book = self.book();
+        for open in book.open.values().filter(|open| open.need.kind() == *kind) {
+            open.role.strict.store(is_strict, Ordering::Release);
+        }
+        if let Some(open) = book.open.get_mut(name) {
+            open.examined = Instant::now();
+        }
+    }
+
+    /// From now on nothing may be done as any role of that kind.
+    pub fn condemn(&self, kind: &Kind, findings: &str) {
+        let findings: Arc<str> = findings.into();
+        for open in self.book().open.values().filter(|open| open.need.kind() == *kind) {
+            open.role.unsound.get_or_init(|| Arc::clone(&findings));
+        }
+        self.condemned.notify_one();
+    }
+
+    /// Whether a role of that name is open.
+    pub fn is_open(&self, name: &str) -> bool {
+        self.book().open.contains_key(name)
+    }
+
+    /// Whether a role of that name is being made, is open or is being dropped.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.book().known.contains(name)
+    }
+
+    /// Where roles were made, or left, lately.
+    pub fn places(&self) -> Vec<(String, String)> {
+        self.book().places.all()
+    }
+
+    /// Nothing is left behind in that database by now.
+    pub fn swept(&self, cluster: &str, database: &str) {
+        let mut book = self.book();
+        let is_there = |open: &Open| open.need.cluster == cluster && open.need.database == database;
+        if !book.open.values().any(is_there) {
+            book.places.let_go(cluster, database, Instant::now());
         }
     }
 
@@ -144,33 +270,83 @@ impl Roles {
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
         let salt: [u8; 16] = entropy::random(&*self.entropy);
         let verifier = scram::verifier_from_password(password.expose(), &salt, ITERATIONS).to_stored();
-        fence.open_grant(need.place(), &name, need.scope, &verifier, need.until, self.connections).await?;
-        match self.test(fence, need, &name).await {
-            Ok(strict) => Ok(Role { name, password, strict, ended: AsyncMutex::default() }),
-            Err(error) => {
-                if let Err(left) = fence.close_grant(&need.database, &name).await {
-                    tracing::warn!(role = name, error = %left, "a role could not be dropped; the next start sweeps it");
-                }
-                Err(error)
+        self.touch(need, |known| known.insert(name.clone()));
+        let opened = fence.open_grant(need.place(), &name, need.scope, &verifier, need.until, self.connections).await;
+        if let Err(error) = opened {
+            self.touch(need, |known| known.remove(&name));
+            if error.is_uncertain() {
+                tracing::warn!(role = name, %error, "a login role may have been made that nobody knows; it is looked for");
+                self.left.notify_one();
             }
+            return Err(error.into());
+        }
+        let report = match self.test(fence, need, &name).await {
+            Ok(report) => report,
+            Err(error) => {
+                // What is found of a new role is true of those that are open as well.
+                if let Error::Unsound { findings, .. } = &error {
+                    self.condemn(&need.kind(), findings);
+                }
+                self.close(fence, need, &name).await;
+                return Err(error);
+            }
+        };
+        let strict = AtomicBool::new(!report.strict.is_empty());
+        Ok(Role { name, password, ended: AsyncMutex::default(), strict, unsound: OnceLock::new() })
+    }
+
+    /// Examines the role of that name; a sound one's report.
+    pub async fn test(&self, fence: &Fence, need: &Need, name: &str) -> Result<Report, Error> {
+        let report = fence.self_test(need.place(), name, need.scope).await?;
+        if report.is_sound() {
+            for remark in &report.remarks {
+                tracing::debug!(database = need.database, remark.word, remark.found, "fence self-test");
+            }
+            return Ok(report);
+        }
+        let findings = report.refusals.iter().map(|finding| format!("{}: {}", finding.word, finding.found));
+        let findings = findings.collect::<Vec<_>>().join("; ");
+        Err(unsound(need, &findings))
+    }
+
+    /// Drops a role, now or, if it cannot be dropped, by the next sweep.
+    async fn close(&self, fence: &Fence, need: &Need, name: &str) {
+        let closed = fence.close_grant(&need.database, name).await;
+        self.touch(need, |known| known.remove(name));
+        if let Err(error) = closed {
+            tracing::warn!(role = name, %error, "a login role could not be dropped; it is tried again");
+            self.left.notify_one();
         }
     }
 
-    async fn test(&self, fence: &Fence, need: &Need, name: &str) -> Result<Vec<String>, Error> {
-        let report = fence.self_test(need.place(), name, need.scope).await?;
-        for remark in &report.remarks {
-            tracing::warn!(database = need.database, remark.word, remark.found, "fence self-test");
-        }
-        if report.refusals.is_empty() {
-            return Ok(report.strict.into_iter().map(|finding| finding.word).collect());
-        }
-        let findings: Vec<_> =
-            report.refusals.into_iter().map(|finding| format!("{}: {}", finding.word, finding.found)).collect();
-        Err(Error::Unsound { database: need.database.clone(), findings: findings.join("; ") })
+    fn touch(&self, need: &Need, change: impl FnOnce(&mut HashSet<String>) -> bool) {
+        let mut book = self.book();
+        change(&mut book.known);
+        book.places.touch(&need.cluster, &need.database, Instant::now());
     }
 
     fn slot(&self, grant: GrantId) -> Arc<AsyncMutex<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(grant).or_default())
     }
+
+    /// A grant without a role, which nobody else is about to ask for, takes no place.
+    fn forget(&self, grant: GrantId, shared: &Arc<AsyncMutex<Slot>>, slot: &Slot) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.role.is_none() && Arc::strong_count(shared) == 2 {
+            slots.remove(&grant);
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+fn unsound(need: &Need, findings: &str) -> Error {
+    Error::Unsound { database: need.database.clone(), findings: findings.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "roles_tests.rs"]
+mod tests;

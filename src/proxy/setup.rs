@@ -1,7 +1,7 @@
 //! Putting a proxy together from its configuration, and taking it down in order.
 //! Not here: what it does in between (`proxy/mod.rs` and the rest of the folder).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
-use crate::fence::{self, Accepted, Fence, LeftBehind};
+use crate::fence::{self, Accepted, Fence};
 use crate::grant::Trust;
 use crate::keyring;
 use crate::log::{self, Log};
@@ -30,7 +30,7 @@ use crate::proxy::attempts::Attempts;
 use crate::proxy::live::{Live, Order};
 use crate::proxy::locks::{self, LockBook};
 use crate::proxy::roles::Roles;
-use crate::proxy::{Gate, Settings, Upstream, accept, control};
+use crate::proxy::{Gate, Settings, Upstream, accept, control, examining, sweeping};
 use crate::register::{self, Follower, Register};
 use crate::secret::Secret;
 
@@ -38,8 +38,6 @@ use crate::secret::Secret;
 const UPSTREAM_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client may leave what it asked for untaken.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
-/// How long a dead process's roles have to end at start.
-const SWEPT_WITHIN: Duration = Duration::from_secs(5);
 /// How long the sessions have to end when the proxy is told to stop.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 /// The same when its log failed: nothing can be recorded any more.
@@ -144,7 +142,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
 pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let certificate = Certificate::load(&config.proxy.certificate, &config.proxy.key)?;
     let (gate, register) = assemble(&config, &certificate).await?;
-    sweep(&gate).await;
+    sweeping::at_start(&gate).await;
     let socket = control::bind(&config.proxy.socket)
         .map_err(Error::system(format!("control socket {}", config.proxy.socket.display())))?;
     let address = listener.local_addr().map_err(Error::system("the listening socket"))?;
@@ -152,6 +150,8 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     let accepting = tasks.spawn(accept(Arc::clone(&gate), listener));
     tasks.spawn(control::serve(Arc::clone(&gate), socket));
     tasks.spawn(follow(Arc::clone(&gate)));
+    tasks.spawn(sweeping::keep_swept(Arc::clone(&gate)));
+    tasks.spawn(examining::keep_examined(Arc::clone(&gate)));
     let (follower, changed) = (gate.follower.clone(), gate.follower.changed());
     let all = move || keyring::Wanted { keys: follower.recipients(), forgotten: follower.forgotten() };
     let pace = keyring::Pace::default();
@@ -210,6 +210,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
             stuck_after: STUCK_AFTER,
             sign_in_within: config.limits.sign_in_within,
             connections_per_address: config.limits.connections_per_address as usize,
+            examine_every: config.fence.examine_every,
         },
         limits: config.decision(),
         clusters: clusters(config)?,
@@ -283,43 +284,6 @@ fn clusters(config: &Config) -> Result<HashMap<String, Upstream>, Error> {
         clusters.insert(name.clone(), Upstream { target, fence });
     }
     Ok(clusters)
-}
-
-/// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
-/// alive. One database of a cluster tells in which others they are: of thousands, most have none.
-async fn sweep(gate: &Gate) {
-    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for customer in gate.follower.state().customers() {
-        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
-    }
-    for (cluster, databases) in places {
-        let Some(fence) = gate.fence(&cluster) else {
-            tracing::error!(cluster, "no such cluster in the configuration");
-            continue;
-        };
-        let databases = narrowed(fence, databases, gate.roles.family()).await;
-        for database in databases {
-            match fence.sweep(&database, gate.roles.family(), SWEPT_WITHIN).await {
-                Ok(swept) if swept.is_empty() => {}
-                Ok(swept) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
-                Err(error) => tracing::error!(database, %error, "cannot end roles of dead processes there"),
-            }
-            fence.let_go(&database).await;
-        }
-    }
-}
-
-/// The databases that may hold roles of that family, by the word of the first that answers; all, if none does.
-async fn narrowed(fence: &Fence, databases: BTreeSet<String>, family: &str) -> BTreeSet<String> {
-    for database in &databases {
-        match fence.left_behind(database, family).await {
-            Ok(LeftBehind::In(found)) => return databases.into_iter().filter(|one| found.contains(one)).collect(),
-            Ok(LeftBehind::Somewhere) => return databases,
-            Err(fence::Error::Unreachable { .. } | fence::Error::Slow { .. }) => break,
-            Err(error) => tracing::debug!(database, %error, "another database is asked"),
-        }
-    }
-    databases
 }
 
 /// Passes every change of the register on to the sessions, and lifts locks it confirms.

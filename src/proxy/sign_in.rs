@@ -228,13 +228,13 @@ async fn connect(
         address: client.address,
         need: Need {
             grant: grant.id,
+            cluster: customer.cluster.clone(),
             database: customer.database.clone(),
             tenant: customer.tenant.clone(),
             scope: grant.scope,
             // Not what ends sooner and may be lengthened meanwhile: the role serves later sessions as well.
             until: grant.ends,
         },
-        cluster: customer.cluster.clone(),
         names: Arc::new(Names::of(&staff, &customer, &grant, &parameters.application_name)),
     };
     let ledger = Ledger::begin(signed_in(gate, &begun).await?);
@@ -249,14 +249,12 @@ async fn connect(
     };
     match upstream {
         Ok(upstream) => {
-            let strict = gate.settings.strict || !role.strict.is_empty();
+            let strict = gate.settings.strict;
             let backend = (upstream.backend, upstream.secret.clone());
             Ok((Who { begun, strict, role, backend }, upstream, ledger))
         }
         Err(refused) => {
-            if let Err(error) = gate.roles.release(fence, &begun.need).await {
-                tracing::warn!(role = role.name, %error, "a login role could not be dropped; the next start sweeps it");
-            }
+            gate.roles.release(fence, &begun.need).await;
             Err(failed(gate, &begun, refused).await)
         }
     }
@@ -326,7 +324,7 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
         role: who.role.name.clone(),
         cancel: (upstream.backend, secret),
     });
-    let (session_id, strict) = (who.session, who.strict);
+    let (session_id, strict) = (who.session, who.is_strict());
     tracing::info!(session = %session_id, staff = %who.staff, customer = %who.customer, strict, "session begins");
     let greeted = client.send(&greeting).await;
     let mut session = Session::new(now);

@@ -29,8 +29,6 @@ pub struct Begun {
     pub address: SocketAddr,
     /// Which role of which database the grant needs.
     pub need: Need,
-    /// The cluster's name in the configuration.
-    pub cluster: String,
     /// The texts.
     pub names: Arc<Names>,
 }
@@ -40,12 +38,19 @@ pub struct Begun {
 pub struct Who {
     /// Whose it is.
     pub begun: Begun,
-    /// Every statement is durable before it is forwarded, whatever the scope.
+    /// The operator wants every statement durable before it is forwarded, whatever the scope.
     pub strict: bool,
     /// The login role in the database.
     pub role: Arc<Role>,
     /// The server's process id and its own cancel secret.
     pub backend: (i32, Bytes),
+}
+
+impl Who {
+    /// Whether every statement is durable before it is forwarded, whatever the scope.
+    pub fn is_strict(&self) -> bool {
+        self.strict || self.role.is_strict()
+    }
 }
 
 impl Deref for Who {

@@ -5,6 +5,7 @@ mod auditor;
 mod beside;
 mod cast;
 mod client;
+mod fenced;
 mod ground;
 mod heard;
 mod left_alone;

@@ -402,7 +402,7 @@ async fn roles_of_a_dead_process_are_swept() {
     }
     let _ours = ground.sign_in("acme", &ours[0]).await.expect("signed in");
     let theirs = ground.sign_in("acme", &others[0]).await.expect("signed in");
-    let swept = ground.fence.sweep("acme", &family("gate"), SECOND).await.expect("swept");
+    let swept = ground.fence.sweep("acme", &family("gate"), |_| false, SECOND).await.expect("swept");
     assert_eq!(swept, ours);
     let mut others = others.to_vec();
     others.sort();
@@ -416,7 +416,7 @@ async fn roles_of_a_dead_process_are_swept() {
         others.join(" ")
     );
     theirs.simple_query("select 1").await.expect("the session of another proxy goes on");
-    assert_eq!(sqlstate(ground.fence.sweep("acme", "portreeve_", SECOND).await), "22023");
+    assert_eq!(sqlstate(ground.fence.sweep("acme", "portreeve_", |_| false, SECOND).await), "22023");
 }
 
 #[tokio::test]

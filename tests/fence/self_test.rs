@@ -224,6 +224,35 @@ async fn each_way_out_is_found_and_found_gone() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
+/// The self-test is repeated while sessions are open: what they may do must not end them, nor each other's.
+#[tokio::test]
+async fn what_a_session_makes_for_itself_is_no_finding() {
+    let ground = Ground::new().await;
+    ground.cluster.run_sql("acme", "grant temporary on database acme to public").await.expect("granted");
+    for (role, scope) in [("pr_g_t_1", Scope::Read), ("pr_g_t_2", Scope::Read), ("pr_g_t_3", Scope::Write)] {
+        ground.open(role, scope).await;
+    }
+    for (maker, scope) in [("pr_g_t_1", Scope::Read), ("pr_g_t_3", Scope::Write)] {
+        let session = ground.sign_in("acme", maker).await.expect("signed in");
+        for sql in [
+            "create temporary table mine (id serial primary key, name text); insert into mine values (1, 'a')",
+            "create temporary view seen as select * from orders",
+            "create type pg_temp.kind as enum ('a', 'b')",
+            "create function pg_temp.all_of_them() returns bigint language sql security definer as 'select 1::bigint'",
+            "grant all on mine to public",
+            "alter default privileges grant select on tables to public",
+            "select lo_create(0)",
+            "alter role current_user set work_mem = '8MB'",
+        ] {
+            ask(&session, sql).await.unwrap_or_else(|error| panic!("{maker}: {sql}: {error}"));
+        }
+        for (role, of) in [(maker, scope), ("pr_g_t_2", Scope::Read)] {
+            let report = ground.fence.self_test("acme", role, of).await.expect("a report");
+            assert!(report.is_sound(), "{role}, after what {maker} made: {report:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_writer_is_examined_for_what_goes_beyond_writing() {
     let ground = Ground::new().await;

@@ -172,7 +172,7 @@ async fn one_database_tells_in_which_others_a_dead_process_left_roles() {
     ground.run(&format!("create role {gate}2")).await;
     assert_eq!(ground.fence.left_behind("own", &gate).await.expect("an answer"), LeftBehind::Somewhere);
     ground.run(&format!("drop role {gate}2")).await;
-    let swept = ground.fence.sweep("crm", &gate, Duration::from_secs(5)).await.expect("swept");
+    let swept = ground.fence.sweep("crm", &gate, |_| false, Duration::from_secs(5)).await.expect("swept");
     assert_eq!(swept, [role]);
     assert_eq!(ground.fence.left_behind("crm", &gate).await.expect("an answer"), nowhere);
 }

@@ -109,7 +109,7 @@ impl Relay {
         let allowed = self.allowed(&state)?;
         let count = statements.len() as u64;
         let claim = Claim::of(self.who.session, first.frame).and(count - 1);
-        let is_strict = self.who.strict || first.durable_first || !self.waiting.is_empty();
+        let is_strict = self.who.is_strict() || first.durable_first || !self.waiting.is_empty();
         let road = if is_strict { Err(allowed) } else { allowed.read_only() };
         let gate = if road.is_ok() { "overlap" } else { "strict" };
         let Some(record) = self.who.record(statements, now, gate) else { return Ok(()) };

@@ -1,0 +1,120 @@
+//! Login roles that nobody knows: a dead process's at start; later those whose making was never answered, and those that could
+//! not be dropped. Each is ended and dropped, and tried again until it is.
+//! Not here: roles that are in use (`proxy/roles.rs`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::fence::{self, Fence, LeftBehind};
+use crate::proxy::Gate;
+
+/// How long a role's backends have to end.
+const SWEPT_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked for what nobody missed, and how long it is waited at most before something is tried again.
+const EVERY: Duration = Duration::from_secs(60);
+/// How soon something is tried again for the first time.
+const AGAIN_FIRST: Duration = Duration::from_millis(500);
+/// A statement whose answer was lost may yet take effect: a commit waits for a standby, for instance. So long it is looked.
+const LOOKED_AFTER: Duration = Duration::from_secs(600);
+
+/// Databases in which roles were made, or left, and when that was: clusters' names and databases'.
+#[derive(Debug, Default)]
+pub struct Places(HashMap<(String, String), Instant>);
+
+impl Places {
+    /// Something was done there.
+    pub fn touch(&mut self, cluster: &str, database: &str, now: Instant) {
+        self.0.insert((cluster.to_owned(), database.to_owned()), now);
+    }
+
+    /// Nothing is left there; it is not looked there any more once nothing can come to light.
+    pub fn let_go(&mut self, cluster: &str, database: &str, now: Instant) {
+        let place = (cluster.to_owned(), database.to_owned());
+        if self.0.get(&place).is_some_and(|last| now.duration_since(*last) >= LOOKED_AFTER) {
+            self.0.remove(&place);
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+/// Ends and drops the roles that nobody knows, each minute and soon after something was left, for as long as the proxy lives.
+pub async fn keep_swept(gate: Arc<Gate>) {
+    let mut pause = EVERY;
+    loop {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = gate.roles.left.notified(), if pause == EVERY => sleep(AGAIN_FIRST).await,
+        }
+        pause = match (sweep_unknown(&gate).await, pause) {
+            (true, _) => EVERY,
+            (false, EVERY) => AGAIN_FIRST,
+            (false, waited) => (waited * 2).min(EVERY / 2),
+        };
+    }
+}
+
+/// Answers whether nothing is left.
+async fn sweep_unknown(gate: &Gate) -> bool {
+    let mut all_swept = true;
+    for (cluster, database) in gate.roles.places() {
+        let Some(fence) = gate.fence(&cluster) else { continue };
+        let known = |role: &str| gate.roles.is_known(role);
+        match fence.sweep(&database, gate.roles.family(), known, SWEPT_WITHIN).await {
+            Ok(swept) => {
+                if !swept.is_empty() {
+                    tracing::warn!(cluster, database, ?swept, "ended login roles that had been left");
+                }
+                gate.roles.swept(&cluster, &database);
+            }
+            Err(error) => {
+                tracing::warn!(cluster, database, %error, "login roles may be left there; it is tried again");
+                all_swept = false;
+            }
+        }
+    }
+    all_swept
+}
+
+/// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
+/// alive. One database of a cluster tells in which others they are: of thousands, most have none.
+pub async fn at_start(gate: &Gate) {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for customer in gate.follower.state().customers() {
+        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
+    }
+    for (cluster, databases) in places {
+        let Some(fence) = gate.fence(&cluster) else {
+            tracing::error!(cluster, "no such cluster in the configuration");
+            continue;
+        };
+        let databases = narrowed(fence, databases, gate.roles.family()).await;
+        for database in databases {
+            match fence.sweep(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
+                Ok(swept) if swept.is_empty() => {}
+                Ok(swept) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
+                Err(error) => tracing::error!(database, %error, "cannot end roles of dead processes there"),
+            }
+            fence.let_go(&database).await;
+        }
+    }
+}
+
+/// The databases that may hold roles of that family, by the word of the first that answers; all, if none does.
+async fn narrowed(fence: &Fence, databases: BTreeSet<String>, family: &str) -> BTreeSet<String> {
+    for database in &databases {
+        match fence.left_behind(database, family).await {
+            Ok(LeftBehind::In(found)) => return databases.into_iter().filter(|one| found.contains(one)).collect(),
+            Ok(LeftBehind::Somewhere) => return databases,
+            Err(fence::Error::Unreachable { .. } | fence::Error::Slow { .. }) => break,
+            Err(error) => tracing::debug!(database, %error, "another database is asked"),
+        }
+    }
+    databases
+}
