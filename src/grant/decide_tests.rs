@@ -86,8 +86,7 @@ pub(super) fn state_of(row: &Row<'_>) -> State {
         let (purpose, reason, ticket) = (Purpose::Fault, String::new(), String::new());
         let (id, staff, customer) = (G9, JANE, ACME);
         let grant = Grant { id, staff, customer, scope, issued, ends, purpose, given, reason, ticket, ended };
-        state.grants.insert(G9, Arc::new(grant));
-        state.newest.insert((ACME, JANE), G9);
+        state.keep_newest(grant);
     }
     state
 }

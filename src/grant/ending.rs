@@ -1,7 +1,6 @@
 //! What ends grants: a switch that is moved, terms that are set, a newer grant of the same staff member.
 //! Not here: whether that is allowed (`apply`, `asking`).
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::consent::{By, Consent, Mode};
@@ -25,14 +24,13 @@ impl State {
                 customer.questioned = None;
             }
         }
-        let pairs: Vec<_> = self.newest.range(everybody_of(id)).map(|(pair, _)| *pair).collect();
-        self.end_newest(event, pairs.clone(), |grant| !mode.lets(scope, break_glass, grant));
-        for pair in pairs {
-            let Some(grant) = self.newest.get(&pair).and_then(|id| self.grants.get_mut(id)) else { continue };
-            let ends = deadline.min(grant.issued.plus(longest));
-            if grant.ends > ends {
-                Arc::make_mut(grant).ends = ends;
-            }
+        let pairs: Vec<_> = self.newest.of(id).map(|grant| (id, grant.staff)).collect();
+        self.end_newest(event, pairs, |grant| !mode.lets(scope, break_glass, grant));
+        let end = |grant: &Grant| deadline.min(grant.issued.plus(longest));
+        let longer: Vec<_> = self.newest.of(id).filter(|grant| grant.ends > end(grant)).cloned().collect();
+        for grant in longer {
+            let ends = end(&grant);
+            self.keep_newest(Grant { ends, ..grant });
         }
         if mode == Mode::Off || is_laxer {
             self.deny_requests(event, |request| request.customer == id);
@@ -47,13 +45,13 @@ impl State {
     pub(super) fn replace_grant(&mut self, event: &Event, grant: Grant) {
         let pair = (grant.customer, grant.staff);
         self.end_newest(event, vec![pair], |_| true);
-        self.newest.insert(pair, grant.id);
-        self.grants.insert(grant.id, Arc::new(grant));
+        self.keep_newest(grant);
     }
 
     /// Ends every grant of that staff member, denies what they asked for, and takes back what they approved.
     pub(super) fn end_grants_of(&mut self, event: &Event, staff: StaffId) {
-        let theirs = self.newest.keys().filter(|(_, of)| *of == staff).copied().collect();
+        let theirs = self.newest.all().filter(|grant| grant.staff == staff);
+        let theirs = theirs.map(|grant| (grant.customer, staff)).collect();
         self.end_newest(event, theirs, |_| true);
         self.deny_requests(event, |request| request.staff == staff);
         self.retract_approvals_of(staff);
@@ -67,16 +65,11 @@ impl State {
         pairs: Vec<(CustomerId, StaffId)>,
         which: impl Fn(&Grant) -> bool,
     ) {
-        for pair in pairs {
-            let Some(grant) = self.newest.get(&pair).and_then(|id| self.grants.get_mut(id)) else { continue };
-            if grant.ended.is_none() && which(grant) {
-                Arc::make_mut(grant).ended = Some((event.at, event.by));
+        for (customer, staff) in pairs {
+            let newest = self.newest.get(customer, staff).filter(|grant| grant.ended.is_none() && which(grant));
+            if let Some(grant) = newest.cloned() {
+                self.keep_newest(Grant { ended: Some((event.at, event.by)), ..grant });
             }
         }
     }
-}
-
-/// The pairs of that customer and any member of staff.
-fn everybody_of(customer: CustomerId) -> RangeInclusive<(CustomerId, StaffId)> {
-    (customer, StaffId(0))..=(customer, StaffId(u64::MAX))
 }

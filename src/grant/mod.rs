@@ -18,6 +18,7 @@ mod kept;
 mod layout;
 mod locks;
 mod network;
+mod newest;
 mod personal;
 mod purging;
 mod refusal;
@@ -32,7 +33,7 @@ mod terms;
 #[cfg(test)]
 pub(crate) mod world;
 
-pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply};
+pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply, apply_known};
 pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, RecordPart, Stage};
 pub use code::{CODE_LIFE, CODE_MISSES_MAX, Code, NewCode};
 pub use consent::{By, Consent, Mode};

@@ -11,6 +11,7 @@ use super::consent::{By, Consent};
 use super::glass::Glass;
 use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
+use super::newest::Newest;
 use super::request::Request;
 use super::scope::{Purpose, Scope};
 use super::staff::Standing;
@@ -175,8 +176,7 @@ pub struct State {
     pub(super) staff_names: BTreeMap<String, StaffId>,
     pub(super) owner_names: BTreeMap<String, OwnerId>,
     pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
-    /// The newest grant of each staff member for each customer: the only one that can be live.
-    pub(super) newest: BTreeMap<(CustomerId, StaffId), GrantId>,
+    pub(super) newest: Newest,
     pub(super) requests: BTreeMap<RequestId, Arc<Request>>,
     /// Requests that have not come to an end, those that waited too long included.
     pub(super) waiting: BTreeSet<(CustomerId, RequestId)>,
@@ -242,7 +242,7 @@ impl State {
 
     /// The newest grant of that staff member for that customer, ended or not.
     pub fn newest_grant(&self, staff: StaffId, customer: CustomerId) -> Option<&Grant> {
-        self.newest.get(&(customer, staff)).and_then(|id| self.grant(*id))
+        self.newest.get(customer, staff)
     }
 
     /// Every customer, oldest first.
@@ -273,9 +273,7 @@ impl State {
 
     /// The grants for that customer that are neither ended nor over, each staff member's newest.
     pub fn live_grants_of(&self, customer: CustomerId, now: Timestamp) -> impl Iterator<Item = &Grant> {
-        let of_customer = (customer, StaffId(0))..=(customer, StaffId(u64::MAX));
-        let newest = self.newest.range(of_customer).filter_map(|(_, id)| self.grant(*id));
-        newest.filter(move |grant| grant.is_live(now))
+        self.newest.of(customer).filter(move |grant| grant.is_live(now))
     }
 
     /// The request with that id, those that are over included.

@@ -270,7 +270,7 @@ impl State {
         }
         let mut after = self.teams.clone();
         after.take(step, (Timestamp(0), self.sequence()), None);
-        let grants = self.newest.values().filter_map(|id| self.grant(*id)).filter(|grant| grant.ended.is_none());
+        let grants = self.newest.all().filter(|grant| grant.ended.is_none());
         grants.filter(|grant| !after.serves(grant.staff, grant.customer)).map(|grant| grant.id).collect()
     }
 

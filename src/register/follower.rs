@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
 use super::error::Error;
-use super::seen::{Seen, check_seen};
-use super::sqlite::{connect, fold_new};
+use super::seen::Seen;
+use super::sqlite::{connect, fold_new, fold_seen};
 use crate::clock::{Clock, Timestamp};
 use crate::grant::{State, Trust};
 use crate::ids::Sequence;
@@ -66,9 +66,7 @@ impl Follower {
         let read_at = clock.now();
         let connection = connect(path)?;
         let version = data_version(&connection).map_err(Error::sqlite("read", path))?;
-        let mut state = Arc::<State>::default();
-        fold_new(&connection, &mut state, path, &trust)?;
-        check_seen(&connection, &state, path, seen)?;
+        let state = fold_seen(&connection, path, &trust, seen)?;
         Seen::of(&state).write(seen)?;
         let shared = Arc::new(Shared {
             changed: watch::Sender::new(state.sequence()),

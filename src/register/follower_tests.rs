@@ -5,7 +5,7 @@ use super::super::sqlite::tests::{proposal, register_of, tamper};
 use super::*;
 use crate::clock::SystemClock;
 use crate::grant::world::{ACME, World, staff, trust};
-use crate::grant::{By, Mode, Scope, What};
+use crate::grant::{By, Fault, Mode, Scope, What};
 
 fn follow(path: &Path) -> Result<Follower, Error> {
     Follower::start(path, trust(), &path.with_extension("seen"), Arc::new(SystemClock))
@@ -174,4 +174,36 @@ fn what_was_seen_is_kept_at_the_end() {
     assert!(follow(&path).is_ok());
     tamper(&path, "UPDATE side SET salt = zeroblob(32) WHERE sequence = 3");
     assert!(matches!(follow(&path), Err(Error::Broken { .. })));
+}
+
+#[test]
+fn signatures_that_were_seen_are_verified_once_and_the_chain_each_time() {
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, Scope::Read, None);
+    let (_directory, path, register) = register_of(&world);
+    drop(follow(&path).expect("all is verified"));
+    drop(register);
+    let seen = path.with_extension("seen");
+
+    // The event, and so its hash, is the one whose signature was verified.
+    tamper(&path, "UPDATE event SET signature = zeroblob(64) WHERE sequence = 4");
+    let follower = follow(&path).expect("what was verified is there");
+    assert_eq!(follower.state().customer(ACME).map(|acme| acme.consent.scope), Some(Scope::Read));
+    drop(follower);
+    let kept = fs::read(&seen).expect("it is there");
+    fs::remove_file(&seen).expect("it is removed");
+    assert!(matches!(follow(&path), Err(Error::Broken { fault: Fault::Signature(Sequence(4)), .. })));
+    assert!(!seen.exists(), "nothing was seen that did not verify");
+
+    // Another event there, chained as it should be and not signed, is another history.
+    let mut forged = World::with_people();
+    forged.consent(Mode::Standing, Scope::Write, None);
+    let event = &forged.events[3];
+    fs::write(&seen, kept).expect("it is brought back");
+    let connection = Connection::open(&path).expect("it opens");
+    let forgery = rusqlite::params![event.content, event.hash];
+    connection
+        .execute("UPDATE event SET content = ?1, hash = ?2, signature = NULL WHERE sequence = 4", forgery)
+        .expect("root can do that");
+    assert!(matches!(follow(&path), Err(Error::Different { sequence: Sequence(4), .. })));
 }

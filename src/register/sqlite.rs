@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavio
 
 use super::error::Error;
 use super::seen::{Seen, check_seen};
-use crate::grant::{Fault, Proposal, Side, State, Stored, Trust, apply};
+use crate::grant::{Fault, Proposal, Side, State, Stored, Trust, apply, apply_known};
 use crate::ids::{EventId, Sequence};
 
 /// Marks the file as a register: "PRTV".
@@ -304,6 +304,26 @@ pub(super) fn fold_new(
     path: &Path,
     trust: &Trust,
 ) -> Result<(), Error> {
+    fold_behind(connection, state, path, trust, Sequence(0))
+}
+
+/// The same from nothing, without the signatures up to where this role saw it last: by then it had verified them. That the
+/// chain is the same there is for [`check_seen`] to say; until then the state is worth nothing.
+pub(super) fn fold_seen(connection: &Connection, path: &Path, trust: &Trust, seen: &Path) -> Result<Arc<State>, Error> {
+    let mut state = Arc::default();
+    let known = Seen::read(seen)?.map_or(Sequence(0), |seen| seen.sequence);
+    fold_behind(connection, &mut state, path, trust, known)?;
+    check_seen(connection, &state, path, seen)?;
+    Ok(state)
+}
+
+fn fold_behind(
+    connection: &Connection,
+    state: &mut Arc<State>,
+    path: &Path,
+    trust: &Trust,
+    known: Sequence,
+) -> Result<(), Error> {
     let unread = |fault| Error::sqlite("read", path)(fault);
     let last = state.sequence();
     let mut statement = connection.prepare_cached(READ).map_err(unread)?;
@@ -319,7 +339,8 @@ pub(super) fn fold_new(
     let Some(mut row) = next_row()? else { return Ok(()) };
     let mut next = State::clone(state);
     let folded = loop {
-        if let Err(fault) = apply(&mut next, &row, trust) {
+        let applied = if row.sequence <= known { apply_known(&mut next, &row) } else { apply(&mut next, &row, trust) };
+        if let Err(fault) = applied {
             break Err(Error::fault(path)(fault));
         }
         match next_row() {

@@ -1,0 +1,38 @@
+//! The newest grant of each staff member for each customer: the only one that can be live.
+//! Not here: older ones, and when a grant ends (`ending`). Two short steps find one among very many.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::state::{Grant, State};
+use crate::ids::{CustomerId, StaffId};
+
+/// By customer, and there by staff member. Cheap to clone: what a customer has is shared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newest(BTreeMap<CustomerId, Arc<BTreeMap<StaffId, Arc<Grant>>>>);
+
+impl Newest {
+    pub(super) fn get(&self, customer: CustomerId, staff: StaffId) -> Option<&Grant> {
+        self.0.get(&customer)?.get(&staff).map(Arc::as_ref)
+    }
+
+    /// Those for that customer.
+    pub(super) fn of(&self, customer: CustomerId) -> impl Iterator<Item = &Grant> {
+        self.0.get(&customer).into_iter().flat_map(|grants| grants.values()).map(Arc::as_ref)
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Grant> {
+        self.0.values().flat_map(|grants| grants.values()).map(Arc::as_ref)
+    }
+}
+
+impl State {
+    /// Keeps a grant as its staff member's newest for its customer, whether it is new or has changed.
+    pub(super) fn keep_newest(&mut self, grant: Grant) {
+        let grant = Arc::new(grant);
+        let of_customer = self.newest.0.entry(grant.customer).or_default();
+        Arc::make_mut(of_customer).insert(grant.staff, Arc::clone(&grant));
+        self.grants.insert(grant.id, grant);
+    }
+}
