@@ -10,7 +10,8 @@ use super::context::{actor, customer, moment};
 use super::sign_in::Signed;
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
-use crate::grant::{By, Customer, Draft, ERASED, Limit, Personal, State, What};
+use crate::grant::wish;
+use crate::grant::{Customer, ERASED, Limit, State};
 
 /// What can be done about consent.
 #[derive(Debug, Subcommand)]
@@ -49,10 +50,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Question { customer: of, staff: name, reason, password_file } => {
             let Signed { desk, staff, customer } =
                 context.sign_in(&name, &of, password_file.as_deref(), "instruction.question").await?;
-            let (what, reason) = (What::InstructionQuestioned { customer }, Some(reason));
-            let personal = Personal { reason, ..Personal::default() };
-            let build = |_: &State| Ok(Draft { by: By::Staff(staff), what, personal: Some(personal.clone()) });
-            let done = desk.act(build).await?;
+            let done = desk.act(|_| Ok(wish::doubted(staff, customer, reason.clone()))).await?;
             let customer = done.state.customer(customer).ok_or_else(|| Failure::failed("bug: a customer is gone"))?;
             show(context, &done.state, customer)
         }

@@ -13,7 +13,8 @@ use super::{Context, Exit, Failure, Table};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
-use crate::grant::{By, Draft, Given, Grant, Lock, Personal, Purpose, Scope, State, What};
+use crate::grant::wish::{self, Why};
+use crate::grant::{Given, Grant, Lock, Purpose, Scope, State, What};
 use crate::ids::{GrantId, StaffId};
 use crate::secret::Secret;
 use crate::wire::scram::Verifier;
@@ -110,14 +111,8 @@ async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
     }
     let Signed { desk, staff: who, customer: id } =
         context.sign_in(&name, &of, password_file.as_deref(), "grant.create").await?;
-    let personal = Personal { reason: Some(reason), ticket: Some(ticket), ..Personal::default() };
-    let done = desk
-        .act(|_| {
-            let ends = SystemClock.now().plus(lasting);
-            let what = What::GrantIssued { staff: who, customer: id, scope, ends, purpose };
-            Ok(Draft { by: By::Staff(who), what, personal: Some(personal.clone()) })
-        })
-        .await?;
+    let why = Why { purpose, reason, ticket };
+    let done = desk.act(|_| Ok(wish::opened((who, id), (scope, lasting), &why, SystemClock.now()))).await?;
     show(context, &done.state, done.state.grant(GrantId(done.sequence.0)))
 }
 
@@ -149,8 +144,7 @@ async fn release(context: &Context, id: &str, password_file: Option<&Path>) -> R
     let name = state.staff(*whose).map_or_else(|| whose.to_string(), |staff| staff.name.clone());
     let Signed { desk, staff, .. } =
         context.sign_in(&name, &customer.to_string(), password_file, "grant.release").await?;
-    let what = What::GrantEnded { grant: *id };
-    let done = desk.act(|_| Ok(Draft { by: By::Staff(staff), what, personal: None })).await?;
+    let done = desk.act(|_| Ok(wish::released(staff, *id))).await?;
     show(context, &done.state, done.state.grant(*id))
 }
 

@@ -12,11 +12,9 @@ use super::sign_in::Signed;
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
-use crate::grant::{
-    By, CODE_MISSES_MAX, Channel, Code, Draft, Outcome, Personal, Purpose, Request, RequestStep, Rule, Scope, State,
-    Status, What,
-};
-use crate::ids::{CustomerId, GrantId, RequestId};
+use crate::grant::wish::{self, Tried, Why, Wish, try_code};
+use crate::grant::{Channel, Draft, Outcome, Purpose, Request, RequestStep, Scope, State, Status};
+use crate::ids::{GrantId, RequestId, StaffId};
 
 /// What can be done with requests.
 #[derive(Debug, Subcommand)]
@@ -120,28 +118,28 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             said(context, &state, request)
         }
         Command::Answer { request: id, text, password_file } => {
-            let personal = Personal { message: Some(text), ..Personal::default() };
-            say(context, &id, (RequestStep::Answered, Some(personal)), password_file.as_deref()).await
+            let answer = |staff, id| wish::answered(staff, id, text.clone());
+            say(context, &id, (RequestStep::Answered, &answer), password_file.as_deref()).await
         }
         Command::Withdraw { request: id, password_file } => {
-            say(context, &id, (RequestStep::Withdrawn, None), password_file.as_deref()).await
+            say(context, &id, (RequestStep::Withdrawn, &wish::withdrawn), password_file.as_deref()).await
         }
+    }
+}
+
+impl Open {
+    fn wish(&self) -> Wish {
+        let Open { scope, lasting, start_within, channel, .. } = *self;
+        let why = Why { purpose: self.purpose, reason: self.reason.clone(), ticket: self.ticket.clone() };
+        Wish { scope, lasting, start_within, channel, why, necessity: self.necessity.clone() }
     }
 }
 
 async fn open(context: &Context, wanted: Open) -> Result<Exit, Failure> {
     let Signed { desk, staff, customer } =
         context.sign_in(&wanted.staff, &wanted.customer, wanted.password_file.as_deref(), "request.open").await?;
-    let Open { scope, lasting, start_within, purpose, channel, reason, necessity, ticket, .. } = wanted;
-    let texts = (Some(reason), Some(necessity).filter(|text| !text.is_empty()), Some(ticket));
-    let personal = Personal { reason: texts.0, necessity: texts.1, ticket: texts.2, ..Personal::default() };
-    let done = desk
-        .act(|_| {
-            let start_by = SystemClock.now().plus(start_within);
-            let what = What::RequestOpened { staff, customer, scope, lasting, start_by, purpose, channel };
-            Ok(Draft { by: By::Staff(staff), what, personal: Some(personal.clone()) })
-        })
-        .await?;
+    let wish = wanted.wish();
+    let done = desk.act(|_| Ok(wish.asked((staff, customer), SystemClock.now()))).await?;
     show(context, &done.state, done.state.request(RequestId(done.sequence.0)))?;
     Ok(Exit::Done)
 }
@@ -152,40 +150,19 @@ async fn redeem(context: &Context, wanted: Open, file: &Path) -> Result<Exit, Fa
     let Signed { desk, staff, customer } =
         context.sign_in(&wanted.staff, &wanted.customer, wanted.password_file.as_deref(), "request.open").await?;
     let state = desk.acts().register.state()?;
-    // Before any digit is looked at: a try of somebody it could not serve must not use it up.
-    if !state.serves(staff, customer) {
-        desk.close()?;
-        return Err(Failure::refused(Rule::NotInTeam { staff, customer }.to_string()));
-    }
-    let Some(code) = state.live_code(customer, SystemClock.now()) else {
-        desk.close()?;
-        return Err(Failure::refused(no_code(&state, customer)));
-    };
-    let by = By::Staff(staff);
-    let Some(key) = code.key_of(&digits) else {
-        let id = code.id;
-        desk.act(|_| Ok(Draft { by, what: What::CodeMissed { code: id }, personal: None })).await?;
-        return Err(Failure::refused(missed(code)));
-    };
-    let personal = Personal { reason: Some(wanted.reason), ticket: Some(wanted.ticket), ..Personal::default() };
-    let what = What::CodeRedeemed { code: code.id, staff, purpose: wanted.purpose };
-    let build = |_: &State| Ok(Draft { by, what, personal: Some(personal.clone()) });
-    let done = desk.act_signed(&key, build).await?;
-    let grant = done.state.grant(GrantId(done.sequence.0));
-    super::grant::show(context, &done.state, grant)
-}
-
-fn no_code(state: &State, customer: CustomerId) -> String {
-    let name = state.customer(customer).map_or("?", |customer| &customer.name);
-    format!(
-        "no one-time code of \"{name}\" is in force: ask its account owner to make one in the portal; it lives 10 minutes"
-    )
-}
-
-fn missed(code: &Code) -> String {
-    match CODE_MISSES_MAX.saturating_sub(code.misses).saturating_sub(1) {
-        0 => "that is not the code, and it was the last try: ask the account owner for a new one".to_owned(),
-        left => format!("that is not the code: {left} more tries before it is worth nothing"),
+    match try_code(&state, (staff, customer), &digits, &wanted.wish().why, SystemClock.now()) {
+        Ok(Tried::Fits(key, draft)) => {
+            let done = desk.act_signed(&key, |_: &State| Ok(draft.clone())).await?;
+            super::grant::show(context, &done.state, done.state.grant(GrantId(done.sequence.0)))
+        }
+        Ok(Tried::Missed(draft, told)) => {
+            desk.act(|_| Ok(draft.clone())).await?;
+            Err(Failure::refused(told))
+        }
+        Err(told) => {
+            desk.close()?;
+            Err(Failure::refused(told))
+        }
     }
 }
 
@@ -199,15 +176,14 @@ fn request<'s>(state: &'s State, id: &str) -> Result<&'s Request, Failure> {
 async fn say(
     context: &Context,
     id: &str,
-    (step, personal): (RequestStep, Option<Personal>),
+    (step, said): (RequestStep, &(dyn Fn(StaffId, RequestId) -> Draft + Sync)),
     password_file: Option<&Path>,
 ) -> Result<Exit, Failure> {
     let state = context.state()?;
     let Request { id, staff: asker, customer, .. } = request(&state, id)?;
     let name = state.staff(*asker).map_or_else(|| asker.to_string(), |staff| staff.name.clone());
     let Signed { desk, staff, .. } = context.sign_in(&name, &customer.to_string(), password_file, step.verb()).await?;
-    let what = What::Request { request: *id, step };
-    let done = desk.act(|_| Ok(Draft { by: By::Staff(staff), what, personal: personal.clone() })).await?;
+    let done = desk.act(|_| Ok(said(staff, *id))).await?;
     show(context, &done.state, done.state.request(*id))?;
     Ok(Exit::Done)
 }

@@ -30,6 +30,7 @@ mod staff_condition;
 mod state;
 mod team;
 mod terms;
+pub mod wish;
 #[cfg(test)]
 pub(crate) mod world;
 
