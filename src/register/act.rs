@@ -9,6 +9,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 
 use super::error::Error;
 use super::narrow::{Shut, Told, locks_for};
+use super::noted::Noted;
 use super::sqlite::Register;
 use super::subject::{Subject, describe};
 use crate::audit::record::{Kind, Record};
@@ -47,7 +48,7 @@ impl Hands {
         shut: Option<Shut>,
         build: impl FnMut(&State) -> Result<Draft, Error>,
     ) -> Result<Done, Error> {
-        Work { hands: self, log: None }.act(shut, None, build).await
+        Work { hands: self, log: None, noted: None }.act(shut, None, build).await
     }
 
     /// Has the proxies shut at once what `build` wants shut, by the state that is known, before the register is read
@@ -162,7 +163,20 @@ impl Acts {
         signer: Option<&Ed25519KeyPair>,
         build: impl FnMut(&State) -> Result<Draft, Error>,
     ) -> Result<Done, Error> {
-        Work { hands: &self.hands(), log: Some(&self.log) }.act(shut, signer, build).await
+        Work { hands: &self.hands(), log: Some(&self.log), noted: None }.act(shut, signer, build).await
+    }
+
+    /// As [`Acts::act`], the intent noted besides where a writer finds it that cannot open its own records.
+    ///
+    /// # Errors
+    /// As [`Acts::act`]; if it cannot be noted, what does not only narrow is not done.
+    pub async fn act_noted(
+        &self,
+        noted: &Noted,
+        signer: Option<&Ed25519KeyPair>,
+        build: impl FnMut(&State) -> Result<Draft, Error>,
+    ) -> Result<Done, Error> {
+        Work { hands: &self.hands(), log: Some(&self.log), noted: Some(noted) }.act(None, signer, build).await
     }
 
     /// All of it but the log.
@@ -219,6 +233,7 @@ impl Narrowed {
 struct Work<'a> {
     hands: &'a Hands,
     log: Option<&'a Log>,
+    noted: Option<&'a Noted>,
 }
 
 impl Work<'_> {
@@ -355,6 +370,12 @@ impl Trial<'_> {
         if narrows && self.work.log.is_none() {
             return Ok(Some("the register has this change, the audit log does not".to_owned()));
         }
+        if let Err(fault) = self.note().await {
+            if !narrows {
+                return Err(fault);
+            }
+            tracing::error!("access is narrowed without a note of it: {fault}");
+        }
         match self.work.record(self.record(Kind::Intent)).await {
             Ok(()) => Ok(None),
             Err(fault) if narrows => {
@@ -363,6 +384,13 @@ impl Trial<'_> {
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Notes the intent where the next start of this writer finds it.
+    async fn note(&self) -> Result<(), Error> {
+        let Some(noted) = self.work.noted else { return Ok(()) };
+        let customer = Subject::of(self.state, self.draft).customer;
+        noted.note(OpenIntent { event: self.proposal.id, expected: self.state.sequence(), customer }).await
     }
 
     /// Records what became of it, with what went wrong beside it. The act stands either way; the next start resolves
@@ -383,9 +411,17 @@ impl Trial<'_> {
         } else if !warnings.is_empty() {
             record.values.message = Some(warnings.join("; "));
         }
-        let fault = self.work.record(record).await.err()?;
-        tracing::error!("the outcome of an act could not be recorded: {fault}");
-        Some(format!("its outcome could not be recorded in the audit log: {fault}"))
+        if let Err(fault) = self.work.record(record).await {
+            tracing::error!("the outcome of an act could not be recorded: {fault}");
+            return Some(format!("its outcome could not be recorded in the audit log: {fault}"));
+        }
+        // Kept, it is only looked at once more.
+        if let Some(noted) = self.work.noted
+            && let Err(fault) = noted.forget(self.proposal.id).await
+        {
+            tracing::warn!("{fault}");
+        }
+        None
     }
 
     /// A record of this act, with everything but its result.

@@ -71,7 +71,7 @@ where
 }
 
 /// 32 hexadecimal digits.
-fn event_id(text: &str) -> Option<EventId> {
+pub(super) fn event_id(text: &str) -> Option<EventId> {
     u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).map(|id| EventId(id.to_be_bytes()))
 }
 
