@@ -49,7 +49,8 @@
 //!   databases, seals them to a recipient, restores and deletes them; [`purge`] is what retention does inside a
 //!   customers' database: reads its catalog, purges, verifies; [`keeping`] joins the snapshot stores and the register's
 //!   catalog, takes what is due and deletes what a plan says.
-//! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary.
+//! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary. The proxy also serves
+//!   the desk, `dbname=portreeve`, where staff ask for access and give it back.
 //!
 //! # What must not be
 //!

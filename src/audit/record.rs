@@ -91,10 +91,10 @@ impl Record {
     }
 
     /// Whether an outcome belongs to it: it is a frame that was to be forwarded, neither a notification of others nor a
-    /// frame that was not let through. These carry the number of the last frame before them.
+    /// frame that was not let through, which carry the number of the last frame before them; or a line at the desk.
     pub fn awaits_outcome(&self) -> bool {
         let is = |field: &Option<String>, word: &str| field.as_deref() == Some(word);
-        self.kind == Kind::Statement
+        matches!(self.kind, Kind::Statement | Kind::Desk)
             && !is(&self.skeleton.verb, "notification")
             && !is(&self.skeleton.result, "refused")
     }
@@ -186,11 +186,13 @@ pub enum Kind {
     KeysDestroyed = 33,
     /// Somebody was connected to a database by another road than the gate.
     Road = 40,
+    /// A line at the gate's desk, before it was done or answered.
+    Desk = 41,
 }
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Opened,
         Kind::Recovered,
         Kind::Closed,
@@ -209,6 +211,7 @@ impl Kind {
         Kind::KeysOpened,
         Kind::KeysDestroyed,
         Kind::Road,
+        Kind::Desk,
     ];
 
     /// The kind with that number.
@@ -237,6 +240,7 @@ impl Kind {
             Kind::KeysOpened => "keys-opened",
             Kind::KeysDestroyed => "keys-destroyed",
             Kind::Road => "road",
+            Kind::Desk => "desk",
         }
     }
 }

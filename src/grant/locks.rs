@@ -63,6 +63,11 @@ impl Locks {
             || self.since.contains_key(&Lock::Staff(ask.staff))
     }
 
+    /// Whether a lock shuts out that staff member altogether.
+    pub fn shuts(&self, staff: StaffId) -> bool {
+        self.since.contains_key(&Lock::Staff(staff))
+    }
+
     /// Lifts every lock that the register now speaks for itself, and returns those lifted: the customer's switch
     /// was moved after the lock was placed, the staff member is gone or was suspended after it, the grant has ended.
     /// `since` must be where the register stood for whoever wanted the lock, not for whoever keeps it: else a widening

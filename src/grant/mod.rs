@@ -10,6 +10,7 @@ mod code;
 mod consent;
 mod content;
 mod decide;
+mod desk;
 mod ending;
 mod event;
 mod glass;
@@ -39,6 +40,7 @@ pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, RecordPart
 pub use code::{CODE_LIFE, CODE_MISSES_MAX, Code, NewCode};
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
+pub use desk::{AtDesk, DeskCondition, DeskRefusal, at_desk};
 pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
 pub use glass::{CONFIRM_WITHIN, GLASS_MAX, Glass, GlassStep};
 pub use hours::{Hours, HoursFault};

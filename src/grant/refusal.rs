@@ -294,19 +294,15 @@ impl Refusal {
     }
 }
 
-/// The command that opens a grant, or asks for one; `afterwards`: once something else is mended.
+/// The line at the gate's desk that opens a grant, or asks for one; `afterwards`: once something else is mended.
 fn hint_to_type(names: &Names<'_>, must_ask: bool, scope: Scope, afterwards: bool) -> String {
-    let Names { staff, customer, .. } = names;
-    let lead = if afterwards { "Then type" } else { "Type" };
-    if must_ask {
-        return format!(
-            "{lead}: portreeve request open --staff {staff} --customer {customer} --scope {scope} --for 1h --purpose fault \
-             --channel mail --reason '…' --necessity '…' --ticket '…'"
-        );
-    }
+    let Names { customer, .. } = names;
+    let lead = if afterwards { "Then connect" } else { "Connect" };
+    let verb = if must_ask { "REQUEST" } else { "OPEN" };
+    let necessity = if must_ask && scope != Scope::Metadata { " NECESSITY '…'" } else { "" };
     format!(
-        "{lead}: portreeve grant create --staff {staff} --customer {customer} --scope {scope} --for 1h \
-         --purpose fault --reason '…' --ticket '…'"
+        "{lead} with dbname=portreeve and type: {verb} {customer} SCOPE {scope} FOR '1 hour' REASON '…'{necessity} \
+         TICKET '…';"
     )
 }
 

@@ -27,8 +27,7 @@ fn it_says_what_is_missing_and_what_to_type() {
     assert_eq!(
         refusal.hint(&world.state),
         "Ask the account owner of \"acme\" to switch support access on in the portal (https://portal.example). \
-         Then type: portreeve grant create --staff jane --customer acme --scope read --for 1h --purpose fault \
-         --reason '…' --ticket '…'"
+         Then connect with dbname=portreeve and type: OPEN acme SCOPE read FOR '1 hour' REASON '…' TICKET '…';"
     );
 }
 
@@ -54,7 +53,7 @@ fn it_asks_for_a_scope_the_owner_allows() {
     let (scope, allowed) = (Scope::Write, Scope::Read);
     let conditions = vec![Condition::ScopeTooWide { scope, allowed }];
     let refusal = Refusal { staff: JANE, customer: ACME, conditions, portal_url: String::new() };
-    assert!(refusal.hint(&world.state).contains("--scope read"), "{}", refusal.hint(&world.state));
+    assert!(refusal.hint(&world.state).contains("SCOPE read"), "{}", refusal.hint(&world.state));
 }
 
 #[test]

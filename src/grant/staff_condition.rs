@@ -38,9 +38,7 @@ pub(super) fn check(
     failed: &mut impl FnMut(StaffCondition),
 ) -> Timestamp {
     let standing = &staff.standing;
-    if let Some((at, _)) = standing.suspended {
-        failed(StaffCondition::Suspended { at });
-    }
+    check_suspended(staff, failed);
     if !state.serves(ask.staff, ask.customer) {
         failed(StaffCondition::NotInTeam { customer: ask.customer });
     }
@@ -60,11 +58,23 @@ pub(super) fn check(
         Some(stop) => until = until.min(stop),
         None => failed(StaffCondition::OutOfHours),
     }
-    let is_near = |networks: &Vec<_>| networks.iter().any(|network: &super::Network| network.contains(ask.address));
-    if !standing.networks.as_ref().is_none_or(is_near) {
-        failed(StaffCondition::ElsewhereNetwork { address: ask.address });
-    }
+    check_network(staff, ask.address, failed);
     until
+}
+
+/// Are they suspended?
+pub(super) fn check_suspended(staff: &Staff, failed: &mut impl FnMut(StaffCondition)) {
+    if let Some((at, _)) = staff.standing.suspended {
+        failed(StaffCondition::Suspended { at });
+    }
+}
+
+/// May they come in from there?
+pub(super) fn check_network(staff: &Staff, address: IpAddr, failed: &mut impl FnMut(StaffCondition)) {
+    let is_near = |networks: &Vec<_>| networks.iter().any(|network: &super::Network| network.contains(address));
+    if !staff.standing.networks.as_ref().is_none_or(is_near) {
+        failed(StaffCondition::ElsewhereNetwork { address });
+    }
 }
 
 impl StaffCondition {

@@ -199,7 +199,8 @@ impl Query {
     /// Whether a leaf may belong to the answer, by what it shows without being opened.
     pub(super) fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
         let at = entry.descriptor.place.at;
-        let joins = entry.kind() == Kind::Outcome && self.asks(Kind::Statement) && self.at.is_none();
+        let asks = self.asks(Kind::Statement) || self.asks(Kind::Desk);
+        let joins = entry.kind() == Kind::Outcome && asks && self.at.is_none();
         let until = self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until });
         self.at.is_none_or(|at| entry.position() == at)
             && (joins || self.asks(entry.kind()))

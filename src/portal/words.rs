@@ -50,7 +50,8 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         | Kind::KeysMade
         | Kind::KeysOpened
         | Kind::KeysDestroyed
-        | Kind::Road => format!("{who}: {}", record.kind.word()),
+        | Kind::Road
+        | Kind::Desk => format!("{who}: {}", record.kind.word()),
     }
 }
 

@@ -102,7 +102,25 @@ pub struct Opening {
 #[derive(Debug, Default)]
 pub struct Live {
     sessions: Mutex<HashMap<SessionId, Arc<Entry>>>,
+    /// Sessions at the desk, which reach no customer's data: how to reach them.
+    desks: Mutex<HashMap<SessionId, mpsc::UnboundedSender<Order>>>,
     emptied: Notify,
+}
+
+/// The place of a session at the desk; gives it up when dropped.
+#[derive(Debug)]
+pub struct DeskPlace {
+    live: Arc<Live>,
+    session: SessionId,
+    /// What the session is told.
+    pub orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Drop for DeskPlace {
+    fn drop(&mut self) {
+        self.live.desks().remove(&self.session);
+        self.live.tell_if_empty();
+    }
 }
 
 /// A session's place among the open ones; gives it up when dropped.
@@ -117,11 +135,8 @@ pub struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut sessions = self.live.lock();
-        sessions.remove(&self.entry.session);
-        if sessions.is_empty() {
-            self.live.emptied.notify_waiters();
-        }
+        self.live.lock().remove(&self.entry.session);
+        self.live.tell_if_empty();
     }
 }
 
@@ -149,6 +164,13 @@ impl Live {
         Place { live: Arc::clone(self), entry, orders }
     }
 
+    /// Enters a session at the desk.
+    pub fn enter_desk(self: &Arc<Self>, session: SessionId) -> DeskPlace {
+        let (sender, orders) = mpsc::unbounded_channel();
+        self.desks().insert(session, sender);
+        DeskPlace { live: Arc::clone(self), session, orders }
+    }
+
     /// How many sessions that staff member has open on that customer, one of them left out.
     pub fn connections(&self, staff: StaffId, customer: CustomerId, but: SessionId) -> usize {
         let of = |entry: &&Arc<Entry>| entry.staff == staff && entry.customer == customer && entry.session != but;
@@ -166,6 +188,11 @@ impl Live {
     pub fn tell_all(&self, order: fn() -> Order) {
         for entry in self.lock().values() {
             entry.tell(order());
+        }
+        for (session, desk) in self.desks().iter() {
+            if desk.send(order()).is_err() {
+                tracing::trace!(%session, "the session has ended already");
+            }
         }
     }
 
@@ -186,11 +213,25 @@ impl Live {
     pub async fn empty(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.lock().is_empty() {
+            if self.is_empty() {
                 return;
             }
             emptied.await;
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty() && self.desks().is_empty()
+    }
+
+    fn tell_if_empty(&self) {
+        if self.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    fn desks(&self) -> MutexGuard<'_, HashMap<SessionId, mpsc::UnboundedSender<Order>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Entry>>> {

@@ -5,6 +5,7 @@
 mod attempts;
 mod cancel;
 mod control;
+mod desk;
 mod ending;
 mod examining;
 mod live;
@@ -45,6 +46,7 @@ use crate::log::Log;
 use crate::net::entry::{self, Entry};
 use crate::net::upstream::Target;
 use crate::proxy::attempts::Attempts;
+use crate::proxy::desk::Desk;
 use crate::proxy::live::{Live, Order};
 use crate::proxy::locks::LockBook;
 use crate::proxy::refused::Refused;
@@ -87,6 +89,7 @@ struct Gate {
     live: Arc<Live>,
     locks: LockBook,
     attempts: Attempts,
+    desk: Desk,
     mock_secret: Secret<[u8; 32]>,
     tls: TlsAcceptor,
     /// No session begins any more. Set before the open ones are told, and looked at after a session has entered.

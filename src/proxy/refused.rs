@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::grant::{Refusal, State};
+use crate::grant::{DeskRefusal, Refusal, State};
 use crate::net::upstream;
 use crate::proxy::reason::minutes;
 use crate::proxy::roles;
@@ -30,6 +30,8 @@ pub enum Refused {
     UnknownCustomer(String),
     /// The decision, and the state it was made from.
     Decision(Box<Refusal>, Arc<State>),
+    /// They may not be at the desk, by this state.
+    Desk(Box<DeskRefusal>, Arc<State>),
     /// The customer's cluster is not in the configuration.
     NotConfigured(String),
     /// The customer has no keys its records could be sealed to.
@@ -49,6 +51,7 @@ impl Refused {
     pub fn code(&self) -> String {
         let word = match self {
             Refused::Decision(refusal, _) => return refusal.code(),
+            Refused::Desk(refusal, _) => return refusal.code(),
             Refused::Broken(_) => "broken",
             Refused::Late(_) => "late",
             Refused::Plaintext => "plaintext",
@@ -76,6 +79,7 @@ impl Refused {
             Refused::TooManyAttempts(wait) => format!("blocked for another {wait:?}"),
             Refused::UnknownCustomer(name) => format!("no customer \"{name}\""),
             Refused::Decision(refusal, state) => refusal.detail(state),
+            Refused::Desk(refusal, state) => refusal.detail(state),
             Refused::NotConfigured(cluster) => format!("no section [clusters.{cluster}]"),
             Refused::NoKeys(why) => why.clone(),
             Refused::NoRoom => "below the reserve".to_owned(),
@@ -108,12 +112,17 @@ impl Refused {
                 .detail(format!(
                     "No customer is called \"{name}\"; the database name of a connection names the customer."
                 ))
-                .hint("Connect with dbname set to the customer's name, as shown by \"portreeve customer list\"."),
+                .hint(
+                    "Connect with dbname set to the customer's name; SHOW CUSTOMERS; at dbname=portreeve lists yours.",
+                ),
             Refused::Decision(refusal, state) => {
                 fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, &refusal.message(state))
                     .detail(refusal.detail(state))
                     .hint(refusal.hint(state))
             }
+            Refused::Desk(refusal, state) => fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, &refusal.message())
+                .detail(refusal.detail(state))
+                .hint(refusal.hint(state)),
             Refused::NotConfigured(_) | Refused::NoKeys(_) => {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the gate is not ready for this customer")
                     .detail("Its database or its audit keys are not set up yet.")

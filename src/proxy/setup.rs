@@ -27,11 +27,12 @@ use crate::net::tls::{self, Certificate};
 use crate::net::tls_connect::{self, Identity};
 use crate::net::upstream::Target;
 use crate::proxy::attempts::Attempts;
+use crate::proxy::desk::Desk;
 use crate::proxy::live::{Live, Order};
 use crate::proxy::locks::{self, LockBook};
 use crate::proxy::roles::Roles;
 use crate::proxy::{Gate, Settings, Upstream, accept, control, examining, sweeping};
-use crate::register::{self, Follower, Register};
+use crate::register::{self, Acts, Follower, Noted, Register};
 use crate::secret::Secret;
 
 /// How long the upstream has for connecting and signing in.
@@ -143,6 +144,7 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     let certificate = Certificate::load(&config.proxy.certificate, &config.proxy.key)?;
     let (gate, register) = assemble(&config, &certificate).await?;
     sweeping::at_start(&gate).await;
+    gate.desk.resolve_left().await?;
     let socket = control::bind(&config.proxy.socket)
         .map_err(Error::system(format!("control socket {}", config.proxy.socket.display())))?;
     let address = listener.local_addr().map_err(Error::system("the listening socket"))?;
@@ -196,13 +198,23 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
     let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
     let register = Register::open(&config.register.path, trust.clone())?;
     let seen = config.proxy.state.join("register.seen");
-    let follower = Follower::start(&config.register.path, trust, &seen, Arc::clone(&clock))?;
+    let follower = Follower::start(&config.register.path, trust.clone(), &seen, Arc::clone(&clock))?;
     let recipients = Recipients::new();
     let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
     let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
     keyring.ensure(&recipients, &follower.recipients()).await?;
     let log = open_log(config, &recipients, &clock, &entropy, &register)?;
+    let acts = Acts {
+        register: register.clone(),
+        log: log.clone(),
+        trust,
+        sockets: vec![config.proxy.socket.clone()],
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
+    let noted = Noted::open(Arc::new(RealDisk), config.proxy.state.join("intents"))?;
     let gate = Gate {
+        desk: Desk::new(acts, noted),
         settings: Settings {
             strict: config.proxy.strict,
             frame_bytes_max: config.proxy.frame_bytes_max,

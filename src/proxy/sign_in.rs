@@ -22,6 +22,7 @@ use crate::ids::{CustomerId, SessionId};
 use crate::log::{Claim, Receipt};
 use crate::net::upstream::Connection;
 use crate::proxy::Gate;
+use crate::proxy::desk;
 use crate::proxy::ending;
 use crate::proxy::live::Opening;
 use crate::proxy::reason::{Reason, minutes};
@@ -45,11 +46,11 @@ const REGISTER_READ_WITHIN: Duration = Duration::from_secs(1);
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
 
 /// A client that is signing in.
-struct Client {
-    stream: Box<TlsStream<TcpStream>>,
-    buffer: BytesMut,
-    address: SocketAddr,
-    session: SessionId,
+pub(super) struct Client {
+    pub(super) stream: Box<TlsStream<TcpStream>>,
+    pub(super) buffer: BytesMut,
+    pub(super) address: SocketAddr,
+    pub(super) session: SessionId,
 }
 
 /// Whoever signed in, where to, and by which grant.
@@ -73,7 +74,8 @@ pub async fn serve(
     let mut asked = Asked::default();
     let opened = Box::pin(open(&gate, &mut client, &startup, &mut asked, until)).await;
     match opened {
-        Ok(opened) => Box::pin(run(gate, client, opened)).await,
+        Ok(Way::Customer(opened)) => Box::pin(run(gate, client, *opened)).await,
+        Ok(Way::Desk(arrival, version)) => Box::pin(desk::sit(gate, client, *arrival, version)).await,
         Err(refused) => turn_away(&gate, client, &asked, refused).await,
     }
 }
@@ -86,6 +88,14 @@ struct Asked {
     database: Option<String>,
     application: Option<String>,
     customer: Option<CustomerId>,
+}
+
+/// Where a client is let in.
+enum Way {
+    /// To a customer's data.
+    Customer(Box<Opened>),
+    /// To the desk, in that version of the protocol.
+    Desk(Box<desk::Arrival>, u32),
 }
 
 /// A session that is open on both sides.
@@ -105,7 +115,7 @@ async fn open(
     startup: &Startup,
     asked: &mut Asked,
     until: Instant,
-) -> Result<Opened, Refused> {
+) -> Result<Way, Refused> {
     let parameters = startup::check_parameters(startup).map_err(Refused::Protocol)?;
     asked.user = Some(parameters.user.clone());
     asked.database = Some(parameters.database.clone());
@@ -116,12 +126,17 @@ async fn open(
     let late = |_| Refused::Late(gate.settings.sign_in_within);
     let staff = tokio::time::timeout_at(until, proving).await.map_err(late)??;
     asked.staff = Some((staff.id.0, staff.name.clone()));
+    let version = startup::agreed_version(startup.version);
+    if parameters.database == desk::NAME {
+        let arrival = desk::arrive(gate, client, staff, parameters.application_name).await?;
+        return Ok(Way::Desk(Box::new(arrival), version));
+    }
     let admitted = admit(gate, client, &parameters, staff, asked)?;
     gate.has_room()?;
     gate.ensure_keys(admitted.customer.id).await?;
     let until = admitted.until;
     let (who, upstream, ledger) = connect(gate, client, &parameters, admitted).await?;
-    Ok(Opened { who, upstream, ledger, until, version: startup::agreed_version(startup.version) })
+    Ok(Way::Customer(Box::new(Opened { who, upstream, ledger, until, version })))
 }
 
 /// What the client has to do its part in: agreeing on a protocol, and proving who it is.

@@ -12,6 +12,8 @@ pub const CONNECTION_FAILURE: &str = "08006";
 pub const PROTOCOL_VIOLATION: &str = "08P01";
 /// 0A000: understood, and not done here.
 pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
+/// 42P02: a parameter that nobody gave.
+pub const UNDEFINED_PARAMETER: &str = "42P02";
 /// 22021: bytes that are not text in the expected encoding.
 pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
 /// 22023: a parameter's value makes no sense.
@@ -24,12 +26,26 @@ pub const INVALID_PASSWORD: &str = "28P01";
 pub const INVALID_CATALOG_NAME: &str = "3D000";
 /// 42501: a privilege is missing.
 pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// 26000: no prepared statement of that name.
+pub const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+/// 34000: no portal of that name.
+pub const INVALID_CURSOR_NAME: &str = "34000";
+/// 42601: not a line of the desk.
+pub const SYNTAX_ERROR: &str = "42601";
+/// 42704: no object of that name.
+pub const UNDEFINED_OBJECT: &str = "42704";
+/// 42P05: a prepared statement of that name is there already.
+pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+/// 40001: somebody else was faster.
+pub const SERIALIZATION_FAILURE: &str = "40001";
 /// 53100: the disk of the audit log is full.
 pub const DISK_FULL: &str = "53100";
 /// 53300: too many connections.
 pub const TOO_MANY_CONNECTIONS: &str = "53300";
 /// 54000: larger than a limit.
 pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+/// 55000: not in the state for it.
+pub const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
 /// 57014: cancelled on request.
 pub const QUERY_CANCELED: &str = "57014";
 /// 57P05: idle for too long.

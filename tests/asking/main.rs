@@ -78,7 +78,11 @@ async fn staff_ask_answer_and_give_back_and_owners_decide() {
     let twice = open(&stage, &WHY_READ);
     assert!(said(&twice).contains("still waits for an answer"), "{}", said(&twice));
     let refused = psql(&stage, "select 1");
-    assert!(said(&refused).contains("portreeve request open --staff jane"), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("type: REQUEST acme SCOPE read FOR '1 hour' REASON '…' NECESSITY '…' TICKET '…';"),
+        "{}",
+        said(&refused)
+    );
 
     owner(&stage, "POST", &format!("requests/{id}/ask-back"), r#"{"question":"which invoices?"}"#);
     let answered = row(&jane(&stage, &["request", "answer", &id, "--text", "those of May"]));

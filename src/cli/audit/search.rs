@@ -53,7 +53,7 @@ pub(super) fn kind(word: &str) -> Result<Kind, String> {
 }
 
 /// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
-const DONE_BY_SOMEBODY: [Kind; 14] = [
+const DONE_BY_SOMEBODY: [Kind; 15] = [
     Kind::SignedIn,
     Kind::Refused,
     Kind::Statement,
@@ -67,6 +67,7 @@ const DONE_BY_SOMEBODY: [Kind; 14] = [
     Kind::KeysOpened,
     Kind::KeysDestroyed,
     Kind::Road,
+    Kind::Desk,
     Kind::Recovered,
 ];
 

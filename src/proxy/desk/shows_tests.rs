@@ -1,0 +1,59 @@
+use super::*;
+use crate::grant::world::{JANE, World, minutes, staff};
+use crate::grant::{By, Scope, What};
+use crate::ids::GrantId;
+
+fn cells(row: &[Option<String>]) -> Vec<&str> {
+    row.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect()
+}
+
+#[test]
+fn grants_and_requests_are_ones_own() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 90);
+    let sequence = world.approve(crate::grant::world::OLGA, request, 60).expect("approved");
+    let grant = world.state.grant(GrantId(sequence.0)).expect("issued");
+    let shown = super::grant(&world.state, grant, minutes(1));
+    assert_eq!(
+        cells(&shown),
+        [
+            &grant.id.to_string(),
+            "acme",
+            "read",
+            "live",
+            "2026-11-21 12:00:00Z",
+            "2026-11-21 13:00:00Z",
+            "fault",
+            "invoices show wrong totals",
+            "SUP-1",
+            &request.to_string()
+        ]
+    );
+    let shown = requests(&world.state, JANE, minutes(1));
+    assert_eq!(cells(&shown[0])[2..5], ["read", "90 min", "approved"]);
+    assert_eq!(cells(&shown[0])[12], grant.id.to_string());
+    assert_eq!(shown[0].len(), REQUESTS.len());
+    assert_eq!(grants(&world.state, JANE, minutes(1)).len(), 1);
+    assert_eq!(grants(&world.state, JANE, minutes(31 * 24 * 60)), Vec::<Row>::new(), "long over");
+    let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
+    assert_eq!(grants(&world.state, joe, minutes(1)).len() + requests(&world.state, joe, minutes(1)).len(), 0);
+}
+
+#[test]
+fn customers_say_what_to_type() {
+    let mut world = World::with_people();
+    let shown = |world: &World| customers(&world.state, JANE, minutes(1)).remove(0);
+    assert_eq!(cells(&shown(&world)), ["acme", "off", "-", "-", "-", "-"]);
+    world.consent(Mode::PerRequest, Scope::Read, Some(minutes(600)));
+    let asked = shown(&world);
+    assert_eq!(cells(&asked)[..4], ["acme", "per-request", "read", "2026-11-21 22:00:00Z"]);
+    assert!(cells(&asked)[5].starts_with("REQUEST acme FOR"));
+    world.consent(Mode::Standing, Scope::Read, None);
+    assert!(cells(&shown(&world))[5].starts_with("OPEN acme FOR"));
+    world.grant(Scope::Read, minutes(60));
+    assert_eq!(cells(&shown(&world))[3..], ["-", "2026-11-21 13:00:00Z", "connect with dbname=acme"]);
+    for row in customers(&world.state, JANE, minutes(1)) {
+        assert_eq!(row.len(), CUSTOMERS.len());
+    }
+    assert!(help().iter().all(|row| row.len() == HELP.len()));
+}
