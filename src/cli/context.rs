@@ -306,7 +306,7 @@ impl Desk {
 }
 
 /// A line on standard error; if that is gone there is nobody to tell.
-fn warn(text: &str) {
+pub(super) fn warn(text: &str) {
     let _nobody = writeln!(io::stderr(), "portreeve: warning: {text}");
 }
 

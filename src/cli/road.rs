@@ -1,17 +1,17 @@
 //! `portreeve road`: who reaches the customers' databases, by the gate or by another road.
 //! Not here: what a connection is taken for (`fence/road.rs`), and shutting another road: that is pg_hba.conf's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::context::moment;
+use super::context::{moment, warn};
 use super::{Context, Exit, Failure, Table};
 use crate::audit::record::{Kind, Record};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Cluster};
 use crate::fence::{self, Connected, Expected, Fence, Road, Traveller};
 use crate::grant::State;
@@ -46,29 +46,35 @@ struct Seen {
 /// Does what `command` says.
 ///
 /// # Errors
-/// If a server or a proxy cannot be asked, or nothing can be recorded.
+/// If a server or a proxy cannot be asked, or nothing can be recorded. A watch goes on where it can.
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     let roads = Roads::of(context)?;
     match command {
         Command::List => {
-            let seen = roads.look(context).await?;
-            show(context, &seen)
+            let looked = roads.look(context).await?;
+            let shown = show(context, &looked.seen)?;
+            looked.whole().map(|()| shown)
         }
         Command::Watch { once: true } => {
-            let seen = roads.unexplained(context).await?;
-            record(context, &seen).await?;
-            show(context, &seen)
+            let looked = roads.unexplained(context).await?;
+            record(context, &looked.seen).await?;
+            let shown = show(context, &looked.seen)?;
+            looked.whole().map(|()| shown)
         }
         Command::Watch { once: false } => watch(context, &roads).await,
     }
 }
 
+/// Whoever cannot be asked is told of once, and looked for again; what others say is recorded all the same.
 async fn watch(context: &Context, roads: &Roads) -> Result<Exit, Failure> {
-    let mut known = BTreeSet::new();
+    let mut known = Known::default();
     loop {
-        let seen = roads.unexplained(context).await?;
-        let key = |seen: &Seen| (seen.cluster.clone(), seen.connected.pid, seen.connected.since);
-        let fresh: Vec<Seen> = seen.into_iter().filter(|seen| known.insert(key(seen))).collect();
+        let looked = match roads.unexplained(context).await {
+            Ok(looked) => looked,
+            Err(failure) => Looked::nobody(failure.message()),
+        };
+        let (fresh, told) = known.news(looked);
+        told.iter().for_each(|text| warn(text));
         record(context, &fresh).await?;
         if !fresh.is_empty() {
             show(context, &fresh)?;
@@ -77,6 +83,55 @@ async fn watch(context: &Context, roads: &Roads) -> Result<Exit, Failure> {
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// What one look gave.
+#[derive(Default)]
+struct Looked {
+    seen: Vec<Seen>,
+    /// The clusters that could not be asked, and why; the empty name stands for all.
+    faults: BTreeMap<String, String>,
+}
+
+impl Looked {
+    fn nobody(why: &str) -> Looked {
+        Looked { seen: Vec::new(), faults: BTreeMap::from([(String::new(), why.to_owned())]) }
+    }
+
+    fn whole(&self) -> Result<(), Failure> {
+        let faults: Vec<&str> = self.faults.values().map(String::as_str).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Failure::failed(faults.join("; "))) }
+    }
+}
+
+/// What a watch has recorded of those that are there, and told of those that cannot be asked.
+#[derive(Default)]
+struct Known {
+    seen: BTreeSet<(String, i32, Timestamp)>,
+    faults: BTreeSet<String>,
+}
+
+impl Known {
+    /// Whoever was not there at the last look, and what has changed in who can be asked. Whoever has gone is forgotten, where
+    /// that could be seen.
+    fn news(&mut self, looked: Looked) -> (Vec<Seen>, Vec<String>) {
+        let Looked { seen, faults } = looked;
+        let key = |seen: &Seen| (seen.cluster.clone(), seen.connected.pid, seen.connected.since);
+        let there: BTreeSet<_> = seen.iter().map(key).collect();
+        let is_hidden = |cluster: &str| faults.contains_key(cluster) || faults.contains_key("");
+        self.seen.retain(|known| there.contains(known) || is_hidden(&known.0));
+        let fresh = seen.into_iter().filter(|seen| self.seen.insert(key(seen))).collect();
+        let name =
+            |cluster: &str| if cluster.is_empty() { "anybody".to_owned() } else { format!("cluster \"{cluster}\"") };
+        let began = faults.iter().filter(|(cluster, _)| !self.faults.contains(*cluster));
+        let mut told: Vec<String> = began
+            .map(|(cluster, why)| format!("{} cannot be asked, and is not watched: {why}", name(cluster)))
+            .collect();
+        let ended = self.faults.iter().filter(|cluster| !faults.contains_key(*cluster));
+        told.extend(ended.map(|cluster| format!("{} can be asked again, and is watched", name(cluster))));
+        self.faults = faults.into_keys().collect();
+        (fresh, told)
     }
 }
 
@@ -111,26 +166,34 @@ impl Roads {
         Ok(Roads { servers, expected: Expected { application, maintenance, provisioner, sessions }, provisioners })
     }
 
-    /// Everybody at every server. A proxy that cannot be asked leaves its sessions unexplained, so that is an error.
-    async fn look(&self, context: &Context) -> Result<Vec<Seen>, Failure> {
-        let mut all = Vec::new();
+    /// Everybody at every server that can be asked. A proxy that cannot be asked leaves its sessions unexplained, so that is
+    /// an error.
+    async fn look(&self, context: &Context) -> Result<Looked, Failure> {
+        let mut looked = Looked::default();
         for ((cluster, fence, database), provisioner) in self.servers.iter().zip(&self.provisioners) {
-            let connected = fence.connected(database).await.map_err(|fault| Failure::failed(fault.to_string()))?;
+            let connected = match fence.connected(database).await {
+                Ok(connected) => connected,
+                Err(fault) => {
+                    looked.faults.insert(cluster.clone(), fault.to_string());
+                    continue;
+                }
+            };
             let sessions = sessions(context).await?;
             let expected = Expected { provisioner: provisioner.clone(), sessions, ..self.expected.clone() };
-            all.extend(connected.into_iter().map(|connected| {
+            looked.seen.extend(connected.into_iter().map(|connected| {
                 let road = expected.road(&connected);
                 Seen { cluster: cluster.clone(), connected, road }
             }));
         }
-        Ok(all)
+        Ok(looked)
     }
 
     /// Those that nobody could explain, twice.
-    async fn unexplained(&self, context: &Context) -> Result<Vec<Seen>, Failure> {
+    async fn unexplained(&self, context: &Context) -> Result<Looked, Failure> {
         let is_odd = |seen: &Seen| seen.road == Road::Unexplained;
-        let first: Vec<Seen> = self.look(context).await?.into_iter().filter(is_odd).collect();
-        if first.is_empty() {
+        let mut first = self.look(context).await?;
+        first.seen.retain(is_odd);
+        if first.seen.is_empty() {
             return Ok(first);
         }
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
@@ -140,8 +203,9 @@ impl Roads {
                 && (one.connected.pid, one.connected.since) == (other.connected.pid, other.connected.since)
         };
         // Whoever has left meanwhile was there all the same; whoever is a session by now was being opened.
-        let explained = |odd: &Seen| second.iter().any(|seen| is_same(odd, seen) && !is_odd(seen));
-        Ok(first.into_iter().filter(|odd| !explained(odd)).collect())
+        first.seen.retain(|odd| !second.seen.iter().any(|seen| is_same(odd, seen) && !is_odd(seen)));
+        first.faults.extend(second.faults);
+        Ok(first)
     }
 }
 
@@ -226,3 +290,7 @@ fn show(context: &Context, seen: &[Seen]) -> Result<Exit, Failure> {
     context.show(&table)?;
     Ok(exit)
 }
+
+#[cfg(test)]
+#[path = "road_tests.rs"]
+mod tests;
