@@ -1,4 +1,5 @@
-//! Whether pg_hba.conf lets a grant's role in by another road than the proxy: a role can change its own password.
+//! Whether pg_hba.conf lets a grant's role in by another road than the proxy: a role can change its own password. And the
+//! provisioner, who can open grants, from anywhere.
 //! Not here: which CA stands behind `clientcert`; that it signs for the proxy alone, only the operator knows.
 //! First match decides: <https://www.postgresql.org/docs/current/auth-pg-hba-conf.html>.
 
@@ -72,6 +73,24 @@ pub(super) fn holes(lines: &[Line], database: &str) -> Vec<String> {
     found
 }
 
+/// The lines by which the provisioner may reach `database` from any address with its password alone; in words. Lines for
+/// certain networks are taken for the proxies': only the operator knows those.
+pub(super) fn ways_for_provisioner(lines: &[Line], database: &str) -> Vec<String> {
+    let mut open: Vec<Road> = NETWORK.to_vec();
+    let mut found = Vec::new();
+    for line in lines.iter().filter(|line| line.concerns(database)) {
+        let taken: Vec<Road> = line.roads().into_iter().filter(|road| open.contains(road)).collect();
+        if !taken.is_empty() && line.is_everywhere() && !line.is_closed_to_others() {
+            found.push(format!("line {} of pg_hba.conf ({line}) admits the provisioner from anywhere", line.number));
+        }
+        let is_whole = line.users.iter().all(|name| !name.starts_with('/')) && line.is_of_all_databases();
+        if line.is_everywhere() && is_whole {
+            open.retain(|road| !taken.contains(road));
+        }
+    }
+    found
+}
+
 impl Line {
     fn concerns(&self, database: &str) -> bool {
         let concerned =
@@ -94,11 +113,20 @@ impl Line {
     /// Later lines are not looked at for any member of `portreeve_staff` that comes by one of `roads()`.
     fn decides_for_all_staff(&self) -> bool {
         let everybody = self.users.iter().any(|name| name == "all" || name == "+portreeve_staff");
-        let everywhere = match (self.address.as_deref(), self.netmask.as_deref()) {
+        everybody && self.is_everywhere() && self.is_of_all_databases()
+    }
+
+    /// From whatever address.
+    fn is_everywhere(&self) -> bool {
+        match (self.address.as_deref(), self.netmask.as_deref()) {
             (Some("all"), _) | (Some("0.0.0.0"), Some("0.0.0.0")) | (Some("::"), Some("::")) => true,
             _ => self.kind == "local",
-        };
-        everybody && everywhere && !self.databases.iter().any(|name| name.starts_with('/') || name == "samerole")
+        }
+    }
+
+    /// What it names holds for whoever comes to the database that it concerns.
+    fn is_of_all_databases(&self) -> bool {
+        !self.databases.iter().any(|name| name.starts_with('/') || name == "samerole")
     }
 
     fn roads(&self) -> Vec<Road> {

@@ -84,3 +84,21 @@ fn a_line_that_cannot_be_read_is_told() {
     let line = Line { number: 4, error: Some("invalid method".to_owned()), ..Line::default() };
     assert_eq!(holes(&[line], "acme"), ["line 4 of pg_hba.conf cannot be read: invalid method"]);
 }
+
+#[test]
+fn a_provisioner_comes_from_named_networks_or_with_a_certificate() {
+    let found = |text: &str| {
+        let number = |way: String| way.split(' ').nth(1).unwrap_or_default().to_owned();
+        ways_for_provisioner(&lines(text), "acme").into_iter().map(number).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    const OWN: &str = "hostssl all portreeve_provisioner 10.0.0.1/255.255.255.255 scram-sha-256\n";
+    assert_eq!(found(&format!("{OWN} host all portreeve_provisioner all reject\n host all all all md5")), none);
+    assert_eq!(found(&format!("{OWN} hostssl all all all cert")), none);
+    assert_eq!(found(&format!("{OWN} host all all all scram-sha-256")), ["2"]);
+    assert_eq!(found("hostssl all portreeve_provisioner 0.0.0.0/0.0.0.0 scram-sha-256"), ["1"]);
+    assert_eq!(found("hostssl all portreeve_provisioner all scram-sha-256 clientcert=verify-full"), none);
+    assert_eq!(found("host all portreeve_provisioner 0.0.0.0/0.0.0.0 reject\n host all all ::/:: trust"), ["2"]);
+    assert_eq!(found("host globex all all trust\n local all all trust"), none);
+    assert_eq!(found("host all /^portreeve all reject\n host all all all trust"), ["2"], "nobody knows whom it means");
+}

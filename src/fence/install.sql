@@ -412,5 +412,22 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     order by coalesce((to_jsonb(h) ->> 'rule_number')::integer, h.line_number), h.line_number
 $$;
 
+-- The same for whoever may open grants: the provisioner.
+create or replace function portreeve.provisioner_hba()
+returns table (line integer, type text, databases text[], users text[], address text, netmask text, method text,
+               options text[], error text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    with provisioners as (
+        select r.oid, r.rolname from pg_proc p cross join aclexplode(p.proacl) a join pg_roles r on r.oid = a.grantee
+        where p.pronamespace = 'portreeve'::regnamespace and p.proname = 'open_grant' and not r.rolsuper)
+    select h.line_number, h.type, h.database, h.user_name, h.address, h.netmask, h.auth_method, h.options, h.error
+    from pg_hba_file_rules h
+    where h.error is null and exists (
+        select from unnest(h.user_name) as u(name) cross join provisioners p
+        where u.name in ('all', p.rolname) or u.name like '/%' or exists (
+            select from pg_roles g where u.name = '+' || g.rolname and pg_has_role(p.oid, g.oid, 'member')))
+    order by coalesce((to_jsonb(h) ->> 'rule_number')::integer, h.line_number), h.line_number
+$$;
+
 revoke all on all functions in schema portreeve from public;
 grant execute on function portreeve.customer() to portreeve_staff;

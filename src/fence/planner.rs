@@ -50,6 +50,7 @@ const FUNCTIONS: &[&str] = &[
     "portreeve.open_grants(text)",
     "portreeve.connected()",
     "portreeve.hba_report()",
+    "portreeve.provisioner_hba()",
     "portreeve.laid_out()",
     "portreeve.shared_report()",
     "portreeve.fenced_schemas()",

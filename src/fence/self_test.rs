@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::checks::{CHECKS, Check, For, PREAMBLE, UNGRANTED, Weight};
 use super::connection::{Lane, refusal};
 use super::end::field;
-use super::hba::{Line, holes};
+use super::hba::{Line, holes, ways_for_provisioner};
 use super::name::{schema_role, schemas_role, scope_role};
 use super::schema_checks::SCHEMA_CHECKS;
 use super::shared_checks::SHARED_CHECKS;
@@ -17,6 +17,10 @@ use crate::grant::Scope;
 
 const HBA: &str =
     "select line, type, databases, users, address, netmask, method, options, error from portreeve.hba_report()";
+const PROVISIONER_HBA: &str =
+    "select line, type, databases, users, address, netmask, method, options, error from portreeve.provisioner_hba()";
+/// Whether the fence was applied since it tells of the provisioner as well.
+const TELLS_OF_PROVISIONER: &str = "select to_regprocedure('portreeve.provisioner_hba()') is not null";
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,12 +141,21 @@ pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[A
             Finding { word: field(database, row, 1)?, found: field(database, row, 2)?, hint: check.hint.to_owned() };
         report.sort_in(finding, check.weight, accepted);
     }
-    let rows = client.query_typed(HBA, &[]).await.map_err(refused)?;
-    let lines = rows.iter().map(|row| line(database, row)).collect::<Result<Vec<_>, _>>()?;
-    for found in holes(&lines, database) {
+    for found in holes(&lines(client, database, HBA).await?, database) {
         report.sort_in(unprotected(found), Weight::Remark, accepted);
     }
+    let tells = client.query_typed(TELLS_OF_PROVISIONER, &[]).await.map_err(refused)?;
+    if tells.first().map(|row| field(database, row, 0)).transpose()?.unwrap_or(false) {
+        for found in ways_for_provisioner(&lines(client, database, PROVISIONER_HBA).await?, database) {
+            report.sort_in(provisioner_anywhere(found, subject.provisioner), Weight::Remark, accepted);
+        }
+    }
     Ok(report)
+}
+
+async fn lines(client: &Client, database: &str, asked: &str) -> Result<Vec<Line>, Error> {
+    let rows = client.query_typed(asked, &[]).await.map_err(|error| refusal(database, &error))?;
+    rows.iter().map(|row| line(database, row)).collect()
 }
 
 impl Check {
@@ -212,4 +225,12 @@ fn unprotected(found: String) -> Finding {
     let hint = "Put before it: hostssl all +portreeve_staff <proxy> scram-sha-256 clientcert=verify-ca, then host all \
                 +portreeve_staff all reject, with ssl_ca_file of a CA for the proxy alone; then pg_reload_conf().";
     Finding { word: "unprotected".to_owned(), found, hint: hint.to_owned() }
+}
+
+fn provisioner_anywhere(found: String, provisioner: &str) -> Finding {
+    let hint = format!(
+        "Put before it: hostssl all {provisioner} <proxy> scram-sha-256 clientcert=verify-ca, then host all {provisioner} all \
+         reject; then pg_reload_conf()."
+    );
+    Finding { word: "provisioner-anywhere".to_owned(), found, hint }
 }

@@ -335,6 +335,30 @@ async fn another_road_past_the_proxy_is_told() {
 }
 
 #[tokio::test]
+async fn a_provisioner_that_may_come_from_anywhere_is_told() {
+    let ground = Ground::new().await;
+    ground.open("pr_g_t_1", Scope::Read).await;
+    let hba = ground.cluster.directory().join("data/pg_hba.conf");
+    let lines = std::fs::read_to_string(&hba).expect("a file");
+    let own = "portreeve_provisioner  127.0.0.1/32  scram-sha-256 clientcert=verify-ca";
+    assert!(lines.contains(own), "{lines}");
+    for (change, told) in [
+        (lines.replace(own, "portreeve_provisioner  all  scram-sha-256"), true),
+        (
+            lines.replace("host    all       all                    all           reject", "hostssl all all all md5"),
+            true,
+        ),
+        (lines.replace(" clientcert=verify-ca", ""), false),
+        (lines.clone(), false),
+    ] {
+        std::fs::write(&hba, change).expect("written");
+        let report = ground.fence.self_test("acme", "pr_g_t_1", Scope::Read).await.expect("a report");
+        assert_eq!(words(&report, In::Remarks).contains(&"provisioner-anywhere"), told, "{report:#?}");
+        assert!(report.is_sound());
+    }
+}
+
+#[tokio::test]
 async fn revoking_from_public_makes_reads_overlap_but_for_what_cannot_be_revoked() {
     let ground = Ground::new().await;
     ground.open("pr_g_t_1", Scope::Read).await;
