@@ -8,6 +8,7 @@ mod client;
 mod fenced;
 mod ground;
 mod heard;
+mod large;
 mod left_alone;
 mod measured;
 mod proxy_ends;

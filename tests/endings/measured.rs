@@ -10,9 +10,9 @@ use crate::cast::{Doing, Member, SOON, watch_backends};
 use crate::ground::Ground;
 
 /// The last row of customer data comes this much after whoever ended it was answered, at the latest.
-const LAST_ROW_WITHIN: Duration = Duration::from_millis(250);
+pub(crate) const LAST_ROW_WITHIN: Duration = Duration::from_millis(250);
 /// And the backend is gone.
-const GONE_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// And the client is told.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
