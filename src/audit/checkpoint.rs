@@ -1,17 +1,14 @@
 //! A signed statement of how long a log is and what its root is.
-//! Not here: where it is kept (`log/`), and cosignatures of witnesses, which a reader of these notes may ignore.
-//! C2SP tlog-checkpoint in a C2SP signed-note, Ed25519 (<https://c2sp.org/tlog-checkpoint>,
-//! <https://c2sp.org/signed-note>).
+//! Not here: where it is kept (`log/`), the form of notes (`note.rs`), and cosignatures (`cosignature.rs`).
+//! C2SP tlog-checkpoint, Ed25519 (<https://c2sp.org/tlog-checkpoint>).
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::audit::tree::{Hash, sha256};
+use super::note::{Algorithm, Note, VerifierKey};
+use crate::audit::tree::Hash;
 use crate::secret::Secret;
-
-/// The signed note's number for Ed25519.
-const ED25519_NOTE: u8 = 1;
 
 /// What is wrong with a note.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +50,10 @@ impl SigningKey {
     pub fn public(&self) -> [u8; 32] {
         self.0.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
     }
+
+    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+    }
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -65,9 +66,8 @@ impl Checkpoint {
     /// The signed note.
     pub fn sign(&self, key: &SigningKey) -> String {
         let text = format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root));
-        let mut signature = key_id(&self.origin, &key.public()).to_vec();
-        signature.extend_from_slice(key.0.sign(text.as_bytes()).as_ref());
-        format!("{text}\n— {} {}\n", self.origin, STANDARD.encode(signature))
+        let line = log_key(&self.origin, &key.public()).line(&key.sign(text.as_bytes()));
+        format!("{text}\n{line}")
     }
 
     /// Reads a signed note and checks the signature of the log itself; others are ignored.
@@ -76,30 +76,16 @@ impl Checkpoint {
     /// [`Error::WrongKey`] if there is no signature by that key of that origin, [`Error::Changed`] if it does not
     /// verify.
     pub fn open(note: &str, origin: &str, public: &[u8; 32]) -> Result<Checkpoint, Error> {
-        let (text, signatures) = note.rsplit_once("\n\n").ok_or(Error::Changed("it has no signature"))?;
-        let signed = format!("{text}\n");
-        let checkpoint = Checkpoint::parse(&signed)?;
-        let signatures = signatures.strip_suffix('\n').ok_or(Error::Changed("its last line has no end"))?;
-        let ours = key_id(origin, public);
-        let mut found = None;
-        for line in signatures.split('\n') {
-            let (name, signature) = line
-                .strip_prefix("— ")
-                .and_then(|line| line.split_once(' '))
-                .ok_or(Error::Changed("a line after the text is no signature"))?;
-            let signature = STANDARD.decode(signature).map_err(|_| Error::Changed("a signature is not base64"))?;
-            let (id, signature) =
-                signature.split_first_chunk::<4>().ok_or(Error::Changed("a signature is too short"))?;
-            if name == origin && *id == ours {
-                found = Some(signature.to_vec());
-            }
-        }
-        if found.is_none() || checkpoint.origin != origin {
+        let note = Note::read(note)?;
+        let checkpoint = Checkpoint::parse(note.text)?;
+        let key = log_key(origin, public);
+        let found = note.signatures.iter().rfind(|signature| signature.is_by(&key));
+        let Some(signature) = found.filter(|_| checkpoint.origin == origin) else {
             return Err(Error::WrongKey { found: checkpoint.origin, expected: origin.to_owned() });
+        };
+        if !key.verifies(note.text.as_bytes(), &signature.bytes) {
+            return Err(Error::Changed("its signature does not verify"));
         }
-        UnparsedPublicKey::new(&ED25519, public)
-            .verify(signed.as_bytes(), &found.unwrap_or_default())
-            .map_err(|_| Error::Changed("its signature does not verify"))?;
         Ok(checkpoint)
     }
 
@@ -136,16 +122,11 @@ impl Checkpoint {
 
 /// The verifier key in the signed note's own text form, for other tools: `origin+hash+key`.
 pub fn verifier_key(origin: &str, public: &[u8; 32]) -> String {
-    let mut key = vec![ED25519_NOTE];
-    key.extend_from_slice(public);
-    format!("{origin}+{:08x}+{}", u32::from_be_bytes(key_id(origin, public)), STANDARD.encode(key))
+    log_key(origin, public).text()
 }
 
-fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
-    let hash = sha256(&[name.as_bytes(), b"\n", &[ED25519_NOTE], public]);
-    let mut id = [0; 4];
-    id.iter_mut().zip(hash).for_each(|(byte, hash)| *byte = hash);
-    id
+fn log_key(origin: &str, public: &[u8; 32]) -> VerifierKey {
+    VerifierKey { name: origin.to_owned(), algorithm: Algorithm::Ed25519, public: *public }
 }
 
 #[cfg(test)]

@@ -59,9 +59,7 @@ fn no_byte_of_a_note_can_be_changed() {
 #[test]
 fn extension_lines_are_passed_over_unless_one_is_empty() {
     let sign = |text: &str| {
-        let mut signature = key_id("portreeve/a", &key(1).public()).to_vec();
-        signature.extend_from_slice(key(1).0.sign(text.as_bytes()).as_ref());
-        format!("{text}\n— portreeve/a {}\n", STANDARD.encode(signature))
+        format!("{text}\n{}", log_key("portreeve/a", &key(1).public()).line(&key(1).sign(text.as_bytes())))
     };
     let root = STANDARD.encode([7; 32]);
     let opened = |text: &str| Checkpoint::open(&sign(text), "portreeve/a", &key(1).public());

@@ -5,11 +5,14 @@
 pub mod archive;
 pub mod checkpoint;
 pub mod consistency;
+pub mod cosignature;
 pub mod descriptor;
 pub mod keys;
+pub mod note;
 pub mod proof;
 pub mod record;
 pub mod seal;
 pub mod tag;
 pub mod tiles;
 pub mod tree;
+pub mod witnessing;

@@ -13,8 +13,10 @@ use super::fixture::*;
 use super::segment::{BatchHeader, SegmentHeader};
 use crate::audit::checkpoint::{Checkpoint, verifier_key};
 use crate::audit::consistency::{Roots, consistency_ranges, ranges_without};
+use crate::audit::cosignature::Cosigner;
 use crate::audit::descriptor::{Descriptor, Place, Sealed};
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey, TagKey, open_data_key, seal_data_key};
+use crate::audit::note::Note;
 use crate::audit::proof::{Key, Period, Proof, check};
 use crate::audit::record::{Bind, Kind, Record, Values};
 use crate::audit::seal::{Binding, DataKey, padded_len, seal};
@@ -162,6 +164,18 @@ fn checkpoint() -> Value {
     })
 }
 
+/// A witness's name and seed, and what it signed below a checkpoint.
+fn cosignature() -> Value {
+    let note = Checkpoint { origin: ORIGIN.to_owned(), size: 1234, root: [7; 32] }.sign(&signing(1));
+    let witness = Cosigner::new("witness.example/w1", &Secret::new([2; 32]));
+    let at = Timestamp(1_795_262_400_000_000);
+    let line = witness.cosign(Note::read(&note).expect("a note").text, at);
+    json!({
+        "seed": hex(&[2; 32]), "name": "witness.example/w1", "verifier_key": witness.verifier_key().text(),
+        "origin": ORIGIN, "time": at.0 / 1_000_000, "note": format!("{note}{line}"),
+    })
+}
+
 fn headers() -> Value {
     let segment = SegmentHeader {
         segment: 2,
@@ -200,6 +214,7 @@ fn fixed() -> BTreeMap<&'static str, Value> {
         ("leaf", leaf()),
         ("recipient_keys", json!(recipient_keys())),
         ("checkpoint", checkpoint()),
+        ("cosignature", cosignature()),
         ("headers", headers()),
     ])
 }

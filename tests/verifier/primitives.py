@@ -267,33 +267,54 @@ def cbor_item(data):
 # Signed notes and checkpoints.
 
 
-def parse_verifier_key(text):
-    """The name and the Ed25519 public key of `name+id+base64`."""
+LOG, WITNESS = 1, 4
+
+
+def parse_verifier_key(text, kind=LOG):
+    """The name and the Ed25519 public key of `name+id+base64`, of a log or a witness."""
     name, key_id, key = text.strip().split("+", 2)
     key = unbase64(key)
-    demand(key[:1] == b"\1" and len(key) == 33, "the verifier key is not of Ed25519")
-    demand(note_key_id(name, key[1:]).hex() == key_id, "the verifier key's id is another")
+    demand(key[:1] == bytes([kind]) and len(key) == 33, "the verifier key is not of that kind")
+    demand(note_key_id(name, key[1:], kind).hex() == key_id, "the verifier key's id is another")
     return name, key[1:]
 
 
-def note_key_id(name, public):
-    return sha256(name.encode(), b"\n\1", public)[:4]
+def note_key_id(name, public, kind=LOG):
+    return sha256(name.encode(), b"\n", bytes([kind]), public)[:4]
 
 
-def open_checkpoint(note, name, public):
-    """Size and root of a checkpoint that this key signed."""
+def signatures_by(note, name, public, kind):
+    """The note's text, and each signature by that key."""
     text, separator, lines = note.rpartition("\n\n")
     demand(separator and lines.endswith("\n"), "the checkpoint is no signed note")
-    text += "\n"
-    signed = None
+    found = []
     for line in lines[:-1].split("\n"):
         mark, signer, signature = (line.split(" ") + ["", ""])[:3]
         demand(mark == "\u2014" and signer and line.count(" ") == 2, "a line after the text is no signature")
         signature = unbase64(signature)
-        if signer == name and signature[:4] == note_key_id(name, public):
-            signed = signature[4:]
-    demand(signed is not None, f"the checkpoint is not signed by {name}")
-    verify_signature(public, signed, text.encode(), "checkpoint")
+        if signer == name and signature[:4] == note_key_id(name, public, kind):
+            found.append(signature[4:])
+    return text + "\n", found
+
+
+def cosigned(note, name, public):
+    """When that witness cosigned the checkpoint, in seconds; None if it did not."""
+    text, found = signatures_by(note, name, public, WITNESS)
+    newest = None
+    for signature in found:
+        demand(len(signature) == 72, "a cosignature has not 72 bytes")
+        time = int.from_bytes(signature[:8], "big")
+        message = f"cosignature/v1\ntime {time}\n{text}".encode()
+        verify_signature(public, signature[8:], message, "cosignature")
+        newest = time if newest is None else max(newest, time)
+    return newest
+
+
+def open_checkpoint(note, name, public):
+    """Size and root of a checkpoint that this key signed."""
+    text, found = signatures_by(note, name, public, LOG)
+    demand(found, f"the checkpoint is not signed by {name}")
+    verify_signature(public, found[-1], text.encode(), "checkpoint")
     origin, size, tree, *more = text.split("\n")[:-1]
     demand(origin == name, "the checkpoint is of another log")
     demand(size.isascii() and size.isdigit() and str(int(size)) == size, "the checkpoint's size is no number")

@@ -96,6 +96,13 @@ def checkpoint(vector):
     demand(opened == (vector["size"], raw(vector["root"])), "the checkpoint")
 
 
+def cosignature(vector):
+    signing = Ed25519PrivateKey.from_private_bytes(raw(vector["seed"]))
+    name, public = primitives.parse_verifier_key(vector["verifier_key"], primitives.WITNESS)
+    demand(signing.public_key().public_bytes_raw() == public and name == vector["name"], "the witness's verifier key")
+    demand(primitives.cosigned(vector["note"], name, public) == vector["time"], "the cosignature")
+
+
 def headers(vector):
     expected = vector["segment"]
     block = raw(expected["front"]).ljust(4064, b"\0") + raw(expected["check"])

@@ -1,0 +1,43 @@
+use super::*;
+use crate::audit::checkpoint::{Checkpoint, SigningKey};
+use crate::secret::Secret;
+
+fn note(size: u64) -> String {
+    let key = SigningKey::from_seed(&Secret::new([1; 32]));
+    Checkpoint { origin: "portreeve/a".to_owned(), size, root: [7; 32] }.sign(&key)
+}
+
+#[test]
+fn a_verifier_key_is_read_as_it_was_written() {
+    for algorithm in [Algorithm::Ed25519, Algorithm::CosignatureV1] {
+        let key = VerifierKey { name: "example.com/w1".to_owned(), algorithm, public: [9; 32] };
+        assert_eq!(VerifierKey::parse(&format!("{}\n", key.text())), Some(key));
+    }
+    let text = VerifierKey { name: "w".to_owned(), algorithm: Algorithm::Ed25519, public: [9; 32] }.text();
+    let (id, other) = (text.get(2..10).expect("an id"), "00000000");
+    for wrong in [
+        text.replace(id, other),
+        text.replacen("w+", "v+", 1),
+        text.replacen("w+", "+", 1),
+        text.replacen("w+", "w w+", 1),
+        text.get(..text.len() - 4).expect("a part of it").to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(VerifierKey::parse(&wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn checkpoints_are_found_one_after_the_other_and_what_was_cut_is_passed_over() {
+    let (first, second, third) = (note(1), note(2), note(3));
+    assert_eq!(checkpoints_in(""), Vec::<String>::new());
+    assert_eq!(checkpoints_in(&format!("{first}{second}")), [first.clone(), second.clone()]);
+    let cosigned = format!("{second}— witness AAAAAAAA\n");
+    assert_eq!(checkpoints_in(&format!("{first}\n{cosigned}")), [first.clone(), cosigned]);
+    for at in 0..second.len() {
+        let Some(cut) = second.get(..at) else { continue };
+        assert_eq!(checkpoints_in(&format!("{first}{cut}")), [first.as_str()], "cut at {at}");
+        let found = checkpoints_in(&format!("{first}{cut}\n{third}"));
+        assert!(found.contains(&first) && found.contains(&third), "cut at {at}: {found:?}");
+    }
+}
