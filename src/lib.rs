@@ -35,9 +35,10 @@
 //! | words | [`ids`] [`clock`] [`entropy`] [`secret`] | names, time, randomness and secrets as values |
 //! | pure core | `wire` `statement` [`grant`] [`audit`] `session` [`retention`] [`datamap`] | functions of values and `now` |
 //! | adapters | `disk` [`log`] [`register`] [`keyring`] `fence` [`snapshots`] [`purge`] [`config`] | one seam each |
+//! | | [`witnesses`] | those elsewhere who remember our logs |
 //! | | `net` [`observe`] | the network, and what is said about ourselves |
 //! | | [`keeping`] | what there is to keep, joined from several of them |
-//! | services | [`proxy`] [`portal`] [`retentiond`] [`cli`] | what runs |
+//! | services | [`proxy`] [`portal`] [`retentiond`] [`witness`] [`cli`] | what runs |
 //!
 //! - `wire` cuts PostgreSQL's frames and builds messages; `statement` labels a statement for readers of the log, and
 //!   is never a fence; [`grant`] holds consent, grants and `decide`; [`audit`] says what a record is, how it is
@@ -47,10 +48,11 @@
 //! - [`log`] is the durable store of records; [`register`] the chained events of what was decided; [`keyring`] the only
 //!   holder of keys that open records; `fence` what the database itself enforces; [`snapshots`] takes copies of the
 //!   databases, seals them to a recipient, restores and deletes them; [`purge`] is what retention does inside a
-//!   customers' database: reads its catalog, purges, verifies; [`keeping`] joins the snapshot stores and the register's
-//!   catalog, takes what is due and deletes what a plan says.
+//!   customers' database: reads its catalog, purges, verifies; [`witnesses`] tells those elsewhere how long the logs are;
+//!   [`keeping`] joins the snapshot stores and the register's catalog, takes what is due and deletes what a plan says.
 //! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary. The proxy also serves
-//!   the desk, `dbname=portreeve`, where staff ask for access and give it back.
+//!   the desk, `dbname=portreeve`, where staff ask for access and give it back. [`witness`] runs at a customer's or an
+//!   auditor's, and sees how long logs are and nothing of what they hold.
 //!
 //! # What must not be
 //!
@@ -69,7 +71,8 @@
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
 //! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `snapshots` also
-//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `keeping` also `retention`, `grant`,
+//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`;
+//! `witnesses` also `audit`, `log`, `disk`, `net` and `config`; `keeping` also `retention`, `grant`,
 //! `register`, `snapshots`, `config` and `disk`; `net` also `wire`; `config` also `retention` and
 //! `disk`; services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
@@ -97,8 +100,10 @@ pub mod observe;
 pub mod purge;
 pub mod register;
 pub mod snapshots;
+pub mod witnesses;
 
 pub mod cli;
 pub mod portal;
 pub mod proxy;
 pub mod retentiond;
+pub mod witness;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
-use portreeve::{config, observe, portal, proxy, retentiond};
+use portreeve::disk::RealDisk;
+use portreeve::entropy::OsEntropy;
+use portreeve::{config, observe, portal, proxy, retentiond, witness};
 use tokio::runtime::{Builder, Runtime};
 
 /// After so many turns of sessions it is looked who was woken by the audit log's thread, and after so many at the sockets:
@@ -19,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();
     let done = match (command.service(), command) {
+        (None, Command::Verb(Verb::Witness(command))) => watch(command),
         (Some(service), _) | (None, Command::Service(service)) => serve(service, &config),
         (None, Command::Verb(verb)) => run(verb, config, format),
     };
@@ -56,6 +59,24 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
                 if error.is_configuration() { Failure::configuration(&error) } else { error.into() }
             })?;
             return Ok(if is_well || !once { Exit::Done } else { Exit::Findings });
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A witness has no configuration file.
+fn watch(command: cli::witness::Command) -> Result<Exit, Failure> {
+    match command {
+        cli::witness::Command::Init { state, name } => {
+            let key = witness::create(&RealDisk, &state, &name, &OsEntropy)?;
+            cli::say(&format!("{}\n", key.text()))?;
+        }
+        cli::witness::Command::Run(cli::witness::Running { state, listen, certificate, key }) => {
+            observe::start("info", config::Format::Text)?;
+            let settings = witness::Settings { state, listen, certificate, key };
+            Runtime::new()?.block_on(witness::run(settings)).map_err(|error| {
+                if error.is_configuration() { Failure::configuration(&error) } else { error.into() }
+            })?;
         }
     }
     Ok(Exit::Done)

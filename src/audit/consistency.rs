@@ -139,10 +139,15 @@ pub struct Roots {
 impl Roots {
     /// Of these ranges, whose order the answer keeps.
     pub fn of(ranges: &[Range]) -> Roots {
+        Roots::from_position(0, ranges)
+    }
+
+    /// The same where only the leaves from that position on pass; no range begins before.
+    pub fn from_position(position: u64, ranges: &[Range]) -> Roots {
         let mut ordered: Vec<(Range, usize)> = ranges.iter().copied().zip(0..).collect();
         ordered.sort_unstable();
         let roots = vec![None; ranges.len()];
-        Roots { ranges: ordered, next: 0, position: 0, frontier: Frontier::new(), roots }
+        Roots { ranges: ordered, next: 0, position, frontier: Frontier::new(), roots }
     }
 
     /// Takes the next leaf's hash.

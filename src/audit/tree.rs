@@ -46,6 +46,19 @@ impl Frontier {
         self.size
     }
 
+    /// The root over that range of leaves (from the first, to before the second), if it is one of the full subtrees.
+    pub fn peak(&self, (low, high): (u64, u64)) -> Option<Hash> {
+        let subtrees = (0..u64::BITS).rev().map(|bit| 1 << bit).filter(|width| self.size & width != 0);
+        let mut begins = 0;
+        for (peak, width) in self.peaks.iter().zip(subtrees) {
+            if (begins, begins + width) == (low, high) {
+                return Some(*peak);
+            }
+            begins += width;
+        }
+        None
+    }
+
     /// Adds a leaf by its hash.
     pub fn push(&mut self, leaf: Hash) {
         let mut peak = leaf;

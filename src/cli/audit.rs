@@ -12,6 +12,7 @@ mod shown;
 mod tiles;
 mod verify;
 pub(super) mod when;
+mod witnessed;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -65,6 +66,10 @@ pub enum Command {
         /// logs themselves, so it is not compared with that.
         #[arg(long, value_name = "PATH")]
         directory: Option<PathBuf>,
+        /// Also hold the logs against the checkpoints in this file or folder: what a witness remembers, or a copy kept
+        /// elsewhere. Can be given several times. Witnesses of the configuration are asked anyway.
+        #[arg(long, value_name = "PATH")]
+        memory: Vec<PathBuf>,
     },
 }
 
@@ -88,8 +93,8 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             context.show(&table)?;
             Ok(exit)
         }
-        Command::Verify { open, directory } => {
-            let (table, exit) = verify::verified(context, open, directory.as_deref()).await?;
+        Command::Verify { open, directory, memory } => {
+            let (table, exit) = verify::verified(context, open, directory.as_deref(), &memory).await?;
             context.show(&table)?;
             Ok(exit)
         }

@@ -150,7 +150,7 @@ async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
     assert_eq!(value("text"), Some("select * from contacts where id = $1".into()));
 
     for open in [false, true] {
-        let (table, exit) = plain(verified(&context, open, None).await);
+        let (table, exit) = plain(verified(&context, open, None, &[]).await);
         assert_eq!(exit, Exit::Done, "{:?}", json(&table));
         assert!(json(&table).len() >= 2, "{:?}", json(&table));
     }
@@ -165,7 +165,7 @@ async fn what_the_register_remembers_is_compared(context: &Context) {
     let tree = first_leaves(&dir, 3).expect("readable");
     let remember = |size, root| register.note_checkpoint("portreeve/proxy-gate-1", size, root).expect("noted");
     let verdicts = async || -> Vec<String> {
-        let rows = json(&plain(verified(context, false, None).await).0);
+        let rows = json(&plain(verified(context, false, None, &[]).await).0);
         let of_proxy = rows.iter().filter(|row| row.get("log") == Some(&"proxy-gate-1".into()));
         of_proxy.filter_map(|row| Some(row.get("verdict")?.as_str()?.to_owned())).filter(|word| word != "ok").collect()
     };
@@ -185,7 +185,7 @@ async fn flipped_byte_is_found(context: &Context) {
     // The second block begins with the first batch.
     *bytes.get_mut(4096 + 200).expect("within") ^= 1;
     std::fs::write(&segment, bytes).expect("written");
-    let (table, exit) = plain(verified(context, false, None).await);
+    let (table, exit) = plain(verified(context, false, None, &[]).await);
     assert_eq!(exit, Exit::Findings);
     let rows = json(&table);
     let is_alarm = |row: &serde_json::Value| {
@@ -200,7 +200,7 @@ async fn a_log_whose_key_is_not_pinned_is_not_vouched_for() {
     let (context, served) = started(dir.path()).await;
     write(&context).await;
     std::fs::remove_file(keys::log_public_key(&context.config, "proxy-gate-1")).expect("removed");
-    let (table, exit) = plain(verified(&context, false, None).await);
+    let (table, exit) = plain(verified(&context, false, None, &[]).await);
     assert_eq!(exit, Exit::Findings);
     let rows = json(&table);
     let wrong = rows.iter().find(|row| row.get("verdict") == Some(&"wrong-key".into())).expect("a finding");

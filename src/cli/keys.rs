@@ -68,5 +68,5 @@ fn files(context: &Context) -> Result<Files, Failure> {
 /// Where the public key of a writer's log is pinned: `log-keys/<writer>.vkey` beside the keyring's public key, so that
 /// who can write the logs cannot exchange it. A log of another machine is added by copying its file there.
 pub(super) fn log_public_key(config: &Config, writer: &str) -> PathBuf {
-    config.keyring.public_key.with_file_name("log-keys").join(format!("{writer}.vkey"))
+    config.keyring.log_keys().join(format!("{writer}.vkey"))
 }

@@ -29,6 +29,7 @@ pub mod staff;
 mod staff_list;
 pub mod team;
 mod verify_proof;
+pub mod witness;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -160,6 +161,9 @@ pub enum Verb {
     Retention(retention::Command),
     /// Check a certificate of erasure, or a proof of a customer's records, offline.
     VerifyProof(verify_proof::Arguments),
+    /// A witness of the vendor's logs, run by a customer or an auditor: make one, run it.
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Show all of it on a throw-away PostgreSQL.
     Demo(demo::Arguments),
     /// The configuration file.
@@ -206,6 +210,14 @@ fn lines(values: impl IntoIterator<Item = serde_json::Value>) -> Result<(), Fail
     to_stdout(|out| values.into_iter().try_for_each(|value| writeln!(out, "{value}")))
 }
 
+/// Says something on standard output.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn say(text: &str) -> Result<(), Failure> {
+    to_stdout(|out| out.write_all(text.as_bytes()))
+}
+
 /// A reader that went away (`| head`) is no failure.
 fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
@@ -224,6 +236,7 @@ pub async fn run(verb: Verb, path: PathBuf, format: Format) -> Result<Exit, Fail
         Verb::Demo(arguments) => demo::run(arguments).await,
         Verb::Config(command) => config::run(command, &path, format),
         Verb::VerifyProof(arguments) => verify_proof::run(&arguments, format),
+        Verb::Witness(_) => Err(Failure::failed("bug: a witness is made and run by the program itself")),
         verb => {
             let context = Context { config: load(&path)?, format };
             dispatch(verb, &context, &path).await
@@ -259,7 +272,7 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         }
         Verb::Road(command) => road::run(command, context).await,
         Verb::Retention(command) => retention::run(command, context, path).await,
-        Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) => {
+        Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) | Verb::Witness(_) => {
             Err(Failure::failed("bug: this verb needs no configuration"))
         }
     }

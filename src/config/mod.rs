@@ -18,7 +18,7 @@ pub use raw::{Checksums, Format, Scrub, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
     Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
-    Road, Role, Snapshots, Staff,
+    Road, Role, Snapshots, Staff, Witness, WitnessAt,
 };
 pub use user::User;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub register: Register,
     /// What happened.
     pub audit: Audit,
+    /// Who elsewhere remembers how long the logs are, by name. Those that are given no place are left out.
+    pub witnesses: BTreeMap<String, Witness>,
     /// Who may open what happened.
     pub keyring: Keyring,
     /// The owner's pages.

@@ -2,6 +2,8 @@
 //! and is asked for by `mod.rs`. The list of known keys is made from these structs, nowhere else.
 //! Not here: what the keys mean together, and whether files exist.
 
+mod witness;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::witness::Witness;
 use super::units::{Size, Span};
 use super::user::User;
 use crate::retention::plan::Caps;
@@ -24,6 +27,7 @@ pub(super) struct Raw {
     pub(super) clusters: BTreeMap<String, Cluster>,
     pub(super) register: Register,
     pub(super) audit: Audit,
+    pub(super) witnesses: BTreeMap<String, Witness>,
     pub(super) keyring: Keyring,
     pub(super) portal: Portal,
     pub(super) fence: Fence,
@@ -42,6 +46,7 @@ impl Raw {
     pub(super) fn specimen() -> Raw {
         Raw {
             clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]),
+            witnesses: BTreeMap::from([(ANY_NAME.to_owned(), Witness::default())]),
             snapshots: BTreeMap::from([(ANY_NAME.to_owned(), Snapshots::default())]),
             retention: Retention { datamap: BTreeMap::from([(ANY_NAME.to_owned(), None)]), ..Retention::default() },
             ..Raw::default()

@@ -95,6 +95,31 @@ pub struct Audit {
     pub epoch_bytes: u64,
 }
 
+/// `[witnesses.<name>]`: somebody elsewhere who remembers how long the logs are.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// Where.
+    pub at: WitnessAt,
+    /// How often it is told what is new.
+    pub every: Duration,
+}
+
+/// Where a witness is.
+#[derive(Clone, Debug)]
+pub enum WitnessAt {
+    /// A folder elsewhere, to whose files checkpoints are appended.
+    Folder(PathBuf),
+    /// A service that speaks C2SP tlog-witness over HTTPS.
+    Endpoint {
+        /// Its submission prefix.
+        url: String,
+        /// The file with its verifier key.
+        key: PathBuf,
+        /// The authority that signed its certificate (PEM).
+        ca: PathBuf,
+    },
+}
+
 /// `[keyring]`: who may open what happened.
 #[derive(Clone, Debug)]
 pub struct Keyring {
@@ -119,6 +144,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// The folder in which the public key of each log is pinned (`<writer>.vkey`): beside the keyring's own, so that who
+    /// can write the logs cannot exchange it.
+    pub fn log_keys(&self) -> PathBuf {
+        self.public_key.with_file_name("log-keys")
+    }
+
     /// The numbers of `writers`.
     ///
     /// # Errors

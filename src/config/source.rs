@@ -14,7 +14,7 @@ use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
     Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
-    Road, Snapshots, Staff,
+    Road, Snapshots, Staff, Witness, WitnessAt,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -75,6 +75,22 @@ impl<'a> Source<'a> {
                 return Err(self.wrong(table, &["snapshots", name, "cluster"], &expected));
             }
         }
+        for (name, witness) in &raw.witnesses {
+            if !is_name(name) {
+                return Err(self.wrong(table, &["witnesses", name], a_name));
+            }
+            if !witness.url.is_empty() && !witness.url.starts_with("https://") {
+                let expected = "expected an address that starts with https://, or nothing";
+                return Err(self.wrong(table, &["witnesses", name, "url"], expected));
+            }
+            if !witness.url.is_empty() && !witness.folder.as_os_str().is_empty() {
+                let expected = "a witness is at a url or is a folder: make two of them, with names of their own";
+                return Err(self.wrong(table, &["witnesses", name, "folder"], expected));
+            }
+            if witness.every.0.is_zero() {
+                return Err(self.wrong(table, &["witnesses", name, "every"], "must be more than zero"));
+            }
+        }
         for name in raw.retention.datamap.keys() {
             let cluster = name.split_once('/').filter(|(_, database)| !database.is_empty()).map(|(cluster, _)| cluster);
             if cluster.is_none_or(|cluster| !raw.clusters.contains_key(cluster)) {
@@ -121,11 +137,14 @@ impl<'a> Source<'a> {
             let cluster = self.cluster(&format!("clusters.{name}"), cluster)?;
             Ok((name, cluster))
         });
+        let witnesses = raw.witnesses.into_iter();
+        let witnesses = witnesses.filter_map(|(name, witness)| Some((name, self.witness(witness)?))).collect();
         let snapshots = raw.snapshots.into_iter().map(|(name, snapshots)| {
             let snapshots = self.snapshots(&format!("snapshots.{name}"), snapshots)?;
             Ok((name, snapshots))
         });
         Ok(Config {
+            witnesses,
             snapshots: snapshots.collect::<Result<BTreeMap<_, _>, Error>>()?,
             promise: promise(&raw.promise),
             standing: match raw.promise.instruction {
@@ -295,6 +314,17 @@ impl<'a> Source<'a> {
                 raw::OnCeiling::Delete => plan::OnCeiling::Delete,
             },
         })
+    }
+
+    /// None if it is given no place.
+    fn witness(&self, raw: raw::Witness) -> Option<Witness> {
+        let raw::Witness { url, key, ca, folder, every } = raw;
+        let at = match (url.is_empty(), folder.as_os_str().is_empty()) {
+            (true, true) => return None,
+            (true, false) => WitnessAt::Folder(self.path(folder)),
+            (false, _) => WitnessAt::Endpoint { url, key: self.path(key), ca: self.path(ca) },
+        };
+        Some(Witness { at, every: every.0 })
     }
 
     fn snapshots(&self, section: &str, raw: raw::Snapshots) -> Result<Snapshots, Error> {

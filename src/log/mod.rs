@@ -13,6 +13,7 @@ mod error;
 mod fault_tests;
 #[cfg(test)]
 mod fixture;
+pub mod growth;
 pub mod open;
 mod plan;
 #[cfg(test)]

@@ -159,6 +159,11 @@ impl Reader {
         Leaves(Entries { depth: Depth::Leaves, ..self.entries() })
     }
 
+    /// The same from that position on.
+    pub fn leaves_from(&self, position: u64) -> Leaves<'_> {
+        Leaves(Entries { depth: Depth::Leaves, ..self.entries_from(position) })
+    }
+
     /// All entries, oldest first.
     pub fn entries(&self) -> Entries<'_> {
         self.entries_from(0)

@@ -1,6 +1,6 @@
 //! Checks a log's directory from its first byte to its last, without any private key.
-//! Not here: whether a record tells the truth, and what only an outside memory could know: whether this is the newest
-//! state of the log. HOLE: there is no witness yet; a directory restored together with its old checkpoint reads `ok`.
+//! Not here: whether a record tells the truth, and what only an outside memory can know, whether this is the newest state
+//! of the log: a directory restored together with its old checkpoint reads `ok` here. `growth.rs` compares with memories.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -2,6 +2,7 @@
 //! Not here: what travels over them (`wire/`, `session/`) and who may (`grant/`).
 
 pub mod entry;
+pub mod https;
 pub mod tls;
 pub mod tls_connect;
 pub mod upstream;

@@ -20,11 +20,11 @@ use super::error::Error;
 use super::history::Range;
 use super::pages::{self, Account, Book};
 use super::session::{self, Found, Notice, sha256};
-use super::tls::Peer;
 use super::{BODY_BYTES_MAX, Portal};
 use crate::audit::record::Kind;
 use crate::grant::{Customer, Mode, Owner, State};
 use crate::ids::{GrantId, Sequence, SessionId};
+use crate::net::https::Peer;
 use crate::register::Revision;
 use crate::secret::Secret;
 

@@ -21,7 +21,6 @@ pub mod session;
 pub mod sign_in;
 mod start;
 pub mod terms;
-pub mod tls;
 pub mod words;
 
 pub use self::start::{StartError, run, run_on};
@@ -54,10 +53,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
 use crate::grant::{AccountStep, Consent, Customer, Mode, Owner, Personal, State, What};
 use crate::ids::{CustomerId, GrantId, Sequence, SessionId};
+use crate::net::https;
 use crate::register::{Follower, Revision};
 
-/// The protocol that browsers are offered.
-const ALPN: &[u8] = b"http/1.1";
 /// The largest request body in bytes.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// How old the last reading of the register may be before nothing is widened by it.
@@ -106,7 +104,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
     let unusable = |source| StartError::System { what: "the portal's socket".to_owned(), source };
-    let listener = tls::Listener::start(settings.socket, settings.tls, settings.per_address).map_err(unusable)?;
+    let listener = https::Listener::start(settings.socket, settings.tls, settings.per_address).map_err(unusable)?;
     let portal = Portal(Arc::new(Parts {
         passwords: Passwords::new(settings.entropy.as_ref()).map_err(|error| StartError::Bug(error.to_string()))?,
         origin: Origin::new(&settings.public_url)?,
@@ -121,7 +119,7 @@ pub async fn serve(
         acts,
         book,
     }));
-    let service = router(portal).into_make_service_with_connect_info::<tls::Peer>();
+    let service = router(portal).into_make_service_with_connect_info::<https::Peer>();
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let told = async move {
         shutdown.await;

@@ -14,7 +14,7 @@ use super::attempts::Bounds;
 use super::book::Records;
 use super::door::Door;
 use super::reminders;
-use super::{ALPN, Settings, serve};
+use super::{Settings, serve};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
 use crate::clock::{Clock, SystemClock};
@@ -24,8 +24,10 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::grant::{Given, Grant, Trust};
 use crate::ids::Sequence;
 use crate::log::{self, Log};
+use crate::net::https::ALPN;
 use crate::net::tls::{self, Certificate};
 use crate::register::{self, Acts, Follower, OwnerActs, Register};
+use crate::witnesses::{self, Logs, keep_witnessed};
 use crate::{config, keyring};
 
 /// The name of the portal's log.
@@ -64,6 +66,9 @@ pub enum StartError {
     /// The register.
     #[error(transparent)]
     Register(#[from] register::Error),
+    /// A witness of the configuration.
+    #[error(transparent)]
+    Witness(#[from] witnesses::Unusable),
     /// A socket or a signal.
     #[error("{what}: {source}")]
     System {
@@ -87,7 +92,8 @@ impl StartError {
             StartError::PublicUrl(_)
             | StartError::SigningKey { .. }
             | StartError::Configuration(_)
-            | StartError::Certificate(_) => true,
+            | StartError::Certificate(_)
+            | StartError::Witness(_) => true,
             StartError::Keyring(error) => error.is_configuration(),
             StartError::Log(_)
             | StartError::Register(_)
@@ -148,6 +154,7 @@ pub async fn run_on(
         standing: config.standing,
         door: Door { token: config.portal.vendor_token, limits: config.decision() },
     };
+    let witnesses = witnesses::witnesses(&config)?;
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
     let book = Records {
@@ -163,6 +170,7 @@ pub async fn run_on(
     tasks.spawn(keyring::keep_keys(parts.keyring, parts.recipients, all, changed, keyring::Pace::default()));
     tasks.spawn(alarm(parts.follower.clone()));
     tasks.spawn(register::keep_checkpoint(log.clone(), register.clone()));
+    tasks.spawn(keep_witnessed(witnesses, Logs::of(&config), log.clone(), Arc::new(SystemClock)));
     tasks.spawn(reminders::remind(parts.follower.clone(), Arc::new(SystemClock)));
     tasks.spawn(reload(certificate));
     tracing::info!(%address, url = config.portal.public_url, "the portal is open");

@@ -16,7 +16,6 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::ALPN;
 use super::acts::{Acting, Acts};
 use super::attempts::Bounds;
 use super::door::Door;
@@ -30,6 +29,7 @@ use crate::entropy::{OsEntropy, random};
 use crate::grant::world::{customer, portal_key, staff, trust};
 use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
+use crate::net::https::ALPN;
 use crate::net::tls::Certificate;
 use crate::register::{self, Follower, Register, Revision};
 

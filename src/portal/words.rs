@@ -51,7 +51,9 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         | Kind::KeysOpened
         | Kind::KeysDestroyed
         | Kind::Road
-        | Kind::Desk => format!("{who}: {}", record.kind.word()),
+        | Kind::Desk
+        | Kind::Witnessed
+        | Kind::Unwitnessed => format!("{who}: {}", record.kind.word()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::sources::Source;
 const WORDS: [&str; 4] = ["ids", "clock", "entropy", "secret"];
 
 /// Everything that is not a service.
-const BELOW: [&str; 22] = [
+const BELOW: [&str; 23] = [
     "ids",
     "clock",
     "entropy",
@@ -25,6 +25,7 @@ const BELOW: [&str; 22] = [
     "fence",
     "snapshots",
     "purge",
+    "witnesses",
     "keeping",
     "config",
     "net",
@@ -48,7 +49,7 @@ use Layer::{Adapter, Core, Service, Word};
 
 /// The law. Besides what is listed, core and adapters may import the words, services everything below, and each
 /// module itself. An entry with a path allows that path only.
-const LAW: [(&str, Layer, &[&str]); 26] = [
+const LAW: [(&str, Layer, &[&str]); 28] = [
     ("ids", Word, &[]),
     ("clock", Word, &[]),
     ("entropy", Word, &[]),
@@ -67,6 +68,7 @@ const LAW: [(&str, Layer, &[&str]); 26] = [
     ("fence", Adapter, &["grant", "wire", "net"]),
     ("snapshots", Adapter, &["audit::keys", "disk", "net"]),
     ("purge", Adapter, &["datamap", "net"]),
+    ("witnesses", Adapter, &["audit", "log", "disk", "net", "config"]),
     ("keeping", Adapter, &["retention", "grant", "register", "snapshots", "config", "disk"]),
     ("config", Adapter, &["disk", "retention", "grant"]),
     ("net", Adapter, &["wire"]),
@@ -74,6 +76,7 @@ const LAW: [(&str, Layer, &[&str]); 26] = [
     ("proxy", Service, &[]),
     ("portal", Service, &[]),
     ("retentiond", Service, &[]),
+    ("witness", Service, &[]),
     ("cli", Service, &[]),
 ];
 

@@ -119,7 +119,7 @@ impl Stage {
 
     /// The verdicts about the proxy's log, with every record opened that can be.
     async fn verdicts(&self) -> Vec<String> {
-        let verified = verified(&self.context, true, None).await;
+        let verified = verified(&self.context, true, None, &[]).await;
         let (table, exit) = verified.map_err(|failure| failure.message().to_owned()).expect("verified");
         let mut out = Vec::new();
         table.write(Format::Json, &mut out).expect("written");

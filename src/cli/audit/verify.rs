@@ -1,9 +1,10 @@
-//! `audit verify`: every log against its pinned key, and against what the register remembers of it.
-//! Not here: the verification itself (`log/verify.rs`).
+//! `audit verify`: every log against its pinned key, and against what the register and those elsewhere remember of it.
+//! Not here: the verification itself (`log/verify.rs`), and who remembers elsewhere (`witnessed.rs`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Auditor;
+use super::witnessed::Elsewhere;
 use crate::audit::tag::Tags;
 use crate::audit::tree::Frontier;
 use crate::cli::{Context, Exit, Failure, Table, keyring, keys};
@@ -14,7 +15,13 @@ use crate::log::search;
 use crate::log::verify::{Finding, Opening, Verdict, verify};
 
 /// A row per finding, and whether one of them is an alarm.
-pub(super) async fn verified(context: &Context, open: bool, copy: Option<&Path>) -> Result<(Table, Exit), Failure> {
+pub(super) async fn verified(
+    context: &Context,
+    open: bool,
+    copy: Option<&Path>,
+    memory: &[PathBuf],
+) -> Result<(Table, Exit), Failure> {
+    let elsewhere = Elsewhere::of(context, copy, memory)?;
     let auditor = if open { Some(Auditor::begin(context, "verify", None).await?) } else { None };
     let mut table = Table::new(&["log", "verdict", "place", "detail"]);
     let mut alarms = 0_usize;
@@ -41,7 +48,9 @@ pub(super) async fn verified(context: &Context, open: bool, copy: Option<&Path>)
             table.row([writer.as_str().into(), verdict.to_string().into(), place.into(), detail.into()]);
         }
     }
-    for (writer, finding) in if copy.is_none() { remembered(context) } else { Vec::new() } {
+    let mut compared = if copy.is_none() { remembered(context) } else { Vec::new() };
+    compared.extend(elsewhere.findings().await?);
+    for (writer, finding) in compared {
         alarms += usize::from(finding.verdict.is_alarm());
         let Finding { verdict, place, detail } = finding;
         table.row([writer.into(), verdict.to_string().into(), place.into(), detail.into()]);

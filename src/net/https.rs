@@ -1,4 +1,4 @@
-//! The portal's socket: TLS 1.2 and 1.3 over TCP, with bounded connections, and a bound on how long each may dawdle.
+//! The socket of a site: TLS 1.2 and 1.3 over TCP, with bounded connections, and a bound on how long each may dawdle.
 //! Not here: HTTP, and the certificate (`net/tls.rs`). Handshakes run beside `accept`, so a slow one delays nobody.
 
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+/// The protocol that is offered in ALPN.
+pub const ALPN: &[u8] = b"http/1.1";
 /// Connections at once; more wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 512;
 /// From connecting until the TLS handshake is done.
@@ -121,11 +123,11 @@ async fn accept(
                 Some(place) => {
                     tokio::spawn(greet(stream, address, acceptor.clone(), place, done.clone()));
                 }
-                None => tracing::debug!(%address, "too many connections to the portal from one address"),
+                None => tracing::debug!(%address, "too many connections to this site from one address"),
             },
-            // Out of file descriptors, or a client that left already: neither ends the portal.
+            // Out of file descriptors, or a client that left already: neither ends the site.
             Err(error) => {
-                tracing::warn!(%error, "the portal could not accept a connection");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -140,15 +142,15 @@ async fn greet(
     done: mpsc::Sender<(Connection, SocketAddr)>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the portal could not set TCP_NODELAY");
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     match timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => {
-            // An error means that the portal is stopping: the connection closes with it.
+            // An error means that the site is stopping: the connection closes with it.
             let _stopping = done.send((Connection::new(tls, place), address)).await;
         }
-        Ok(Err(error)) => tracing::debug!(%error, %address, "a TLS handshake with the portal failed"),
-        Err(_) => tracing::debug!(%address, "a TLS handshake with the portal took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, %address, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
     }
 }
 
