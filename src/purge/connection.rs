@@ -1,15 +1,19 @@
 //! One connection of retention to a customers' database: over a socket as it is, over the network by TLS only.
 //! Not here: what is done with it. A broken connection is an error; whoever purges begins again and finds its progress.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, SimpleQueryMessage};
 
 use super::Error;
 use crate::net::tls_connect::VerifiedTls;
 use crate::secret::Secret;
 
+/// So many warnings are kept between two looks.
+const WARNINGS_MAX: usize = 100;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const SETTINGS: &str = "-c search_path=pg_catalog -c lock_timeout=2s -c client_min_messages=warning -c jit=off \
                         -c idle_in_transaction_session_timeout=60s -c default_transaction_read_only=off \
@@ -28,7 +32,11 @@ pub struct Road {
 pub struct Connection {
     pub(super) client: Client,
     database: String,
+    warnings: Warnings,
 }
+
+/// What the server warned of, in its words; a statement's warnings are there before its end is.
+type Warnings = Arc<Mutex<Vec<String>>>;
 
 impl Road {
     /// Reads a libpq-style `dsn`; `tls` may be left out for a socket only.
@@ -59,24 +67,25 @@ impl Road {
         let mut config = self.config.clone();
         config.dbname(database);
         let failed = |error| Error::database(database, error);
+        let warnings = Warnings::default();
         let client = match &self.tls {
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-                drive(connection);
+                drive(connection, Arc::clone(&warnings));
                 client
             }
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-                drive(connection);
+                drive(connection, Arc::clone(&warnings));
                 client
             }
         };
-        Ok(Connection { client, database: database.to_owned() })
+        Ok(Connection { client, database: database.to_owned(), warnings })
     }
 }
 
 /// Runs until the client is dropped or the server goes; the client sees the error.
-fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>)
+fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, warnings: Warnings)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -86,6 +95,10 @@ where
             match std::future::poll_fn(|context| connection.poll_message(context)).await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
                     tracing::debug!(sqlstate = notice.code().code(), "a notice of the server");
+                    let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+                    if notice.parsed_severity() == Some(Severity::Warning) && warnings.len() < WARNINGS_MAX {
+                        warnings.push(notice.message().to_owned());
+                    }
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
@@ -106,6 +119,11 @@ impl Connection {
 
     pub(super) fn failed(&self, error: tokio_postgres::Error) -> Error {
         Error::database(&self.database, error)
+    }
+
+    /// What the server warned of since this was last asked.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Runs one or several statements, for their effect.

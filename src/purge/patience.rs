@@ -143,6 +143,8 @@ pub(super) async fn insist(
             Err(error) if error.is_passing() => {
                 tell(&Event::Paused(Pause::Locked));
                 connection.run("rollback").await?;
+                // that there was nothing to roll back, above all
+                connection.warnings();
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             done => return done,

@@ -57,8 +57,12 @@ pub struct Verified {
     pub probed: Probed,
     /// What kept dead rows from being removed.
     pub blockers: Vec<String>,
-    /// Whether files were rewritten.
-    pub is_scrubbed: bool,
+    /// Tables that VACUUM or ANALYZE left out or warned of, with the server's words.
+    pub unvacuumed: Vec<String>,
+    /// Tables whose files were to be rewritten and are the same as before.
+    pub unwritten: Vec<String>,
+    /// Whether files were to be rewritten.
+    pub scrub: Scrub,
 }
 
 impl Verified {
@@ -73,8 +77,10 @@ impl Verified {
             && self.statements_unread.is_none()
             && self.probed.needles > 0
             && self.probed.found.is_empty()
-            && self.blockers.is_empty();
-        Some(match (is_clean, self.is_scrubbed) {
+            && self.blockers.is_empty()
+            && self.unvacuumed.is_empty();
+        let is_scrubbed = self.scrub == Scrub::VacuumFull && self.unwritten.is_empty();
+        Some(match (is_clean, is_scrubbed) {
             (true, true) => Level::L2,
             (true, false) => Level::L1,
             (false, _) => Level::L0,
@@ -95,7 +101,7 @@ pub async fn verify(
 ) -> Result<Verified, Error> {
     let (baseline, xid) = finished(connection, purge).await?;
     let blockers = blockers(connection, &xid).await?;
-    vacuum(connection, plan, scrub).await?;
+    let (unvacuumed, unwritten) = vacuum(connection, plan, scrub).await?;
     let (statements, statements_unread) = statements::take_out(connection, needles).await?;
     let catalog = catalog(connection).await?;
     let mut verified = Verified {
@@ -105,7 +111,9 @@ pub async fn verify(
         statements,
         statements_unread,
         blockers,
-        is_scrubbed: scrub == Scrub::VacuumFull,
+        unvacuumed,
+        unwritten,
+        scrub,
         probed: probe(connection, &catalog, needles).await?,
         ..Verified::default()
     };
@@ -168,24 +176,50 @@ async fn blockers(connection: &Connection, xid: &str) -> Result<Vec<String>, Err
     Ok(connection.texts(&sql).await?.into_iter().flatten().flatten().collect())
 }
 
-async fn vacuum(connection: &Connection, plan: &Plan, scrub: Scrub) -> Result<(), Error> {
+/// Vacuums the plan's tables; those that the server warned of, and those whose files were to be rewritten and were not.
+/// A role without the right is answered with a warning, not with an error.
+async fn vacuum(connection: &Connection, plan: &Plan, scrub: Scrub) -> Result<(Vec<String>, Vec<String>), Error> {
     let tables: BTreeSet<&TableName> = plan.steps.iter().map(|step| &step.table).collect();
     let leaves: BTreeSet<&TableName> = plan.steps.iter().flat_map(|step| &step.leaves).collect();
+    let (mut unvacuumed, mut unwritten) = (Vec::new(), Vec::new());
     for leaf in &leaves {
-        let how = match scrub {
-            Scrub::None => "analyze, index_cleanup on, truncate off",
-            Scrub::VacuumFull => "full, analyze",
-        };
-        insist(connection, &format!("vacuum ({how}) {}", leaf.sql()), &mut |_| {}).await?;
+        match scrub {
+            Scrub::None => {
+                let vacuum = format!("vacuum (analyze, index_cleanup on, truncate off) {}", leaf.sql());
+                unvacuumed.extend(warned(connection, &vacuum).await?);
+            }
+            Scrub::VacuumFull => {
+                let (warnings, is_new) = rewritten(connection, "full, analyze", &leaf.sql()).await?;
+                unvacuumed.extend(warnings);
+                unwritten.extend((!is_new).then(|| leaf.to_string()));
+            }
+        }
     }
     for table in tables.into_iter().filter(|table| !leaves.contains(table)).chain(&plan.refresh) {
-        insist(connection, &format!("analyze {}", table.sql()), &mut |_| {}).await?;
+        unvacuumed.extend(warned(connection, &format!("analyze {}", table.sql())).await?);
     }
     if scrub == Scrub::VacuumFull {
-        insist(connection, "vacuum full pg_catalog.pg_statistic", &mut |_| {}).await?;
-        insist(connection, "vacuum full pg_catalog.pg_largeobject", &mut |_| {}).await?;
+        for shared in ["pg_catalog.pg_statistic", "pg_catalog.pg_largeobject"] {
+            let (_, is_new) = rewritten(connection, "full", shared).await?;
+            unwritten.extend((!is_new).then(|| shared.to_owned()));
+        }
     }
-    Ok(())
+    Ok((unvacuumed, unwritten))
+}
+
+/// Runs it; what the server warned of meanwhile.
+async fn warned(connection: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    connection.warnings();
+    insist(connection, sql, &mut |_| {}).await?;
+    Ok(connection.warnings())
+}
+
+/// Rewrites a table; what the server warned of, and whether it stands in another file now.
+async fn rewritten(connection: &Connection, how: &str, table: &str) -> Result<(Vec<String>, bool), Error> {
+    let file = format!("select pg_relation_filenode({}::regclass)::int8", literal(table));
+    let before = connection.number(&file).await?;
+    let warnings = warned(connection, &format!("vacuum ({how}) {table}")).await?;
+    Ok((warnings, connection.number(&file).await? != before))
 }
 
 /// Values in statistics of columns, of expressions, and of columns together.

@@ -52,6 +52,10 @@ async fn both_layouts_go_from_closing_to_the_last_certificate() {
     assert_eq!(ground.rows(7).await, "0");
     assert!(ground.column("postgres", "select datname from pg_database where datname = 'acme'").await.is_empty());
     assert_eq!(ground.closure("initech").purge.verified.map(|(_, rows, level)| (rows, level)), Some((1200, 1)));
+    assert_eq!(ground.closure("acme").purge.verified.map(|(.., level)| level), Some(0), "nothing was looked for");
+    let residue = &ground.verified("acme").parts[0].body.residue;
+    assert!(residue.report.iter().any(|line| line.starts_with("level 0: no known value")), "{residue:?}");
+    assert!(!residue.report.iter().any(|line| line.contains("was gone before")), "{residue:?}");
     assert!(!ground.stage.path("retention/closing").join("c1.needles").exists());
     assert_eq!(bystanders(&ground).await, before);
 
@@ -320,4 +324,28 @@ async fn nothing_is_purged_while_clocks_disagree_snapshots_are_missing_or_a_daem
     turn(&world, ground.now()).await.expect("a turn");
     world.acts.log.close().expect("the log closes");
     assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::LiveClean, "0"));
+}
+
+/// The purge comes to a database that somebody else dropped meanwhile: the certificate says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_somebody_else_dropped_is_said_to_have_been_gone() {
+    let ground = Ground::new().await;
+    ground.close("acme").await;
+    ground.account("acme", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    let cluster = &ground.stage.cluster;
+    cluster.run_sql("postgres", "alter database acme is_template true").await.expect("something in the way");
+    let refused = ground.turn().await;
+    assert!(refused.troubles.iter().any(|(_, why)| why.contains("it is a template")), "{refused:?}");
+    assert_eq!(ground.stage_of("acme"), Stage::Purging);
+    let drop = ["alter database acme is_template false", "drop database acme with (force)"];
+    for sql in drop {
+        cluster.run_sql("postgres", sql).await.expect("dropped");
+    }
+    ground.well().await;
+    assert_eq!(ground.stage_of("acme"), Stage::LiveClean);
+    let residue = &ground.verified("acme").parts[0].body.residue;
+    assert!(residue.report.iter().any(|line| line.starts_with("the database was gone before")), "{residue:?}");
 }

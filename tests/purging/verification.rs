@@ -143,3 +143,27 @@ async fn statistics_of_columns_together_and_hidden_ones_are_not_clean() {
         (&["public.copies".to_owned()][..], Some(Level::L0))
     );
 }
+
+/// VACUUM answers a role without the right with a warning: nothing is claimed of a table that was left out.
+#[tokio::test]
+async fn no_level_is_claimed_of_what_vacuum_left_out() {
+    let ground = Ground::with("create extension pg_stat_statements").await;
+    let needles = taken(&ground).await;
+    ground.purge("p1").await.expect("purged");
+    // the owner of a database may vacuum all of it, its catalogs included
+    ground.cluster.run_sql("shared", "alter database shared owner to postgres").await.expect("another owner");
+    let tables = verified(&ground, &needles, Scrub::VacuumFull).await;
+    assert_eq!(tables.level(), Some(Level::L1), "{tables:#?}");
+    assert_eq!(tables.unwritten, ["pg_catalog.pg_statistic", "pg_catalog.pg_largeobject"]);
+
+    let own = "alter table history owner to postgres; grant select on history to portreeve_maintenance";
+    ground.cluster.run_sql("shared", own).await.expect("another owner");
+    for scrub in [Scrub::None, Scrub::VacuumFull] {
+        let skipped = verified(&ground, &needles, scrub).await;
+        assert_eq!(skipped.level(), Some(Level::L0), "{skipped:#?}");
+        let [warning] = skipped.unvacuumed.as_slice() else { panic!("{skipped:#?}") };
+        assert!(warning.contains("history"), "{warning}");
+        let is_named = skipped.unwritten.contains(&"public.history".to_owned());
+        assert_eq!(is_named, scrub == Scrub::VacuumFull, "{skipped:#?}");
+    }
+}

@@ -15,6 +15,7 @@ mod proof;
 mod purge;
 mod reading;
 mod residue;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -16,9 +16,7 @@ use crate::datamap::plan::{Action, Plan, Step, plan};
 use crate::datamap::{Catalog, DataMap};
 use crate::grant::{AccountStep, Closure, Customer, Layout};
 use crate::keeping::people;
-use crate::purge::{
-    self as purging, Connection, Control, Event, Gone, Outcome, Purge, SchemaOutcome, SchemaTarget, Target, catalog,
-};
+use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, Purge, catalog};
 use crate::retention::closure::Dates;
 use crate::retention::plan::Rules;
 
@@ -291,77 +289,13 @@ impl World {
     }
 
     /// Whether batches may run: in the window, or whenever it is late or was asked for at once.
-    fn may_purge(&self, closure: &Closure, dates: &Dates) -> bool {
+    pub(super) fn may_purge(&self, closure: &Closure, dates: &Dates) -> bool {
         let now = self.acts.clock.now();
         closure.immediate.is_some() || now >= dates.purge_latest || self.config.retention.window.includes(now)
     }
 
-    async fn purge_schema(
-        &self,
-        customer: &Customer,
-        closure: &Closure,
-        kept: &Kept,
-        dates: &Dates,
-    ) -> Result<Found, Error> {
-        let Some((schema, oid)) = kept.database.clone() else {
-            let message = "the notes of the plan are lost, so that it is not known which schema was meant: bring the \
-                           daemon's folder back from a copy";
-            return Err(Error::Refused(message.to_owned()));
-        };
-        let upstream = self.upstream(customer)?;
-        let target = SchemaTarget { database: customer.database.clone(), name: schema, oid };
-        let may_run = || self.may_purge(closure, dates);
-        let mut tell = |event: &Event| tracing::info!(customer = %customer.id, ?event, "the purge of a schema");
-        let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
-        let dropped = match purging::drop_schema(&upstream.road, &target, &self.pace, &mut control).await? {
-            SchemaOutcome::Done(dropped) => dropped,
-            SchemaOutcome::Stopped => return Err(Error::Stopped),
-        };
-        let connection = upstream.road.connect(&target.database).await?;
-        if purging::has_schema(&connection, &target.name).await? {
-            return Err(Error::Refused(format!("a schema \"{}\" is there again; it was not dropped", target.name)));
-        }
-        let (position, replicas) = self.replayed(customer, &connection).await?;
-        let mut found = Found { level: 1, position, replicas, ..Found::default() };
-        found.runs.insert(name(customer, closure), kept.planned.iter().cloned().collect::<BTreeMap<_, _>>());
-        found.report.push("the schema and its tables' files are gone; their blocks are not overwritten".to_owned());
-        if dropped.large_objects_shared > 0 {
-            let shared = dropped.large_objects_shared;
-            found.report.push(format!("{shared} large objects stay: tables outside the schema refer to them, too"));
-        }
-        if let Some(unread) = dropped.statements_unread {
-            found.level = 0;
-            found.report.push(unread);
-        }
-        Ok(found)
-    }
-
-    async fn purge_database(&self, customer: &Customer, closure: &Closure, kept: &Kept) -> Result<Found, Error> {
-        let upstream = self.upstream(customer)?;
-        let Some((database, oid)) = kept.database.clone() else {
-            let message = "the notes of the plan are lost, so that it is not known which database was meant: bring \
-                           the daemon's folder back from a copy";
-            return Err(Error::Refused(message.to_owned()));
-        };
-        let target = Target { name: database, oid };
-        let dropped = purging::drop_database(&upstream.road, &upstream.maintenance_database, &target).await?;
-        let connection = upstream.road.connect(&upstream.maintenance_database).await?;
-        if purging::is_there(&connection, &target.name).await? {
-            return Err(Error::Refused(format!("a database \"{}\" is there again; it was not dropped", target.name)));
-        }
-        let (position, replicas) = self.replayed(customer, &connection).await?;
-        let mut found = Found { level: 1, position, replicas, ..Found::default() };
-        found.runs.insert(name(customer, closure), kept.planned.iter().cloned().collect::<BTreeMap<_, _>>());
-        found.report.push("the database and its files are gone; their blocks are not overwritten".to_owned());
-        if dropped.statements_gone == Some(false) {
-            found.level = 0;
-            found.report.push("level 0: pg_stat_statements may still remember statements of it".to_owned());
-        }
-        Ok(found)
-    }
-
     /// Waits a moment for replicas; one that stays behind is told, and the next turn looks again.
-    async fn replayed(
+    pub(super) async fn replayed(
         &self,
         customer: &Customer,
         connection: &Connection,
@@ -437,12 +371,12 @@ fn is_another(kept: &Kept, fixed: &Fixed) -> bool {
     kept.another || kept.database.is_some() && kept.database != fixed.database
 }
 
-fn schema_of(customer: &Customer) -> Result<&str, Error> {
+pub(super) fn schema_of(customer: &Customer) -> Result<&str, Error> {
     customer.tenant.as_deref().ok_or(Error::Bug("a customer with a schema of its own, and none is named"))
 }
 
 /// The purge's name in the database: another one for each plan that was begun.
-fn name(customer: &Customer, closure: &Closure) -> String {
+pub(super) fn name(customer: &Customer, closure: &Closure) -> String {
     let first = format!("{}-{}", customer.id, closure.sequence.0);
     closure.purge.replanned.map_or(first.clone(), |at| format!("{first}-{}", at.0))
 }

@@ -47,6 +47,13 @@ pub(super) fn report(verified: &Verified) -> Vec<String> {
     }
     let blockers = verified.blockers.iter();
     report.extend(blockers.map(|blocker| format!("level 0: dead rows could not be removed: {blocker}")));
+    let unvacuumed = verified.unvacuumed.iter();
+    report
+        .extend(unvacuumed.map(|warning| format!("level 0: dead rows may be there, a table was left out: {warning}")));
+    if !verified.unwritten.is_empty() {
+        let tables = verified.unwritten.join(", ");
+        report.push(format!("not level 2: these were to be rewritten and were not, for want of a right: {tables}"));
+    }
     if verified.probed.special > 0 {
         let special = verified.probed.special;
         report.push(format!("text may spell {special} of the known values in still other ways than were looked for"));
