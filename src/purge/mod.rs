@@ -9,6 +9,7 @@ mod copied;
 mod database;
 mod needles;
 mod objects;
+mod outside;
 mod patience;
 mod position;
 mod prepare;

@@ -3,6 +3,7 @@
 //! Not here: the customer's roles, which the fence and the vendor own; and whether it is time.
 
 use super::objects::REFERRING;
+use super::outside::nothing_in_the_way;
 use super::patience::{Go, insist};
 use super::statements::{Memory, memory};
 use super::{Connection, Control, Error, Event, OURS, Pace, Road};
@@ -48,42 +49,6 @@ pub enum SchemaOutcome {
     /// Told to stop; what is gone is gone, and the next call goes on.
     Stopped,
 }
-
-/// What outside the schema (`$oid`) depends on something in it, and would go or break with it.
-const IN_THE_WAY: &str = "
-with inside as (
-    select 'pg_class'::regclass as class, oid from pg_class where relnamespace = $oid
-    union all select 'pg_proc'::regclass, oid from pg_proc where pronamespace = $oid
-    union all select 'pg_type'::regclass, oid from pg_type where typnamespace = $oid
-    union all select 'pg_operator'::regclass, oid from pg_operator where oprnamespace = $oid
-    union all select 'pg_collation'::regclass, oid from pg_collation where collnamespace = $oid),
-dependents as (
-    select d.classid, d.objid from pg_depend d join inside i on i.class = d.refclassid and i.oid = d.refobjid
-    where d.deptype in ('n', 'a') and not exists (select from inside j where j.class = d.classid and j.oid = d.objid))
-select distinct what from (
-    select format('foreign key %s of %s', c.conname, c.conrelid::regclass) as what, n.oid as home
-    from dependents d join pg_constraint c on d.classid = 'pg_constraint'::regclass and c.oid = d.objid
-    join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
-    union all
-    select format('view %s', r.oid::regclass), r.relnamespace
-    from dependents d join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
-    join pg_class r on r.oid = w.ev_class
-    union all
-    select format('default of a column of %s', a.adrelid::regclass), r.relnamespace
-    from dependents d join pg_attrdef a on d.classid = 'pg_attrdef'::regclass and a.oid = d.objid
-    join pg_class r on r.oid = a.adrelid
-    union all
-    select format('trigger %s of %s', t.tgname, t.tgrelid::regclass), r.relnamespace
-    from dependents d join pg_trigger t on d.classid = 'pg_trigger'::regclass and t.oid = d.objid
-    join pg_class r on r.oid = t.tgrelid
-    union all
-    select pg_describe_object(d.classid, d.objid, 0), 0::oid from dependents d
-    where d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_operator'::regclass)
-      and not exists (select from pg_class c where d.classid = 'pg_class'::regclass and c.oid = d.objid
-          and c.relnamespace in ($oid, (select oid from pg_namespace where nspname = 'pg_toast')))
-      and not exists (select from pg_policy p join pg_class c on c.oid = p.polrelid
-          where d.classid = 'pg_policy'::regclass and p.oid = d.objid and c.relnamespace = $oid)) o
-where home <> $oid order by 1";
 
 /// The schema as it is now, for a plan.
 ///
@@ -208,19 +173,6 @@ fn only_it(target: &SchemaTarget, drop: &str, is_gone: &str) -> String {
         drop = literal(drop),
     );
     format!("do {}", literal(&body))
-}
-
-async fn nothing_in_the_way(connection: &Connection, target: &SchemaTarget) -> Result<(), Error> {
-    let sql = IN_THE_WAY.replace("$oid", &format!("{}::oid", target.oid));
-    let found: Vec<String> = connection.texts(&sql).await?.into_iter().flatten().flatten().collect();
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Refused(format!(
-        "schema \"{}\": {} outside it depends on it: drop that first, it is not this customer's",
-        target.name,
-        found.join(", ")
-    )))
 }
 
 /// Removes large objects that columns of type oid in its tables refer to, but those that others refer to, too, as a copy

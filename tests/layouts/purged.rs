@@ -88,6 +88,127 @@ async fn a_schema_goes_and_nothing_else() {
     }
 }
 
+/// Objects of every kind outside a schema that need one in it, what is said of each, and how it goes again.
+const NEED_IT: [(&str, &str, &str); 14] = [
+    (
+        "create event trigger watch on ddl_command_start execute function acme.watch()",
+        "event trigger watch",
+        "drop event trigger watch",
+    ),
+    (
+        "create domain public.few as int check (value > acme.f())",
+        "constraint few_check of public.few",
+        "drop domain public.few",
+    ),
+    (
+        "create foreign data wrapper away validator acme.valid",
+        "foreign-data wrapper away",
+        "drop foreign data wrapper away",
+    ),
+    (
+        "create type public.pair as (a int);
+         create function acme.of_pair(public.pair) returns int language sql as 'select 1';
+         create cast (public.pair as int) with function acme.of_pair(public.pair)",
+        "cast from public.pair to integer",
+        "drop type public.pair cascade",
+    ),
+    (
+        "create operator public.### (function = acme.add, leftarg = int, rightarg = int)",
+        "operator public.###(integer,integer)",
+        "drop operator public.### (int, int)",
+    ),
+    (
+        "create aggregate public.total(int) (sfunc = acme.add, stype = int)",
+        "function public.total(integer)",
+        "drop aggregate public.total(int)",
+    ),
+    (
+        "create operator family public.odd using btree;
+         alter operator family public.odd using btree add function 1 (int, int) acme.add(int, int)",
+        "of operator family public.odd",
+        "drop operator family public.odd using btree",
+    ),
+    (
+        "create text search configuration public.words (copy = pg_catalog.simple);
+         alter text search configuration public.words alter mapping for word with acme.words",
+        "text search configuration public.words",
+        "drop text search configuration public.words",
+    ),
+    (
+        "create type public.span as range (subtype = int, multirange_type_name = acme.spans)",
+        "type public.span",
+        "drop type public.span",
+    ),
+    (
+        "create table globex.part partition of acme.events for values from ('2020-01-01') to ('2021-01-01')",
+        "table globex.part",
+        "drop table globex.part",
+    ),
+    (
+        "create index needs_it on globex.orders (acme.add(id, id))",
+        "index globex.needs_it",
+        "drop index globex.needs_it",
+    ),
+    (
+        "create policy own on globex.orders using (acme.f() = 1)",
+        "policy own on table globex.orders",
+        "drop policy own on globex.orders",
+    ),
+    (
+        "create function public.standard() returns int begin atomic select acme.f(); end",
+        "function public.standard()",
+        "drop function public.standard",
+    ),
+    ("create extension pg_trgm schema acme", "extension pg_trgm", "drop extension pg_trgm"),
+];
+
+/// What belongs to a schema in every way that a catalog knows: none of it is in its own way.
+const OF_ITSELF: &str = "
+set role app;
+create function acme.f() returns int immutable language sql as 'select 1';
+create function acme.add(int, int) returns int immutable language sql as 'select 1';
+create function acme.touched() returns trigger language plpgsql as 'begin return new; end';
+create type acme.kind as enum ('a');
+create type acme.reach as range (subtype = int);
+create domain acme.few as int check (value > acme.f());
+create table acme.events (id int generated always as identity, at date not null default now(), n acme.few,
+    twice int generated always as (acme.add(1, 1)) stored, body text) partition by range (at);
+create table acme.events_now partition of acme.events default;
+create table acme.named (plan text references public.plans, event int);
+create index on acme.events (acme.add(n, n));
+create view acme.seen as select at, acme.f() from acme.events;
+create rule never as on delete to acme.events_now do also nothing;
+create trigger touched before insert on acme.events for each row execute function acme.touched();
+create policy own on acme.events using (acme.f() = 1);
+create statistics acme.both on id, at from acme.events_now;
+create operator acme.### (function = acme.add, leftarg = int, rightarg = int);
+create aggregate acme.total(int) (sfunc = acme.add, stype = int);
+alter default privileges in schema acme grant select on tables to public;
+reset role;
+create operator class acme.plain for type int using btree as operator 1 <, operator 3 =, function 1 btint4cmp(int, int);
+create cast (acme.kind as int) with inout;
+create publication all_of_it for tables in schema acme;
+create publication one_of_it for table acme.orders;
+create function acme.watch() returns event_trigger language plpgsql as 'begin end';
+create function acme.valid(text[], oid) returns boolean language sql as 'select true';
+create text search dictionary acme.words (template = pg_catalog.simple)";
+
+#[tokio::test]
+async fn what_needs_it_from_outside_is_in_the_way_of_whatever_kind() {
+    let ground = Ground::bare(Version::Fifteen).await;
+    ground.run(OF_ITSELF).await;
+    let road = maintenance(&ground).await;
+    for (make, says, unmake) in NEED_IT {
+        ground.run(make).await;
+        let refused = dropped(&ground, &road, "acme").await.expect_err(says);
+        assert!(refused.contains(says) && refused.contains("not this customer's"), "{says}: {refused}");
+        ground.run(unmake).await;
+    }
+    assert_eq!(ground.value("select count(*) from acme.contacts").await, "300", "nothing was dropped");
+    dropped(&ground, &road, "acme").await.expect("nothing is in the way of itself");
+    assert_eq!(ground.value("select count(*) from pg_namespace where nspname = 'acme'").await, "0");
+}
+
 #[tokio::test]
 async fn a_new_schema_under_an_old_name_stays() {
     let ground = Ground::bare(Version::Fifteen).await;
