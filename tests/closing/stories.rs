@@ -349,3 +349,43 @@ async fn a_database_that_somebody_else_dropped_is_said_to_have_been_gone() {
     let residue = &ground.verified("acme").parts[0].body.residue;
     assert!(residue.report.iter().any(|line| line.starts_with("the database was gone before")), "{residue:?}");
 }
+
+/// Archives of a file system that is not mounted are not gone, whatever stands in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_that_are_not_where_they_were_put_are_not_said_to_be_destroyed() {
+    let ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!(ground.stage_of("initech"), Stage::LiveClean);
+
+    let id = ground.customer("initech").id;
+    let root = ground.config().portal.archives.clone();
+    let (folder, aside) = (root.join(id.to_string()), root.with_extension("aside"));
+    let lost = |turned: &portreeve::retentiond::closing::Turned, says: &str| {
+        let is_told = turned.troubles.iter().any(|(_, why)| why.contains(says));
+        let state = ground.state();
+        let is_destroyed = state.exports_of(id).any(|export| export.destroyed.is_some());
+        assert!(is_told && !is_destroyed, "{says}: {turned:?}");
+    };
+    // the file system, its folder for this customer, the file: each may be away
+    std::fs::rename(&root, &aside).expect("away");
+    lost(&ground.turn().await, "is not where it was put");
+    std::fs::create_dir(&root).expect("an empty place to mount it");
+    lost(&ground.turn().await, "is not where it was put");
+    std::fs::create_dir(&folder).expect("with a folder");
+    lost(&ground.turn().await, "is not where it was put");
+    std::fs::remove_dir_all(&root).expect("empty");
+    std::fs::rename(&aside, &root).expect("back");
+    ground.well().await;
+    assert_eq!(ground.files("initech"), ["certificate.html", "certificate.json"], "no archive is left");
+    assert!(ground.state().exports_of(id).all(|export| export.destroyed.is_some()));
+
+    // what was destroyed is looked for again before that is certified
+    std::fs::rename(&folder, &aside).expect("away");
+    let turned = ground.turn().await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("every archive may be elsewhere")), "{turned:?}");
+}

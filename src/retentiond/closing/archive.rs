@@ -63,9 +63,8 @@ impl World {
 
     /// Writes, reads back, announces. What an earlier try left is removed first.
     async fn export(&self, customer: &Customer, export: ExportId) -> Result<(), Error> {
+        self.make_folder(customer.id)?;
         self.remove_archives(customer.id, Some(export))?;
-        let folder = self.folder(customer.id);
-        std::fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
         let path = self.archive_path(customer.id, export);
         let to = self.recipient(customer.id).await?;
         let mut connection = self.connect(customer, &customer.database).await?;

@@ -138,7 +138,7 @@ impl World {
             Act::MakePlan => self.make_plan(customer, kept).await,
             Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,
             Act::CheckAgain => self.check_again(customer).await,
-            Act::DestroyArchive => self.destroy_archives(customer).await,
+            Act::DestroyArchive => self.destroy_archives(customer, kept).await,
             Act::DestroyValues => self.destroy_keys(customer, kept, RecordPart::Values).await,
             Act::DestroySkeleton => self.destroy_keys(customer, kept, RecordPart::Skeleton).await,
             Act::ConfirmApplicationLogs => {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::folder::away;
 use super::kept::Kept;
 use super::{Error, World};
 use crate::audit::keys::{Recipient, Recipients};
@@ -18,17 +19,31 @@ use crate::retention::closure::LEAD;
 const FETCHED_WITHIN: Duration = Duration::from_secs(30 * 86_400);
 
 impl World {
-    /// Removes every archive of the customer's, sees that none is there, and says so of each.
-    pub(super) async fn destroy_archives(&self, customer: &Customer) -> Result<(), Error> {
+    /// Removes every archive of the customer's, sees that none is there, and says so of each. One that was made is where it
+    /// was put, or nothing is known of it.
+    pub(super) async fn destroy_archives(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
         let state = self.state().await?;
         if state.holds_on(customer.id).next().is_some() {
             return Err(Error::Refused("a hold keeps the archive".to_owned()));
         }
-        let left = self.archives(customer.id, None)?.len();
+        let living: Vec<_> = state.exports_of(customer.id).filter(|export| export.destroyed.is_none()).collect();
+        if !kept.destroying {
+            let made = living.iter().filter(|export| export.made.is_some());
+            let mut paths = made.map(|export| self.archive_path(customer.id, export.id));
+            if let Some(lost) = paths.find(|path| !path.exists()) {
+                return Err(Error::Refused(format!(
+                    "{} is not where it was put, so that it cannot be said to be destroyed: mount its folder or bring it \
+                     back; if it is known to be destroyed, make an empty file of that name",
+                    lost.display()
+                )));
+            }
+        }
+        let left = self.archives(customer.id, None)?.ok_or_else(|| away(&self.folder(customer.id)))?.len();
         self.record(customer.id, "export.destroying", format!("{left} files of archives are removed")).await?;
+        // whoever is killed from here on may have removed some
+        self.keep(customer.id, &Kept { destroying: true, ..kept.clone() })?;
         self.remove_archives(customer.id, None)?;
-        let living = state.exports_of(customer.id).filter(|export| export.destroyed.is_none());
-        for export in living.map(|export| export.id) {
+        for export in living.iter().map(|export| export.id) {
             self.step(customer.id, AccountStep::ExportDestroyed { export }).await?;
         }
         Ok(())

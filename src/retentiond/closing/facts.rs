@@ -84,16 +84,17 @@ impl World {
         })
     }
 
-    /// Every export is destroyed and no file of one is there.
+    /// Every export is destroyed and no file of one is there. Where one was made, its folder is still there to look at.
     fn archive_gone(&self, state: &State, customer: &Customer, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let mut last = None;
+        let (mut last, mut was_made) = (None, false);
         for export in state.exports_of(customer.id) {
+            was_made |= export.made.is_some();
             match export.destroyed {
                 None => return Ok(None),
                 Some(at) => last = last.max(Some(at)),
             }
         }
-        let is_empty = self.archives(customer.id, None)?.is_empty();
+        let is_empty = self.archives(customer.id, None)?.map_or(!was_made, |left| left.is_empty());
         Ok(is_empty.then_some(last.unwrap_or(now)))
     }
 

@@ -30,6 +30,9 @@ pub(super) struct Kept {
     /// Of each purge by its name: the table of each of its steps, none where a step deletes no row.
     #[serde(default)]
     pub(super) steps: BTreeMap<String, Vec<Option<String>>>,
+    /// Whether archives were about to be removed: from then on one that is not there was, perhaps, by us.
+    #[serde(default)]
+    pub(super) destroying: bool,
     /// Records of the customer in each audit log, counted before the last of its keys went.
     #[serde(default)]
     pub(super) records: Option<Vec<(String, u64)>>,
