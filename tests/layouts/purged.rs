@@ -1,5 +1,7 @@
 //! A closed customer's schema goes in batches; nothing outside it goes with it.
 
+use std::time::{Duration, Instant};
+
 use portreeve::purge::{
     Connection, Control, MAINTENANCE, Pace, Road, SchemaOutcome, drop_schema, has_schema, prepare, schema_target,
 };
@@ -20,13 +22,23 @@ create function acme.f() returns int language sql as 'select 1';
 create type acme.kind as enum ('a');
 reset role";
 
-async fn maintenance(ground: &Ground) -> Road {
+/// The maintenance role's road: no superuser.
+pub async fn maintenance(ground: &Ground) -> Road {
     let road = Road::new(&Secret::new(ground.cluster.superuser_dsn("crm")), None).expect("a road");
     let superuser: Connection = road.connect("crm").await.expect("a superuser");
     prepare(&superuser).await.expect("prepared");
-    // trust by the socket is the superuser's alone: as the maintenance role from there
-    Road::new(&Secret::new(format!("{} options='-c role={MAINTENANCE}'", ground.cluster.superuser_dsn("crm"))), None)
-        .expect("a road")
+    let hba = ground.cluster.directory().join("data/pg_hba.conf");
+    let lines = std::fs::read_to_string(&hba).expect("pg_hba.conf");
+    std::fs::write(&hba, format!("local all {MAINTENANCE} trust\n{lines}")).expect("written");
+    ground.run("select pg_reload_conf()").await;
+    let dsn = ground.cluster.superuser_dsn("crm").replace("user=postgres", &format!("user={MAINTENANCE}"));
+    let road = Road::new(&Secret::new(dsn), None).expect("a road");
+    let began = Instant::now();
+    while let Err(error) = road.connect("crm").await {
+        assert!(began.elapsed() < Duration::from_secs(10), "{error}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    road
 }
 
 async fn dropped(ground: &Ground, road: &Road, schema: &str) -> Result<SchemaOutcome, String> {
