@@ -20,6 +20,8 @@ pub struct Pace {
     pub replica_lag_max: Duration,
     /// How long to hold back for others that wait for locks; then the smallest batch goes.
     pub waiters: Duration,
+    /// How long to wait for the window once it is closed; then the purge stops, to go on when it is open again.
+    pub window: Duration,
     /// How long to rest after a batch, in hundredths of what it took.
     pub rest_percent: u32,
 }
@@ -32,6 +34,7 @@ impl Default for Pace {
             batch: Duration::from_millis(350),
             replica_lag_max: Duration::from_secs(10),
             waiters: Duration::from_secs(10),
+            window: Duration::from_secs(10),
             rest_percent: 10,
         }
     }
@@ -77,6 +80,7 @@ impl Control<'_> {
             let why = if (self.may_run)() { pressed(connection, pace).await? } else { Some(Pause::Window) };
             match why {
                 None => return Ok(Go::On),
+                Some(Pause::Window) if began.elapsed() >= pace.window => return Ok(Go::Stop),
                 Some(Pause::LockWaiters) if began.elapsed() >= pace.waiters => return Ok(Go::Gently),
                 Some(why) if said != Some(why) => {
                     (self.tell)(&Event::Paused(why));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::patience::insist;
+use super::patience::{Go, insist};
 use super::rows::{Batches, Ended, counted, unlink};
 use super::{Connection, Control, Error, Event, Pace, Road, catalog, tombstone};
 use crate::datamap::name::{identifier, identifiers, literal};
@@ -128,8 +128,8 @@ impl Purge<'_> {
         let mut rows = self.pace.rows_first;
         for (number, step) in plan.steps.iter().enumerate() {
             if let Action::Together(group) = step.action {
-                if together.insert(group) {
-                    self.together(connection, plan, group, control).await?;
+                if together.insert(group) && self.together(connection, plan, group, control).await? == Go::Stop {
+                    return Ok(true);
                 }
                 continue;
             }
@@ -145,15 +145,17 @@ impl Purge<'_> {
         Ok(false)
     }
 
-    /// A circle of tables in one transaction whose checks wait for its end.
+    /// A circle of tables in one transaction whose checks wait for its end, unless it was told to stop before.
     async fn together(
         &self,
         connection: &mut Connection,
         plan: &Plan,
         group: usize,
         control: &mut Control<'_>,
-    ) -> Result<(), Error> {
-        control.clear(connection, &self.pace).await?;
+    ) -> Result<Go, Error> {
+        if control.clear(connection, &self.pace).await? == Go::Stop {
+            return Ok(Go::Stop);
+        }
         let database = connection.database().to_owned();
         let failed = |error| Error::database(&database, error);
         let transaction = connection.client.transaction().await.map_err(failed)?;
@@ -176,7 +178,7 @@ impl Purge<'_> {
         }
         transaction.commit().await.map_err(failed)?;
         events.iter().for_each(|event| (control.tell)(event));
-        Ok(())
+        Ok(Go::On)
     }
 }
 

@@ -106,6 +106,7 @@ fn pace(pressing: &Pressing) -> Pace {
         replica_lag_max: pressing.replica_lag_max,
         waiters: pressing.waiters,
         rest_percent: pressing.rest_percent,
+        ..Pace::default()
     }
 }
 

@@ -139,7 +139,7 @@ impl Daemon {
             && !due.is_empty()
             && self.beside.busy().is_empty()
         {
-            self.beside.begin(lead::closing_world(&self.world, &guard).await, due.clone(), now);
+            self.beside.begin(lead::closing_world(&self.world, &guard).await, due.clone());
         }
         let lasted = guard.frozen.map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, lasted, now);

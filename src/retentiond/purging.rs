@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::closing::{self, Turned};
-use crate::clock::Timestamp;
 use crate::ids::CustomerId;
 
 /// What runs beside, if anything does.
@@ -51,7 +50,7 @@ impl Beside {
     }
 
     /// Begins, unless one runs.
-    pub(super) fn begin(&mut self, world: closing::World, due: Vec<CustomerId>, now: Timestamp) {
+    pub(super) fn begin(&mut self, world: closing::World, due: Vec<CustomerId>) {
         if self.running.is_some() || due.is_empty() {
             return;
         }
@@ -62,7 +61,7 @@ impl Beside {
         let purging = move || {
             runtime.block_on(async move {
                 tokio::select! {
-                    done = closing::purge(&world, &due, now) => done,
+                    done = closing::purge(&world, &due) => done,
                     _ = given_up => Err(closing::Error::Stopped),
                 }
             })

@@ -389,3 +389,36 @@ async fn archives_that_are_not_where_they_were_put_are_not_said_to_be_destroyed(
     let turned = ground.turn().await;
     assert!(turned.troubles.iter().any(|(_, why)| why.contains("every archive may be elsewhere")), "{turned:?}");
 }
+
+/// A purge of one account may take hours: the next account's begins by the time that it is then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_turn_comes_after_the_window_closed_waits_for_the_next() {
+    use portreeve::retention::window::Window;
+    use portreeve::retentiond::closing::{beside, purge};
+    let mut ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.well().await;
+    ground.later(DAY * 32).await;
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    let hour = u64::try_from(ground.now().0).expect("after 1970") / 3_600_000_000 % 24;
+    let schedule = format!("* * {},{} * * *", hour, (hour + 1) % 24).parse().expect("a cron expression");
+    let window = Window::new(schedule, chrono_tz::UTC);
+    let opened = async |ground: &Ground| {
+        let mut world = ground.world().await;
+        std::sync::Arc::make_mut(&mut world.config).retention.window = window.clone();
+        world
+    };
+    let world = opened(&ground).await;
+    let due = beside(&world, &Default::default(), ground.now()).await.expect("a turn").due;
+    world.acts.log.close().expect("the log closes");
+    assert_eq!((due.len(), ground.stage_of("initech")), (1, Stage::Planned), "it is left to the purge");
+
+    ground.later(DAY / 4).await;
+    let world = opened(&ground).await;
+    let turned = purge(&world, &due).await.expect("looked at");
+    world.acts.log.close().expect("the log closes");
+    assert!(turned.waits.iter().any(|(_, why, _)| why.contains("at this hour")), "{turned:?}");
+    assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::Planned, "1200"));
+}

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use portreeve::datamap::plan::{Action, Step};
 use portreeve::purge::{Control, Event, Outcome, Pace, Pause, Purge, lift};
 use tokio::sync::watch;
 
@@ -121,6 +122,68 @@ async fn it_waits_for_its_window_and_stops_when_told() {
     assert_eq!(seen.iter().filter(|event| matches!(event, Event::Paused(Pause::Window))).count(), 1, "{seen:?}");
     let done: u64 = counts(&outcome).iter().map(|(_, rows)| rows).sum();
     assert!(done <= 100, "one batch");
+    assert_eq!(counts(&ground.purge("p1").await.expect("went on")), all_rows());
+}
+
+/// Nobody is kept waiting behind a window that is closed for the day.
+#[tokio::test]
+async fn it_stops_when_its_window_stays_closed() {
+    let ground = Ground::new().await;
+    let (_keep, stop) = watch::channel(false);
+    let digest = ground.plan().await.digest();
+    let road = maintenance(&ground.cluster);
+    let purge = Purge {
+        road: &road,
+        database: "shared",
+        id: "p1",
+        before: &[],
+        map: &ground.map,
+        customer: "2",
+        digest: &digest,
+        pace: Pace { window: Duration::from_millis(10), ..pace() },
+    };
+    let mut control = Control { may_run: &|| false, stop, tell: &mut |_| {} };
+    let ended = tokio::time::timeout(Duration::from_secs(60), purge.run(&mut control)).await.expect("it ends");
+    let outcome = ended.expect("stopped");
+    assert!(matches!(outcome, Outcome::Stopped(_)), "{outcome:?}");
+    assert_eq!(counts(&outcome).iter().map(|(_, rows)| rows).sum::<u64>(), 0);
+    assert_eq!(counts(&ground.purge("p1").await.expect("went on")), all_rows());
+}
+
+/// A circle of tables is one transaction, which may take long: whoever is told to stop does not begin it.
+#[tokio::test]
+async fn it_stops_before_a_circle_when_told() {
+    let ground = Ground::with(
+        "alter table contacts add main_order int references orders deferrable;
+         update contacts c set main_order = (select min(id) from orders o where o.contact_id = c.id);
+         alter table contacts alter main_order set not null",
+    )
+    .await;
+    let map = map(&MAP.replace("country = \"location\"", "country = \"location\"\nmain_order = \"pseudonym\""));
+    let ground = Ground { map, ..ground };
+    let plan = ground.plan().await;
+    let is_circle = |step: &Step| matches!(step.action, Action::Together(_));
+    let circle = plan.steps.iter().position(is_circle).expect("a circle");
+    let (stopper, stop) = watch::channel(false);
+    let mut tell = |event: &Event| {
+        if matches!(event, Event::Step { step, .. } if *step + 1 == circle) {
+            stopper.send(true).expect("it listens");
+        }
+    };
+    let (digest, road) = (plan.digest(), maintenance(&ground.cluster));
+    let purge = Purge {
+        road: &road,
+        database: "shared",
+        id: "p1",
+        before: &[],
+        map: &ground.map,
+        customer: "2",
+        digest: &digest,
+        pace: pace(),
+    };
+    let outcome = purge.run(&mut Control { may_run: &|| true, stop, tell: &mut tell }).await.expect("stopped");
+    assert!(matches!(outcome, Outcome::Stopped(_)), "{outcome:?}");
+    assert_eq!(ground.column("select count(*) from contacts where tenant_id = 2").await, ["400"], "not begun");
     assert_eq!(counts(&ground.purge("p1").await.expect("went on")), all_rows());
 }
 

@@ -212,12 +212,7 @@ fn stand(need: Need, closure: &Closure, facts: &Facts, now: Timestamp) -> Stand 
         Need::ClocksAgree => Stand::Met,
         Need::GoodSnapshot if facts.has_good_snapshot || at_the_latest => Stand::Met,
         Need::GoodSnapshot => Stand::Wait(Why::NoGoodSnapshot, Some(dates.purge_latest)),
-        Need::WindowOpen if closure.is_removed_now() || at_the_latest => Stand::Met,
-        Need::WindowOpen => match facts.window_opens {
-            Some(opens) if opens <= now => Stand::Met,
-            Some(opens) => Stand::Wait(Why::Window, Some(opens.min(dates.purge_latest))),
-            None => Stand::Wait(Why::NoWindow, Some(dates.purge_latest)),
-        },
+        Need::WindowOpen => window(closure, facts, now),
         Need::Approved => match facts.approval {
             Approval::Unasked | Approval::Given => Stand::Met,
             Approval::Waits if facts.begun.is_some() || facts.live_clean.is_some() => Stand::Met,
@@ -225,9 +220,9 @@ fn stand(need: Need, closure: &Closure, facts: &Facts, now: Timestamp) -> Stand 
         },
         Need::LiveClean if facts.live_clean.is_some() => Stand::Met,
         Need::LiveClean if facts.is_frozen => Stand::Wait(Why::Frozen, None),
-        Need::LiveClean => Stand::Do(Act::Purge),
-        Need::CheckedAfterDay => checked(facts, DAY, now),
-        Need::CheckedAfterWeek => checked(facts, 7 * DAY, now),
+        Need::LiveClean => in_window(closure, facts, now),
+        Need::CheckedAfterDay => checked(closure, facts, DAY, now),
+        Need::CheckedAfterWeek => checked(closure, facts, 7 * DAY, now),
         Need::SnapshotsGone => snapshots(closure, facts),
         Need::ArchiveGone | Need::ValuesGone | Need::SkeletonGone => destroyed(need, closure, facts, now),
         Need::ApplicationLogsGone if facts.application_logs_gone.is_some() => Stand::Met,
@@ -246,9 +241,27 @@ fn reached(date: Timestamp, now: Timestamp) -> Stand {
     if now >= date { Stand::Met } else { Stand::Wait(Why::Date, Some(date)) }
 }
 
-fn checked(facts: &Facts, after: Duration, now: Timestamp) -> Stand {
+fn window(closure: &Closure, facts: &Facts, now: Timestamp) -> Stand {
+    let latest = closure.dates.purge_latest;
+    match facts.window_opens {
+        _ if closure.is_removed_now() || now >= latest => Stand::Met,
+        Some(opens) if opens <= now => Stand::Met,
+        Some(opens) => Stand::Wait(Why::Window, Some(opens.min(latest))),
+        None => Stand::Wait(Why::NoWindow, Some(latest)),
+    }
+}
+
+/// Purge, or go on with it, once the window is open: it stops when that closes.
+fn in_window(closure: &Closure, facts: &Facts, now: Timestamp) -> Stand {
+    match window(closure, facts, now) {
+        Stand::Met => Stand::Do(Act::Purge),
+        wait => wait,
+    }
+}
+
+fn checked(closure: &Closure, facts: &Facts, after: Duration, now: Timestamp) -> Stand {
     let Some(from) = facts.live_clean.map(|clean| clean.plus(after)) else {
-        return Stand::Do(Act::Purge);
+        return in_window(closure, facts, now);
     };
     match facts.checked.iter().any(|checked| *checked >= from) {
         true => Stand::Met,

@@ -192,7 +192,7 @@ enum Rows {
 /// If the register cannot be read or the promise not be kept; what concerns one account only is in the answer.
 pub async fn turn(world: &World, now: Timestamp) -> Result<Turned, Error> {
     let mut turned = beside(world, &BTreeSet::new(), now).await?;
-    let purged = purge(world, &std::mem::take(&mut turned.due), now).await?;
+    let purged = purge(world, &std::mem::take(&mut turned.due)).await?;
     turned.add(purged);
     Ok(turned)
 }
@@ -220,18 +220,20 @@ pub async fn beside(world: &World, busy: &BTreeSet<CustomerId>, now: Timestamp) 
     Ok(turned)
 }
 
-/// Purges those whose rows are `due`, one after the other, as far as that is below the cap or approved by people.
+/// Purges those whose rows are `due`, one after the other, as far as that is below the cap or approved by people. One may
+/// take hours: each is led by the time that it is then.
 ///
 /// # Errors
 /// As [`turn`].
-pub async fn purge(world: &World, due: &[CustomerId], now: Timestamp) -> Result<Turned, Error> {
+pub async fn purge(world: &World, due: &[CustomerId]) -> Result<Turned, Error> {
     let mut turned = Turned::default();
     if due.is_empty() {
         return Ok(turned);
     }
     let rules = world.config.rules()?;
-    world.hold_above_cap(&rules, now).await?;
+    world.hold_above_cap(&rules, world.acts.clock.now()).await?;
     for id in due {
+        let now = world.acts.clock.now();
         if let Err(error) = world.lead(*id, Rows::Purge, &rules, now, &mut turned).await {
             world.trouble(*id, &error, &mut turned).await;
         }
