@@ -26,6 +26,7 @@ const NOT_A_DSN: &str = "cannot read the connection string; expected \"host=… 
 pub struct Road {
     config: Config,
     tls: Option<VerifiedTls>,
+    only: Option<String>,
 }
 
 /// A connection to one database.
@@ -56,13 +57,18 @@ impl Road {
         if !is_local {
             config.ssl_mode(SslMode::Require);
         }
-        Ok(Road { config, tls: tls.filter(|_| !is_local) })
+        Ok(Road { config, tls: tls.filter(|_| !is_local), only: None })
+    }
+
+    /// The same road, to that server only ([`Connection::server`]): another one may answer at its address by now.
+    pub fn only(&self, server: &str) -> Road {
+        Road { only: Some(server.to_owned()), ..self.clone() }
     }
 
     /// Connects to `database`.
     ///
     /// # Errors
-    /// [`Error::Database`] with the server's words.
+    /// [`Error::Database`] with the server's words; [`Error::Refused`] if it is another server than the only one.
     pub async fn connect(&self, database: &str) -> Result<Connection, Error> {
         let mut config = self.config.clone();
         config.dbname(database);
@@ -80,7 +86,17 @@ impl Road {
                 client
             }
         };
-        Ok(Connection { client, database: database.to_owned(), warnings })
+        let connection = Connection { client, database: database.to_owned(), warnings };
+        if let Some(only) = &self.only {
+            let server = connection.server().await?;
+            if server != *only {
+                return Err(Error::Refused(format!(
+                    "another server answers for database \"{database}\" (system identifier {server}) than the one that \
+                     the purge was planned for ({only}): nothing is done there; let the address lead to that one"
+                )));
+            }
+        }
+        Ok(connection)
     }
 }
 
@@ -115,6 +131,16 @@ impl Connection {
     /// Which database it is.
     pub fn database(&self) -> &str {
         &self.database
+    }
+
+    /// The number that its server was given when it was made, and that its replicas share.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn server(&self) -> Result<String, Error> {
+        let rows = self.texts("select system_identifier from pg_control_system()").await?;
+        let server = rows.into_iter().flatten().flatten().next();
+        server.ok_or_else(|| Error::Refused("the server does not say which it is".to_owned()))
     }
 
     pub(super) fn failed(&self, error: tokio_postgres::Error) -> Error {

@@ -37,12 +37,11 @@ union all select format('prepared transaction %s (COMMIT or ROLLBACK PREPARED it
 from pg_prepared_xacts, target where database = target.datname
 union all select 'it is a template' from target where datistemplate";
 
-/// The target as it is now, for a plan.
+/// The target as it is now, for a plan; by a connection to any database of its server.
 ///
 /// # Errors
 /// [`Error::Refused`] if there is no such database.
-pub async fn target(road: &Road, maintenance_database: &str, name: &str) -> Result<Target, Error> {
-    let connection = road.connect(maintenance_database).await?;
+pub async fn target(connection: &Connection, name: &str) -> Result<Target, Error> {
     let sql = format!("select oid::text from pg_database where datname = {}", literal(name));
     let oid = connection.texts(&sql).await?.into_iter().flatten().flatten().next();
     let oid = oid.and_then(|oid| oid.parse().ok());

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portreeve::cli::demo::cluster::{Cluster, Settings};
 use portreeve::cli::demo::stage::SHARED_DATABASE;
 use portreeve::grant::{AccountStep, By, Personal, SnapshotStep, Stage, What};
 use portreeve::ids::StaffId;
-use portreeve::purge::Pace;
+use portreeve::purge::{Pace, Road};
 use portreeve::retention::certificate::Findings;
-use portreeve::retentiond::closing::{Turned, World, turn};
+use portreeve::retentiond::closing::{Turned, Upstream, World, turn};
+use portreeve::secret::Secret;
 use tokio::sync::watch;
 
 use super::ground::{DAY, Ground};
@@ -158,4 +160,44 @@ async fn another_database_than_the_one_planned_waits_for_people_wherever_the_dae
     let purge = ground.closure("acme").purge;
     assert!(purge.waits() && purge.planned != first && purge.begun.is_none(), "{purge:?}");
     assert_eq!(ground.column("postgres", oids).await, before);
+}
+
+/// The address of the cluster leads to another server: without such a database nothing is gone, and with one of that name
+/// it is another's, until people say otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_instead_of_the_one_planned_for_is_left_alone() {
+    let ground = Ground::new().await;
+    ground.close("acme").await;
+    ground.account("acme", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    let obstacle = "alter database acme is_template true";
+    ground.stage.cluster.run_sql("postgres", obstacle).await.expect("something in the way");
+    ground.turn().await;
+    assert_eq!(ground.stage_of("acme"), Stage::Purging);
+
+    // made anew: those of the cache are copies of one
+    let other = Cluster::start(Settings::default()).await.expect("another server");
+    let elsewhere = async || {
+        let mut world = ground.world().await;
+        let road = Road::new(&Secret::new(other.superuser_dsn("postgres")), None).expect("a road");
+        let upstream = Upstream { road, maintenance_database: "postgres".to_owned() };
+        world.upstreams.insert("main".to_owned(), Ok(upstream));
+        let turned = turn(&world, ground.now()).await.expect("a turn");
+        world.acts.log.close().expect("the log closes");
+        turned
+    };
+    let turned = elsewhere().await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("another server answers")), "{turned:?}");
+    let purge = ground.closure("acme").purge;
+    assert!(purge.verified.is_none() && purge.replanned.is_none(), "{purge:?}");
+
+    other.create_database("acme").await.expect("a database of that name");
+    let turned = elsewhere().await;
+    assert!(waits_for_people(&turned), "{turned:?}");
+    let purge = ground.closure("acme").purge;
+    assert!(purge.verified.is_none() && purge.waits(), "{purge:?}");
+    let there = other.run_sql("postgres", "select 1 from pg_database where datname = 'acme'").await.expect("asked");
+    assert_eq!(there.len(), 1, "it stays");
 }

@@ -1,5 +1,6 @@
 //! Purging a customer that has a database of its own.
 
+use portreeve::cli::demo::cluster::{Cluster, Settings};
 use portreeve::purge::{drop_database, target};
 
 use super::ground::{cluster, maintenance, prepared};
@@ -13,7 +14,8 @@ async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
     prepared(&cluster, "postgres").await;
     cluster.run_sql("postgres", "grant app to portreeve_maintenance").await.expect("granted");
     let road = maintenance(&cluster);
-    let acme = target(&road, "postgres", "acme").await.expect("it is there");
+    let connection = road.connect("postgres").await.expect("a connection");
+    let acme = target(&connection, "acme").await.expect("it is there");
     let dsn = cluster.superuser_dsn("acme");
     let (client, driver) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("a connection");
     let driver = tokio::spawn(driver);
@@ -45,7 +47,7 @@ async fn a_database_goes_with_its_sessions_and_what_is_remembered_of_it() {
     cluster.create_database("acme").await.expect("a new customer of that name");
     let refused = drop_database(&road, "postgres", &acme).await.expect_err("another database").to_string();
     assert!(refused.contains("is another database now"), "{refused}");
-    let missing = target(&road, "postgres", "nobody").await.expect_err("no such database").to_string();
+    let missing = target(&connection, "nobody").await.expect_err("no such database").to_string();
     assert!(missing.contains("there is no database \"nobody\""), "{missing}");
 }
 
@@ -58,12 +60,13 @@ async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
     prepared(&cluster, "postgres").await;
     cluster.run_sql("postgres", "grant app to portreeve_maintenance").await.expect("granted");
     let road = maintenance(&cluster);
+    let connection = road.connect("postgres").await.expect("a connection");
     let (mut dropped, mut refused) = (0, 0);
     for round in 0..3 {
         cluster.create_database("acme").await.expect("a database");
         cluster.create_database("other").await.expect("another");
-        let acme = target(&road, "postgres", "acme").await.expect("it is there");
-        let other = target(&road, "postgres", "other").await.expect("it is there");
+        let acme = target(&connection, "acme").await.expect("it is there");
+        let other = target(&connection, "other").await.expect("it is there");
         let stop = Arc::new(AtomicBool::new(false));
         let renaming = {
             let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
@@ -94,4 +97,25 @@ async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
         }
     }
     assert_eq!(dropped + refused, 3);
+}
+
+#[tokio::test]
+async fn a_road_to_one_server_leads_to_no_other() {
+    // made anew: those of the cache are copies of one
+    let anew = Cluster::start(Settings::default());
+    let (one, other) = tokio::join!(cluster(), anew);
+    let other = other.expect("another server");
+    for cluster in [&one, &other] {
+        prepared(cluster, "postgres").await;
+        cluster.create_database("acme").await.expect("a database");
+    }
+    let server = maintenance(&one).connect("postgres").await.expect("a connection").server().await.expect("an answer");
+    let acme = target(&maintenance(&other).connect("postgres").await.expect("a connection"), "acme").await;
+    let swapped = maintenance(&other).only(&server);
+    let refused = drop_database(&swapped, "postgres", &acme.expect("it is there")).await.expect_err("another server");
+    assert!(refused.to_string().contains("another server answers"), "{refused}");
+    maintenance(&other).connect("postgres").await.expect("untouched");
+    let there = other.run_sql("postgres", "select 1 from pg_database where datname = 'acme'").await.expect("asked");
+    assert_eq!(there.len(), 1, "it stays");
+    maintenance(&one).only(&server).connect("postgres").await.expect("the one it is");
 }

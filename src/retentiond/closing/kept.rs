@@ -22,6 +22,9 @@ pub(super) struct Kept {
     pub(super) planned: Vec<(String, u64)>,
     /// The database, or the schema, that is to be dropped, by name and object id.
     pub(super) database: Option<(String, u32)>,
+    /// The server that it was planned for, by the number that it was given when it was made.
+    #[serde(default)]
+    pub(super) server: Option<String>,
     /// Whether an earlier plan was of another one: then people must approve, and a kill must not make that forgotten.
     #[serde(default)]
     pub(super) another: bool,

@@ -16,7 +16,7 @@ use crate::datamap::plan::{Action, Plan, Step, plan};
 use crate::datamap::{Catalog, DataMap};
 use crate::grant::{AccountStep, Closure, Customer, Layout};
 use crate::keeping::people;
-use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, Purge, catalog};
+use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, Purge, Road, catalog};
 use crate::retention::closure::Dates;
 use crate::retention::plan::Rules;
 
@@ -35,6 +35,7 @@ struct Tables {
 /// What a plan was made of.
 struct Fixed {
     digest: [u8; 32],
+    server: String,
     database: Option<(String, u32)>,
 }
 
@@ -44,38 +45,49 @@ impl World {
         let fixed = self.fixed(customer).await?;
         let planned = self.counted(customer).await?.into_iter().collect();
         let another = is_another(kept, &fixed);
-        self.keep(customer.id, &Kept { planned, database: fixed.database, another, ..kept.clone() })?;
+        let (database, server) = (fixed.database, Some(fixed.server));
+        self.keep(customer.id, &Kept { planned, database, server, another, ..kept.clone() })?;
         self.step(customer.id, AccountStep::PurgePlanned { digest: fixed.digest }).await?;
         Ok(())
     }
 
     async fn fixed(&self, customer: &Customer) -> Result<Fixed, Error> {
+        let road = &self.upstream(customer)?.road;
         match customer.layout {
             Layout::Shared => {
-                let tables = self.tables(customer).await?;
-                Ok(Fixed { digest: bytes_of(&tables.plan.digest())?, database: None })
+                let tables = self.tables(customer, road).await?;
+                let server = tables.connection.server().await?;
+                Ok(Fixed { digest: digest_of(&server, &tables.plan), server, database: None })
             }
             Layout::Database => {
-                let upstream = self.upstream(customer)?;
-                let found = purging::target(&upstream.road, &upstream.maintenance_database, &customer.database).await?;
-                let text = format!("drop database\n{}\n{}\n{}\n", customer.cluster, found.name, found.oid);
-                Ok(Fixed { digest: sha256(&text), database: Some((found.name, found.oid)) })
+                let connection = road.connect(&self.upstream(customer)?.maintenance_database).await?;
+                let server = connection.server().await?;
+                let found = purging::target(&connection, &customer.database).await?;
+                let text = format!("drop database\n{server}\n{}\n{}\n{}\n", customer.cluster, found.name, found.oid);
+                Ok(Fixed { digest: sha256(&text), server, database: Some((found.name, found.oid)) })
             }
             Layout::Schema => {
-                let connection = self.connect(customer, &customer.database).await?;
+                let connection = road.connect(&customer.database).await?;
+                let server = connection.server().await?;
                 let found = purging::schema_target(&connection, schema_of(customer)?).await?;
-                let place = format!("{}\n{}\n{}", customer.cluster, customer.database, found.name);
+                let place = format!("{server}\n{}\n{}\n{}", customer.cluster, customer.database, found.name);
                 let digest = sha256(&format!("drop schema\n{place}\n{}\n", found.oid));
-                Ok(Fixed { digest, database: Some((found.name, found.oid)) })
+                Ok(Fixed { digest, server, database: Some((found.name, found.oid)) })
             }
         }
+    }
+
+    /// The road to the server that the purge was planned for, and to no other.
+    pub(super) fn planned_road(&self, customer: &Customer, kept: &Kept) -> Result<Road, Error> {
+        let road = &self.upstream(customer)?.road;
+        Ok(kept.server.as_deref().map_or_else(|| road.clone(), |server| road.only(server)))
     }
 
     /// How many rows there are to purge, by table.
     async fn counted(&self, customer: &Customer) -> Result<BTreeMap<String, u64>, Error> {
         let counts = match customer.layout {
             Layout::Shared => {
-                let tables = self.tables(customer).await?;
+                let tables = self.tables(customer, &self.upstream(customer)?.road).await?;
                 purging::count(&tables.connection, &tables.plan).await?
             }
             Layout::Database | Layout::Schema => {
@@ -106,7 +118,7 @@ impl World {
             return self.hold_another(customer).await;
         }
         if customer.layout == Layout::Shared {
-            let tables = self.tables(customer).await?;
+            let tables = self.tables(customer, &self.planned_road(customer, kept)?).await?;
             self.needles_of(customer, &tables).await?;
             let mut kept = kept.clone();
             kept.steps.insert(name(customer, closure), steps(&tables.plan));
@@ -129,7 +141,7 @@ impl World {
             return Err(Error::Refused("the plan changed again; it is made anew in the next turn".to_owned()));
         }
         self.make_plan(customer, kept).await?;
-        if kept.database.is_some() {
+        if self.kept(customer.id, closure.sequence)?.another {
             self.hold_another(customer).await?;
         }
         self.hold_above_cap(rules, now).await
@@ -195,8 +207,8 @@ impl World {
         self.record(customer.id, "purge.another-plan", message).await?;
         let planned = planned.into_iter().collect();
         let another = is_another(kept, &fixed);
-        let (database, verified) = (fixed.database, Some(found));
-        self.keep(customer.id, &Kept { planned, database, another, verified, ..kept.clone() })?;
+        let (database, server, verified) = (fixed.database, Some(fixed.server), Some(found));
+        self.keep(customer.id, &Kept { planned, database, server, another, verified, ..kept.clone() })?;
         self.step(customer.id, AccountStep::PurgeReplanned { digest }).await?;
         if another {
             self.hold_another(customer).await?;
@@ -239,12 +251,17 @@ impl World {
         kept: &Kept,
         dates: &Dates,
     ) -> Result<Found, Error> {
-        let tables = self.tables(customer).await?;
+        let road = self.planned_road(customer, kept)?;
+        let tables = self.tables(customer, &road).await?;
         let (planned, _) = closure.purge.planned.ok_or(Error::Bug("a purge was begun that was not planned"))?;
+        if digest_of(&tables.connection.server().await?, &tables.plan) != planned {
+            let message = "the plan is stale: data map or catalog have changed since it was approved";
+            return Err(Error::Refused(format!("{message}; it is made anew in the next turn")));
+        }
         let id = name(customer, closure);
         let before: Vec<String> = kept.steps.keys().filter(|run| **run != id).cloned().collect();
-        let named = (id.as_str(), hexadecimal(&planned), before.as_slice());
-        let gone = self.run(customer, closure, dates, &tables.map, named).await?;
+        let named = (id.as_str(), tables.plan.digest(), before.as_slice());
+        let gone = self.run(customer, closure, dates, (&road, &tables.map), named).await?;
         let Tables { mut connection, plan, .. } = tables;
         let (position, replicas) = self.replayed(customer, &connection).await?;
         let needles = self.needles(customer.id).await?;
@@ -265,11 +282,10 @@ impl World {
         customer: &Customer,
         closure: &Closure,
         dates: &Dates,
-        map: &DataMap,
+        (road, map): (&Road, &DataMap),
         (id, digest, before): (&str, String, &[String]),
     ) -> Result<Vec<Gone>, Error> {
         let key = customer.tenant.clone().ok_or(Error::Bug("a customer of shared tables without a key"))?;
-        let upstream = self.upstream(customer)?;
         let may_run = || self.may_purge(closure, dates);
         let mut tell = |event: &Event| match event {
             Event::Batch { table, rows, .. } => tracing::info!(purge = id, %table, rows, "a batch is committed"),
@@ -281,7 +297,7 @@ impl World {
         let database = customer.database.as_str();
         let pace = self.pace.clone();
         let digest = digest.as_str();
-        let purge = Purge { road: &upstream.road, database, id, before, map, customer: &key, digest, pace };
+        let purge = Purge { road, database, id, before, map, customer: &key, digest, pace };
         match purge.run(&mut control).await? {
             Outcome::Done(gone) => Ok(gone),
             Outcome::Stopped(_) => Err(Error::Stopped),
@@ -320,7 +336,7 @@ impl World {
     pub(super) async fn check_again(&self, customer: &Customer) -> Result<(), Error> {
         let (rows, what, unfenced) = match customer.layout {
             Layout::Shared => {
-                let tables = self.tables(customer).await?;
+                let tables = self.tables(customer, &self.upstream(customer)?.road).await?;
                 let seen = purging::recheck(&tables.connection, &tables.plan).await?;
                 let what: Vec<String> = seen.rows_back.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
                 (seen.rows_back.iter().map(|(_, rows)| rows).sum(), what.join(", "), seen.unfenced)
@@ -350,9 +366,9 @@ impl World {
         Ok(())
     }
 
-    async fn tables(&self, customer: &Customer) -> Result<Tables, Error> {
+    async fn tables(&self, customer: &Customer, road: &Road) -> Result<Tables, Error> {
         let map = self.map_of(customer)?;
-        let connection = self.connect(customer, &customer.database).await?;
+        let connection = road.connect(&customer.database).await?;
         let catalog = catalog(&connection).await?;
         let key = customer.tenant.as_deref().unwrap_or_default();
         let plan = plan(&map, &catalog, key);
@@ -366,9 +382,10 @@ impl World {
     }
 }
 
-/// Whether it is, or ever was since the first plan, another database or schema than the one that plan was of.
+/// Whether it is, or ever was since the first plan, another server, database or schema than the one that plan was of.
 fn is_another(kept: &Kept, fixed: &Fixed) -> bool {
-    kept.another || kept.database.is_some() && kept.database != fixed.database
+    let is_elsewhere = kept.server.as_ref().is_some_and(|server| *server != fixed.server);
+    kept.another || is_elsewhere || kept.database.is_some() && kept.database != fixed.database
 }
 
 pub(super) fn schema_of(customer: &Customer) -> Result<&str, Error> {
@@ -390,14 +407,9 @@ fn steps(plan: &Plan) -> Vec<Option<String>> {
     plan.steps.iter().map(table).collect()
 }
 
-/// The digest that an approved plan has in the register.
-fn bytes_of(hexadecimal: &str) -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(hexadecimal.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        *byte = pair.ok_or(Error::Bug("a plan's digest is not hexadecimal"))?;
-    }
-    Ok(bytes)
+/// The digest of a plan for rows in shared tables of that server.
+fn digest_of(server: &str, plan: &Plan) -> [u8; 32] {
+    sha256(&format!("delete rows\n{server}\n{}\n", plan.digest()))
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {

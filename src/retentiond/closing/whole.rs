@@ -23,16 +23,16 @@ impl World {
                            daemon's folder back from a copy";
             return Err(Error::Refused(message.to_owned()));
         };
-        let upstream = self.upstream(customer)?;
+        let road = self.planned_road(customer, kept)?;
         let target = SchemaTarget { database: customer.database.clone(), name: schema, oid };
         let may_run = || self.may_purge(closure, dates);
         let mut tell = |event: &Event| tracing::info!(customer = %customer.id, ?event, "the purge of a schema");
         let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
-        let dropped = match purging::drop_schema(&upstream.road, &target, &self.pace, &mut control).await? {
+        let dropped = match purging::drop_schema(&road, &target, &self.pace, &mut control).await? {
             SchemaOutcome::Done(dropped) => dropped,
             SchemaOutcome::Stopped => return Err(Error::Stopped),
         };
-        let connection = upstream.road.connect(&target.database).await?;
+        let connection = road.connect(&target.database).await?;
         if purging::has_schema(&connection, &target.name).await? {
             return Err(Error::Refused(format!("a schema \"{}\" is there again; it was not dropped", target.name)));
         }
@@ -54,15 +54,16 @@ impl World {
         closure: &Closure,
         kept: &Kept,
     ) -> Result<Found, Error> {
-        let upstream = self.upstream(customer)?;
+        let maintenance_database = &self.upstream(customer)?.maintenance_database;
+        let road = self.planned_road(customer, kept)?;
         let Some((database, oid)) = kept.database.clone() else {
             let message = "the notes of the plan are lost, so that it is not known which database was meant: bring \
                            the daemon's folder back from a copy";
             return Err(Error::Refused(message.to_owned()));
         };
         let target = Target { name: database, oid };
-        let dropped = purging::drop_database(&upstream.road, &upstream.maintenance_database, &target).await?;
-        let connection = upstream.road.connect(&upstream.maintenance_database).await?;
+        let dropped = purging::drop_database(&road, maintenance_database, &target).await?;
+        let connection = road.connect(maintenance_database).await?;
         if purging::is_there(&connection, &target.name).await? {
             return Err(Error::Refused(format!("a database \"{}\" is there again; it was not dropped", target.name)));
         }
