@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::World;
-use super::closing::{self, Clocks, Snapshots, Turned, Upstream};
+use super::closing::{self, Clocks, Recorded, Snapshots, Turned, Upstream};
 use crate::clock::Timestamp;
 use crate::config::{self, Cluster, Maintenance, Pressing, read_secret_line};
 use crate::datamap::{DataMap, MAP_BYTES_MAX};
@@ -27,12 +27,12 @@ const MAINTENANCE_DATABASE: &str = "postgres";
 /// # Errors
 /// If the note cannot be written. What the accounts met is in the answer.
 pub(super) async fn lead(
-    world: &World,
+    (world, recorded): (&World, &Arc<Recorded>),
     guard: &Guard,
     (busy, before): (&BTreeSet<CustomerId>, Turned),
     now: Timestamp,
 ) -> Result<Result<Turned, closing::Error>, Error> {
-    let of_closing = closing_world(world, guard).await;
+    let of_closing = closing_world((world, recorded), guard).await;
     let turned = closing::beside(&of_closing, busy, now).await.map(|turned| {
         let mut all = before;
         // of those, how they stand was looked at anew
@@ -76,7 +76,7 @@ fn stands(turned: &Turned) -> Accounts {
 }
 
 /// What a purge, or several one after the other, needs.
-pub(super) async fn closing_world(world: &World, guard: &Guard) -> closing::World {
+pub(super) async fn closing_world((world, recorded): (&World, &Arc<Recorded>), guard: &Guard) -> closing::World {
     let config = &world.config;
     closing::World {
         acts: world.keeping.acts.clone(),
@@ -94,6 +94,7 @@ pub(super) async fn closing_world(world: &World, guard: &Guard) -> closing::Worl
             config::Scrub::VacuumFull => Scrub::VacuumFull,
         },
         clocks: clocks(guard),
+        recorded: Arc::clone(recorded),
         stop: world.stopped.clone(),
     }
 }

@@ -19,7 +19,7 @@ pub use start::{StartError, run};
 use tokio::sync::watch;
 
 use self::clocks::Witness;
-use self::closing::Turned;
+use self::closing::{Recorded, Turned};
 use self::purging::Beside;
 use crate::audit::keys::Recipients;
 use crate::clock::Timestamp;
@@ -63,6 +63,7 @@ pub struct Daemon {
     tries: Tries,
     stop: Arc<AtomicBool>,
     beside: Beside,
+    recorded: Arc<Recorded>,
 }
 
 /// What one turn did and found.
@@ -102,7 +103,8 @@ impl Turn {
 impl Daemon {
     /// A daemon that has done nothing yet. Once `stop` is set, a turn ends as soon as it can, with nothing half done.
     pub fn new(world: World, witness: Arc<dyn Witness>, stop: Arc<AtomicBool>) -> Daemon {
-        Daemon { world, witness, tries: Tries::default(), stop, beside: Beside::default() }
+        let (tries, beside, recorded) = (Tries::default(), Beside::default(), Arc::default());
+        Daemon { world, witness, tries, stop, beside, recorded }
     }
 
     /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due,
@@ -134,12 +136,13 @@ impl Daemon {
         expired.left = rest.left;
         // Once snapshots are in order: a purge waits for a good one, and then runs beside the turns.
         let over = self.beside.over().await.unwrap_or_default();
-        let accounts = lead::lead(&self.world, &guard, (&self.beside.busy(), over), now).await?;
+        let accounts = lead::lead((&self.world, &self.recorded), &guard, (&self.beside.busy(), over), now).await?;
         if let Ok(Turned { due, .. }) = &accounts
             && !due.is_empty()
             && self.beside.busy().is_empty()
         {
-            self.beside.begin(lead::closing_world(&self.world, &guard).await, due.clone());
+            let world = lead::closing_world((&self.world, &self.recorded), &guard).await;
+            self.beside.begin(world, due.clone());
         }
         let lasted = guard.frozen.map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, lasted, now);

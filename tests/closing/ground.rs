@@ -437,6 +437,7 @@ pub async fn world(configuration_file: &Path, clock: Arc<Moved>, maintenance: &s
         snapshots: Some(vec![snapshots]),
         pace: Pace { rows_first: 100, rows_max: 100, rest_percent: 0, ..Pace::default() },
         scrub: Scrub::None,
+        recorded: Arc::default(),
         clocks: Clocks { is_frozen: false, agree: 3, skew_ms: 0 },
         stop: watch::channel(false).1,
         config,

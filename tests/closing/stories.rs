@@ -422,3 +422,26 @@ async fn an_account_whose_turn_comes_after_the_window_closed_waits_for_the_next(
     assert!(turned.waits.iter().any(|(_, why, _)| why.contains("at this hour")), "{turned:?}");
     assert_eq!((ground.stage_of("initech"), ground.rows(7).await.as_str()), (Stage::Planned, "1200"));
 }
+
+/// What stays in the way for days is told each turn, and does not fill the audit log.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_trouble_is_recorded_once_and_told_each_turn() {
+    use portreeve::retentiond::closing::turn;
+    let ground = Ground::new().await;
+    ground.close("acme").await;
+    ground.account("acme", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    let obstacle = "alter database acme is_template true";
+    ground.stage.cluster.run_sql("postgres", obstacle).await.expect("something in the way");
+    let world = ground.world().await;
+    let mut sizes = Vec::new();
+    for _ in 0..5 {
+        let turned = turn(&world, ground.now()).await.expect("a turn");
+        assert!(turned.troubles.iter().any(|(_, why)| why.contains("it is a template")), "{turned:?}");
+        sizes.push(world.acts.log.checkpoint().size);
+    }
+    assert!(sizes[0] > 0 && sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+    world.acts.log.close().expect("the log closes");
+}

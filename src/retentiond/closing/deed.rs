@@ -30,7 +30,7 @@ impl World {
         Ok(())
     }
 
-    /// Tells what could not be done: to the journal, to the audit log, to whoever called.
+    /// Tells what could not be done: to the journal and to whoever called each time, to the audit log once a day.
     pub(super) async fn trouble(&self, customer: CustomerId, error: &Error, turned: &mut Turned) {
         let text = error.to_string();
         if let Error::Stopped = error {
@@ -38,8 +38,12 @@ impl World {
             return;
         }
         tracing::error!(%customer, alarm = true, "the end of an account does not go on: {text}");
-        if let Err(fault) = self.record(customer, "closure.trouble", text.clone()).await {
-            tracing::error!(%customer, "that could not be recorded: {fault}");
+        let now = self.acts.clock.now();
+        if self.recorded.is_due(customer, &text, now) {
+            match self.record(customer, "closure.trouble", text.clone()).await {
+                Ok(()) => self.recorded.note(customer, &text, now),
+                Err(fault) => tracing::error!(%customer, "that could not be recorded: {fault}"),
+            }
         }
         turned.troubles.push((customer, text));
     }

@@ -14,6 +14,7 @@ mod needles;
 mod proof;
 mod purge;
 mod reading;
+mod recorded;
 mod residue;
 mod whole;
 
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+pub use recorded::Recorded;
 use tokio::sync::watch;
 
 use crate::audit::keys::Recipients;
@@ -91,6 +93,8 @@ pub struct World {
     pub scrub: Scrub,
     /// How the clocks stand.
     pub clocks: Clocks,
+    /// Which troubles were recorded lately, in earlier turns, too.
+    pub recorded: Arc<Recorded>,
     /// Turns true when a purge shall stop after the batch at hand.
     pub stop: watch::Receiver<bool>,
 }
