@@ -5,7 +5,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
-use super::catalog::{ForeignKey, OnDelete};
+use super::catalog::{ForeignKey, Kind, OnDelete};
 use super::compare::differences;
 use super::plan_order::{self, Order};
 use super::sql::{is_customers, nothing_points, orphans, strangers};
@@ -266,6 +266,16 @@ fn orphaned(map: &DataMap, tables: &[&TableName]) -> Vec<Orphans> {
         Path::Tenant(_) | Path::Whole | Path::Nobody => None,
     });
     vias.collect()
+}
+
+/// Where a write fence is put up, whatever a plan would refuse: tables that are there, and the columns with the key.
+pub fn write_fences(map: &DataMap, catalog: &Catalog) -> Vec<(TableName, String)> {
+    let tables: Vec<&TableName> = deleted(map).collect();
+    let is_table = |table: &TableName| {
+        catalog.relation(table).is_some_and(|known| matches!(known.kind, Kind::Table | Kind::Partitioned))
+    };
+    let (fences, _) = fences(map, catalog, &tables);
+    fences.into_iter().filter(|(table, _)| is_table(table)).collect()
 }
 
 type Fenced = (Vec<(TableName, String)>, Vec<TableName>);

@@ -18,6 +18,7 @@ mod rows;
 mod run;
 mod sample;
 mod schema;
+mod shut_out;
 mod spellings;
 mod statements;
 mod tape;
@@ -38,7 +39,8 @@ pub use probe::{Probed, needles, probe};
 pub use run::{Gone, Outcome, Purge, deleted};
 pub use sample::samples;
 pub use schema::{DroppedSchema, SchemaOutcome, SchemaTarget, drop_schema, has_schema, schema_target};
-pub use tombstone::lift;
+pub use shut_out::{Place, Privilege, Shut, let_in, shut_out, would_take};
+pub use tombstone::{fence, lift};
 pub use verify::{Level, Recheck, Scrub, Verified, recheck, verify};
 
 use crate::datamap::TableName;

@@ -44,7 +44,7 @@ begin
     if session_user operator(pg_catalog.<>) 'portreeve_maintenance'::pg_catalog.name and exists (
             select from portreeve.tombstones t
             where t.customer operator(pg_catalog.=) (pg_catalog.to_jsonb(new) operator(pg_catalog.->>) tg_argv[0])) then
-        raise exception 'portreeve: this customer was purged; its rows cannot come back' using errcode = '23514',
+        raise exception 'portreeve: this customer''s account is closed; its rows cannot change or come back' using errcode = '23514',
             hint = 'Stop what still writes for a closed account: queues, webhooks, imports.';
     end if;
     return new;

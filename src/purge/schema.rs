@@ -148,8 +148,8 @@ async fn cleared(
     Ok(true)
 }
 
-/// Runs `drop` in one transaction in which the name is that schema's and nobody else can give or take it: granting to its
-/// owner what the owner has changes its row in the catalog, and holds it until the end. Afterwards `is_gone` must be true.
+/// Runs `drop` in one transaction in which the name is that schema's and nobody else can give or take it: granting to us
+/// what we have, as the owner, changes its row in the catalog, and holds it until the end. Afterwards `is_gone` must be true.
 fn only_it(target: &SchemaTarget, drop: &str, is_gone: &str) -> String {
     let another =
         literal(&format!("schema \"{}\" is another schema now than the one planned; plan again", target.name));
@@ -160,7 +160,7 @@ fn only_it(target: &SchemaTarget, drop: &str, is_gone: &str) -> String {
             select pg_catalog.pg_get_userbyid(nspowner) into owner from pg_catalog.pg_namespace
                 where oid = {oid} and nspname = {name};
             if owner is null then raise exception using message = {another}; end if;
-            execute pg_catalog.format('grant usage on schema %I to %I', {name}, owner);
+            execute pg_catalog.format('grant usage on schema %I to %I', {name}, current_user);
             if not exists (select from pg_catalog.pg_namespace where oid = {oid} and nspname = {name}
                     and xmin = pg_catalog.pg_current_xact_id()::xid) then
                 raise exception using message = {another};

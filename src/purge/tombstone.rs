@@ -1,29 +1,67 @@
-//! The write fence: a purged customer's rows cannot come back. A trigger on every table with a tenant column asks a
-//! small table of tombstones; it stays when the purge is over.
+//! The write fence: a closed account's rows neither change nor come back. A trigger on every table with a tenant column
+//! asks a small table of tombstones; it stays when the purge is over.
 //! HOLE: tables whose way to the customer no foreign key holds are not covered; the plan lists them as `unfenced`.
 
+use super::shut_out::written;
 use super::{Connection, Error, Event, patience};
+use crate::datamap::TableName;
 use crate::datamap::name::literal;
 use crate::datamap::plan::Plan;
 
-/// Puts up what is missing of the fence and sets the customer's tombstone.
+/// Puts up what is missing of the fence and sets the customer's tombstone, for a purge: locks are waited for.
 pub(super) async fn raise(
     connection: &Connection,
     plan: &Plan,
     purge: &str,
     tell: &mut (dyn FnMut(&Event) + Send),
 ) -> Result<(), Error> {
-    for (table, column) in missing(connection, plan).await? {
-        let sql = format!(
-            "begin; create or replace trigger portreeve_tombstone before insert or update on {table} for each row
-                 execute function portreeve.refuse_tombstoned({});
-             alter table {table} enable always trigger portreeve_tombstone; commit",
-            literal(&column)
-        );
-        patience::insist(connection, &sql, tell).await?;
+    for (table, column) in missing(connection, &plan.fences).await? {
+        patience::insist(connection, &trigger(&table, &column), tell).await?;
     }
-    let customer = literal(&plan.customer);
-    let purge = literal(purge);
+    set(connection, &plan.customer, purge).await
+}
+
+/// The same when an account is closed, and in the end nobody is left who wrote to those tables before. Waits for a moment
+/// only: may be called again until it is so.
+///
+/// # Errors
+/// [`Error::Refused`] while others write; [`Error::Database`].
+pub async fn fence(
+    connection: &Connection,
+    fences: &[(TableName, String)],
+    customer: &str,
+    purge: &str,
+) -> Result<(), Error> {
+    for (table, column) in missing(connection, fences).await? {
+        if let Err(error) = connection.run(&trigger(&table, &column)).await {
+            connection.run("rollback").await?;
+            let message = "others write to it without an end, so that the write fence cannot be put up yet";
+            return Err(if error.is_passing() { Error::Refused(format!("{table}: {message}")) } else { error });
+        }
+    }
+    set(connection, customer, purge).await?;
+    let tables: Vec<String> =
+        fences.iter().map(|(table, _)| format!("select {}::regclass::oid", literal(&table.sql()))).collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    // who began later has met the tombstone
+    let since =
+        format!("select since + interval '1 minute' from portreeve.tombstones where customer = {}", literal(customer));
+    written(connection, &tables.join(" union all "), &since).await
+}
+
+fn trigger(table: &str, column: &str) -> String {
+    format!(
+        "begin; create or replace trigger portreeve_tombstone before insert or update on {table} for each row
+             execute function portreeve.refuse_tombstoned({});
+         alter table {table} enable always trigger portreeve_tombstone; commit",
+        literal(column)
+    )
+}
+
+async fn set(connection: &Connection, customer: &str, purge: &str) -> Result<(), Error> {
+    let (customer, purge) = (literal(customer), literal(purge));
     let sql = format!(
         "insert into portreeve.tombstones (customer, purge) values ({customer}, {purge}) on conflict (customer) do nothing"
     );
@@ -31,9 +69,12 @@ pub(super) async fn raise(
 }
 
 /// Tables whose trigger is not there or not always on, quoted, with their tenant columns.
-pub(super) async fn missing(connection: &Connection, plan: &Plan) -> Result<Vec<(String, String)>, Error> {
+pub(super) async fn missing(
+    connection: &Connection,
+    fences: &[(TableName, String)],
+) -> Result<Vec<(String, String)>, Error> {
     let mut missing = Vec::new();
-    for (table, column) in &plan.fences {
+    for (table, column) in fences {
         let sql = format!(
             "select count(*) from pg_trigger where tgrelid = {}::regclass and tgname = 'portreeve_tombstone' and tgenabled = 'A'",
             literal(&table.sql())
@@ -45,7 +86,7 @@ pub(super) async fn missing(connection: &Connection, plan: &Plan) -> Result<Vec<
     Ok(missing)
 }
 
-/// Takes a customer's tombstone away, for one that comes back as a new customer under the same key.
+/// Takes a customer's tombstone away: its account was reopened, or it comes back as a new customer under the same key.
 ///
 /// # Errors
 /// [`Error::Database`].

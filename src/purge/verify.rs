@@ -142,7 +142,7 @@ pub struct Recheck {
 /// # Errors
 /// [`Error::Database`].
 pub async fn recheck(connection: &Connection, plan: &Plan) -> Result<Recheck, Error> {
-    let unfenced = tombstone::missing(connection, plan).await?.into_iter().map(|(table, _)| table);
+    let unfenced = tombstone::missing(connection, &plan.fences).await?.into_iter().map(|(table, _)| table);
     let mut unfenced: Vec<String> = unfenced.collect();
     let stone = format!("select count(*) from portreeve.tombstones where customer = {}", literal(&plan.customer));
     if connection.number(&stone).await? == 0 {

@@ -21,14 +21,15 @@ async fn a_snapshot_that_falls_due_during_a_purge_is_taken_and_counts_as_holding
     let ground = Ground::new().await;
     ground.stage.prepare_retention().await.expect("prepared");
     ground.close("initech").await;
+    ground.well().await;
     ground.account("initech", AccountStep::Immediate).await.expect("asked for");
-    // Somebody else's open transaction keeps the write fence from being put up, and with it the purge from going on.
+    // Somebody else's open transaction holds the rows, and with it the purge from going on.
     let (other, driving) = {
         let dsn = ground.stage.cluster.superuser_dsn(SHARED_DATABASE);
         let (client, connection) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("a connection");
         (client, tokio::spawn(connection))
     };
-    other.batch_execute("begin; update contacts set full_name = full_name where tenant_id = 8").await.expect("held");
+    other.batch_execute("begin; select from orders where tenant_id = 7 for update").await.expect("held");
 
     let mut daemon = ground.daemon().await;
     let turn = daemon.turn(ground.now()).await.expect("a turn");

@@ -7,5 +7,6 @@ mod ground;
 mod killed;
 mod replanned;
 mod replica;
+mod shut;
 mod steps;
 mod stories;

@@ -7,5 +7,6 @@ mod ground;
 mod metadata;
 mod purged;
 mod schemas;
+mod shut;
 mod unsound;
 mod upstream;

@@ -36,7 +36,7 @@ async fn rows_cannot_come_back() {
         "insert into events values (2, '2025-05-05', '{}')",
     ] {
         let refused = ground.cluster.run_sql("shared", sql).await.expect_err(sql).to_string();
-        assert!(refused.contains("this customer was purged"), "{refused}");
+        assert!(refused.contains("this customer's account is closed"), "{refused}");
     }
     ground
         .cluster

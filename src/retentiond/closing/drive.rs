@@ -133,7 +133,8 @@ impl World {
     async fn one(&self, case: &Case<'_>, act: Act, turned: &mut Turned) -> Result<(), Error> {
         let Case { customer, closure, kept, rules, now } = case;
         match act {
-            Act::TurnAccessOff | Act::TellOwners => Err(Error::Bug("closing did that already")),
+            Act::TurnAccessOff => self.shut_out(customer, closure).await,
+            Act::TellOwners => Err(Error::Bug("closing did that already")),
             Act::Archive => self.archive(customer, turned).await,
             Act::MakePlan => self.make_plan(customer, kept).await,
             Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,

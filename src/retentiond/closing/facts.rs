@@ -61,8 +61,8 @@ impl World {
         let archive = archive.filter(|export| export.requested.1 == By::System).find_map(|export| export.made);
         let archive_verified = archive.map(|(at, ..)| at);
         Ok(Facts {
-            // closing ended every grant, and the proxies end their sessions
-            access_off: Some(of.at),
+            // closing ended every grant of staff, and the proxies end their sessions
+            access_off: self.shut_since(customer.id, of)?,
             archive_verified,
             // HOLE: no notice is sent yet; the portal shows the choice and its dates from closure on
             owners_told: archive_verified,

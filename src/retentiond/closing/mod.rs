@@ -16,6 +16,7 @@ mod purge;
 mod reading;
 mod recorded;
 mod residue;
+mod shut;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,6 +214,11 @@ pub async fn beside(world: &World, busy: &BTreeSet<CustomerId>, now: Timestamp) 
         // of an account that was just closed, its archive is among them, and the first thing it is led through
         let is_led = customer.closure.as_ref().is_some_and(|closure| closure.stage() == Stage::Closed);
         if !is_led && let Err(error) = world.owners_backups(customer.id, &mut turned).await {
+            world.trouble(customer.id, &error, &mut turned).await;
+        }
+        if customer.closure.is_none()
+            && let Err(error) = world.let_in(customer).await
+        {
             world.trouble(customer.id, &error, &mut turned).await;
         }
         if customer.closure.is_some()

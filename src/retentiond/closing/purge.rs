@@ -117,6 +117,10 @@ impl World {
         if kept.another && closure.purge.held.is_none() && !closure.purge.is_approved(people) {
             return self.hold_another(customer).await;
         }
+        // an account that was closed by an earlier version, or to which somebody gave access again
+        if is_there {
+            self.shut_out(customer, closure).await?;
+        }
         if customer.layout == Layout::Shared {
             let tables = self.tables(customer, &self.planned_road(customer, kept)?).await?;
             self.needles_of(customer, &tables).await?;
@@ -241,6 +245,7 @@ impl World {
         let (rows, level) = (found.rows(), found.level);
         self.keep(customer.id, &Kept { verified: Some(found), ..kept.clone() })?;
         self.step(customer.id, AccountStep::PurgeVerified { rows, level }).await?;
+        self.forget_shut(customer.id)?;
         self.destroy_needles(customer.id)
     }
 
