@@ -10,6 +10,7 @@ pub mod descriptor;
 pub mod keys;
 pub mod note;
 pub mod proof;
+pub mod public;
 pub mod record;
 pub mod seal;
 pub mod tag;

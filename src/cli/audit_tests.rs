@@ -14,6 +14,7 @@ use crate::config::{Config, load};
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::ids::SessionId;
+use crate::keyring::pinned;
 use crate::log::{self, Claim, Log};
 
 pub(in crate::cli) fn config(dir: &Path) -> Config {
@@ -52,17 +53,17 @@ pub(in crate::cli) async fn started(dir: &Path) -> (Context, tokio::task::JoinHa
 }
 
 /// What a proxy writes of one session: a statement that is answered, one that fails, one whose outcome never came.
-pub(super) async fn write(context: &Context) {
+pub(in crate::cli) async fn write(context: &Context) {
     let config = &context.config;
     let public = init::read_public_key(&config.keyring.public_key).expect("a key");
     let client = Client::connect(&config.keyring.socket, public).await.expect("connected");
     let recipients = Recipients::new();
     client.ensure(&recipients, &[Recipient::Vendor, Recipient::Customer(CustomerId(7))]).await.expect("keys");
     let signing = SigningKey::from_seed(&init::read_seed(&config.proxy.log_key).expect("a key"));
-    let settings =
-        log::Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..log::Settings::new("proxy-gate-1", signing) };
+    let name = pinned::log_name(&config.keyring.public_key, "proxy-gate-1", &signing.public()).expect("a name");
+    let settings = log::Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..log::Settings::new(&name, signing) };
     let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let dir = config.audit.directory.join("proxy-gate-1");
+    let dir = config.audit.directory.join(&name);
     let log = Log::open(disk, &dir, settings, recipients, clock, entropy).expect("a log");
     let session = SessionId([1; 8]);
     for (frame, text) in [(1, "select * from contacts where id = $1"), (2, "select\u{1b}[2J"), (3, "update contacts")] {
@@ -199,7 +200,7 @@ async fn a_log_whose_key_is_not_pinned_is_not_vouched_for() {
     let dir = tempfile::tempdir().expect("a directory");
     let (context, served) = started(dir.path()).await;
     write(&context).await;
-    std::fs::remove_file(keys::log_public_key(&context.config, "proxy-gate-1")).expect("removed");
+    std::fs::remove_file(pinned::log_key(&context.config.keyring.public_key, "proxy-gate-1")).expect("removed");
     let (table, exit) = plain(verified(&context, false, None, &[]).await);
     assert_eq!(exit, Exit::Findings);
     let rows = json(&table);

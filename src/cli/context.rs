@@ -138,8 +138,8 @@ impl Context {
     /// Finds out what became of what an earlier command was about to change when it died, and records it.
     async fn resolve(&self, desk: &Desk, keyring: &keyring::Client, recipients: &Recipients) -> Result<(), Failure> {
         let writer = self.writer()?;
-        let directory = self.config.audit.directory.join(&writer);
         let Checkpoint { origin, size, .. } = desk.acts.log.checkpoint();
+        let directory = self.config.audit.directory.join(log::name_of(&origin));
         let from = register::resolved_up_to(&desk.resolved);
         if register::has_intents(&directory, from)? {
             keyring.known(recipients).await?;
@@ -190,11 +190,12 @@ impl Context {
     /// command has it.
     async fn log(&self, register: &Register, recipients: &Recipients) -> Result<Log, Failure> {
         let (writer, audit) = (self.writer()?, &self.config.audit);
-        let directory = audit.directory.join(&writer);
         let since = Instant::now();
         loop {
-            let seed = keyring::init::read_seed(&self.config.cli.log_key)?;
-            let settings = log::Settings::new(&writer, SigningKey::from_seed(&seed))
+            let signing = SigningKey::from_seed(&keyring::init::read_seed(&self.config.cli.log_key)?);
+            let writer = keyring::pinned::log_name(&self.config.keyring.public_key, &writer, &signing.public())?;
+            let directory = audit.directory.join(&writer);
+            let settings = log::Settings::new(&writer, signing)
                 .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
                 .remembering(register.remembered(&writer)?);
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));

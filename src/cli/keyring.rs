@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::{Entropy, OsEntropy};
-use crate::keyring::{Access, Kept, Server, Settings, init};
+use crate::keyring::{Access, Kept, Server, Settings, init, pinned};
 use crate::log::{self, Log};
 
 /// The name of the keyring's own log.
@@ -34,13 +34,15 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let kept = Kept::open(Arc::clone(&disk), &keyring.file, &keyring.credential)?;
     let mut kept = kept.with_copies(keyring.copies.clone())?;
     let own = kept.own_recipients(&*clock, &*entropy)?;
-    let settings = log::Settings::new(WRITER, SigningKey::from_seed(&init::read_seed(&keyring.log_key)?)).sized(
+    let signing = SigningKey::from_seed(&init::read_seed(&keyring.log_key)?);
+    let writer = pinned::log_name(&keyring.public_key, WRITER, &signing.public())?;
+    let settings = log::Settings::new(&writer, signing).sized(
         audit.segment_bytes,
         audit.reserve_bytes,
         audit.epoch_after,
         audit.epoch_bytes,
     );
-    let directory = audit.directory.join(WRITER);
+    let directory = audit.directory.join(&writer);
     let log = Log::open(disk, &directory, settings, own.clone(), Arc::clone(&clock), Arc::clone(&entropy))?;
     let settings = Settings::new(keyring.socket.clone(), access);
     let server = Server::bind(settings, kept, own, log.clone(), clock, entropy).await?;

@@ -1,17 +1,20 @@
-//! `portreeve keys`: makes the keys that the configuration names.
-//! Not here: certificates and passwords, which come from elsewhere.
+//! `portreeve keys`: makes the keys that the configuration names, and rotates those of logs.
+//! Not here: certificates and passwords, which come from elsewhere; what each verb does has a file of its name.
 
-use std::path::{Path, PathBuf};
+mod rotate;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Subcommand;
 
 use super::keyring::WRITER;
 use super::{Context, Exit, Failure, Table};
-use crate::config::Config;
+use crate::audit::checkpoint::SigningKey;
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
-use crate::keyring::init::{Done, Files, LogKey, init};
+use crate::keyring::init::{self, Done, Files, LogKey};
+use crate::keyring::{Error, pinned};
 use crate::log::origin;
 
 /// What can be done with keys.
@@ -19,34 +22,70 @@ use crate::log::origin;
 pub enum Command {
     /// Make the keyring, its credential, and every signing key that is not there yet. May be run again.
     Init,
+    /// Replace keys by new ones.
+    #[command(subcommand)]
+    Rotate(Rotate),
+}
+
+/// What can be replaced.
+#[derive(Debug, Subcommand)]
+pub enum Rotate {
+    /// The key that signs a writer's log: the log ends, and goes on as another that begins with its last checkpoint.
+    /// What writes it must be stopped. Cut off, it may be run again.
+    Log {
+        /// Whose log, such as `proxy-gate-1`, `portal`, `keyring`, `retention-keeper-1`.
+        writer: String,
+    },
 }
 
 /// Does it, and says which files were made and which were there.
 ///
 /// # Errors
 /// If a file cannot be made, or one that is there belongs to another pair.
-#[expect(clippy::unused_async, reason = "verbs have one shape")]
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
-    let Command::Init = command;
+    let table = match command {
+        Command::Init => made(context)?,
+        Command::Rotate(Rotate::Log { writer }) => rotate::log(context, &writer).await?,
+    };
+    context.show(&table)?;
+    Ok(Exit::Done)
+}
+
+fn made(context: &Context) -> Result<Table, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut table = Table::new(&["file", "done"]);
-    for (path, done) in init(&files(context)?, &disk, &OsEntropy)? {
+    for (path, done) in init::init(&files(context)?, &disk, &OsEntropy)? {
         let done = match done {
             Done::Made => "made",
             Done::Kept => "kept",
         };
         table.row([path.display().to_string().into(), done.into()]);
     }
-    context.show(&table)?;
-    Ok(Exit::Done)
+    Ok(table)
+}
+
+/// Everybody whose log's key is here, and where it is.
+fn writers(context: &Context) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let config = &context.config;
+    Ok(vec![
+        (format!("proxy-{}", config.proxy.id), config.proxy.log_key.clone()),
+        ("portal".to_owned(), config.portal.log_key.clone()),
+        (WRITER.to_owned(), config.keyring.log_key.clone()),
+        (format!("retention-{}", config.retention.id), config.retention.log_key.clone()),
+        (context.writer()?, config.cli.log_key.clone()),
+    ])
 }
 
 fn files(context: &Context) -> Result<Files, Failure> {
     let config = &context.config;
-    let log = |writer: &str, secret: &Path| LogKey {
-        origin: origin(writer),
-        secret: secret.to_owned(),
-        public: log_public_key(config, writer),
+    let public_key = &config.keyring.public_key;
+    let log = |(writer, secret): (String, PathBuf)| {
+        let name = match init::read_seed(&secret) {
+            Ok(seed) => pinned::log_name(public_key, &writer, &SigningKey::from_seed(&seed).public())?,
+            Err(Error::Missing { .. }) => writer,
+            Err(error) => return Err(error),
+        };
+        Ok(LogKey { origin: origin(&name), secret, public: pinned::log_key(public_key, &name) })
     };
     Ok(Files {
         keyring: config.keyring.file.clone(),
@@ -55,18 +94,10 @@ fn files(context: &Context) -> Result<Files, Failure> {
         portal_signing: config.portal.signing_key.clone(),
         portal_public: config.portal.signing_public_key.clone(),
         instance: config.retention.instance_key.clone(),
-        logs: vec![
-            log(&format!("proxy-{}", config.proxy.id), &config.proxy.log_key),
-            log("portal", &config.portal.log_key),
-            log(WRITER, &config.keyring.log_key),
-            log(&format!("retention-{}", config.retention.id), &config.retention.log_key),
-            log(&context.writer()?, &config.cli.log_key),
-        ],
+        logs: writers(context)?.into_iter().map(log).collect::<Result<_, _>>()?,
     })
 }
 
-/// Where the public key of a writer's log is pinned: `log-keys/<writer>.vkey` beside the keyring's public key, so that
-/// who can write the logs cannot exchange it. A log of another machine is added by copying its file there.
-pub(super) fn log_public_key(config: &Config, writer: &str) -> PathBuf {
-    config.keyring.log_keys().join(format!("{writer}.vkey"))
-}
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

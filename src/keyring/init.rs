@@ -115,7 +115,7 @@ fn seed(disk: &dyn Disk, path: &Path, entropy: &dyn Entropy) -> Result<([u8; 32]
 }
 
 /// Writes a public key, or checks that the one there is the same.
-fn publish(disk: &dyn Disk, path: &Path, line: &str) -> Result<Done, Error> {
+pub(super) fn publish(disk: &dyn Disk, path: &Path, line: &str) -> Result<Done, Error> {
     let line = format!("{line}\n");
     match fs::read_to_string(path) {
         Ok(found) if found == line => Ok(Done::Kept),
@@ -169,7 +169,7 @@ fn public_key_in(line: &str) -> Option<[u8; 32]> {
 }
 
 /// Writes a file that must not exist yet: whole and durable, or not at all; whatever the umask.
-fn write_new(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+pub(super) fn write_new(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     if exists(path)? {
         return Err(Error::Exists { path: path.to_owned() });
     }

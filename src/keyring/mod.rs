@@ -10,9 +10,11 @@ pub mod init;
 mod keep;
 mod kept;
 mod keys;
+pub mod pinned;
 mod protocol;
 mod sealed;
 mod server;
+pub mod succession;
 
 use std::path::PathBuf;
 

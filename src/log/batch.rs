@@ -32,7 +32,8 @@ pub type Waiter = oneshot::Sender<Result<Receipt, Error>>;
 pub struct Item {
     pub kind: Kind,
     pub at: Timestamp,
-    pub to: Arc<SealTo>,
+    /// To whom it is sealed; none: to nobody, its values stand in the log as they are, and it has no skeleton.
+    pub to: Option<Arc<SealTo>>,
     pub values: Vec<u8>,
     pub skeleton: Vec<u8>,
     pub claim: Claim,
@@ -115,8 +116,10 @@ impl Sealer {
     /// How many bytes a batch of these items takes at most, with all the data keys it could need.
     pub fn bytes_max(&self, items: &[Item]) -> usize {
         let mut periods = HashMap::new();
-        let needs_keys =
-            |item: &&Item| periods.insert(item.to.recipient, item.to.values.period) != Some(item.to.values.period);
+        let needs_keys = |item: &&Item| {
+            let to = item.to.as_ref();
+            to.is_some_and(|to| periods.insert(to.recipient, to.values.period) != Some(to.values.period))
+        };
         let records: usize = items.iter().map(Item::bytes).sum();
         // Within the batch a key may be used up as well; or grow old, where an epoch is no longer than sealing takes.
         let is_short = self.epoch.age < Duration::from_secs(60);
@@ -161,16 +164,17 @@ impl Sealer {
         salt: &[u8; SALT_BYTES],
         batch: &mut SealedBatch,
     ) -> Result<u64, Error> {
+        let Some(to) = &item.to else { return Ok(open_item(item, spot, batch)) };
         let Sealer { origin, entropy, epoch, chains, past } = self;
-        let chain = chains.entry(item.to.recipient).or_insert_with(|| Chain::new(&item.to, origin, past, spot.segment));
+        let chain = chains.entry(to.recipient).or_insert_with(|| Chain::new(to, origin, past, spot.segment));
         if chain.segment != spot.segment {
             chain.segment = spot.segment;
             chain.tag = chain.tagger.tag(spot.segment);
         }
         let link = chain.tagger.link(chain.last.as_ref());
         let maker = Maker { origin, entropy: entropy.as_ref(), epoch: *epoch, tag: chain.tag, spot, now };
-        let values_key = maker.data_key(&mut chain.values, &item.to.values, batch)?;
-        let skeleton_key = maker.data_key(&mut chain.skeleton, &item.to.skeleton, batch)?;
+        let values_key = maker.data_key(&mut chain.values, &to.values, batch)?;
+        let skeleton_key = maker.data_key(&mut chain.skeleton, &to.skeleton, batch)?;
         let place = place(item.kind, item.at, chain.tag, link, spot, batch);
         let bytes = place.to_bytes();
         let mut part = |part, used: &mut Used, content: &[u8]| {
@@ -249,6 +253,15 @@ impl Maker<'_> {
             bytes: 0,
         })
     }
+}
+
+/// Adds what is open to everybody: nobody's tag, no link, no key.
+fn open_item(item: &Item, spot: Spot, batch: &mut SealedBatch) -> u64 {
+    let place = place(item.kind, item.at, [0; 16], [0; 32], spot, batch);
+    let values = described(&item.values, 0);
+    batch.content.extend_from_slice(&item.values);
+    batch.add(&Descriptor { place, values, skeleton: Sealed::default() });
+    place.position
 }
 
 /// The next place in the batch.

@@ -39,7 +39,7 @@ pub fn count(dirs: &[PathBuf], customer: CustomerId, recipients: &Recipients) ->
             counted.leaves += 1;
             counted.records += match entry.content {
                 Content::Record { .. } => 1,
-                Content::DataKey { .. } => 0,
+                Content::DataKey { .. } | Content::Public(_) => 0,
             };
         }
         if counted.leaves > 0 {

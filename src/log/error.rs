@@ -62,6 +62,17 @@ pub enum Error {
     /// Configuration: another process has the log open.
     #[error("the audit log in {} is open in another process; two writers need two directories", .0.display())]
     Locked(PathBuf),
+    /// Configuration: the log was closed for good, because its key was changed.
+    #[error(
+        "the audit log in {} ended and goes on as {next}, whose key this is not: its rotation was cut off, run \
+         \"portreeve keys rotate log\" again", dir.display()
+    )]
+    Continued {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The verifier key of the log that goes on.
+        next: String,
+    },
     /// Configuration: the writer's name cannot stand in an origin.
     #[error("\"{0}\" cannot be the name of a log's writer: use up to 150 letters, digits, \".\", \"_\" and \"-\"")]
     Name(String),

@@ -24,10 +24,11 @@ mod recovery;
 pub mod search;
 pub mod segment;
 mod shared;
-mod start;
+pub mod start;
 pub mod stream;
 #[cfg(test)]
 mod tamper_tests;
+pub mod together;
 mod upkeep;
 #[cfg(test)]
 mod vectors_tests;
@@ -48,8 +49,9 @@ pub use error::Error;
 
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::public::{Notice, Public};
 use crate::audit::record::{Kind, Preamble, Record};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::SessionId;
 use batch::Item;
 use shared::{Pace, Shared};
@@ -184,6 +186,8 @@ pub struct Settings {
     /// How many records, and with which root, somebody outside of the log's directory remembers of it: the log opens
     /// only if it still begins with them.
     pub remembered: Option<(u64, [u8; 32])>,
+    /// The last checkpoint of the log that this one goes on from: its first leaf, if it is begun now.
+    pub continues: Option<String>,
 }
 
 impl Settings {
@@ -197,6 +201,7 @@ impl Settings {
             heartbeat: Duration::from_secs(60),
             epoch: Epoch { age: Duration::from_secs(15 * 60), bytes: 64 << 20 },
             remembered: None,
+            continues: None,
         }
     }
 
@@ -214,6 +219,12 @@ impl Settings {
         Settings { remembered, ..self }
     }
 
+    /// The log goes on where another was closed with that checkpoint; see [`Settings::continues`].
+    #[must_use]
+    pub fn continuing(self, note: String) -> Self {
+        Settings { continues: Some(note), ..self }
+    }
+
     /// The log's origin: its name in checkpoints and seals.
     pub fn origin(&self) -> String {
         origin(&self.writer)
@@ -223,6 +234,11 @@ impl Settings {
 /// The origin of that writer's log.
 pub fn origin(writer: &str) -> String {
     format!("portreeve/{writer}")
+}
+
+/// The name of the log of that origin: its writer's, or what came after it.
+pub fn name_of(origin: &str) -> &str {
+    origin.strip_prefix("portreeve/").unwrap_or(origin)
 }
 
 /// An open audit log. Clones are the same log; when the last is dropped without [`Log::close`], what is queued is
@@ -305,6 +321,19 @@ impl Log {
         self.enqueue(&record, None, Claim::NONE, Pace::AtOnce)?.await
     }
 
+    /// Writes a notice of what is about to be erased, open to everybody, and waits until it is durable. Cancelled, it is
+    /// still written.
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub async fn notice(&self, notice: Notice) -> Result<Receipt, Error> {
+        let mut item = public_item(&Public::Notice(notice), self.0.clock.now())?;
+        let (answer, durable) = oneshot::channel();
+        item.waiter = Some(answer);
+        let ticket = self.0.shared.push(item, Pace::AtOnce)?;
+        Enqueued { claim: Claim::NONE, ticket, hurried: false, durable }.await
+    }
+
     /// Resolves when the log can no longer be written. Then the process must end: nothing is retried.
     pub async fn failed(&self) {
         self.0.shared.failed().await;
@@ -327,7 +356,18 @@ impl Log {
     /// [`Error::Failed`] if it failed before or just now, [`Error::Closed`] if it was closed.
     pub fn close(self) -> Result<(), Error> {
         let now = self.0.clock.now();
-        let item = self.0.own_item(&Record::new(now, Kind::Closed, None), Claim::NONE);
+        self.end(self.0.own_item(&Record::new(now, Kind::Closed, None), Claim::NONE))
+    }
+
+    /// Closes the log for good: its last leaf says as which one it goes on, and by which key that is signed.
+    ///
+    /// # Errors
+    /// As for [`Log::close`].
+    pub fn close_to_continue(self, writer: &str, public: &[u8; 32]) -> Result<(), Error> {
+        self.end(public_item(&Public::continued(&origin(writer), public), self.0.clock.now()))
+    }
+
+    fn end(&self, item: Result<Item, Error>) -> Result<(), Error> {
         let queued = item.and_then(|item| self.0.shared.push_last(item));
         self.0.threads.stop(&self.0.shared);
         queued?;
@@ -372,6 +412,7 @@ impl Handle {
             Kind::Opened | Kind::Recovered | Kind::Closed | Kind::Heartbeat | Kind::DataKey => {
                 Err(Error::Misused("records of the log itself are written by the log only"))
             }
+            kind if kind.is_public() => Err(Error::Misused("what is open to everybody is no record of somebody")),
             Kind::SignedIn if !self.shared.has_room() => Err(self.shared.result().err().unwrap_or(self.shared.full())),
             _ => item(record, preamble, claim, &self.recipients, self.clock.as_ref()),
         }
@@ -397,7 +438,16 @@ fn item(
     if skeleton.len().max(values.len()) > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    Ok(Item { kind: record.kind, at: record.at, to, values, skeleton, claim, waiter: None })
+    Ok(Item { kind: record.kind, at: record.at, to: Some(to), values, skeleton, claim, waiter: None })
+}
+
+/// What is open to everybody, made ready.
+fn public_item(public: &Public, at: Timestamp) -> Result<Item, Error> {
+    let values = public.to_bytes();
+    if values.len() > PART_BYTES_MAX {
+        return Err(Error::TooLarge);
+    }
+    Ok(Item { kind: public.kind(), at, to: None, values, skeleton: Vec::new(), claim: Claim::NONE, waiter: None })
 }
 
 impl Drop for Handle {

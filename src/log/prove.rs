@@ -146,7 +146,7 @@ impl Survey {
             if segment != Some(place.segment) {
                 (segment, tag) = (Some(place.segment), tagger.tag(place.segment));
             }
-            if place.kind == Kind::DataKey || place.tag != tag {
+            if place.kind == Kind::DataKey || place.kind.is_public() || place.tag != tag {
                 continue;
             }
             match from {
@@ -253,7 +253,9 @@ impl Survey {
             Content::Record { values, skeleton } if self.records.contains(&entry.position()) => {
                 Listed { leaf, values: Some(Base64(values.to_vec())), skeleton: Some(Base64(skeleton.to_vec())) }
             }
-            Content::Record { .. } | Content::DataKey { .. } => Listed { leaf, values: None, skeleton: None },
+            Content::Record { .. } | Content::DataKey { .. } | Content::Public(_) => {
+                Listed { leaf, values: None, skeleton: None }
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::segment::{Depth, Found, Leaf, SegmentHeader, batch_at, file_name, nex
 use super::upkeep::CHECKPOINT;
 use super::verify::Verdict;
 use crate::audit::checkpoint::Checkpoint;
-use crate::audit::descriptor::Descriptor;
+use crate::audit::descriptor::{Descriptor, Sealed};
 use crate::audit::keys::{Part, Recipient, SealedDataKey};
 use crate::audit::record::Kind;
 use crate::audit::tag::Tags;
@@ -50,6 +50,8 @@ pub enum Content {
         /// HPKE's ciphertext.
         sealed: Bytes,
     },
+    /// What is open to everybody, see `audit/public.rs`.
+    Public(Bytes),
 }
 
 impl Entry {
@@ -71,7 +73,7 @@ impl Entry {
     /// The data key for the keyring to open, if this entry is one.
     pub fn data_key(&self, origin: &str, recipient: Recipient) -> Option<SealedDataKey> {
         match &self.content {
-            Content::Record { .. } => None,
+            Content::Record { .. } | Content::Public(_) => None,
             Content::DataKey { part, period, enc, sealed } => Some(SealedDataKey {
                 origin: origin.to_owned(),
                 position: self.position(),
@@ -84,14 +86,24 @@ impl Entry {
         }
     }
 
-    /// The entry of a leaf; none if a data key's leaf does not hold one.
+    /// The entry of a leaf; none if it does not hold what its kind says.
     pub fn of(leaf: Leaf) -> Option<Entry> {
         let Leaf { descriptor, values, skeleton, .. } = leaf;
         let content = match descriptor.place.kind {
             Kind::DataKey => read_data_key(&values).filter(|_| skeleton.is_empty())?,
+            kind if kind.is_public() => Content::Public(values).filter_nobodys(&descriptor)?,
             _ => Content::Record { values, skeleton },
         };
         Some(Entry { descriptor, content })
+    }
+}
+
+impl Content {
+    /// It, if the leaf is nobody's: without tag, link, keys and skeleton.
+    fn filter_nobodys(self, leaf: &Descriptor) -> Option<Content> {
+        let place = &leaf.place;
+        let is_nobodys = place.tag == [0; 16] && place.link == [0; 32] && leaf.values.key == 0;
+        (is_nobodys && leaf.skeleton == Sealed::default()).then_some(self)
     }
 }
 
@@ -152,6 +164,11 @@ impl Reader {
     /// The checkpoint's signed note, as it was when the log was opened for reading; its signature is not checked here.
     pub fn note(&self) -> &str {
         &self.note
+    }
+
+    /// How many leaves the checkpoint claims, as it was when the log was opened for reading.
+    pub fn claimed(&self) -> u64 {
+        self.claimed
     }
 
     /// All leaves without what they are leaves of, oldest first.
@@ -264,7 +281,7 @@ impl Iterator for Entries<'_> {
             Err(error) => return Some(Err(error)),
         };
         let position = leaf.descriptor.place.position;
-        let wrong = || self.unsound(&format!("the leaf at position {position} holds no data key"));
+        let wrong = || self.unsound(&format!("the leaf at position {position} does not hold what its kind says"));
         Some(Entry::of(leaf).ok_or_else(wrong))
     }
 }

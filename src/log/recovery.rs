@@ -38,6 +38,8 @@ pub struct Recovered {
     pub last: Option<Last>,
     /// Bytes of a torn tail that were dropped, and where.
     pub dropped: Option<(u64, String)>,
+    /// The verifier key of the log that goes on where this one ended.
+    pub continued: Option<String>,
 }
 
 /// The segment that is written further.
@@ -221,9 +223,16 @@ impl Scan<'_> {
             if place.segment != segment {
                 return Err(self.corrupt(path, leaf.offset, "a leaf is of another segment"));
             }
+            if self.found.continued.is_some() {
+                return Err(self.corrupt(path, leaf.offset, "a leaf stands behind the one that ended the log"));
+            }
+            if place.kind == Kind::Continued {
+                self.found.continued = Some(String::from_utf8_lossy(&leaf.values).into_owned());
+            }
             let hash = leaf.descriptor.leaf_hash();
             self.found.tree.push(hash);
             if place.kind != Kind::DataKey
+                && !place.kind.is_public()
                 && let Some((_, tags)) = self.found.past.last_mut()
             {
                 tags.insert(place.tag, hash);

@@ -13,9 +13,10 @@ use super::segment::{ORIGIN_BYTES_MAX, file_name};
 use super::shared::Shared;
 use super::upkeep::{EVERY, Spare, Upkeep, free_bytes, write_checkpoint};
 use super::writer::{Current, Stopped, Writer};
-use super::{Claim, Error, Handle, Log, Settings, item};
+use super::{Claim, Error, Handle, Log, Settings, item, public_item};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::keys::Recipients;
+use crate::audit::public::Public;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Clock;
 use crate::disk::{BLOCK_BYTES, Blocks, Disk, Lock};
@@ -68,6 +69,12 @@ impl Ready {
         let opened = Record::new(clock.now(), Kind::Opened, None);
         let mut items = vec![item(&opened, None, Claim::NONE, &recipients, clock.as_ref())?];
         let recovered = recover(disk.as_ref(), dir, &origin, &settings.signing.public(), settings.remembered)?;
+        if let Some(next) = recovered.continued {
+            // Should its end not be signed yet, it is now: nothing comes behind it.
+            let whole = Checkpoint { origin, size: recovered.tree.size(), root: recovered.tree.root() };
+            write_checkpoint(disk.as_ref(), dir, &whole, &settings.signing)?;
+            return Err(Error::Continued { dir: dir.to_owned(), next });
+        }
         if recovered.signed_size.is_none() {
             let empty = Checkpoint { origin: origin.clone(), size: 0, root: recovered.tree.root() };
             write_checkpoint(disk.as_ref(), dir, &empty, &settings.signing)?;
@@ -75,6 +82,9 @@ impl Ready {
         if let Some((bytes, place)) = &recovered.dropped {
             let record = dropped(*bytes, place, clock.as_ref());
             items.insert(0, item(&record, None, Claim::NONE, &recipients, clock.as_ref())?);
+        }
+        if let Some(note) = settings.continues.filter(|_| recovered.tree.size() == 0) {
+            items.insert(0, public_item(&Public::Continues(note), clock.now())?);
         }
         let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone()));
         let segment_bytes = settings.segment_bytes.max(2 * BLOCK_BYTES as u64).next_multiple_of(BLOCK_BYTES as u64);

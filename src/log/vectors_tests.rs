@@ -2,6 +2,9 @@
 //! random by nature (HPKE, and the log that holds such data keys) is opened instead. `VECTORS=write` writes the file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::agreement;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -11,6 +14,8 @@ use serde_json::{Value, json};
 
 use super::fixture::*;
 use super::segment::{BatchHeader, SegmentHeader};
+use super::together::judge;
+use super::{Log, Settings};
 use crate::audit::checkpoint::{Checkpoint, verifier_key};
 use crate::audit::consistency::{Roots, consistency_ranges, ranges_without};
 use crate::audit::cosignature::Cosigner;
@@ -18,14 +23,17 @@ use crate::audit::descriptor::{Descriptor, Place, Sealed};
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey, TagKey, open_data_key, seal_data_key};
 use crate::audit::note::Note;
 use crate::audit::proof::{Key, Period, Proof, check};
+use crate::audit::public::{Lost, Notice, Public};
 use crate::audit::record::{Bind, Kind, Record, Values};
 use crate::audit::seal::{Binding, DataKey, padded_len, seal};
 use crate::audit::tag::{Tagger, Tags};
 use crate::audit::tree::{Hash, inclusion_proof, leaf_hash, root};
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
+use crate::disk::RealDisk;
+use crate::entropy::OsEntropy;
+use crate::ids::{EventId, SessionId};
 use crate::log::reader::{Content, Reader};
-use crate::log::verify::{Verdict, verify};
+use crate::log::verify::{Verdict, examine, verify};
 use crate::secret::Secret;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/audit/vectors.json");
@@ -216,7 +224,66 @@ fn fixed() -> BTreeMap<&'static str, Value> {
         ("checkpoint", checkpoint()),
         ("cosignature", cosignature()),
         ("headers", headers()),
+        ("public", public()),
     ])
+}
+
+/// Bytes of a log's end and of a notice.
+fn public() -> Value {
+    let lost = |log: &str, records| Lost { log: log.to_owned(), records };
+    let event = EventId([6; 16]);
+    let notice = Notice::new(event, Part::Values, NOON, vec![lost(ORIGIN, 12), lost("portreeve/größe", 3)]);
+    json!({
+        "continued": hex(&Public::continued(ORIGIN, &signing(1).public()).to_bytes()), "origin": ORIGIN,
+        "public": hex(&signing(1).public()),
+        "event": hex(&event.0), "notice": hex(&Public::Notice(notice).to_bytes()), "part": 1, "lawful": NOON.0,
+        "logs": {ORIGIN: 12, "portreeve/größe": 3},
+    })
+}
+
+/// A log that ended, and the one as which it goes on, with a notice of both.
+fn rotated() -> Value {
+    let fixture = Fixture::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let log = fixture.open();
+    runtime.block_on(log.record(statement(Some(SEVEN), "before"))).expect("durable");
+    log.close_to_continue("proxy-gate-1.2", &signing(2).public()).expect("closed");
+    let old = files(&fixture.dir());
+    let note = Reader::open(&fixture.dir()).expect("readable").note().to_owned();
+    let settings = Settings::new("proxy-gate-1.2", signing(2)).sized(64 << 10, 0, Duration::from_secs(900), 64 << 20);
+    let dir = fixture.temporary.path().join("second");
+    let (disk, clock) = (Arc::new(RealDisk), Arc::clone(&fixture.clock) as Arc<dyn crate::clock::Clock>);
+    let settings = settings.continuing(note);
+    let log = Log::open(disk, &dir, settings, fixture.recipients.clone(), clock, Arc::new(OsEntropy)).expect("a log");
+    runtime.block_on(log.record(statement(Some(SEVEN), "behind"))).expect("durable");
+    let lost = |log: &str| Lost { log: format!("portreeve/{log}"), records: 1 };
+    let lost = vec![lost("proxy-gate-1"), lost("proxy-gate-1.2")];
+    runtime.block_on(log.notice(Notice::new(EventId([6; 16]), Part::Values, NOON, lost))).expect("durable");
+    log.close().expect("closed");
+    let keys = [("portreeve/proxy-gate-1", 1), ("portreeve/proxy-gate-1.2", 2)];
+    let keys = keys.map(|(origin, seed)| verifier_key(origin, &signing(seed).public()));
+    let logs: Vec<Value> =
+        keys.iter().zip([old, files(&dir)]).map(|(key, files)| json!({"verifier_key": key, "files": files})).collect();
+    json!({
+        "logs": logs,
+        "erased": [
+            {"log": "portreeve/proxy-gate-1", "part": 1, "records": 1},
+            {"log": "portreeve/proxy-gate-1.2", "part": 1, "records": 1},
+        ],
+    })
+}
+
+/// What a log's directory holds, in base64.
+fn files(dir: &Path) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if name != "lock" && name != "spare" {
+            files.insert(name, STANDARD.encode(std::fs::read(path).expect("read")));
+        }
+    }
+    files
 }
 
 /// A sealed data key: another one each time.
@@ -256,14 +323,7 @@ fn log() -> (Value, Value) {
         runtime.block_on(log.record(record)).expect("durable");
     }
     log.close().expect("closed");
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(fixture.dir()).expect("listed") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-        if name != "lock" && name != "spare" {
-            files.insert(name, STANDARD.encode(std::fs::read(path).expect("read")));
-        }
-    }
+    let files = files(&fixture.dir());
     let number = |recipient: Recipient| recipient.customer().map(|customer| customer.0);
     let mut privates: Vec<Value> = fixture
         .privates()
@@ -305,7 +365,12 @@ fn the_vectors_come_out_as_they_were() {
     if std::env::var_os("VECTORS").is_some() {
         let mut all = fixed();
         let (log, proof) = log();
-        all.extend([("data_key", data_key()), ("log", log), ("proof", proof)]);
+        all.extend([("data_key", data_key()), ("log", log), ("proof", proof), ("rotated", rotated())]);
+        // What is another each time stays as it was committed.
+        let committed = committed();
+        for (name, vector) in &mut all {
+            *vector = committed.get(*name).unwrap_or(vector).clone();
+        }
         let text = serde_json::to_string_pretty(&all).expect("JSON");
         std::fs::write(PATH, text + "\n").expect("written");
     }
@@ -313,7 +378,7 @@ fn the_vectors_come_out_as_they_were() {
     for (name, vector) in fixed() {
         assert_eq!(committed[name], vector, "{name}");
     }
-    assert_eq!(committed.as_object().map(serde_json::Map::len), Some(fixed().len() + 3));
+    assert_eq!(committed.as_object().map(serde_json::Map::len), Some(fixed().len() + 4));
 }
 
 fn recipient(customer: &Value) -> Recipient {
@@ -338,6 +403,26 @@ fn the_sealed_data_key_of_the_vectors_opens() {
     };
     let opened = open_data_key(&Secret::new(array(&vector["private"])), &sealed).expect("it opens");
     assert_eq!(opened.expose(), &array::<32>(&vector["data_key"]));
+}
+
+#[test]
+fn the_rotated_logs_of_the_vectors_verify_together() {
+    let vector = &committed()["rotated"];
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut logs = Vec::new();
+    for (seed, log) in (1..).zip(vector["logs"].as_array().expect("logs")) {
+        let dir = dir.path().join(format!("{seed}"));
+        std::fs::create_dir(&dir).expect("made");
+        for (name, bytes) in log["files"].as_object().expect("files") {
+            std::fs::write(dir.join(name), STANDARD.decode(bytes.as_str().expect("base64")).expect("base64"))
+                .expect("written");
+        }
+        logs.push(examine(&dir, &signing(seed).public(), None, u64::MAX).expect("readable"));
+    }
+    let found = judge(&logs, NOON);
+    let found: Vec<_> = found.iter().map(|(origin, finding)| (origin.as_str(), finding.verdict)).collect();
+    let erased = |origin| (origin, Verdict::Erased);
+    assert_eq!(found, [erased("portreeve/proxy-gate-1"), erased("portreeve/proxy-gate-1.2")]);
 }
 
 #[test]

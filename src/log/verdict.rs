@@ -10,7 +10,7 @@ pub enum Verdict {
     Ok,
     /// Content is gone: its keys were destroyed.
     Erased,
-    /// Content is gone before it lawfully could. (Not yet given.)
+    /// Content is gone before it lawfully could.
     ErasedEarly,
     /// Something that must be there is not.
     Missing,

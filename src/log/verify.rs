@@ -13,12 +13,16 @@ use super::segment::{
     number_of,
 };
 use super::start::LOCK;
+use super::together::{Examined, Lost};
 use super::upkeep::CHECKPOINT;
 pub use super::verdict::{Finding, Verdict};
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::keys::{Part, Recipient, Recipients};
+use crate::audit::public::Public;
+use crate::audit::record::Kind;
 use crate::audit::tag::Tags;
 use crate::audit::tree::{Frontier, Hash};
+use crate::clock::Timestamp;
 use crate::disk::{BLOCK_BYTES, Disk, ReadAt, RealDisk};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -50,6 +54,28 @@ pub fn verify_on(
     public: &[u8; 32],
     opening: Option<&Opening<'_>>,
 ) -> Result<Vec<Finding>, Error> {
+    let mut examined = examine_on(disk, dir, public, opening, u64::MAX)?;
+    let may_be_unclaimed = opening.is_some_and(|opening| opening.recipients.any_unclaimed());
+    examined.findings.extend(examined.remarks(may_be_unclaimed));
+    Ok(examined.findings)
+}
+
+/// What that log is by itself, for [`together::judge`](super::together::judge) to compare with the others. Of the leaves
+/// before `known` it is certain that their recipients are among those of `opening`, if there are keys of them at all.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn examine(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>, known: u64) -> Result<Examined, Error> {
+    examine_on(&RealDisk, dir, public, opening, known)
+}
+
+fn examine_on(
+    disk: &dyn Disk,
+    dir: &Path,
+    public: &[u8; 32],
+    opening: Option<&Opening<'_>>,
+    known: u64,
+) -> Result<Examined, Error> {
     // First the checkpoint, then the segments: what is written meanwhile only makes the log longer.
     let mut findings = Vec::new();
     let checkpoint = read_checkpoint(disk, dir, public, &mut findings)?;
@@ -76,7 +102,10 @@ pub fn verify_on(
         is_whole: true,
         root_checked: false,
         key_positions: HashMap::new(),
-        erased: Erased::default(),
+        known,
+        records: 0,
+        lost: Lost::default(),
+        open: Vec::new(),
     };
     let last = numbers.last().copied();
     let mut expected = 0;
@@ -88,7 +117,7 @@ pub fn verify_on(
         check.segment(segment, Some(segment) == last)?;
         expected = segment + 1;
     }
-    Ok(check.conclude(expected))
+    Ok(check.conclude(expected, public))
 }
 
 fn read_checkpoint(
@@ -139,16 +168,13 @@ struct Check<'a> {
     root_checked: bool,
     /// The data keys seen so far in this segment: tag and part by position.
     key_positions: HashMap<u64, ([u8; 16], Part, u32)>,
+    /// Leaves from here on may be of recipients who came later.
+    known: u64,
+    records: u64,
     /// Records that no living key claims, and parts whose keys were destroyed.
-    erased: Erased,
-}
-
-/// How much nothing opens any more, lawfully.
-#[derive(Default)]
-struct Erased {
-    unclaimed: u64,
-    values: u64,
-    skeletons: u64,
+    lost: Lost,
+    /// What is open to everybody.
+    open: Vec<(u64, Timestamp, Public)>,
 }
 
 impl Check<'_> {
@@ -262,12 +288,22 @@ impl Check<'_> {
         self.check_root();
         let (values_key, skeleton_key) = (leaf.descriptor.values.key, leaf.descriptor.skeleton.key);
         let Some(entry) = Entry::of(leaf) else {
-            return wrong(self, Verdict::Forked, "the leaf holds no data key");
+            return wrong(self, Verdict::Forked, "the leaf does not hold what its kind says");
         };
+        if self.open.last().is_some_and(|(.., last)| last.kind() == Kind::Continued) {
+            wrong(self, Verdict::Forked, "a leaf stands behind the one that ended the log");
+        }
         if let Content::DataKey { part, period, .. } = entry.content {
             self.key_positions.insert(place.position, (place.tag, part, period));
             return;
         }
+        if let Content::Public(bytes) = &entry.content {
+            if let Err(detail) = self.check_open(&entry, bytes) {
+                wrong(self, Verdict::Forked, detail);
+            }
+            return;
+        }
+        self.records += 1;
         for (key, part) in [(values_key, Part::Values), (skeleton_key, Part::Skeleton)] {
             let of = self.key_positions.get(&key).map(|(tag, part, _)| (*tag, *part));
             if self.is_whole && of != Some((place.tag, part)) {
@@ -279,20 +315,37 @@ impl Check<'_> {
         }
     }
 
+    /// What is open to everybody stands where it may.
+    fn check_open(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), &'static str> {
+        let place = &entry.descriptor.place;
+        let public = Public::parse(place.kind, bytes).ok_or("what is open to everybody cannot be read")?;
+        let is_first = place.position == 0;
+        if place.kind == Kind::Continues && !is_first {
+            return Err("the log goes on from another in its middle");
+        }
+        self.open.push((place.position, place.at, public));
+        Ok(())
+    }
+
     /// With keys: the link to the recipient's previous record, and both parts.
     fn check_content(&mut self, entry: &Entry) -> Result<(), (Verdict, String)> {
         let (Some(opening), Some(origin), Some(tags)) = (self.opening, &self.origin, &mut self.tags) else {
             return Ok(());
         };
         let Some(recipient) = entry.recipient(tags) else {
-            self.erased.unclaimed += 1;
+            self.lost.unclaimed += u64::from(entry.position() < self.known);
             return Ok(());
         };
-        for (part, count) in [(Part::Values, &mut self.erased.values), (Part::Skeleton, &mut self.erased.skeletons)] {
+        let mut vendor = false;
+        for (part, count) in [(Part::Values, &mut self.lost.values), (Part::Skeleton, &mut self.lost.skeletons)] {
             let of = self.key_positions.get(&entry.descriptor.part(part).key);
             let erased = of.is_some_and(|(.., period)| opening.recipients.is_erased(recipient, part, *period));
-            *count += u64::from(erased);
+            match recipient {
+                Recipient::Customer(_) => *count += u64::from(erased),
+                Recipient::Vendor => vendor |= erased,
+            }
         }
+        self.lost.vendor += u64::from(vendor);
         let before = self.links.insert(recipient, entry.descriptor.leaf_hash());
         let link = tags.tagger(recipient).map(|tagger| tagger.link(before.as_ref()));
         if self.is_whole && link != Some(entry.descriptor.place.link) {
@@ -386,7 +439,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn conclude(mut self, segments: u64) -> Vec<Finding> {
+    fn conclude(mut self, segments: u64, public: &[u8; 32]) -> Examined {
         let size = self.tree.size();
         match self.signed {
             Some((signed, _)) if self.is_whole && size < signed => {
@@ -405,29 +458,21 @@ impl Check<'_> {
             }
             Some(_) | None => {}
         }
-        self.conclude_erased();
         if !self.findings.iter().any(|finding| finding.verdict.is_alarm()) {
             let place = self.origin.clone().unwrap_or_default();
             let detail = format!("{size} leaves in {segments} segments are as they were signed");
             self.findings.insert(0, Finding { verdict: Verdict::Ok, place, detail });
         }
-        self.findings
-    }
-
-    /// What nothing opens any more is told as such, where somebody's keys were destroyed. HOLE: the totals are not
-    /// compared with public notices yet, so that what was lost in another way hides among what was erased.
-    fn conclude_erased(&mut self) {
-        let Erased { unclaimed, values, skeletons } = self.erased;
-        let place = self.origin.clone().unwrap_or_default();
-        let may_be_unclaimed = self.opening.is_some_and(|opening| opening.recipients.any_unclaimed());
-        for (count, what) in [
-            (if may_be_unclaimed { unclaimed } else { 0 }, "records are claimed by no living key"),
-            (values, "records' values have no key any more"),
-            (skeletons, "records' skeletons have no key any more"),
-        ] {
-            if count > 0 {
-                self.find(Verdict::Erased, &place, &format!("{count} {what}: erased"));
-            }
+        Examined {
+            origin: self.origin.unwrap_or_default(),
+            public: *public,
+            size,
+            root: self.tree.root(),
+            is_whole: self.is_whole,
+            records: self.records,
+            lost: self.opening.map(|_| self.lost),
+            open: self.open,
+            findings: self.findings,
         }
     }
 

@@ -237,11 +237,12 @@ fn open_log(
     register: &Register,
 ) -> Result<Log, StartError> {
     let seed = keyring::init::read_seed(&config.portal.log_key)?;
-    let audit = &config.audit;
-    let settings = log::Settings::new(WRITER, SigningKey::from_seed(&seed))
+    let (audit, signing) = (&config.audit, SigningKey::from_seed(&seed));
+    let writer = keyring::pinned::log_name(&config.keyring.public_key, WRITER, &signing.public())?;
+    let settings = log::Settings::new(&writer, signing)
         .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
-        .remembering(register.remembered(WRITER)?);
-    let directory = config.audit.directory.join(WRITER);
+        .remembering(register.remembered(&writer)?);
+    let directory = config.audit.directory.join(&writer);
     let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
     Ok(Log::open(Arc::new(RealDisk), &directory, settings, recipients.clone(), clock, entropy)?)
 }
@@ -253,8 +254,9 @@ async fn resolve(
     keyring: &keyring::Client,
     recipients: &Recipients,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (directory, note) = (config.audit.directory.join(WRITER), config.portal.state.join("resolved"));
     let Checkpoint { origin, size, .. } = acts.log.checkpoint();
+    let directory = config.audit.directory.join(log::name_of(&origin));
+    let note = config.portal.state.join("resolved");
     let from = register::resolved_up_to(&note);
     let dir = directory.clone();
     if tokio::task::spawn_blocking(move || register::has_intents(&dir, from)).await?? {

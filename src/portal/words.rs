@@ -53,7 +53,10 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         | Kind::Road
         | Kind::Desk
         | Kind::Witnessed
-        | Kind::Unwitnessed => format!("{who}: {}", record.kind.word()),
+        | Kind::Unwitnessed
+        | Kind::Continues
+        | Kind::Continued
+        | Kind::Notice => format!("{who}: {}", record.kind.word()),
     }
 }
 

@@ -259,8 +259,9 @@ fn open_log(
 ) -> Result<Log, Error> {
     let writer = writer(&config.proxy.id);
     let seed = keyring::init::read_seed(&config.proxy.log_key)?;
-    let audit = &config.audit;
-    let settings = log::Settings::new(&writer, SigningKey::from_seed(&seed))
+    let (audit, signing) = (&config.audit, SigningKey::from_seed(&seed));
+    let writer = keyring::pinned::log_name(&config.keyring.public_key, &writer, &signing.public())?;
+    let settings = log::Settings::new(&writer, signing)
         .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
         .remembering(register.remembered(&writer)?);
     let directory = config.audit.directory.join(&writer);

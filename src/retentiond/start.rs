@@ -251,9 +251,10 @@ fn open_log(
     entropy: &Arc<dyn Entropy>,
     register: &Register,
 ) -> Result<Log, StartError> {
-    let (writer, audit) = (writer(config), &config.audit);
     let seed = keyring::init::read_seed(&config.retention.log_key)?;
-    let settings = log::Settings::new(&writer, SigningKey::from_seed(&seed))
+    let (audit, signing) = (&config.audit, SigningKey::from_seed(&seed));
+    let writer = keyring::pinned::log_name(&config.keyring.public_key, &writer(config), &signing.public())?;
+    let settings = log::Settings::new(&writer, signing)
         .sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes)
         .remembering(register.remembered(&writer)?);
     let directory = audit.directory.join(&writer);
@@ -269,8 +270,9 @@ async fn resolve(
     recipients: &Recipients,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let writer = writer(config);
-    let (directory, note) = (config.audit.directory.join(&writer), config.retention.state.join("resolved"));
     let Checkpoint { origin, size, .. } = acts.log.checkpoint();
+    let directory = config.audit.directory.join(log::name_of(&origin));
+    let note = config.retention.state.join("resolved");
     let from = register::resolved_up_to(&note);
     let dir = directory.clone();
     if tokio::task::spawn_blocking(move || register::has_intents(&dir, from)).await?? {

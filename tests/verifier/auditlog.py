@@ -18,10 +18,12 @@ from primitives import (
     sha256,
     tag_of,
     unbase64,
+    verifier_key,
 )
+from together import CONTINUED, PUBLIC, check_place
 
 BLOCK = 4096
-KINDS = {1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 20, 21, 30, 31, 32, 33, 40, 41, 47, 48}
+KINDS = {1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 20, 21, 30, 31, 32, 33, 40, 41, 44, 45, 46, 47, 48}
 DATA_KEY = 5
 VALUES, SKELETON = 1, 2
 
@@ -67,6 +69,7 @@ class Log:
 
     def __init__(self, directory, name, public):
         self.origin, self.entries, self.hashes = name, [], []
+        self.public, self.public_key, self.verifier_key = [], public, verifier_key(name, public)
         self.batch, self.previous = 0, bytes(32)
         with open(os.path.join(directory, "checkpoint"), encoding="utf-8") as file:
             self.note = file.read()
@@ -78,6 +81,8 @@ class Log:
                 self._segment(file, number, opened.read())
         demand(len(self.hashes) >= self.size, f"rolled back: {len(self.hashes)} of {self.size} signed leaves")
         demand(root(self.hashes[: self.size]) == self.root, "forked: the leaves are not those that were signed")
+        self.whole_root = root(self.hashes)
+        self.records_count = sum(entry.leaf.kind not in (DATA_KEY, *PUBLIC) for entry in self.entries)
 
     def _segment(self, file, number, data):
         found = segment_header(data[:BLOCK], file)
@@ -107,6 +112,11 @@ class Log:
                 at += part_length
                 demand(at <= length, f"{where}: a part does not fit")
                 demand(hash_of(parts[-1]) == part_hash, f"{where}: a part of leaf {leaf.position} does not match")
+            if leaf.kind in PUBLIC:
+                check_place(leaf, parts[1], leaf.position)
+                self.public.append((leaf, parts[0]))
+            ended = self.entries and self.entries[-1].leaf.kind == CONTINUED
+            demand(not ended, f"{where}: leaf {leaf.position} stands behind the one that ended the log")
             self.entries.append(Entry(leaf, *parts))
             self.hashes.append(leaf_hash(leaf.raw))
         demand(not data[at:length].strip(b"\0"), f"{where}: the padding is not zero")

@@ -279,6 +279,10 @@ def parse_verifier_key(text, kind=LOG):
     return name, key[1:]
 
 
+def verifier_key(name, public):
+    return f"{name}+{note_key_id(name, public).hex()}+{base64.b64encode(bytes([LOG]) + public).decode()}"
+
+
 def note_key_id(name, public, kind=LOG):
     return sha256(name.encode(), b"\n", bytes([kind]), public)[:4]
 

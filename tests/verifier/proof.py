@@ -3,7 +3,7 @@
 import json
 from collections import namedtuple
 
-from auditlog import DATA_KEY, SKELETON, VALUES, hash_of, parse_leaf
+from auditlog import DATA_KEY, PUBLIC, SKELETON, VALUES, hash_of, parse_leaf
 from primitives import (
     check_consistency,
     cbor,
@@ -135,7 +135,7 @@ def check_chain(origin, tag_key, first, end, listed):
     records = [
         leaf
         for _, leaf in sorted(listed.items())
-        if leaf.kind != DATA_KEY and leaf.tag == tag_of(tag_key, leaf.segment, origin)
+        if leaf.kind not in (DATA_KEY, *PUBLIC) and leaf.tag == tag_of(tag_key, leaf.segment, origin)
     ]
 
     def all_listed(low, high, what):

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 import auditlog
 import primitives
 import proof as proofs
+import together
 from primitives import demand
 
 
@@ -120,6 +121,34 @@ def data_key(vector):
     place = (vector["origin"], vector["position"], vector["customer"], vector["part"], vector["period"])
     opened = primitives.open_data_key(raw(vector["private"]), *place, raw(vector["enc"]), raw(vector["sealed"]))
     demand(opened == raw(vector["data_key"]), "the data key")
+
+
+def public(vector):
+    key = primitives.verifier_key(vector["origin"], raw(vector["public"]))
+    demand(raw(vector["continued"]).decode() == key, "the key of the log that goes on")
+    id, part, lawful, logs = together.parse_notice(raw(vector["notice"]))
+    demand(id == primitives.sha256(b"portreeve/notice/v1\n", raw(vector["event"]))[:16], "the notice's id")
+    demand((part, lawful, logs) == (vector["part"], vector["lawful"], vector["logs"]), "the notice")
+
+
+def rotated(vector):
+    logs = []
+    for one in vector["logs"]:
+        name, key = primitives.parse_verifier_key(one["verifier_key"])
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in one["files"].items():
+                with open(os.path.join(folder, file), "wb") as opened:
+                    opened.write(primitives.unbase64(content))
+            logs.append(auditlog.Log(folder, name, key))
+    erased = together.check(logs)
+    found = [{"log": origin, "part": part, "records": count} for (origin, part), count in sorted(erased.items())]
+    demand(found == vector["erased"], "what the notices say is erased")
+    for left_out in range(len(logs)):
+        try:
+            together.check(logs[:left_out] + logs[left_out + 1 :])
+        except primitives.Wrong:
+            continue
+        raise primitives.Wrong("a log that is missing is not noticed")
 
 
 def log(vector):

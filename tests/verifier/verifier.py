@@ -2,6 +2,7 @@
 
     verifier.py vectors VECTORS.json
     verifier.py log DIRECTORY VERIFIER_KEY [KEYS.json]
+    verifier.py logs DIRECTORY VERIFIER_KEY DIRECTORY VERIFIER_KEY...
     verifier.py tiles DIRECTORY VERIFIER_KEY
     verifier.py proof PROOF.json VERIFIER_KEY...
 """
@@ -12,6 +13,7 @@ import sys
 import auditlog
 import primitives
 import proof
+import together
 import vectors
 
 
@@ -40,6 +42,12 @@ def run(verb, path, *more):
             for position, kind, customer, skeleton, values in log.records(*auditlog.read_keys(json.loads(read(keys)))):
                 print(json.dumps({"position": position, "kind": kind, "customer": customer,
                                   "skeleton": plain(primitives.cbor(skeleton)), "values": plain(primitives.cbor(values))}))
+    elif verb == "logs":
+        pairs = zip([path, *more[1::2]], more[::2], strict=True)
+        logs = [auditlog.Log(folder, *primitives.parse_verifier_key(read(key))) for folder, key in pairs]
+        erased = together.check(logs)
+        print(json.dumps({"logs": [log.origin for log in logs],
+                          "erased": [[origin, part, count] for (origin, part), count in sorted(erased.items())]}))
     elif verb == "tiles":
         leaves = auditlog.check_tiles(path, *primitives.parse_verifier_key(read(more[0])))
         print(json.dumps({"leaves": len(leaves), "kinds": [leaf.kind for leaf in leaves]}))

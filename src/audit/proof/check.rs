@@ -260,7 +260,7 @@ impl Checking<'_> {
         let mut is_theirs = |leaf: &Leaf<'_>| {
             let place = &leaf.descriptor.place;
             let tag = tags.entry(place.segment).or_insert_with(|| self.tagger.tag(place.segment));
-            place.kind != Kind::DataKey && place.tag == *tag
+            place.kind != Kind::DataKey && !place.kind.is_public() && place.tag == *tag
         };
         let records: Vec<&Leaf<'_>> = leaves.values().filter(|leaf| is_theirs(leaf)).collect();
         for pair in records.windows(2) {

@@ -43,6 +43,12 @@ pub enum Kind {
     Road = 40,
     /// A line at the gate's desk, before it was done or answered.
     Desk = 41,
+    /// The first leaf of a log that goes on where another was closed: that log's last checkpoint. Open to everybody.
+    Continues = 44,
+    /// The last leaf of a log that goes on as another: the key of that one. Open to everybody.
+    Continued = 45,
+    /// Keys are about to be destroyed: how many records nothing opens any more. Open to everybody.
+    Notice = 46,
     /// A witness vouches for a log again.
     Witnessed = 47,
     /// A witness does not vouch for a log: it cannot be reached, refuses, or remembers another.
@@ -51,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Opened,
         Kind::Recovered,
         Kind::Closed,
@@ -71,6 +77,9 @@ impl Kind {
         Kind::KeysDestroyed,
         Kind::Road,
         Kind::Desk,
+        Kind::Continues,
+        Kind::Continued,
+        Kind::Notice,
         Kind::Witnessed,
         Kind::Unwitnessed,
     ];
@@ -102,8 +111,16 @@ impl Kind {
             Kind::KeysDestroyed => "keys-destroyed",
             Kind::Road => "road",
             Kind::Desk => "desk",
+            Kind::Continues => "continues",
+            Kind::Continued => "continued",
+            Kind::Notice => "erasure-notice",
             Kind::Witnessed => "witnessed",
             Kind::Unwitnessed => "unwitnessed",
         }
+    }
+
+    /// Whether it is sealed to nobody: a leaf of such a kind says nothing about anybody. See `audit/public.rs`.
+    pub fn is_public(self) -> bool {
+        matches!(self, Kind::Continues | Kind::Continued | Kind::Notice)
     }
 }

@@ -9,14 +9,18 @@ use super::verify::verified;
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::{Part, Recipient};
+use crate::audit::public::{Lost, Notice};
 use crate::audit::record::{Kind, Record};
 use crate::cli::Format;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::{AccountStep, By, Draft, Layout, Personal, RecordPart, Trust, What};
+use crate::ids::EventId;
 use crate::ids::SessionId;
 use crate::keyring::Doom;
+use crate::log::count::count;
+use crate::log::search::logs;
 use crate::log::{self, Claim, Log};
 use crate::register::{Acts, Doomed, Erased, Gone, Register, Terms};
 
@@ -92,7 +96,13 @@ impl Stage {
 
     async fn erase(&self, part: RecordPart) {
         let at_once = Terms { values_after: Duration::ZERO, skeleton_after: Duration::ZERO };
+        let (known, lawful) = (Recipients::new(), SystemClock.now());
+        self.keyring.known(&known).await.expect("known");
+        let dirs = logs(&self.context.config.audit.directory).expect("listed");
+        let counted = count(&dirs, self.acme, &known).expect("counted").into_iter();
+        let lost = counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect();
         let destroy = |Doomed { event, customer, part }| async move {
+            self.acts.log.notice(Notice::new(event, part, lawful, lost)).await.expect("durable");
             let doom = Doom { event, recipient: Recipient::Customer(customer), parts: vec![part], periods: vec![] };
             self.keyring.destroy(&doom).await.map(|gone| Gone { keys: gone.keys, pending: gone.pending })
         };
@@ -156,7 +166,7 @@ async fn erasing_one_customer_leaves_the_other_and_every_proof() {
     assert!(stage.shown(acme_at).await.contains("\"erased\""));
     let verdicts = stage.verdicts().await;
     assert!(verdicts[0].starts_with("ok: "), "{verdicts:?}");
-    assert_eq!(verdicts[1..], ["erased: 1 records' values have no key any more: erased"]);
+    assert_eq!(verdicts[1..], ["erased: the values of 1 records are erased, as notices say"]);
 
     stage.erase(PARTS[1]).await;
     assert_eq!(stage.found(stage.acme).await, [], "nobody recognises it any more");
@@ -166,7 +176,8 @@ async fn erasing_one_customer_leaves_the_other_and_every_proof() {
     assert_eq!(texts(&stage.found(stage.beta).await), ["select beta"]);
     let verdicts = stage.verdicts().await;
     assert!(verdicts[0].starts_with("ok: "), "{verdicts:?}");
-    assert_eq!(verdicts[1..], ["erased: 1 records are claimed by no living key: erased"]);
+    let both = ["values", "skeleton"].map(|part| format!("erased: the {part} of 1 records are erased, as notices say"));
+    assert_eq!(verdicts[1..], both);
     // What was decided about it is there, under the vendor's key, and no key is made for it again.
     let auditor = Auditor::begin(&stage.context, "search", None).await.map_err(|failure| failure.message().to_owned());
     let looked = Looked { text: Some("erasure.skeleton.done".to_owned()), ..Looked::default() };
@@ -175,6 +186,23 @@ async fn erasing_one_customer_leaves_the_other_and_every_proof() {
     assert!(decided.iter().all(|found| found.record.values.customer.as_deref() == Some("acme")));
     let refused = stage.keyring.ensure(&Recipients::new(), &[Recipient::Customer(stage.acme)]).await;
     assert!(matches!(refused, Err(crate::keyring::Error::Destroyed { .. })), "{refused:?}");
+}
+
+/// Who destroys keys behind the register's back leaves no notice: what is gone is missing, not erased.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_were_destroyed_without_a_notice_are_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let stage = Stage::set(dir.path()).await;
+    let recipient = Recipient::Customer(stage.beta);
+    let doom = Doom { event: EventId([9; 16]), recipient, parts: vec![Part::Values], periods: vec![] };
+    assert!(stage.keyring.destroy(&doom).await.expect("destroyed").keys > 0);
+    let verified = verified(&stage.context, true, None, &[]).await;
+    let (table, exit) = verified.map_err(|failure| failure.message().to_owned()).expect("verified");
+    let mut out = Vec::new();
+    table.write(Format::Json, &mut out).expect("written");
+    let rows = String::from_utf8(out).expect("text");
+    assert_eq!(exit, Exit::Findings, "{rows}");
+    assert!(rows.contains("no key opens the values of 1 records, and notices tell of 0"), "{rows}");
 }
 
 async fn found_by(stage: &Stage, auditor: &Auditor, looked: &Looked) -> Vec<Found> {

@@ -13,11 +13,11 @@ use super::{Auditor, when};
 use crate::audit::keys::Recipient;
 use crate::audit::proof::{Base64, Checked, Customer, FORMAT, Key, Period, Proof, check};
 use crate::cli::verify_proof::FILE_BYTES_MAX;
-use crate::cli::{Context, Exit, Failure, Table, keys};
+use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::new_file::NewFile;
 use crate::ids::CustomerId;
-use crate::keyring::init;
+use crate::keyring::{init, pinned};
 use crate::log::prove::{Ask, Draft, draft};
 use crate::log::search;
 use crate::log::stream::Watch;
@@ -114,7 +114,7 @@ fn logs(context: &Context, names: &[String]) -> Result<Vec<(PathBuf, Key)>, Fail
     };
     let keyed = dirs.into_iter().map(|dir| {
         let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let public = init::read_public_key(&keys::log_public_key(&context.config, &writer))?;
+        let public = init::read_public_key(&pinned::log_key(&context.config.keyring.public_key, &writer))?;
         Ok((dir, Key { origin: Some(crate::log::origin(&writer)), public }))
     });
     keyed.collect()

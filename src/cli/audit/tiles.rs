@@ -10,8 +10,8 @@ use clap::Args;
 use crate::audit::checkpoint::{Checkpoint, verifier_key};
 use crate::audit::tiles::{Tile, Tiles};
 use crate::audit::tree::Frontier;
-use crate::cli::{Context, Exit, Failure, keys};
-use crate::keyring::init;
+use crate::cli::{Context, Exit, Failure};
+use crate::keyring::{init, pinned};
 use crate::log::reader::Reader;
 
 /// Which log, and where to.
@@ -27,7 +27,7 @@ pub struct Wanted {
 
 /// Writes the files; the checkpoint comes last, as the layout demands. If it fails, no folder is left.
 pub(super) fn write(context: &Context, wanted: &Wanted) -> Result<Exit, Failure> {
-    let public = init::read_public_key(&keys::log_public_key(&context.config, &wanted.log))?;
+    let public = init::read_public_key(&pinned::log_key(&context.config.keyring.public_key, &wanted.log))?;
     let reader = Reader::open(&context.config.audit.directory.join(&wanted.log))?;
     let checkpoint = Checkpoint::open(reader.note(), reader.origin(), &public)
         .map_err(|error| Failure::failed(format!("{error}: run \"portreeve audit verify\"")))?;

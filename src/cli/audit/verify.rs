@@ -1,18 +1,22 @@
 //! `audit verify`: every log against its pinned key, and against what the register and those elsewhere remember of it.
 //! Not here: the verification itself (`log/verify.rs`), and who remembers elsewhere (`witnessed.rs`).
 
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use super::Auditor;
 use super::witnessed::Elsewhere;
 use crate::audit::tag::Tags;
 use crate::audit::tree::Frontier;
-use crate::cli::{Context, Exit, Failure, Table, keyring, keys};
-use crate::keyring::init;
+use crate::cli::{Context, Exit, Failure, Table, keyring};
+use crate::clock::{Clock, SystemClock};
+use crate::keyring::{init, pinned};
+use crate::log::name_of;
 use crate::log::open::DataKeys;
 use crate::log::reader::Reader;
 use crate::log::search;
-use crate::log::verify::{Finding, Opening, Verdict, verify};
+use crate::log::together::{Examined, judge};
+use crate::log::verify::{Finding, Opening, Verdict, examine};
 
 /// A row per finding, and whether one of them is an alarm.
 pub(super) async fn verified(
@@ -22,40 +26,59 @@ pub(super) async fn verified(
     memory: &[PathBuf],
 ) -> Result<(Table, Exit), Failure> {
     let elsewhere = Elsewhere::of(context, copy, memory)?;
+    let dirs = search::logs(copy.unwrap_or(&context.config.audit.directory))?;
+    // Looked at before the keyring is asked: everybody whose records stand before there is known to it.
+    let known: Vec<u64> = dirs.iter().map(|dir| Reader::open(dir).map_or(0, |reader| reader.claimed())).collect();
     let auditor = if open { Some(Auditor::begin(context, "verify", None).await?) } else { None };
-    let mut table = Table::new(&["log", "verdict", "place", "detail"]);
-    let mut alarms = 0_usize;
-    for dir in search::logs(copy.unwrap_or(&context.config.audit.directory))? {
+    let mut findings = Vec::new();
+    let mut logs = Vec::new();
+    for (dir, known) in dirs.iter().zip(known) {
         let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = keys::log_public_key(&context.config, &writer);
-        let findings = match init::read_public_key(&path) {
-            Err(error) => vec![Finding {
-                verdict: Verdict::WrongKey,
-                place: path.display().to_string(),
-                detail: format!("the log's public key is not pinned: {error}"),
-            }],
-            Ok(public) => {
-                let keys = match &auditor {
-                    Some(auditor) => Some((data_keys(auditor, &dir).await?, &auditor.recipients)),
-                    None => None,
-                };
-                let opening = keys.as_ref().map(|(keys, recipients)| Opening { recipients, keys });
-                verify(&dir, &public, opening.as_ref())?
+        match examined(context, auditor.as_ref(), dir, known).await? {
+            Ok(mut examined) => {
+                findings.extend(mem::take(&mut examined.findings).into_iter().map(|finding| (writer.clone(), finding)));
+                logs.push(examined);
             }
-        };
-        for Finding { verdict, place, detail } in findings {
-            alarms += usize::from(verdict.is_alarm());
-            table.row([writer.as_str().into(), verdict.to_string().into(), place.into(), detail.into()]);
+            Err(finding) => findings.push((writer, finding)),
         }
     }
-    let mut compared = if copy.is_none() { remembered(context) } else { Vec::new() };
-    compared.extend(elsewhere.findings().await?);
-    for (writer, finding) in compared {
-        alarms += usize::from(finding.verdict.is_alarm());
-        let Finding { verdict, place, detail } = finding;
+    let together = judge(&logs, SystemClock.now());
+    findings.extend(together.into_iter().map(|(origin, finding)| (name_of(&origin).to_owned(), finding)));
+    if copy.is_none() {
+        findings.extend(remembered(context));
+    }
+    findings.extend(elsewhere.findings().await?);
+    findings.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut table = Table::new(&["log", "verdict", "place", "detail"]);
+    let alarms = findings.iter().filter(|(_, finding)| finding.verdict.is_alarm()).count();
+    for (writer, Finding { verdict, place, detail }) in findings {
         table.row([writer.into(), verdict.to_string().into(), place.into(), detail.into()]);
     }
     Ok((table, if alarms == 0 { Exit::Done } else { Exit::Findings }))
+}
+
+/// One log by itself; or why it cannot even be looked at.
+async fn examined(
+    context: &Context,
+    auditor: Option<&Auditor>,
+    dir: &Path,
+    known: u64,
+) -> Result<Result<Examined, Finding>, Failure> {
+    let writer = dir.file_name().unwrap_or_default().to_string_lossy();
+    let path = pinned::log_key(&context.config.keyring.public_key, &writer);
+    let public = match init::read_public_key(&path) {
+        Ok(public) => public,
+        Err(error) => {
+            let (place, detail) = (path.display().to_string(), format!("the log's public key is not pinned: {error}"));
+            return Ok(Err(Finding { verdict: Verdict::WrongKey, place, detail }));
+        }
+    };
+    let keys = match auditor {
+        Some(auditor) => Some((data_keys(auditor, dir).await?, &auditor.recipients)),
+        None => None,
+    };
+    let opening = keys.as_ref().map(|(keys, recipients)| Opening { recipients, keys });
+    Ok(Ok(examine(dir, &public, opening.as_ref(), known)?))
 }
 
 /// Every data key of one log, opened.
@@ -85,7 +108,9 @@ fn remembered(context: &Context) -> Vec<(String, Finding)> {
     let mut writers = vec![format!("proxy-{}", config.proxy.id), "portal".to_owned(), keyring::WRITER.to_owned()];
     writers.push(format!("retention-{}", config.retention.id));
     writers.extend(context.writer());
-    let findings = writers.into_iter().filter_map(|writer| {
+    let public_key = &config.keyring.public_key;
+    let names = |writer: String| pinned::log_names(public_key, &writer).unwrap_or_else(|_| vec![writer]);
+    let findings = writers.into_iter().flat_map(names).filter_map(|writer| {
         let dir = config.audit.directory.join(&writer);
         let place = dir.display().to_string();
         let (verdict, detail) = match register.remembered(&writer) {

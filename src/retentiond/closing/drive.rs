@@ -140,8 +140,8 @@ impl World {
             Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,
             Act::CheckAgain => self.check_again(customer).await,
             Act::DestroyArchive => self.destroy_archives(customer, kept).await,
-            Act::DestroyValues => self.destroy_keys(customer, kept, RecordPart::Values).await,
-            Act::DestroySkeleton => self.destroy_keys(customer, kept, RecordPart::Skeleton).await,
+            Act::DestroyValues => self.destroy_keys(customer, closure, kept, RecordPart::Values).await,
+            Act::DestroySkeleton => self.destroy_keys(customer, closure, kept, RecordPart::Skeleton).await,
             Act::ConfirmApplicationLogs => {
                 // nobody observes them: the promise's term is over, and the certificate says that it is no more than that
                 self.keep(customer.id, &Kept { application_logs: Some(now.0), ..kept.clone() })

@@ -7,12 +7,13 @@ use super::folder::away;
 use super::kept::Kept;
 use super::{Error, World};
 use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::public::{Lost, Notice};
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Closure, Customer, RecordPart};
 use crate::keyring::Doom;
 use crate::log::count::count;
 use crate::log::search::logs;
-use crate::register::{Erased, Gone, Terms};
+use crate::register::{Doomed, Erased, Gone, Terms, erasure_due};
 use crate::retention::closure::LEAD;
 
 /// How long owners may sign in after the end, for the certificate.
@@ -50,33 +51,39 @@ impl World {
     }
 
     /// Counts the customer's records, as long as there is a key by which they are recognised.
-    async fn count_records(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
-        if kept.records.is_some() {
-            return Ok(());
-        }
+    async fn count_records(&self, customer: &Customer, kept: &Kept) -> Result<Kept, Error> {
         let known = Recipients::new();
         self.keyring.known(&known).await?;
         let (id, audit) = (customer.id, self.config.audit.directory.clone());
         let counting = tokio::task::spawn_blocking(move || count(&logs(&audit)?, id, &known));
         let counted = counting.await.map_err(|_| Error::Bug("the task that counts records panicked"))??;
         let records = counted.into_iter().map(|counted| (counted.log, counted.records)).collect();
-        self.keep(customer.id, &Kept { records: Some(records), ..kept.clone() })
+        let kept = Kept { records: Some(records), ..kept.clone() };
+        self.keep(customer.id, &kept)?;
+        Ok(kept)
     }
 
-    /// Destroys the keys of one part, or asks again for what is pending. Before the last of them go, records are counted.
-    pub(super) async fn destroy_keys(&self, customer: &Customer, kept: &Kept, part: RecordPart) -> Result<(), Error> {
-        let is_begun = customer.closure.as_ref().is_some_and(|closure| closure.erasure(part).begun().is_some());
-        if part == RecordPart::Skeleton && !is_begun {
-            self.count_records(customer, kept).await?;
-        }
-        let keyring = self.keyring.clone();
-        let destroy = |doomed: crate::register::Doomed| async move {
+    /// Destroys the keys of one part, or asks again for what is pending. Before they go, records are counted, and a notice
+    /// tells everybody how many nothing opens any more.
+    pub(super) async fn destroy_keys(
+        &self,
+        customer: &Customer,
+        closure: &Closure,
+        kept: &Kept,
+        part: RecordPart,
+    ) -> Result<(), Error> {
+        let is_counted = kept.records.is_some() && closure.erasure(part).begun().is_some();
+        let kept = if is_counted { kept.clone() } else { self.count_records(customer, kept).await? };
+        let terms = self.terms();
+        let lawful = erasure_due(closure, part, &terms);
+        let destroy = |doomed: Doomed| async move {
+            self.notice(&doomed, &kept, lawful).await.map_err(|error| error.to_string())?;
             let recipient = Recipient::Customer(doomed.customer);
             let doom = Doom { event: doomed.event, recipient, parts: vec![doomed.part], periods: Vec::new() };
-            let done = keyring.destroy(&doom).await?;
-            Ok::<Gone, crate::keyring::Error>(Gone { keys: done.keys, pending: done.pending })
+            let done = self.keyring.destroy(&doom).await.map_err(|error| error.to_string())?;
+            Ok::<Gone, String>(Gone { keys: done.keys, pending: done.pending })
         };
-        match self.acts.erase((customer.id, part), &self.terms(), destroy).await? {
+        match self.acts.erase((customer.id, part), &terms, destroy).await? {
             Erased::Done(keys) => {
                 tracing::info!(customer = %customer.id, %part, keys, "keys are destroyed");
                 Ok(())
@@ -86,6 +93,20 @@ impl World {
                 Err(Error::Refused(format!("copies of the keyring still hold the keys of its {part}: {copies}")))
             }
         }
+    }
+
+    /// Says in the log, to everybody and naming nobody, what is about to be erased; once for each erasure.
+    async fn notice(&self, doomed: &Doomed, kept: &Kept, lawful: Timestamp) -> Result<(), Error> {
+        let event = doomed.event.to_string();
+        if kept.noticed.contains(&event) {
+            return Ok(());
+        }
+        let records = kept.records.clone().unwrap_or_default();
+        let logs = records.into_iter().map(|(log, records)| Lost { log, records }).collect();
+        self.acts.log.notice(Notice::new(doomed.event, doomed.part, lawful, logs)).await?;
+        let mut kept = kept.clone();
+        kept.noticed.insert(event);
+        self.keep(doomed.customer, &kept)
     }
 
     /// After the end: once its owners had time to fetch the last part of the certificate, the register forgets them.

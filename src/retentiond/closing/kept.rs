@@ -2,7 +2,7 @@
 //! found by a verification. Counts and names of objects only.
 //! Not here: decisions. A file of an earlier closure of the same account is not looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -39,6 +39,9 @@ pub(super) struct Kept {
     /// Records of the customer in each audit log, counted before the last of its keys went.
     #[serde(default)]
     pub(super) records: Option<Vec<(String, u64)>>,
+    /// Erasures of which a notice stands in the log, by their events.
+    #[serde(default)]
+    pub(super) noticed: BTreeSet<String>,
     /// When the application's logs were found past their age, in microseconds.
     pub(super) application_logs: Option<i64>,
 }

@@ -1,0 +1,161 @@
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::*;
+use crate::audit::keys::{Recipient, Recipients};
+use crate::cli::audit::tests::{started, write};
+use crate::cli::{Arguments, Command as AnyCommand, dispatch};
+use crate::clock::SystemClock;
+use crate::keyring::{Client, succession};
+use crate::log::{Log, Settings};
+
+type Served = tokio::task::JoinHandle<Result<(), String>>;
+
+struct Stage {
+    dir: tempfile::TempDir,
+    context: Context,
+    served: Served,
+}
+
+impl Stage {
+    async fn set() -> Stage {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (context, served) = started(dir.path()).await;
+        Stage { dir, context, served }
+    }
+
+    /// Runs what was typed.
+    async fn run(&self, typed: &str) -> Result<Exit, String> {
+        let arguments = Arguments::try_parse_from(typed.split_whitespace()).map_err(|error| error.to_string())?;
+        let AnyCommand::Verb(verb) = arguments.command else { panic!("{typed} is a service") };
+        let path = self.dir.path().join("portreeve.toml");
+        Box::pin(dispatch(verb, &self.context, &path)).await.map_err(|failure| failure.message().to_owned())
+    }
+
+    async fn stop_keyring(&mut self) {
+        self.served.abort();
+        let _aborted = (&mut self.served).await;
+        // Its connections go after it, and with the last of them its log.
+        let lock = self.log("keyring").join(crate::log::start::LOCK);
+        for _ in 0..200 {
+            if !RealDisk.is_locked(&lock).expect("readable") {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("the keyring's log stays locked");
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.context.config.audit.directory.join(name)
+    }
+
+    /// What the proxy's next start would do.
+    async fn open_proxy_log(&self, name: &str) -> Result<Log, crate::log::Error> {
+        let config = &self.context.config;
+        let public = init::read_public_key(&config.keyring.public_key).expect("a key");
+        let client = Client::connect(&config.keyring.socket, public).await.expect("connected");
+        let recipients = Recipients::new();
+        client.ensure(&recipients, &[Recipient::Vendor]).await.expect("keys");
+        let signing = SigningKey::from_seed(&init::read_seed(&config.proxy.log_key).expect("a key"));
+        let settings = Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..Settings::new(name, signing) };
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        Log::open(Arc::new(RealDisk), &self.log(name), settings, recipients, clock, entropy)
+    }
+}
+
+const ROTATE: &str = "portreeve keys rotate log proxy-gate-1";
+const VERIFY: &str = "portreeve audit verify --open";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_log_is_searched_proved_and_verified_as_one() {
+    let mut stage = Stage::set().await;
+    write(&stage.context).await;
+    let secret = fs::read(&stage.context.config.proxy.log_key).expect("read");
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    assert_ne!(fs::read(&stage.context.config.proxy.log_key).expect("read"), secret, "the old key is gone");
+    write(&stage.context).await;
+    assert!(stage.log("proxy-gate-1.2").join("checkpoint").exists());
+    assert_eq!(stage.run(VERIFY).await, Ok(Exit::Done));
+    assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Done));
+
+    let proof = stage.dir.path().join("proof.json");
+    let prove = format!("portreeve audit prove --customer c7 --output {}", proof.display());
+    assert_eq!(stage.run(&prove).await, Ok(Exit::Done));
+    let proof: serde_json::Value = serde_json::from_slice(&fs::read(proof).expect("read")).expect("JSON");
+    let of_proxy = proof["logs"]
+        .as_array()
+        .expect("logs")
+        .iter()
+        .filter(|log| log["checkpoint"].as_str().is_some_and(|note| note.starts_with("portreeve/proxy-gate-1")));
+    let records = |log: &serde_json::Value| {
+        log["leaves"].as_array().expect("leaves").iter().filter(|leaf| leaf.get("values").is_some()).count()
+    };
+    assert_eq!(of_proxy.map(records).collect::<Vec<_>>(), [5, 5], "statements and outcomes, before and behind");
+    let csv = stage.dir.path().join("all.jsonl");
+    let export = format!("portreeve audit export --customer c7 --output {}", csv.display());
+    assert_eq!(stage.run(&export).await, Ok(Exit::Done));
+    assert_eq!(fs::read_to_string(csv).expect("read").lines().count(), 6, "three statements in each");
+
+    // Keys that are there stay, and a second rotation goes on from the second log.
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    assert!(stage.log("proxy-gate-1.3").join("checkpoint").exists());
+    // The keyring's own log, which nobody else has keys for, when it does not run.
+    let refused = stage.run("portreeve keys rotate log keyring").await.expect_err("it runs");
+    assert!(refused.contains("stop what writes it first"), "{refused}");
+    stage.stop_keyring().await;
+    assert_eq!(stage.run("portreeve keys init").await, Ok(Exit::Done));
+    assert_eq!(stage.run("portreeve keys rotate log keyring").await, Ok(Exit::Done));
+    assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Done));
+    fs::remove_dir_all(stage.log("proxy-gate-1.2")).expect("removed");
+    assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Findings), "a log in the middle is missing");
+}
+
+/// Wherever it is cut off, it is done by running it again; until then nothing is written anywhere wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_was_cut_off_is_taken_up_again() {
+    let stage = Stage::set().await;
+    let config = &stage.context.config;
+    write(&stage.context).await;
+    let prepare = || {
+        let next = succession::prepare(
+            &RealDisk,
+            &config.keyring.public_key,
+            "proxy-gate-1",
+            &config.proxy.log_key,
+            &OsEntropy,
+        );
+        next.expect("prepared").expect("a next key")
+    };
+    // The next key is pinned: the writer goes on with the old log.
+    let next = prepare();
+    stage.open_proxy_log("proxy-gate-1").await.expect("the old log").close().expect("closed");
+    // The old log has ended: the writer does not start.
+    let log = stage.open_proxy_log("proxy-gate-1").await.expect("the old log");
+    log.close_to_continue(&next.name, &next.signing.public()).expect("closed");
+    let refused = stage.open_proxy_log("proxy-gate-1").await.expect_err("it ended");
+    assert!(refused.to_string().contains("keys rotate log"), "{refused}");
+    assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Findings), "the next log is not there yet");
+    let (old, new) =
+        (fs::read(&config.proxy.log_key).expect("read"), config.proxy.log_key.with_added_extension("next"));
+    let made = fs::read(&new).expect("read");
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    assert_eq!(fs::read(&config.proxy.log_key).expect("read"), made, "the key that was made");
+    // Both logs are there, and the old key is still in its place.
+    fs::rename(&config.proxy.log_key, &new).expect("renamed");
+    fs::write(&config.proxy.log_key, old).expect("written");
+    fs::set_permissions(&config.proxy.log_key, std::os::unix::fs::PermissionsExt::from_mode(0o400)).expect("closed");
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    assert_eq!(fs::read(&config.proxy.log_key).expect("read"), made);
+    assert!(!stage.log("proxy-gate-1.3").exists() && !new.exists());
+    assert_eq!(stage.run(VERIFY).await, Ok(Exit::Done));
+    // While it is being written, it is left alone.
+    let log = stage.open_proxy_log("proxy-gate-1.2").await.expect("the new log");
+    let refused = stage.run(ROTATE).await.expect_err("it is open");
+    assert!(refused.contains("proxy-gate-1.2 is being written"), "{refused}");
+    log.close().expect("closed");
+    let refused = stage.run("portreeve keys rotate log nobody").await.expect_err("no such writer");
+    assert!(refused.contains("proxy-gate-1, portal"), "{refused}");
+}

@@ -1,0 +1,52 @@
+//! Where the public keys of logs are pinned, and which log a writer writes: after its key was changed, another.
+//! Not here: changing it (`portreeve keys rotate log`).
+//! The first log of a writer is called as the writer, the next ones `<writer>.2`, `<writer>.3` and so on.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::file::storage;
+use super::init::read_public_key;
+
+/// Where the public key of the log of that name is pinned: `log-keys/<name>.vkey` beside the keyring's public key, so
+/// that who can write the logs cannot exchange it. A log of another machine is added by copying its file there.
+pub fn log_key(keyring_public: &Path, name: &str) -> PathBuf {
+    keyring_public.with_file_name("log-keys").join(format!("{name}.vkey"))
+}
+
+/// The names of all logs of that writer whose keys are pinned, oldest first; its own name where none is.
+///
+/// # Errors
+/// [`Error::Storage`].
+pub fn log_names(keyring_public: &Path, writer: &str) -> Result<Vec<String>, Error> {
+    let mut names = vec![writer.to_owned()];
+    for number in 2_u64.. {
+        let name = format!("{writer}.{number}");
+        let path = log_key(keyring_public, &name);
+        if !path.try_exists().map_err(|source| storage("look for", &path, source))? {
+            break;
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// The name of the log that the writer with this key writes: the one for which that key is pinned; the writer's own
+/// where none is.
+///
+/// # Errors
+/// [`Error::Storage`], [`Error::Damaged`] of a pinned key that is none.
+pub fn log_name(keyring_public: &Path, writer: &str, public: &[u8; 32]) -> Result<String, Error> {
+    // Before the first rotation there is nothing to look for: the log itself refuses a key that is not its own.
+    let names = log_names(keyring_public, writer)?;
+    for name in names.into_iter().skip(1).rev() {
+        if read_public_key(&log_key(keyring_public, &name))? == *public {
+            return Ok(name);
+        }
+    }
+    Ok(writer.to_owned())
+}
+
+#[cfg(test)]
+#[path = "pinned_tests.rs"]
+mod tests;

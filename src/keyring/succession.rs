@@ -1,0 +1,101 @@
+//! A log's next signing key: made, pinned under the next log's name, and at last put in place of the old one.
+//! Not here: closing the one log and beginning the other (`portreeve keys rotate log`).
+//! Whatever is cut off is taken up again: the next key stands beside the old one until the old one is overwritten.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::file::storage;
+use super::init::{publish, read_seed, write_new};
+use super::pinned::{log_key, log_names};
+use crate::audit::checkpoint::{SigningKey, verifier_key};
+use crate::disk::Disk;
+use crate::entropy::{self, Entropy};
+use crate::log::origin;
+
+/// The log that comes next.
+pub struct Next {
+    /// Its name.
+    pub name: String,
+    /// What signs it.
+    pub signing: SigningKey,
+}
+
+/// Where the next key stands until it is in its place.
+fn next_of(secret: &Path) -> PathBuf {
+    secret.with_added_extension("next")
+}
+
+/// Makes the key of the log that comes after those of that writer, or takes up one that was made, and pins it. None: the
+/// key in place is the one that was made; what was left of that is removed.
+///
+/// # Errors
+/// [`Error::Storage`], [`Error::Damaged`], [`Error::Exposed`].
+pub fn prepare(
+    disk: &dyn Disk,
+    keyring_public: &Path,
+    writer: &str,
+    secret: &Path,
+    entropy: &dyn Entropy,
+) -> Result<Option<Next>, Error> {
+    let (current, next) = (SigningKey::from_seed(&read_seed(secret)?).public(), next_of(secret));
+    let is_there = next.try_exists().map_err(|source| storage("look for", &next, source))?;
+    if !is_there {
+        write_new(disk, &next, &entropy::random::<32>(entropy), 0o400)?;
+    }
+    // Nobody else's before it is in its place.
+    let owner = fs::metadata(secret).map_err(|source| storage("look at", secret, source))?;
+    owned_by((owner.uid(), owner.gid()), &next)?;
+    let signing = SigningKey::from_seed(&read_seed(&next)?);
+    if signing.public() == current {
+        disk.remove(&next).map_err(|source| storage("remove", &next, source))?;
+        return Ok(None);
+    }
+    let names = log_names(keyring_public, writer)?;
+    let line = |name: &str| verifier_key(&origin(name), &signing.public());
+    let last = names.last().map_or(writer, String::as_str);
+    let was_pinned = fs::read_to_string(log_key(keyring_public, last)).is_ok_and(|key| key.trim_end() == line(last));
+    let name = if was_pinned { last.to_owned() } else { format!("{writer}.{}", names.len() + 1) };
+    publish(disk, &log_key(keyring_public, &name), &line(&name))?;
+    Ok(Some(Next { name, signing }))
+}
+
+/// Puts the next key in place of the old one, which is gone then.
+///
+/// # Errors
+/// [`Error::Storage`]: the old one or the next one stands there, whole.
+pub fn adopt(disk: &dyn Disk, secret: &Path) -> Result<(), Error> {
+    fs::rename(next_of(secret), secret).map_err(|source| storage("replace", secret, source))?;
+    disk.settle(secret).map_err(|source| storage("sync the directory of", secret, source))
+}
+
+/// Gives what is in the log's directory, and that itself, to whoever owns the directory `like`: whoever rotates a log may
+/// be another user than its writer.
+///
+/// # Errors
+/// [`Error::Storage`].
+pub fn own_like(like: &Path, directory: &Path) -> Result<(), Error> {
+    let owner = fs::metadata(like).map_err(|source| storage("look at", like, source))?;
+    let owner = (owner.uid(), owner.gid());
+    owned_by(owner, directory)?;
+    let entries = fs::read_dir(directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = entries.map_err(|source| storage("list", directory, source))?;
+    entries.iter().try_for_each(|entry| owned_by(owner, &entry.path()))?;
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| storage("sync", directory, source))
+}
+
+fn owned_by((uid, gid): (u32, u32), path: &Path) -> Result<(), Error> {
+    let about = fs::symlink_metadata(path).map_err(|source| storage("look at", path, source))?;
+    if (about.uid(), about.gid()) == (uid, gid) {
+        return Ok(());
+    }
+    chown(path, Some(uid), Some(gid)).map_err(|source| storage("change the owner of", path, source))
+}
+
+#[cfg(test)]
+#[path = "succession_tests.rs"]
+mod tests;
