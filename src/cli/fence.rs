@@ -143,6 +143,8 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
     /// The name its certificate must have.
     pub server_name: String,
+    /// Whether somebody else manages the login roles.
+    pub is_external: bool,
     /// `[fence] accept`.
     pub accept: Vec<Accepted>,
     /// `[fence] revoke_public`.
@@ -163,6 +165,7 @@ impl Settings {
         Ok(Settings {
             datamap: config.retention.datamap.get(&place).cloned(),
             provisioner: cluster.provisioner.clone(),
+            is_external: cluster.external.is_some(),
             ca: Some(cluster.ca.clone()),
             server_name: cluster.host.clone(),
             accept: config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect(),
@@ -170,6 +173,10 @@ impl Settings {
         })
     }
 }
+
+/// Why nothing is done about a fence of somebody else's.
+pub const EXTERNAL: &str = "the login roles of this cluster are managed by somebody else (fence = \"external\"): the proxy \
+                            examines them at each sign-in and while sessions are open, and says in its own log what it found";
 
 /// How it went, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -264,6 +264,9 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         Verb::Datamap(command) => datamap::run(command, context, path).await,
         Verb::Fence(command) => {
             let settings = fence::Settings::of(&command, &context.config)?;
+            if settings.is_external {
+                return Err(Failure::usage(fence::EXTERNAL));
+            }
             let done = fence::run(&command, &settings, context.format, &mut io::stdout()).await;
             match done.map_err(|error| Failure::failed(error.to_string()))? {
                 fence::Outcome::Done => Ok(Exit::Done),

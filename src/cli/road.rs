@@ -220,15 +220,20 @@ fn fence(cluster: &Cluster) -> Result<Fence, Failure> {
     let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
     let failed = |fault: &dyn std::fmt::Display| Failure::failed(fault.to_string());
     let tls = tls_connect::client_config(&cluster.ca, Some(identity)).map_err(|fault| failed(&fault))?;
-    Fence::new(fence::Upstream {
+    let upstream = fence::Upstream {
         host: cluster.host.clone(),
         port: cluster.port,
         server_name: cluster.host.clone(),
         tls: Arc::clone(&tls),
         provisioner: cluster.provisioner.clone(),
         password: config::read_secret_line(&cluster.password_file)?,
-    })
-    .map_err(|fault| failed(&fault))
+    };
+    let fence = match &cluster.external {
+        None => Fence::new(upstream),
+        // Nobody signs in by it: whoever is connected is asked of the provisioner.
+        Some(_) => Fence::external(upstream, Vec::new(), Vec::new()),
+    };
+    fence.map_err(|fault| failed(&fault))
 }
 
 /// The sessions of all proxies, as the server sees them.

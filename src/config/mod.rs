@@ -17,8 +17,8 @@ pub use error::Error;
 pub use raw::{Checksums, Format, Scrub, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
-    Road, Role, Snapshots, Staff, Witness, WitnessAt,
+    Audit, Cli, Cluster, External, Fence, Keyring, Limits, Login, Maintenance, Observe, Portal, Pressing, Proxy,
+    Register, Retention, Road, Role, Snapshots, Staff, Witness, WitnessAt,
 };
 pub use user::User;
 

@@ -78,6 +78,18 @@ fn wrong_values_name_line_key_and_what_was_expected() {
         ("[proxy]\nlisten = \"localhost\"", ":2: \"proxy.listen\": expected an address and a port"),
         ("[keyring]\nwriters = [\"a\", -1]", ":2: \"keyring.writers\": expected a user's name"),
         ("[fence]\naccept = \"x\"", ":2: \"fence.accept\": invalid type: string \"x\", expected a sequence"),
+        (
+            "[clusters.main]\nexternal_read = \"support\"",
+            ":2: \"clusters.main.external_read\": is for fence = \"external\" only",
+        ),
+        (
+            "[clusters.main]\nfence = \"external\"",
+            ":2: \"clusters.main.fence\": expected external_read, external_write or",
+        ),
+        (
+            "[clusters.main]\nfence = \"external\"\nexternal_read = \"support\"",
+            ":3: \"clusters.main.external_read\": goes with external_read_password_file: say both, or neither",
+        ),
         ("[fence]\nexamine_every = \"2m\"", ":2: \"fence.examine_every\": expected 1s to 1m"),
         ("[fence]\nexamine_every = \"100ms\"", ":2: \"fence.examine_every\": "),
         ("proxy = 7", ":1: \"proxy\": invalid type: integer `7`"),

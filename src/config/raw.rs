@@ -2,6 +2,7 @@
 //! and is asked for by `mod.rs`. The list of known keys is made from these structs, nowhere else.
 //! Not here: what the keys mean together, and whether files exist.
 
+mod cluster;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use super::units::{Size, Span};
 use super::user::User;
 use crate::retention::plan::Caps;
 use crate::retention::promise;
+pub(super) use cluster::{Cluster, FenceOf};
 
 /// The name that stands for any name in [`Raw::specimen`].
 pub(super) const ANY_NAME: &str = "*";
@@ -84,40 +86,6 @@ impl Default for Proxy {
             idle_after: minutes(15),
             state: "/var/lib/portreeve-proxy".into(),
             log_key: "/etc/portreeve/secrets/proxy-log.key".into(),
-        }
-    }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Cluster {
-    pub(super) host: Option<String>,
-    pub(super) port: u16,
-    pub(super) ca: Option<PathBuf>,
-    pub(super) certificate: Option<PathBuf>,
-    pub(super) key: Option<PathBuf>,
-    pub(super) provisioner: String,
-    pub(super) password_file: Option<PathBuf>,
-    pub(super) maintenance: String,
-    pub(super) maintenance_password_file: Option<PathBuf>,
-    pub(super) maintenance_certificate: PathBuf,
-    pub(super) maintenance_key: PathBuf,
-}
-
-impl Default for Cluster {
-    fn default() -> Self {
-        Cluster {
-            host: None,
-            port: 5432,
-            ca: None,
-            certificate: None,
-            key: None,
-            provisioner: "portreeve_provisioner".to_owned(),
-            password_file: None,
-            maintenance: "portreeve_maintenance".to_owned(),
-            maintenance_password_file: None,
-            maintenance_certificate: PathBuf::new(),
-            maintenance_key: PathBuf::new(),
         }
     }
 }

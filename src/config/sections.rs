@@ -60,6 +60,35 @@ pub struct Cluster {
     pub password_file: PathBuf,
     /// How retention signs in to purge; without it no closed account of this cluster is led further.
     pub maintenance: Option<Maintenance>,
+    /// Login roles that somebody else manages, if the proxy makes none.
+    pub external: Option<External>,
+}
+
+/// `fence = "external"`: the login roles that somebody else manages, for each scope at most one.
+#[derive(Clone, Debug, Default)]
+pub struct External {
+    /// For the scope `metadata`.
+    pub metadata: Option<Login>,
+    /// For `read`.
+    pub read: Option<Login>,
+    /// For `write`.
+    pub write: Option<Login>,
+}
+
+/// A login role, and where its password is.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Its name.
+    pub role: String,
+    /// Its password (one line, secret).
+    pub password_file: PathBuf,
+}
+
+impl External {
+    /// All of them.
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        [&self.metadata, &self.read, &self.write].into_iter().flatten()
+    }
 }
 
 /// How retention signs in at a cluster: `maintenance` and what begins with `maintenance_`.
@@ -386,7 +415,9 @@ impl Config {
         let files: Vec<&PathBuf> = match role {
             Role::Proxy => {
                 let clusters = self.clusters.values().flat_map(|cluster| [&cluster.key, &cluster.password_file]);
-                [&self.proxy.key, &self.proxy.log_key].into_iter().chain(clusters).collect()
+                let logins = self.clusters.values().filter_map(|cluster| cluster.external.as_ref());
+                let logins = logins.flat_map(External::logins).map(|login| &login.password_file);
+                [&self.proxy.key, &self.proxy.log_key].into_iter().chain(clusters).chain(logins).collect()
             }
             Role::Portal => vec![&self.portal.key, &self.portal.signing_key, &self.portal.log_key],
             Role::Keyring => vec![&self.keyring.credential, &self.keyring.log_key],

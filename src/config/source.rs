@@ -13,8 +13,8 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, Fence, Keyring, Limits, Maintenance, Observe, Portal, Pressing, Proxy, Register, Retention,
-    Road, Snapshots, Staff, Witness, WitnessAt,
+    Audit, Cli, Cluster, External, Fence, Keyring, Limits, Login, Maintenance, Observe, Portal, Pressing, Proxy,
+    Register, Retention, Road, Snapshots, Staff, Witness, WitnessAt,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -105,6 +105,24 @@ impl<'a> Source<'a> {
             if let Some((key, _)) = keys.find(|(key, value)| !may_be_zero.contains(&key.as_str()) && is_zero(value)) {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
+        }
+        for (name, cluster) in &raw.clusters {
+            let logins = cluster.logins();
+            let named =
+                logins.iter().find(|(_, _, role, password)| !role.is_empty() || !password.as_os_str().is_empty());
+            let half = logins.iter().find(|(_, _, role, password)| role.is_empty() != password.as_os_str().is_empty());
+            let (key, message) = match (cluster.fence, named, half) {
+                (raw::FenceOf::Own, Some((key, ..)), _) => (*key, "is for fence = \"external\" only".to_owned()),
+                (raw::FenceOf::External, None, _) => (
+                    "fence",
+                    "expected external_read, external_write or external_metadata, the login roles to use".to_owned(),
+                ),
+                (raw::FenceOf::External, _, Some((key, password, ..))) => {
+                    (*key, format!("goes with {password}: say both, or neither"))
+                }
+                (raw::FenceOf::Own, None, _) | (raw::FenceOf::External, Some(_), None) => continue,
+            };
+            return Err(self.wrong(table, &["clusters", name, key], &message));
         }
         if !EXAMINE_EVERY.contains(&raw.fence.examine_every.0) {
             return Err(self.wrong(table, &["fence", "examine_every"], "expected 1s to 1m"));
@@ -199,7 +217,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The login roles that somebody else manages; [`Source::check`] has seen to it that none is half said.
+    fn external(&self, raw: &raw::Cluster) -> Option<External> {
+        let [metadata, read, write] = raw.logins().map(|(_, _, role, password)| {
+            let password_file = || self.secret(password.clone());
+            (!role.is_empty()).then(|| Login { role: role.clone(), password_file: password_file() })
+        });
+        (raw.fence == raw::FenceOf::External).then_some(External { metadata, read, write })
+    }
+
     fn cluster(&self, section: &str, raw: raw::Cluster) -> Result<Cluster, Error> {
+        let external = self.external(&raw);
         let names = ("maintenance_certificate", "maintenance_key");
         let certificate = self.pair(section, names, raw.maintenance_certificate, raw.maintenance_key)?;
         let maintenance = match (raw.maintenance_password_file, &certificate) {
@@ -224,6 +252,7 @@ impl<'a> Source<'a> {
                 raw.password_file,
             )?),
             maintenance,
+            external,
         })
     }
 

@@ -55,8 +55,9 @@ macro_rules! dangerous_extensions {
 
 /// What lies in a session's temporary schema is no other session's, and gives its own no right that it has not.
 ///
-/// `$1` the role that is examined, `$2` the role that carries its scope's privileges, `$3` the provisioner; `$4` the
-/// customer's schema, and `$5` the role by which all schemas' roles connect, both empty where there is none.
+/// `$1` the role that is examined, `$2` the role that carries its scope's privileges (empty: somebody else manages
+/// `$1`), `$3` the provisioner; `$4` the customer's schema, and `$5` the role by which all schemas' roles connect, both
+/// empty where there is none.
 /// `reach`: the role and all it is a member of, inherited or by SET ROLE. `relations`: tables, views, sequences,
 /// with the system's own, which nobody may write either; `pg_settings` is no table, writing it means SET. `shown`: what a
 /// reachable view reads with an owner's rights, through further views and children; a security_invoker view stops that,
@@ -184,7 +185,7 @@ pub(super) const CHECKS: &[Check] = &[
         scopes: For::Every,
         query: "select 'scope', format('role %I is not a member of %I', $1, e.name)
                 from subject, (values ($2), ('portreeve_staff')) e(name)
-                where not exists (select from reach join pg_roles r using (oid) where r.rolname = e.name)",
+                where $2 <> '' and not exists (select from reach join pg_roles r using (oid) where r.rolname = e.name)",
         hint: "Run portreeve fence apply for this database, then close the grant and open it again.",
     },
     Check {
@@ -259,7 +260,7 @@ pub(super) const CHECKS: &[Check] = &[
                 select 'personal:' || r.name || '.' || a.attname, format('column %I of %s can be read, and not by the data
                     map', a.attname, r.name)
                 from reachable r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
-                    and a.attacl is not null, aclexplode(a.attacl) x
+                    and a.attacl is not null and $2 <> '', aclexplode(a.attacl) x
                 where x.privilege_type = 'SELECT' and (x.grantee = 0 or x.grantee in (
                     select oid from reach join pg_roles c using (oid) where c.rolname <> $2))",
         hint: "REVOKE it from PUBLIC (or from the role it came by), or run portreeve fence apply with the data map.",

@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::Lane;
 use super::name::is_of_family;
-use super::{Error, Fence};
+use super::{Error, Fence, external};
 
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_MAX: Duration = Duration::from_millis(50);
@@ -67,7 +67,8 @@ impl Fence {
     /// backend.
     pub async fn end_backend(&self, database: &str, role: &str, pid: i32) -> Result<Option<EndedBackend>, Error> {
         const SQL: &str = "select xid from portreeve.end_backend($1, $2)";
-        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await?;
+        let sql = if self.is_external() { external::END } else { SQL };
+        let rows = self.again(Lane::Control, database, sql, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await?;
         rows.first().map(|row| Ok(EndedBackend { pid, xid: field(database, row, 0)? })).transpose()
     }
 

@@ -8,6 +8,7 @@ mod apply;
 mod checks;
 mod connection;
 mod end;
+mod external;
 mod hba;
 mod layout;
 mod metadata;
@@ -30,6 +31,7 @@ use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
 pub use end::{Ended, EndedBackend, Fate, LeftBehind};
+pub use external::Login;
 pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
@@ -83,6 +85,14 @@ pub enum Error {
     /// Configuration: the fence cannot be applied as asked.
     #[error("{0}")]
     Blocked(String),
+    /// Configuration: nobody named a login role for this.
+    #[error("the roles of database \"{database}\" are managed by somebody else, and {reason}")]
+    NoLogin {
+        /// Which database.
+        database: String,
+        /// What is missing.
+        reason: String,
+    },
     /// Configuration: TLS towards the server.
     #[error(transparent)]
     Tls(#[from] tls_connect::Error),
@@ -100,7 +110,7 @@ impl Error {
     /// Whether the database lacks what `fence apply` puts there: the functions, a role that carries a scope, a schema.
     pub fn is_not_set_up(&self) -> bool {
         match self {
-            Error::NotInstalled { .. } => true,
+            Error::NotInstalled { .. } | Error::NoLogin { .. } => true,
             // object not in prerequisite state, undefined object
             Error::Refused { sqlstate, .. } => ["55000", "42704"].contains(&sqlstate.as_str()),
             Error::Unreachable { .. }
@@ -117,7 +127,11 @@ impl Error {
     pub fn is_uncertain(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::Slow { .. } | Error::Answer { .. } => true,
-            Error::Refused { .. } | Error::NotInstalled { .. } | Error::Blocked(_) | Error::Tls(_) => false,
+            Error::Refused { .. }
+            | Error::NotInstalled { .. }
+            | Error::NoLogin { .. }
+            | Error::Blocked(_)
+            | Error::Tls(_) => false,
         }
     }
 }
@@ -147,6 +161,8 @@ struct Inner {
     upstream: Upstream,
     tls: VerifiedTls,
     accepted: Vec<Accepted>,
+    /// Login roles that somebody else manages; none: the fence's own.
+    external: Option<Vec<Login>>,
     slots: Mutex<HashMap<(String, connection::Lane), connection::Slot>>,
     open: Mutex<open::Open>,
 }
@@ -159,7 +175,17 @@ impl Fence {
 
     /// The fence of `upstream`, whose self-test puts up with what the operator accepted in writing.
     pub fn accepting(upstream: Upstream, accepted: Vec<Accepted>) -> Result<Fence, Error> {
+        Fence::of(upstream, accepted, None)
+    }
+
+    /// The fence of `upstream` with login roles that somebody else manages, one for a scope.
+    pub fn external(upstream: Upstream, accepted: Vec<Accepted>, logins: Vec<Login>) -> Result<Fence, Error> {
+        Fence::of(upstream, accepted, Some(logins))
+    }
+
+    fn of(upstream: Upstream, accepted: Vec<Accepted>, external: Option<Vec<Login>>) -> Result<Fence, Error> {
         let tls = VerifiedTls::new(Arc::clone(&upstream.tls), &upstream.server_name)?;
-        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, slots: Mutex::default(), open: Mutex::default() })))
+        let (slots, open) = (Mutex::default(), Mutex::default());
+        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, external, slots, open })))
     }
 }

@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 
 use super::connection::Lane;
 use super::end::field;
-use super::{Error, Fence};
+use super::{Error, Fence, external};
 use crate::clock::Timestamp;
 use crate::grant::{Network, NetworkFault};
 
@@ -154,7 +154,9 @@ impl Fence {
     pub async fn connected(&self, database: &str) -> Result<Vec<Connected>, Error> {
         const SQL: &str = "select pid, (extract(epoch from since) * 1000000)::bigint, role::text, database::text, \
                            host(address), application from portreeve.connected() order by since, pid";
-        let rows = self.again(Lane::Control, database, SQL, &[]).await?;
+        let direct = SQL.replace("portreeve.connected()", external::CONNECTED);
+        let sql = if self.is_external() { &direct } else { SQL };
+        let rows = self.again(Lane::Control, database, sql, &[]).await?;
         rows.iter().map(|row| connected(database, row)).collect()
     }
 }

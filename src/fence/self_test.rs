@@ -12,7 +12,7 @@ use super::hba::{Line, holes, ways_for_provisioner};
 use super::name::{schema_role, schemas_role, scope_role};
 use super::schema_checks::SCHEMA_CHECKS;
 use super::shared_checks::SHARED_CHECKS;
-use super::{Error, Fence, Place, announced};
+use super::{Error, Fence, Place, announced, external};
 use crate::grant::Scope;
 
 const HBA: &str =
@@ -105,6 +105,10 @@ impl Fence {
     pub async fn self_test<'a>(&self, place: impl Into<Place<'a>>, role: &str, scope: Scope) -> Result<Report, Error> {
         let place = place.into();
         let (client, _) = self.client(Lane::Test, place.database).await?;
+        if self.is_external() {
+            let examined = examine_external(&client, place.database, (role, scope), &self.0.accepted);
+            return self.bounded(place.database, examined).await;
+        }
         let subject = Subject { role: Some(role), place, scope, provisioner: &self.0.upstream.provisioner };
         self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
     }
@@ -127,20 +131,10 @@ pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[A
     let asked: Vec<&Check> = CHECKS.iter().chain(further).filter(|check| check.is_for(scope)).collect();
     let role = subject.role.unwrap_or(&carrier);
     let parameters = [role, &carrier, subject.provisioner, schema, &gate];
-    let parameters = parameters.each_ref().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT));
-    let refused = |error| refusal(database, &error);
-    let rows = client.query_typed(&question(&asked), &parameters).await.map_err(refused)?;
-    for row in &rows {
-        let number: i32 = field(database, row, 0)?;
-        let check = usize::try_from(number).ok().and_then(|number| asked.get(number));
-        let check = check.ok_or_else(|| Error::Answer {
-            database: database.to_owned(),
-            reason: "a check that was not asked".to_owned(),
-        })?;
-        let finding =
-            Finding { word: field(database, row, 1)?, found: field(database, row, 2)?, hint: check.hint.to_owned() };
-        report.sort_in(finding, check.weight, accepted);
+    for (finding, weight) in answers(client, database, PREAMBLE, &asked, parameters).await? {
+        report.sort_in(finding, weight, accepted);
     }
+    let refused = |error| refusal(database, &error);
     for found in holes(&lines(client, database, HBA).await?, database) {
         report.sort_in(unprotected(found), Weight::Remark, accepted);
     }
@@ -158,6 +152,52 @@ async fn lines(client: &Client, database: &str, asked: &str) -> Result<Vec<Line>
     rows.iter().map(|row| line(database, row)).collect()
 }
 
+/// Examines a role that somebody else manages, by what everybody may read of the catalogs. What is no fault there, or only
+/// its keeper knows, may be accepted: what it is a member of, and which columns are nobody's.
+async fn examine_external(
+    client: &Client,
+    database: &str,
+    (role, scope): (&str, Scope),
+    accepted: &[Accepted],
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    if let Some(finding) = pooler(client, database).await? {
+        report.sort_in(finding, Weight::Refuse, accepted);
+    }
+    let all = CHECKS.iter().chain(UNGRANTED).chain(external::CHECKS);
+    let asked: Vec<&Check> = all.filter(|check| check.is_for(scope)).collect();
+    let preamble = external::preamble(PREAMBLE);
+    for (finding, weight) in answers(client, database, &preamble, &asked, [role, "", "", "", ""]).await? {
+        let may_be_accepted = ["membership:", "personal:"].iter().any(|kind| finding.word.starts_with(kind));
+        report.sort_in(finding, if may_be_accepted { Weight::RefuseUnlessAccepted } else { weight }, accepted);
+    }
+    Ok(report)
+}
+
+/// What the checks found, each with its check's weight.
+async fn answers(
+    client: &Client,
+    database: &str,
+    preamble: &str,
+    asked: &[&Check],
+    parameters: [&str; 5],
+) -> Result<Vec<(Finding, Weight)>, Error> {
+    let parameters = parameters.each_ref().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT));
+    let rows = client.query_typed(&question(preamble, asked), &parameters).await;
+    let rows = rows.map_err(|error| refusal(database, &error))?;
+    let answer = |row| {
+        let number: i32 = field(database, row, 0)?;
+        let check = usize::try_from(number).ok().and_then(|number| asked.get(number));
+        let check = check.ok_or_else(|| Error::Answer {
+            database: database.to_owned(),
+            reason: "a check that was not asked".to_owned(),
+        })?;
+        let hint = check.hint.to_owned();
+        Ok((Finding { word: field(database, row, 1)?, found: field(database, row, 2)?, hint }, check.weight))
+    };
+    rows.iter().map(answer).collect()
+}
+
 impl Check {
     fn is_for(&self, scope: Scope) -> bool {
         match (self.scopes, scope) {
@@ -170,7 +210,7 @@ impl Check {
 }
 
 /// One statement for all questions: one round trip, one snapshot.
-fn question(asked: &[&Check]) -> String {
+fn question(preamble: &str, asked: &[&Check]) -> String {
     let parts: Vec<String> = asked
         .iter()
         .enumerate()
@@ -178,7 +218,7 @@ fn question(asked: &[&Check]) -> String {
             format!("select {number} as number, word::text, found::text from ({}) c{number}(word, found)", check.query)
         })
         .collect();
-    format!("{PREAMBLE}{}\norder by number, word, found", parts.join("\nunion all\n"))
+    format!("{preamble}{}\norder by number, word, found", parts.join("\nunion all\n"))
 }
 
 /// How customers lie in the database: `database`, `shared` or `schema`.

@@ -210,7 +210,12 @@ async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stop
 /// Tells the backend to end until there is no such backend; answers what became of its transaction, if it had changed
 /// something.
 async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, fence::Error> {
-    let xid = if shut_out { gone_with_role(fence, who).await? } else { gone_alone(fence, who).await? };
+    // Nobody of ours shuts out a role that somebody else manages; the decision does.
+    let xid = if shut_out && !fence.is_external() {
+        gone_with_role(fence, who).await?
+    } else {
+        gone_alone(fence, who).await?
+    };
     match xid {
         Some(xid) => fence.fate(&who.need.database, &xid).await.map(Some),
         None => Ok(None),

@@ -72,9 +72,9 @@ async fn examine_one(gate: &Gate, kind: &Kind, mut all: Vec<Open>, every: Durati
         return;
     };
     match gate.roles.test(fence, &first.need, &first.role.name).await {
-        Ok(report) => gate.roles.examined(&first.role.name, kind, !report.strict.is_empty()),
+        Ok(report) => gate.roles.examined(first, !report.strict.is_empty()),
         // It is being dropped meanwhile: what is missing then is no finding.
-        Err(_) if !gate.roles.is_open(&first.role.name) => {}
+        Err(_) if !gate.roles.is_open(first) => {}
         Err(Error::Unsound { database, findings }) => {
             tracing::error!(database, findings, "the fence is not sound any more; its sessions end");
             gate.roles.condemn(kind, &findings);

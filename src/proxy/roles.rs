@@ -135,8 +135,8 @@ struct Book {
     /// The names of those that are being made, are open or are being dropped. Whatever else has a name of the family was left
     /// behind.
     known: HashSet<String>,
-    /// Those that are open.
-    open: HashMap<String, Open>,
+    /// Those that are open, by their grants.
+    open: HashMap<GrantId, Open>,
     /// Where roles were made, or left, lately.
     places: Places,
 }
@@ -190,7 +190,7 @@ impl Roles {
                 slot.role = Some(Arc::clone(&role));
                 slot.sessions += 1;
                 let open = Open { need: need.clone(), role: Arc::clone(&role), examined: Instant::now() };
-                self.book().open.entry(role.name.clone()).or_insert(open);
+                self.book().open.entry(need.grant).or_insert(open);
                 Ok(role)
             }
             Err(error) => {
@@ -209,7 +209,7 @@ impl Roles {
             && let Some(role) = slot.role.take()
         {
             // Whoever comes next makes a new role, even if this one cannot be dropped.
-            self.book().open.remove(&role.name);
+            self.book().open.remove(&need.grant);
             self.close(fence, need, &role.name).await;
         }
         self.forget(need.grant, &shared, &slot);
@@ -220,13 +220,13 @@ impl Roles {
         self.book().open.values().cloned().collect()
     }
 
-    /// What a self-test of `name` said, which speaks for all roles of its kind.
-    pub fn examined(&self, name: &str, kind: &Kind, is_strict: bool) {
-        let mut book = self.book();
-        for open in book.open.values().filter(|open| open.need.kind() == *kind) {
+    /// What a self-test of that role said, which speaks for all roles of its kind.
+    pub fn examined(&self, one: &Open, is_strict: bool) {
+        let (mut book, kind) = (self.book(), one.need.kind());
+        for open in book.open.values().filter(|open| open.need.kind() == kind) {
             open.role.strict.store(is_strict, Ordering::Release);
         }
-        if let Some(open) = book.open.get_mut(name) {
+        if let Some(open) = book.open.get_mut(&one.need.grant) {
             open.examined = Instant::now();
         }
     }
@@ -240,9 +240,9 @@ impl Roles {
         self.condemned.notify_one();
     }
 
-    /// Whether a role of that name is open.
-    pub fn is_open(&self, name: &str) -> bool {
-        self.book().open.contains_key(name)
+    /// Whether that role is still open.
+    pub fn is_open(&self, one: &Open) -> bool {
+        self.book().open.get(&one.need.grant).is_some_and(|open| Arc::ptr_eq(&open.role, &one.role))
     }
 
     /// Whether a role of that name is being made, is open or is being dropped.
@@ -264,7 +264,28 @@ impl Roles {
         }
     }
 
+    /// A role that somebody else manages, or one of our own for this grant; examined either way.
     async fn open(&self, fence: &Fence, need: &Need) -> Result<Role, Error> {
+        let (name, password) = match fence.login(need.place(), need.scope)? {
+            Some(login) => (login.role.clone(), Secret::new(login.password.expose().clone())),
+            None => self.make(fence, need).await?,
+        };
+        let report = match self.test(fence, need, &name).await {
+            Ok(report) => report,
+            Err(error) => {
+                // What is found of a new role is true of those that are open as well.
+                if let Error::Unsound { findings, .. } = &error {
+                    self.condemn(&need.kind(), findings);
+                }
+                self.close(fence, need, &name).await;
+                return Err(error);
+            }
+        };
+        let strict = AtomicBool::new(!report.strict.is_empty());
+        Ok(Role { name, password, ended: AsyncMutex::default(), strict, unsound: OnceLock::new() })
+    }
+
+    async fn make(&self, fence: &Fence, need: &Need) -> Result<(String, Secret<String>), Error> {
         let number = u32::from_be_bytes(entropy::random(&*self.entropy));
         let name = fence::grant_role(&self.family, self.start, need.grant.0, number);
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
@@ -280,19 +301,7 @@ impl Roles {
             }
             return Err(error.into());
         }
-        let report = match self.test(fence, need, &name).await {
-            Ok(report) => report,
-            Err(error) => {
-                // What is found of a new role is true of those that are open as well.
-                if let Error::Unsound { findings, .. } = &error {
-                    self.condemn(&need.kind(), findings);
-                }
-                self.close(fence, need, &name).await;
-                return Err(error);
-            }
-        };
-        let strict = AtomicBool::new(!report.strict.is_empty());
-        Ok(Role { name, password, ended: AsyncMutex::default(), strict, unsound: OnceLock::new() })
+        Ok((name, password))
     }
 
     /// Examines the role of that name; a sound one's report.
@@ -311,6 +320,9 @@ impl Roles {
 
     /// Drops a role, now or, if it cannot be dropped, by the next sweep.
     async fn close(&self, fence: &Fence, need: &Need, name: &str) {
+        if fence.is_external() {
+            return;
+        }
         let closed = fence.close_grant(&need.database, name).await;
         self.touch(need, |known| known.remove(name));
         if let Err(error) = closed {

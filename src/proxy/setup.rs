@@ -19,7 +19,7 @@ use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
 use crate::fence::{self, Accepted, Fence};
-use crate::grant::Trust;
+use crate::grant::{Scope, Trust};
 use crate::keyring;
 use crate::log::{self, Log};
 use crate::net::entry::ALPN;
@@ -291,12 +291,27 @@ fn clusters(config: &Config) -> Result<HashMap<String, Upstream>, Error> {
             password: config::read_secret_line(&cluster.password_file)?,
         };
         let accepted = config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
-        let fence = Fence::accepting(upstream, accepted)
-            .map_err(|source| Error::ClusterFence { cluster: name.clone(), source })?;
+        let fence = match &cluster.external {
+            None => Fence::accepting(upstream, accepted),
+            Some(external) => Fence::external(upstream, accepted, logins(external)?),
+        };
+        let fence = fence.map_err(|source| Error::ClusterFence { cluster: name.clone(), source })?;
         let target = Target { host: cluster.host.clone(), port: cluster.port, tls, within: UPSTREAM_WITHIN };
         clusters.insert(name.clone(), Upstream { target, fence });
     }
     Ok(clusters)
+}
+
+fn logins(external: &config::External) -> Result<Vec<fence::Login>, config::Error> {
+    let scopes =
+        [(Scope::Metadata, &external.metadata), (Scope::Read, &external.read), (Scope::Write, &external.write)];
+    let named = scopes.into_iter().filter_map(|(scope, login)| Some((scope, login.as_ref()?)));
+    named
+        .map(|(scope, login)| {
+            let password = config::read_secret_line(&login.password_file)?;
+            Ok(fence::Login { scope, role: login.role.clone(), password })
+        })
+        .collect()
 }
 
 /// Passes every change of the register on to the sessions, and lifts locks it confirms.

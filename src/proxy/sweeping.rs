@@ -94,6 +94,10 @@ pub async fn at_start(gate: &Gate) {
             tracing::error!(cluster, "no such cluster in the configuration");
             continue;
         };
+        if fence.is_external() {
+            end_left(fence, &cluster, &databases).await;
+            continue;
+        }
         let databases = narrowed(fence, databases, gate.roles.family()).await;
         for database in databases {
             match fence.sweep(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
@@ -102,6 +106,17 @@ pub async fn at_start(gate: &Gate) {
                 Err(error) => tracing::error!(database, %error, "cannot end roles of dead processes there"),
             }
             fence.let_go(&database).await;
+        }
+    }
+}
+
+/// Backends of roles that somebody else manages: those are this proxy's alone, so whoever is there was left by a dead one.
+async fn end_left(fence: &Fence, cluster: &str, databases: &BTreeSet<String>) {
+    for database in databases {
+        match fence.end_left(database).await {
+            Ok(0) => return,
+            Ok(ended) => return tracing::warn!(cluster, ended, "ended sessions of a dead process"),
+            Err(error) => tracing::error!(cluster, database, %error, "cannot end sessions of dead processes there"),
         }
     }
 }

@@ -271,7 +271,8 @@ pub(crate) async fn watch_backends(stage: &Stage, pids: Vec<i32>) -> JoinHandle<
         let (mut left, mut gone) = (pids, Vec::new());
         let until = Instant::now() + 2 * SOON;
         while !left.is_empty() && Instant::now() < until {
-            let sql = "select pid from pg_stat_activity where pid = any($1) and usename like 'pr\\_g\\_%'";
+            let sql = "select pid from pg_stat_activity
+                where pid = any($1) and (usename like 'pr\\_g\\_%' or usename = 'support_read')";
             let rows = superuser.query(sql, &[&left]).await.expect("activity");
             let now = Instant::now();
             let there: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();

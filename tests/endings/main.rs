@@ -5,6 +5,7 @@ mod auditor;
 mod beside;
 mod cast;
 mod client;
+mod external;
 mod fenced;
 mod ground;
 mod heard;

@@ -52,6 +52,7 @@ impl Operator {
             provisioner: PROVISIONER.to_owned(),
             ca: Some(self.cluster.certificates().cluster_ca.clone()),
             server_name: "localhost".to_owned(),
+            is_external: false,
             accept: Vec::new(),
             revoke_public: Vec::new(),
             datamap: None,
