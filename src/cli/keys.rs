@@ -1,6 +1,9 @@
-//! `portreeve keys`: makes the keys that the configuration names, and rotates those of logs.
+//! `portreeve keys`: makes the keys that the configuration names, lists, looks after, backs up and rotates them.
 //! Not here: certificates and passwords, which come from elsewhere; what each verb does has a file of its name.
 
+mod doctor;
+mod kept;
+mod list;
 mod rotate;
 
 use std::path::PathBuf;
@@ -22,6 +25,14 @@ use crate::log::origin;
 pub enum Command {
     /// Make the keyring, its credential, and every signing key that is not there yet. May be run again.
     Init,
+    /// List which keys there are; nothing secret.
+    List,
+    /// Say what is wrong with the keyring, its credential and copies, the public keys and the logs' keys, and what to do.
+    /// Exit code 4 if something is.
+    Doctor,
+    /// Write the keyring to every place that `[keyring] copies` lists, and read it back. Exit code 4 if one could not be
+    /// written.
+    Backup,
     /// Replace keys by new ones.
     #[command(subcommand)]
     Rotate(Rotate),
@@ -30,6 +41,13 @@ pub enum Command {
 /// What can be replaced.
 #[derive(Debug, Subcommand)]
 pub enum Rotate {
+    /// What the keyring's file is sealed under: a new generation, after which no older copy opens. Exit code 4 if a copy
+    /// could not be written.
+    Kek {
+        /// Make a new credential as well. The keyring must be stopped; hand the new credential to its unit.
+        #[arg(long)]
+        new_credential: bool,
+    },
     /// The key that signs a writer's log: the log ends, and goes on as another that begins with its last checkpoint.
     /// What writes it must be stopped. Cut off, it may be run again.
     Log {
@@ -43,12 +61,16 @@ pub enum Rotate {
 /// # Errors
 /// If a file cannot be made, or one that is there belongs to another pair.
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
-    let table = match command {
-        Command::Init => made(context)?,
-        Command::Rotate(Rotate::Log { writer }) => rotate::log(context, &writer).await?,
+    let (table, exit) = match command {
+        Command::Init => (made(context)?, Exit::Done),
+        Command::List => (list::list(context).await?, Exit::Done),
+        Command::Doctor => doctor::doctor(context)?,
+        Command::Backup => kept::back_up(context).await?,
+        Command::Rotate(Rotate::Kek { new_credential }) => kept::rotate(context, new_credential).await?,
+        Command::Rotate(Rotate::Log { writer }) => (rotate::log(context, &writer).await?, Exit::Done),
     };
     context.show(&table)?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn made(context: &Context) -> Result<Table, Failure> {

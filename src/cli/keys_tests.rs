@@ -159,3 +159,85 @@ async fn a_rotation_that_was_cut_off_is_taken_up_again() {
     let refused = stage.run("portreeve keys rotate log nobody").await.expect_err("no such writer");
     assert!(refused.contains("proxy-gate-1, portal"), "{refused}");
 }
+
+/// What a verb shows, row by row.
+fn rows(table: &Table) -> Vec<serde_json::Value> {
+    let mut out = Vec::new();
+    table.write(crate::cli::Format::Json, &mut out).expect("written");
+    let lines = String::from_utf8(out).expect("text");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn plain<T>(done: Result<T, Failure>) -> T {
+    done.map_err(|failure| failure.message().to_owned()).expect("done")
+}
+
+/// What is wrong, as `what: detail`.
+fn wrong(stage: &Stage) -> Vec<String> {
+    let (table, exit) = plain(doctor::doctor(&stage.context));
+    let found: Vec<_> = rows(&table).into_iter().filter(|row| row["verdict"] == "wrong").collect();
+    assert_eq!(exit == Exit::Done, found.is_empty());
+    found.iter().map(|row| format!("{}: {}", row["what"], row["detail"]).replace('"', "")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_backed_up_and_looked_after_whether_the_keyring_runs_or_not() {
+    let mut stage = Stage::set().await;
+    write(&stage.context).await;
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    let shown = |table: &Table| {
+        let text = |row: &serde_json::Value| format!("{} {} {} {}", row["kind"], row["of"], row["part"], row["state"]);
+        rows(table).iter().map(|row| text(row).replace('"', "")).collect::<Vec<_>>()
+    };
+    let listed = shown(&plain(list::list(&stage.context).await));
+    for expected in [
+        "kek keyring null in use",
+        "log proxy-gate-1 null ended",
+        "log proxy-gate-1.2 null in use",
+        "records c7 values in use",
+        "records c7 skeleton in use",
+        "records vendor values in use",
+    ] {
+        assert!(listed.iter().any(|row| row == expected), "{expected}: {listed:#?}");
+    }
+    let refused = stage.run("portreeve keys backup").await.expect_err("no place is listed");
+    assert!(refused.contains("no copy is listed"), "{refused}");
+    assert_eq!(wrong(&stage).len(), 1, "that there is no copy: {:?}", wrong(&stage));
+    assert_eq!(stage.run("portreeve keys rotate kek").await, Ok(Exit::Done), "it runs");
+    let refused = stage.run("portreeve keys rotate kek --new-credential").await.expect_err("it runs");
+    assert!(refused.contains("stop it first"), "{refused}");
+
+    stage.stop_keyring().await;
+    let offline = shown(&plain(list::list(&stage.context).await));
+    assert_eq!(offline, listed, "the same from its file");
+    let copy = stage.dir.path().join("elsewhere/keyring");
+    fs::create_dir(copy.parent().expect("a folder")).expect("made");
+    stage.context.config.keyring.copies = vec![copy.clone()];
+    assert_eq!(wrong(&stage), ["copy: the copy is missing: run \\portreeve keys backup\\"]);
+    assert_eq!(stage.run("portreeve keys backup").await, Ok(Exit::Done));
+    assert_eq!(wrong(&stage), Vec::<String>::new());
+
+    // A copy of the generation before, which a rotation could not reach.
+    stage.context.config.keyring.copies = vec![];
+    let before = fs::read(&stage.context.config.keyring.credential).expect("read");
+    assert_eq!(stage.run("portreeve keys rotate kek --new-credential").await, Ok(Exit::Done));
+    assert_ne!(fs::read(&stage.context.config.keyring.credential).expect("read"), before, "another credential");
+    stage.context.config.keyring.copies = vec![copy.clone()];
+    let stale = wrong(&stage);
+    assert!(stale.len() == 1 && stale[0].contains("keys backup"), "{stale:?}");
+    assert_eq!(stage.run("portreeve keys backup").await, Ok(Exit::Done));
+    assert_eq!(wrong(&stage), Vec::<String>::new());
+
+    // Modes, a lost half, a cut-off rotation.
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("set");
+    };
+    let config = stage.context.config.clone();
+    mode(&config.proxy.log_key, 0o444);
+    fs::remove_file(&config.portal.signing_public_key).expect("removed");
+    fs::write(config.cli.log_key.with_added_extension("next"), "").expect("written");
+    let found = wrong(&stage).join("\n");
+    for expected in ["has mode 0444 and must not be open", "portal's key: ", "its rotation was cut off: run"] {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+}

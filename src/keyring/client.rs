@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::destroy::{Doom, Doomed};
+use super::kept::Written;
+use super::keys::Slot;
 use super::protocol::{self, After, Answer, Erased, ITEMS_MAX, Request, Unread};
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey, TagKey};
 use crate::secret::Secret;
@@ -118,6 +120,68 @@ impl Client {
         }
     }
 
+    /// The keyring's generation, and for what there are keys. For openers; cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
+    pub async fn held(&self) -> Result<(u64, Vec<Slot>), Error> {
+        let mut all: Vec<Slot> = Vec::new();
+        loop {
+            match self.call(Request::Held(all.last().copied())).await? {
+                Answer::Held { generation, keys } => {
+                    let is_last = keys.len() < ITEMS_MAX || keys.last() <= all.last();
+                    all.extend(keys);
+                    if is_last {
+                        return Ok((generation, all));
+                    }
+                }
+                other => return Err(failed("held", other)),
+            }
+        }
+    }
+
+    /// What was destroyed: whose keys, of which part, in which period or in all. For openers; cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
+    pub async fn destroyed(&self) -> Result<Vec<(Recipient, Part, Option<u32>)>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let erased = match self.call(Request::Destroyed(all.len() as u64)).await? {
+                Answer::Destroyed(erased) => erased,
+                other => return Err(failed("destroyed", other)),
+            };
+            all.extend(erased.iter().map(|Erased { recipient, part, period }| (*recipient, *part, *period)));
+            if erased.len() < ITEMS_MAX {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Has the copies of the keyring's file written again. For openers; cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
+    pub async fn back_up(&self) -> Result<Written, Error> {
+        self.write(Request::Backup).await
+    }
+
+    /// Has the keyring's file written under a new generation secret. For openers; cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
+    pub async fn rotate(&self) -> Result<Written, Error> {
+        self.write(Request::Rotate).await
+    }
+
+    async fn write(&self, request: Request) -> Result<Written, Error> {
+        let verb = request.verb();
+        match self.call(request).await? {
+            Answer::Written { generation, behind } => Ok(Written { generation, behind }),
+            other => Err(failed(verb, other)),
+        }
+    }
+
     /// Opens data keys, all or none, in the order given. `who` and `why` are recorded. For openers; cancel-safe.
     ///
     /// # Errors
@@ -181,7 +245,13 @@ fn failed(verb: &str, answer: Answer) -> Error {
         Answer::NotOpened { origin, position, reason } => Error::NotOpened { origin, position, reason },
         Answer::Failed(reason) => Error::Failed { verb: verb.to_owned(), reason },
         Answer::Gone(recipient) => Error::Destroyed { recipient },
-        Answer::Keys(_) | Answer::Tags(_) | Answer::Opened(_) | Answer::Doomed { .. } | Answer::Destroyed(_) => {
+        Answer::Keys(_)
+        | Answer::Tags(_)
+        | Answer::Opened(_)
+        | Answer::Doomed { .. }
+        | Answer::Destroyed(_)
+        | Answer::Held { .. }
+        | Answer::Written { .. } => {
             Error::Failed { verb: verb.to_owned(), reason: "its answer was to another question".to_owned() }
         }
     }

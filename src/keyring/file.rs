@@ -92,11 +92,28 @@ impl Store {
     /// [`Error::Busy`], [`Error::Storage`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential_path: &Path) -> Result<(Store, Keyring), Error> {
         let credential = read_credential(credential_path)?;
+        let next = next_credential(credential_path);
+        match Store::open_with(Arc::clone(&disk), path, (credential, credential_path)) {
+            // A change of the credential was cut off: the file is under the next one already.
+            Err(Error::WrongCredential { .. }) if next.exists() => {
+                let opened = Store::open_with(disk, path, (read_credential(&next)?, credential_path))?;
+                adopt_credential(credential_path)?;
+                Ok(opened)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        credential: (Secret<[u8; 32]>, &Path),
+    ) -> Result<(Store, Keyring), Error> {
         let lock = lock(&*disk, path)?;
         disk.settle(path).map_err(|source| storage("sync the directory of", path, source))?;
         let sight = Arc::clone(&disk);
         let read = move |what, path: &Path| read_guarded(&*sight, what, path, FILE_MODE, FILE_BYTES_MAX);
-        Store::open_locked(disk, path, (credential, credential_path), &read, lock)
+        Store::open_locked(disk, path, credential, &read, lock)
     }
 
     /// The same, the files read by `read`.
@@ -241,6 +258,28 @@ impl Store {
         self.copy(keyring, entropy)
     }
 
+    /// Writes the keyring under a new generation and the next credential, which stands beside the one at that path (made
+    /// if it does not) and takes its place at last. Wherever it is cut off, [`Store::open`] opens what is there.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn change_credential(
+        &mut self,
+        keyring: &mut Keyring,
+        credential_path: &Path,
+        entropy: &dyn Entropy,
+    ) -> Result<(), Error> {
+        let next = next_credential(credential_path);
+        if !next.exists() {
+            let bytes = Secret::new(entropy::random::<32>(entropy));
+            RealDisk.replace(&next, bytes.expose(), 0o400).map_err(|source| storage("write", &next, source))?;
+        }
+        // In use from here on, also if renewing fails: it may have come as far as the file.
+        self.credential = read_credential(&next)?;
+        self.renew(keyring, entropy)?;
+        adopt_credential(credential_path)
+    }
+
     /// Whether the file in place is of the generation that is current in memory.
     pub(super) fn generation(&self) -> u64 {
         self.current.number
@@ -287,6 +326,52 @@ impl Store {
         }
         Err(storage("read back", path, io::Error::other("it is not what was written")))
     }
+}
+
+/// What a keyring file holds that somebody else may be using.
+pub struct Seen {
+    /// Its generation.
+    pub generation: u64,
+    /// How often it was written.
+    pub revision: u64,
+    /// What is in it.
+    pub keyring: Keyring,
+}
+
+/// Looks into a keyring file without its lock, for who finds out what is wrong with it. Being replaced just now, it is
+/// looked at again.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn look(path: &Path, credential_path: &Path) -> Result<Seen, Error> {
+    struct Unlocked;
+    impl Lock for Unlocked {}
+    let read = |what, path: &Path| read_guarded(&RealDisk, what, path, FILE_MODE, FILE_BYTES_MAX);
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        let credential = (read_credential(credential_path)?, credential_path);
+        let (disk, lock) = (Arc::new(RealDisk), Box::new(Unlocked));
+        match Store::open_locked(disk, path, credential, &read, lock) {
+            Ok((store, keyring)) => {
+                return Ok(Seen { generation: store.generation(), revision: keyring.revision, keyring });
+            }
+            Err(Error::OldKeyring { .. } | Error::WrongCredential { .. }) if tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Where the credential stands that takes the place of that one.
+fn next_credential(credential: &Path) -> PathBuf {
+    credential.with_added_extension("next")
+}
+
+/// Puts the next credential in place.
+fn adopt_credential(credential: &Path) -> Result<(), Error> {
+    std::fs::rename(next_credential(credential), credential)
+        .map_err(|source| storage("replace", credential, source))?;
+    RealDisk.settle(credential).map_err(|source| storage("sync the directory of", credential, source))
 }
 
 /// Reads a file: what it is, and where.

@@ -47,7 +47,7 @@ impl World {
         match Store::open(Arc::new(self.disk.clone()), path(), &self.credential) {
             Err(Error::Missing { .. }) if self.kept.is_empty() => {
                 let mut keyring = Keyring::generate(&OsEntropy);
-                let (disk, credential) = (Arc::new(self.disk.clone()), Secret::new([9; 32]));
+                let (disk, credential) = (Arc::new(self.disk.clone()), read_credential(&self.credential)?);
                 let store = Store::create(disk, path(), credential, &mut keyring, &OsEntropy)?;
                 Ok((store, keyring))
             }
@@ -82,7 +82,13 @@ impl World {
             let number = self.made;
             self.made += 1;
             keyring.make(slot(number), &OsEntropy);
-            if store.save(&mut keyring, &OsEntropy).is_err() {
+            let credential = self.credential.clone();
+            let written = match self.random.below(6) {
+                0 => store.renew(&mut keyring, &OsEntropy),
+                1 => store.change_credential(&mut keyring, &credential, &OsEntropy),
+                _ => store.save(&mut keyring, &OsEntropy),
+            };
+            if written.is_err() {
                 return Ok(());
             }
             self.check(&keyring)?;

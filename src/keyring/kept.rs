@@ -64,6 +64,44 @@ impl Kept {
         destroy(&mut self.store, &mut self.keyring, doom, at, entropy)
     }
 
+    /// The file's generation.
+    pub fn generation(&self) -> u64 {
+        self.store.generation()
+    }
+
+    /// Writes the copies again.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; a copy that cannot be written is behind, which is no error.
+    pub fn back_up(&mut self, entropy: &dyn Entropy) -> Result<Written, Error> {
+        self.store.settle(&mut self.keyring, entropy)?;
+        Ok(self.written())
+    }
+
+    /// Writes the file under a new generation secret: from then on no older copy opens any more.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]: what is there opens.
+    pub fn rotate(&mut self, entropy: &dyn Entropy) -> Result<Written, Error> {
+        self.store.renew(&mut self.keyring, entropy)?;
+        Ok(self.written())
+    }
+
+    /// The same, and from then on another credential opens it: the next one, which stands beside the one in use and takes
+    /// its place.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]: what is there opens with one of the two.
+    pub fn rotate_credential(&mut self, credential: &Path, entropy: &dyn Entropy) -> Result<Written, Error> {
+        self.store.change_credential(&mut self.keyring, credential, entropy)?;
+        Ok(self.written())
+    }
+
+    fn written(&self) -> Written {
+        let behind = self.store.behind().map(|copy| copy.display().to_string()).collect();
+        Written { generation: self.store.generation(), behind }
+    }
+
     pub(super) fn missing(&self, slots: &[Slot], tags: &[Recipient]) -> Missing {
         let is_missing = |slot: &&Slot| !self.keyring.holds(slot) && !self.keyring.was_destroyed(slot);
         let slots = slots.iter().filter(is_missing).copied().collect();
@@ -97,6 +135,15 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The file's generation.
+    pub generation: u64,
+    /// Copies that could not be written, and do not hold what it holds.
+    pub behind: Vec<String>,
 }
 
 /// Keys to be made.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::agreement;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use minicbor::{Decode, Encode};
 
 use super::Error;
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey, TagKey, open_data_key};
@@ -19,13 +20,16 @@ use crate::secret::Secret;
 pub(super) const AHEAD: Duration = Duration::from_secs(30 * 86_400);
 
 /// One private key's place: whose, for which part of a record, in which period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Slot {
     /// Whose records it opens.
+    #[n(0)]
     pub recipient: Recipient,
     /// Which part of them.
+    #[n(1)]
     pub part: Part,
     /// Which period: the year, or year × 100 + month for the vendor.
+    #[n(2)]
     pub period: u32,
 }
 
@@ -92,6 +96,12 @@ impl Keyring {
     pub fn known(&self, after: Option<Recipient>) -> impl Iterator<Item = Recipient> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.tags.range((start, Bound::Unbounded)).map(|(recipient, _)| *recipient)
+    }
+
+    /// The slots that have a key, in order, behind `after`.
+    pub fn held(&self, after: Option<Slot>) -> impl Iterator<Item = Slot> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.private.range((start, Bound::Unbounded)).map(|(slot, _)| *slot)
     }
 
     /// Everybody who has keys.

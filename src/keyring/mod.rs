@@ -21,7 +21,7 @@ use std::path::PathBuf;
 pub use client::Client;
 pub use destroy::{Doom, Doomed};
 pub use keep::{Pace, Wanted, keep_keys};
-pub use kept::Kept;
+pub use kept::{Kept, Written};
 pub use keys::{Destroyed, Keyring, Slot};
 pub use server::{Access, Server, Settings};
 

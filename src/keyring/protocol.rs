@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Error;
+use super::keys::Slot;
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealedDataKey};
 
 /// No message is longer.
@@ -54,6 +55,15 @@ pub(super) enum Request {
     /// What was destroyed, from that entry on, at most [`ITEMS_MAX`].
     #[n(5)]
     Destroyed(#[n(0)] u64),
+    /// For what there are keys, in order, behind that one, at most [`ITEMS_MAX`]; no key itself.
+    #[n(6)]
+    Held(#[n(0)] Option<Slot>),
+    /// The file's copies written again.
+    #[n(7)]
+    Backup,
+    /// The file written under a new generation secret, and its copies.
+    #[n(8)]
+    Rotate,
 }
 
 impl Request {
@@ -66,6 +76,9 @@ impl Request {
             Request::Open { .. } => "open",
             Request::Destroy { .. } => "destroy",
             Request::Destroyed(_) => "destroyed",
+            Request::Held(_) => "held",
+            Request::Backup => "backup",
+            Request::Rotate => "rotate",
         }
     }
 
@@ -73,7 +86,7 @@ impl Request {
     pub(super) fn items(&self) -> usize {
         match self {
             Request::Create(recipients) | Request::Tags(recipients) => recipients.len(),
-            Request::Known(_) | Request::Destroyed(_) => 0,
+            Request::Known(_) | Request::Destroyed(_) | Request::Held(_) | Request::Backup | Request::Rotate => 0,
             Request::Open { keys, .. } => keys.len(),
             Request::Destroy { parts, periods, .. } => parts.len().max(periods.len()),
         }
@@ -126,6 +139,22 @@ pub(super) enum Answer {
     /// None are made any more for that recipient.
     #[n(8)]
     Gone(#[n(0)] String),
+    /// The generation, and for what there are keys.
+    #[n(9)]
+    Held {
+        #[n(0)]
+        generation: u64,
+        #[n(1)]
+        keys: Vec<Slot>,
+    },
+    /// It is of this generation now; copies that could not be written.
+    #[n(10)]
+    Written {
+        #[n(0)]
+        generation: u64,
+        #[n(1)]
+        behind: Vec<String>,
+    },
 }
 
 /// Keys that were destroyed: whose, of which part, in which period or in all.

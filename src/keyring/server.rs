@@ -2,6 +2,8 @@
 //! Not here: the messages' bytes (`protocol.rs`) and the keys (`keys.rs`).
 //! Nothing is answered whose record is not durable; a bad message ends its own connection and nothing else.
 
+mod keeping;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -50,7 +52,12 @@ impl Access {
     fn check(&self, uid: u32, request: &Request) -> Result<(), Error> {
         let users = match request {
             Request::Create(_) | Request::Tags(_) => &self.writers,
-            Request::Known(_) | Request::Open { .. } | Request::Destroyed(_) => &self.openers,
+            Request::Known(_)
+            | Request::Open { .. }
+            | Request::Destroyed(_)
+            | Request::Held(_)
+            | Request::Backup
+            | Request::Rotate => &self.openers,
             Request::Destroy { .. } => &self.destroyers,
         };
         if users.contains(&uid) {
@@ -271,6 +278,8 @@ impl Shared {
             Request::Known(after) => self.known(uid, &request, after.map(|After(last)| last)).await,
             Request::Open { keys, who, why } => self.open(uid, &request, keys, who, why).await,
             Request::Destroyed(from) => Ok(self.destroyed(*from).await),
+            Request::Held(after) => Ok(self.held(*after).await),
+            Request::Backup | Request::Rotate => self.rewrite(uid, &request).await,
             Request::Destroy { event, recipient, parts, periods } => {
                 let (event, parts, periods) = (EventId(*event), parts.clone(), periods.clone());
                 self.destroy(uid, &request, Doom { event, recipient: *recipient, parts, periods }).await
@@ -405,8 +414,8 @@ impl Shared {
 
     fn record(&self, uid: u32, request: &Request, result: &str) -> Record {
         let kind = match request {
-            Request::Create(_) | Request::Tags(_) => Kind::KeysMade,
-            Request::Known(_) | Request::Open { .. } | Request::Destroyed(_) => Kind::KeysOpened,
+            Request::Create(_) | Request::Tags(_) | Request::Backup | Request::Rotate => Kind::KeysMade,
+            Request::Known(_) | Request::Open { .. } | Request::Destroyed(_) | Request::Held(_) => Kind::KeysOpened,
             Request::Destroy { .. } => Kind::KeysDestroyed,
         };
         let mut record = Record::new(self.clock.now(), kind, None);

@@ -1,0 +1,151 @@
+//! `keys doctor`: what is wrong with the keyring, its credential, its copies, the public keys and the logs' keys, and what
+//! to do about it. Changes nothing.
+//! Not here: mending. Nothing secret is shown.
+
+use std::path::Path;
+
+use crate::audit::checkpoint::SigningKey;
+use crate::cli::{Context, Exit, Failure, Table};
+use crate::clock::{Clock, SystemClock};
+use crate::keyring::file::{Seen, look, read_credential};
+use crate::keyring::{Error, Keyring, init, pinned};
+
+/// What was looked at.
+struct Report {
+    table: Table,
+    is_well: bool,
+}
+
+impl Report {
+    /// A row about one place: what is right about it, or what is wrong and what to do.
+    fn say(&mut self, what: &str, place: &Path, found: Result<String, String>) {
+        self.is_well &= found.is_ok();
+        let (verdict, detail) = match found {
+            Ok(detail) => ("ok", detail),
+            Err(detail) => ("wrong", detail),
+        };
+        self.table.row([what.into(), place.display().to_string().into(), verdict.into(), detail.into()]);
+    }
+}
+
+/// A row per place, and exit code 4 if something is wrong.
+pub(super) fn doctor(context: &Context) -> Result<(Table, Exit), Failure> {
+    let mut report = Report { table: Table::new(&["what", "place", "verdict", "detail"]), is_well: true };
+    let config = &context.config.keyring;
+    let credential = read_credential(&config.credential).map(|_| "readable by nobody else".to_owned());
+    report.say("credential", &config.credential, credential.map_err(told));
+    match look(&config.file, &config.credential) {
+        Ok(seen) => {
+            report.say("keyring", &config.file, Ok(format!("generation {}", seen.generation)));
+            report.say("keyring's public key", &config.public_key, public_key(&config.public_key, &seen.keyring));
+            report.say("keys of the next 30 days", &config.file, ahead(&seen.keyring));
+            for copy in &config.copies {
+                report.say("copy", copy, compared(copy, &config.credential, &seen));
+            }
+            if config.copies.is_empty() {
+                let detail = "there is none: if this file is lost, no record is ever read again; say in \"copies\" of \
+                              [keyring] where copies belong";
+                report.say("copy", &config.file, Err(detail.to_owned()));
+            }
+        }
+        Err(error) => report.say("keyring", &config.file, Err(told(error))),
+    }
+    let next = config.credential.with_added_extension("next");
+    if next.exists() {
+        let detail = "a change of the credential was cut off: run \"portreeve keys rotate kek --new-credential\" again, \
+                      with the keyring stopped";
+        report.say("credential", &next, Err(detail.to_owned()));
+    }
+    let portal = &context.config.portal;
+    report.say("portal's key", &portal.signing_key, pair(&portal.signing_key, &portal.signing_public_key));
+    for (writer, secret) in super::writers(context)? {
+        report.say("log's key", &secret, log_key(context, &writer, &secret));
+    }
+    let exit = if report.is_well { Exit::Done } else { Exit::Findings };
+    Ok((report.table, exit))
+}
+
+/// The text of an error: it says what to do.
+fn told(error: Error) -> String {
+    match &error {
+        Error::Storage { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            format!("{error}: run this as the user that the file belongs to, or as root")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn public_key(path: &Path, keyring: &Keyring) -> Result<String, String> {
+    let (pinned, own) = (init::read_public_key(path).map_err(told)?, keyring.public_key().map_err(told)?);
+    if pinned == own {
+        return Ok("is the keyring's".to_owned());
+    }
+    Err("is not this keyring's, so that nobody believes its keys: bring back the pair from its copy".to_owned())
+}
+
+/// Whether everybody who has keys has those that the next 30 days need.
+fn ahead(keyring: &Keyring) -> Result<String, String> {
+    let mut recipients = keyring.recipients();
+    recipients.retain(|recipient| !keyring.is_gone(*recipient));
+    let due = Keyring::due(&recipients, SystemClock.now());
+    let missing = due.iter().filter(|slot| !keyring.holds(slot) && !keyring.was_destroyed(slot)).count();
+    match missing {
+        0 => Ok(format!("there are all {} of them", due.len())),
+        missing => Err(format!(
+            "{missing} of {} are missing, and without them nothing can be recorded: start the keyring, which makes them \
+             within the hour",
+            due.len()
+        )),
+    }
+}
+
+/// A copy against the keyring itself.
+fn compared(copy: &Path, credential: &Path, own: &Seen) -> Result<String, String> {
+    let mend = "run \"portreeve keys backup\"";
+    let seen = match look(copy, credential) {
+        Ok(seen) => seen,
+        Err(Error::Missing { .. }) => return Err(format!("the copy is missing: {mend}")),
+        Err(error) => return Err(format!("{}; or {mend}", told(error))),
+    };
+    let (of, is) = (seen.generation, own.generation);
+    if of > is {
+        return Err(format!(
+            "it is of generation {of} and the keyring of {is}: an old keyring was brought back; bring \
+                            back this copy with its .generation file"
+        ));
+    }
+    if of < is {
+        return Err(format!(
+            "it is of generation {of} and the keyring of {is}, so that it can hold keys that were \
+                            destroyed: {mend}"
+        ));
+    }
+    if seen.revision < own.revision {
+        return Err(format!("keys that were made since are not in it: {mend}"));
+    }
+    Ok(format!("generation {of}, holds what the keyring holds"))
+}
+
+/// A signing key and its public half.
+fn pair(secret: &Path, public: &Path) -> Result<String, String> {
+    let own = SigningKey::from_seed(&init::read_seed(secret).map_err(told)?).public();
+    if init::read_public_key(public).map_err(told)? == own {
+        return Ok("is the one that is trusted".to_owned());
+    }
+    Err(format!("is not the secret half of {}: bring back the pair from its copy", public.display()))
+}
+
+/// A log's key: its mode, whether it is pinned, and whether its rotation was cut off.
+fn log_key(context: &Context, writer: &str, secret: &Path) -> Result<String, String> {
+    if secret.with_added_extension("next").exists() {
+        return Err(format!("its rotation was cut off: run \"portreeve keys rotate log {writer}\" again"));
+    }
+    let public_key = &context.config.keyring.public_key;
+    let own = SigningKey::from_seed(&init::read_seed(secret).map_err(told)?).public();
+    let name = pinned::log_name(public_key, writer, &own).map_err(told)?;
+    let path = pinned::log_key(public_key, &name);
+    if init::read_public_key(&path).map_err(told)? == own {
+        return Ok(format!("signs {name}"));
+    }
+    Err(format!("is not the one that is pinned in {}: bring back the pair from its copy", path.display()))
+}
