@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use check::{Checked, CheckedLog, End, Fault, Key, Shown, check};
+pub use check::{Checked, CheckedLog, Cosigned, End, Fault, Key, Shown, check, check_witnessed};
 
 /// What the file says it is.
 pub const FORMAT: &str = "portreeve-proof/1";
@@ -61,6 +61,9 @@ pub struct LogProof {
     /// An older one, and that the log still begins with it.
     #[serde(deserialize_with = "there")]
     pub earlier: Option<Earlier>,
+    /// The newest one that a witness cosigned, and that the log begins with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Earlier>,
     /// The first position of the period.
     pub from: u64,
     /// The position behind its last.

@@ -33,6 +33,10 @@ pub struct Arguments {
     /// The fingerprint of the tag key that a proof must be about, as an earlier proof or the vendor told it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub tag: Option<String>,
+    /// The verifier key of a witness that must have cosigned a checkpoint of every log in a proof. Can be given several
+    /// times.
+    #[arg(long, value_name = "PATH")]
+    pub witness: Vec<PathBuf>,
     /// Write the certificate as a page for people (HTML, prints on A4) to a new file, too.
     #[arg(long, value_name = "PATH")]
     pub page: Option<PathBuf>,
@@ -48,13 +52,16 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure> {
         if arguments.page.is_some() {
             return Err(Failure::usage("--page makes a page of a certificate, and this is a proof of records"));
         }
-        let (table, exit) = of_records(&text, &arguments.key, arguments.tag.as_deref())?;
+        let (table, exit) = of_records(&text, &arguments.key, arguments.tag.as_deref(), &arguments.witness)?;
         show(&table, format)?;
         return Ok(exit);
     }
     let (key, None) = (one_key(&arguments.key)?, &arguments.tag) else {
         return Err(Failure::usage("--tag is for proofs of records, and this is a certificate"));
     };
+    if !arguments.witness.is_empty() {
+        return Err(Failure::usage("--witness is for proofs of records, and this is a certificate"));
+    }
     let public = read_public_key(key)?;
     let verdict = verify(&text, &public, SystemClock.now());
     if let Some(path) = &arguments.page {

@@ -34,6 +34,8 @@ pub struct Ask<'a> {
     pub recipients: &'a Recipients,
     /// Signed notes of earlier days; of those of this log the newest is used, and none may be newer than the log.
     pub earlier: &'a [String],
+    /// Notes that came back cosigned from witnesses; of those of this log the newest goes into the proof.
+    pub witnessed: &'a [String],
     /// How far it is.
     pub watch: &'a Watch,
 }
@@ -81,9 +83,10 @@ pub fn draft(dir: &Path, public: &[u8; 32], ask: &Ask<'_>) -> Result<Draft, Erro
         Error::unsound(dir, verdict, error)
     })?;
     let earlier = newest_of(ask.earlier, dir, public, &signed)?;
+    let witnessed = newest_of(ask.witnessed, dir, public, &signed)?;
     let tag = ask.recipients.tag(ask.recipient).ok_or(Error::NoTag(ask.recipient))?;
     let survey = Survey::make(dir, &reader, &signed, &Tagger::new(&tag, reader.origin()), ask)?;
-    survey.collect(dir, &reader, &signed, earlier, ask)
+    survey.collect(dir, &reader, &signed, [earlier, witnessed], ask)
 }
 
 /// The newest of this log's notes; notes of other logs are theirs. One that the log did not sign, or that is of a longer
@@ -207,13 +210,15 @@ impl Survey {
         dir: &Path,
         reader: &Reader,
         signed: &Checkpoint,
-        earlier: Option<(String, u64)>,
+        older: [Option<(String, u64)>; 2],
         ask: &Ask<'_>,
     ) -> Result<Draft, Error> {
         let positions: Vec<u64> = self.listed.iter().copied().collect();
         let mut hashes = Roots::of(&ranges_without(signed.size, &positions));
-        let ranges = earlier.as_ref().map(|(_, old)| consistency_ranges(*old, signed.size)).unwrap_or_default();
-        let mut consistency = Roots::of(&ranges);
+        let mut consistency = older.each_ref().map(|older| {
+            let ranges = older.as_ref().map(|(_, old)| consistency_ranges(*old, signed.size));
+            Roots::of(&ranges.unwrap_or_default())
+        });
         let (mut leaves, mut sealed) = (Vec::with_capacity(positions.len()), BTreeMap::new());
         for entry in reader.entries() {
             let entry = entry?;
@@ -224,7 +229,7 @@ impl Survey {
             ask.watch.count()?;
             let hash = entry.descriptor.leaf_hash();
             hashes.push(hash);
-            consistency.push(hash);
+            consistency.iter_mut().for_each(|roots| roots.push(hash));
             if self.keys.contains(&position) {
                 let key = entry.data_key(reader.origin(), ask.recipient);
                 let living = key.filter(|key| !ask.recipients.is_erased(key.recipient, key.part, key.period));
@@ -238,12 +243,16 @@ impl Survey {
             let roots = roots.finish().ok_or_else(|| Error::unsound(dir, Verdict::Missing, "leaves are not there"))?;
             Ok(roots.into_iter().map(|root: Hash| Base64(root.to_vec())).collect())
         };
-        let earlier = match earlier {
-            None => None,
-            Some((checkpoint, _)) => Some(Earlier { checkpoint, consistency: whole(consistency)? }),
+        let [earlier, witnessed] = consistency;
+        let shown = |older: Option<(String, u64)>, roots| match older {
+            None => Ok(None),
+            Some((checkpoint, _)) => whole(roots).map(|consistency| Some(Earlier { checkpoint, consistency })),
         };
+        let [of_earlier, of_witnessed] = older;
+        let (earlier, witnessed) = (shown(of_earlier, earlier)?, shown(of_witnessed, witnessed)?);
         let (from, to, checkpoint) = (self.from, self.to, reader.note().to_owned());
-        let log = LogProof { checkpoint, earlier, from, to, leaves, hashes: whole(hashes)?, keys: Vec::new() };
+        let (hashes, keys) = (whole(hashes)?, Vec::new());
+        let log = LogProof { checkpoint, earlier, witnessed, from, to, leaves, hashes, keys };
         Ok(Draft { log, sealed: sealed.into_values().collect() })
     }
 

@@ -1,8 +1,10 @@
 use super::super::fixture::*;
 use super::*;
 use crate::audit::checkpoint::SigningKey;
+use crate::audit::cosignature::Cosigner;
 use crate::audit::keys::{Part, TagKey};
-use crate::audit::proof::{Customer, End, FORMAT, Key, Proof, Shown, check};
+use crate::audit::note::Note;
+use crate::audit::proof::{Cosigned, Customer, End, FORMAT, Key, Proof, Shown, check, check_witnessed};
 use crate::clock::Timestamp;
 use crate::ids::CustomerId;
 use crate::log::Log;
@@ -36,9 +38,19 @@ fn period(since: Option<i64>, until: Option<i64>) -> Period {
 }
 
 fn proof_with(fixture: &Fixture, customer: CustomerId, period: Period, earlier: &[String]) -> Proof {
+    proof_with_all(fixture, customer, period, earlier, &[])
+}
+
+fn proof_with_all(
+    fixture: &Fixture,
+    customer: CustomerId,
+    period: Period,
+    earlier: &[String],
+    witnessed: &[String],
+) -> Proof {
     let (recipients, watch) = (&fixture.recipients, &Watch::default());
     let recipient = Recipient::Customer(customer);
-    let ask = Ask { recipient, period, recipients, earlier, watch };
+    let ask = Ask { recipient, period, recipients, earlier, witnessed, watch };
     let draft = draft(&fixture.dir(), &signing(1).public(), &ask).expect("a draft");
     let keys: Vec<_> = draft.sealed().iter().map(|sealed| fixture.open_key(sealed)).collect();
     let tag_key = Base64(recipients.tag(recipient).expect("a tag key").0.expose().to_vec());
@@ -347,6 +359,53 @@ fn an_earlier_checkpoint_is_shown_to_be_its_beginning() {
     assert!(texts(&fork).expect_err("a fork").contains("does not begin with the"));
 }
 
+#[test]
+fn a_cosigned_checkpoint_goes_with_the_proof_and_its_witness_is_asked_for() {
+    let fixture = usual();
+    let at = Timestamp(NOON.0 + 60 * SECOND);
+    let witness = Cosigner::new("witness.example/w1", &Secret::new([2; 32]));
+    let note = std::fs::read_to_string(fixture.file("checkpoint")).expect("read");
+    let cosigned = format!("{note}{}", witness.cosign(Note::read(&note).expect("a note").text, at));
+    let log = fixture.open();
+    write(&fixture, &log, &[(Some(SEVEN), "l")], 11);
+    log.close().expect("closed");
+    let whole = proof_with_all(&fixture, SEVEN, period(None, None), &[], std::slice::from_ref(&cosigned));
+    let known = [witness.verifier_key()];
+    let faults = |proof: &Proof| {
+        assert_eq!(&Proof::from_text(&proof.to_text()).expect("it is read"), proof);
+        check_witnessed(proof, &[key(&signing(1))], &known).faults
+    };
+    let checked = check_witnessed(&whole, &[key(&signing(1))], &known);
+    let size = Checkpoint::claimed_size(&note).expect("a size");
+    assert_eq!(checked.faults, []);
+    assert_eq!(checked.logs[0].cosigned, [Cosigned { by: "witness.example/w1".to_owned(), size, at }]);
+    assert!(checked.logs[0].signed.size > size, "what was written later is told apart");
+    assert_eq!(check(&whole, &[key(&signing(1))]).logs[0].cosigned, [], "nobody asked for a witness");
+
+    let mut without = whole.clone();
+    without.logs[0].witnessed = None;
+    assert!(faults(&without)[0].what.contains("cosigned none of its checkpoints"), "{:?}", faults(&without));
+    // Below the checkpoint itself, or an earlier one, a cosignature is as good.
+    without.logs[0].earlier.clone_from(&whole.logs[0].witnessed);
+    assert_eq!(faults(&without), []);
+    let mut cut = whole.clone();
+    cut.logs[0].witnessed.as_mut().expect("there").consistency.pop();
+    assert!(faults(&cut)[0].what.contains("does not begin with the"), "{:?}", faults(&cut));
+    let mut forged = whole.clone();
+    let line = Cosigner::new("witness.example/w1", &Secret::new([3; 32])).cosign("another text\n", at);
+    forged.logs[0].witnessed.as_mut().expect("there").checkpoint = format!("{note}{line}");
+    assert!(faults(&forged)[0].what.contains("cosigned none of its checkpoints"), "{:?}", faults(&forged));
+    let later = cosigned.replacen("witness.example/w1 ", "witness.example/w2 ", 1);
+    forged.logs[0].witnessed.as_mut().expect("there").checkpoint = later;
+    assert!(!faults(&forged).is_empty(), "another name");
+    // Of another history of the same log.
+    let other = usual();
+    let note = std::fs::read_to_string(other.file("checkpoint")).expect("read");
+    let cosigned = format!("{note}{}", witness.cosign(Note::read(&note).expect("a note").text, at));
+    let fork = proof_with_all(&fixture, SEVEN, period(None, None), &[], std::slice::from_ref(&cosigned));
+    assert!(faults(&fork)[0].what.contains("does not begin with the"), "{:?}", faults(&fork));
+}
+
 /// A log that was put back to an older state is told by the note that somebody kept.
 #[test]
 fn an_earlier_checkpoint_that_is_newer_than_the_log_is_a_rollback() {
@@ -363,7 +422,8 @@ fn an_earlier_checkpoint_that_is_newer_than_the_log_is_a_rollback() {
     let watch = Watch::default();
     let refused = |earlier: &[String]| {
         let (recipient, recipients) = (Recipient::Customer(SEVEN), &fixture.recipients);
-        let ask = Ask { recipient, period: period(None, None), recipients, earlier, watch: &watch };
+        let (period, witnessed) = (period(None, None), &[][..]);
+        let ask = Ask { recipient, period, recipients, earlier, witnessed, watch: &watch };
         draft(&fixture.dir(), &signing(1).public(), &ask).map(|draft| draft.has_earlier()).map_err(|e| e.to_string())
     };
     assert_eq!(refused(std::slice::from_ref(&older)), Ok(true));
@@ -397,6 +457,7 @@ fn a_log_that_is_not_the_one_signed_gives_no_proof() {
         period: period(None, None),
         recipients: &fixture.recipients,
         earlier: &[],
+        witnessed: &[],
         watch: &watch,
     };
     let refused =

@@ -283,6 +283,10 @@ def verifier_key(name, public):
     return f"{name}+{note_key_id(name, public).hex()}+{base64.b64encode(bytes([LOG]) + public).decode()}"
 
 
+def is_witness(text):
+    return unbase64(text.strip().split("+", 2)[2])[:1] == bytes([WITNESS])
+
+
 def note_key_id(name, public, kind=LOG):
     return sha256(name.encode(), b"\n", bytes([kind]), public)[:4]
 

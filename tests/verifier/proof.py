@@ -7,6 +7,7 @@ from auditlog import DATA_KEY, PUBLIC, SKELETON, VALUES, hash_of, parse_leaf
 from primitives import (
     check_consistency,
     cbor,
+    cosigned,
     demand,
     fingerprint,
     leaf_hash,
@@ -30,7 +31,7 @@ MEMBERS = {
     "leaf": {"leaf"},
     "key": {"position", "key"},
 }
-OPTIONAL = {"leaf": {"values", "skeleton"}}
+OPTIONAL = {"leaf": {"values", "skeleton"}, "log": {"witnessed"}}
 
 
 def has_members(kind, found):
@@ -49,8 +50,8 @@ def read(text):
     demand(proof["logs"], "it is about no log")
     for log in proof["logs"]:
         has_members("log", log)
-        if log["earlier"] is not None:
-            has_members("earlier", log["earlier"])
+        for part in older(log):
+            has_members("earlier", part)
         for leaf in log["leaves"]:
             has_members("leaf", leaf)
         for key in log["keys"]:
@@ -58,8 +59,9 @@ def read(text):
     return proof
 
 
-def check(text, keys):
-    """The fingerprint; for each log what its part ends with; the records, in order. `keys` is from origin to public key."""
+def check(text, keys, witnesses=()):
+    """The fingerprint; for each log what its part ends with; the records, in order. `keys` is from origin to public key,
+    `witnesses` are names and public keys of those that must have cosigned a checkpoint of every log."""
     proof = read(text)
     tag_key = unbase64(proof["tag_key"])
     demand(len(tag_key) == 32, "the tag key has not 32 bytes")
@@ -69,10 +71,22 @@ def check(text, keys):
         demand(origin in keys, f"{origin}: no key of that log was given")
         demand(origin not in ends, f"{origin}: the log is there twice")
         ends[origin], records = check_log(log, origin, keys[origin], tag_key, proof["period"])
+        for name, public in witnesses:
+            times = [cosigned(note, name, public) for note in notes(log)]
+            demand(any(time is not None for time in times), f"{origin}: the witness {name} cosigned none of its checkpoints")
         shown.extend(records)
     for origin in keys:
         demand(origin in ends, f"{origin}: its key was given, and the proof says nothing about this log")
     return fingerprint(tag_key), ends, shown
+
+
+def older(log):
+    """The checkpoints that the log must begin with."""
+    return [part for part in (log["earlier"], log.get("witnessed")) if part is not None]
+
+
+def notes(log):
+    return [log["checkpoint"]] + [part["checkpoint"] for part in older(log)]
 
 
 def check_log(log, origin, public, tag_key, period):
@@ -87,9 +101,9 @@ def check_log(log, origin, public, tag_key, period):
     hashes = {position: leaf_hash(leaf.raw) for position, leaf in listed.items()}
     found = root_with(size, hashes, [unbase64(item) for item in log["hashes"]])
     demand(found == signed, f"{origin}: the leaves are not those of the checkpoint")
-    if log["earlier"] is not None:
-        old, old_root = open_checkpoint(log["earlier"]["checkpoint"], origin, public)
-        check_consistency(old, old_root, size, signed, [unbase64(item) for item in log["earlier"]["consistency"]])
+    for part in older(log):
+        old, old_root = open_checkpoint(part["checkpoint"], origin, public)
+        check_consistency(old, old_root, size, signed, [unbase64(item) for item in part["consistency"]])
     first, end = log["from"], log["to"]
     ends = check_period(origin, period, first, end, size, listed)
     records = check_chain(origin, tag_key, first, end, listed)

@@ -3,6 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use portreeve::audit::checkpoint::{SigningKey, verifier_key};
+use portreeve::audit::cosignature::Cosigner;
+use portreeve::audit::note::Note;
+use portreeve::audit::proof::{Key, Proof, check_witnessed};
+use portreeve::clock::Timestamp;
+use portreeve::secret::Secret;
 use serde_json::Value;
 
 pub(crate) fn root() -> &'static Path {
@@ -64,5 +70,36 @@ fn a_changed_vector_is_noticed() {
         *value = format!("{flipped}{}", &text[1..]).into();
         std::fs::write(&path, changed.to_string()).expect("written");
         assert_eq!(verifier("vectors", &[&path]).expect_err(pointer), expected, "{pointer}");
+    }
+}
+
+/// The proof of the vectors, cosigned: both readers ask for the witness, and both miss it.
+#[test]
+fn a_witness_that_is_asked_for_must_have_cosigned() {
+    let vectors = std::fs::read_to_string(root().join("src/audit/vectors.json")).expect("readable");
+    let mut proof = serde_json::from_str::<Value>(&vectors).expect("JSON")["proof"].take();
+    let plain = proof.clone();
+    let note = plain["logs"][0]["checkpoint"].as_str().expect("a note");
+    let witness = Cosigner::new("witness.example/w1", &Secret::new([2; 32]));
+    let line = witness.cosign(Note::read(note).expect("a note").text, Timestamp(1_795_262_460_000_000));
+    proof["logs"][0]["checkpoint"] = format!("{note}{line}").into();
+    let mut beside = plain.clone();
+    beside["logs"][0]["witnessed"] = serde_json::json!({"checkpoint": format!("{note}{line}"), "consistency": []});
+    let mut changed = proof.clone();
+    changed["logs"][0]["checkpoint"] = format!("{note}{}", witness.cosign("another\n", Timestamp(0))).into();
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, log, by] = ["proof.json", "log.vkey", "witness.vkey"].map(|name| folder.path().join(name));
+    let (origin, public) = ("portreeve/proxy-gate-1", SigningKey::from_seed(&Secret::new([1; 32])).public());
+    std::fs::write(&log, verifier_key(origin, &public)).expect("written");
+    std::fs::write(&by, witness.verifier_key().text()).expect("written");
+    let key = Key { origin: Some(origin.to_owned()), public };
+    for (proof, holds) in [(proof, true), (beside, true), (plain, false), (changed, false)] {
+        std::fs::write(&path, proof.to_string()).expect("written");
+        assert!(verifier("proof", &[&path, &log]).is_ok(), "without a witness it holds");
+        assert_eq!(verifier("proof", &[&path, &log, &by]).is_ok(), holds, "{proof}");
+        let ours = Proof::from_text(&proof.to_string()).expect("a proof");
+        let checked = check_witnessed(&ours, std::slice::from_ref(&key), &[witness.verifier_key()]);
+        assert_eq!(checked.faults.is_empty(), holds, "{:?}", checked.faults);
     }
 }

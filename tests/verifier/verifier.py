@@ -4,7 +4,7 @@
     verifier.py log DIRECTORY VERIFIER_KEY [KEYS.json]
     verifier.py logs DIRECTORY VERIFIER_KEY DIRECTORY VERIFIER_KEY...
     verifier.py tiles DIRECTORY VERIFIER_KEY
-    verifier.py proof PROOF.json VERIFIER_KEY...
+    verifier.py proof PROOF.json VERIFIER_KEY...      (of logs, and of witnesses that must have cosigned)
 """
 
 import json
@@ -52,8 +52,12 @@ def run(verb, path, *more):
         leaves = auditlog.check_tiles(path, *primitives.parse_verifier_key(read(more[0])))
         print(json.dumps({"leaves": len(leaves), "kinds": [leaf.kind for leaf in leaves]}))
     elif verb == "proof":
-        keys = dict(primitives.parse_verifier_key(read(key)) for key in more)
-        fingerprint, ends, shown = proof.check(read(path), keys)
+        of_witness = [primitives.is_witness(read(key)) for key in more]
+        keys = dict(primitives.parse_verifier_key(read(key)) for key, is_one in zip(more, of_witness) if not is_one)
+        witnesses = [
+            primitives.parse_verifier_key(read(key), primitives.WITNESS) for key, is_one in zip(more, of_witness) if is_one
+        ]
+        fingerprint, ends, shown = proof.check(read(path), keys, witnesses)
         print(json.dumps({"fingerprint": fingerprint, "records": len(shown), "ends": ends}))
         for one in shown:
             print(json.dumps({name: plain(value) for name, value in one._asdict().items()}))

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use super::{Base64, LogProof, Period, Proof};
+use super::{Base64, Earlier, LogProof, Period, Proof};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::consistency::{proves_consistency, root_with};
+use crate::audit::cosignature::cosigned;
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::audit::keys::{Part, TagKey};
+use crate::audit::note::VerifierKey;
 use crate::audit::record::{Kind, Record, Skeleton, Values};
 use crate::audit::seal::{Binding, DataKey, open};
 use crate::audit::tag::Tagger;
@@ -63,6 +65,8 @@ pub struct CheckedLog {
     pub signed: Checkpoint,
     /// The older log that it begins with.
     pub earlier: Option<u64>,
+    /// What each witness that was asked for vouches for.
+    pub cosigned: Vec<Cosigned>,
     /// From this position.
     pub from: u64,
     /// To before this one.
@@ -71,6 +75,17 @@ pub struct CheckedLog {
     pub end: End,
     /// Every record of the customer there.
     pub records: Vec<Shown>,
+}
+
+/// How much of a log a witness vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cosigned {
+    /// The witness's name.
+    pub by: String,
+    /// It has seen so many leaves, and the log begins with them.
+    pub size: u64,
+    /// When it said so; then it had seen no more.
+    pub at: Timestamp,
 }
 
 /// What a log's part of a proof ends with.
@@ -96,6 +111,11 @@ pub struct Shown {
 
 /// Checks a proof against the logs' public keys.
 pub fn check(proof: &Proof, keys: &[Key]) -> Checked {
+    check_witnessed(proof, keys, &[])
+}
+
+/// The same, and that each of these witnesses cosigned a checkpoint of every log in it.
+pub fn check_witnessed(proof: &Proof, keys: &[Key], witnesses: &[VerifierKey]) -> Checked {
     let (logs, faults, absent) = (Vec::new(), Vec::new(), absent(proof, keys));
     let mut checked = Checked { fingerprint: String::new(), logs, faults, absent };
     let of_file = |what: &str| Fault { place: "the proof".to_owned(), what: what.to_owned() };
@@ -111,7 +131,8 @@ pub fn check(proof: &Proof, keys: &[Key]) -> Checked {
     let mut seen: Vec<&str> = Vec::new();
     for log in &proof.logs {
         let origin = Checkpoint::claimed_origin(&log.checkpoint).unwrap_or("a log without a checkpoint");
-        let checking = Checking { log, origin, period: proof.period, tagger: Tagger::new(&tag_key, origin) };
+        let tagger = Tagger::new(&tag_key, origin);
+        let checking = Checking { log, origin, witnesses, period: proof.period, tagger };
         let is_again = seen.contains(&origin);
         seen.push(origin);
         let result = if is_again { Err("the same log a second time".to_owned()) } else { checking.run(proof, keys) };
@@ -134,6 +155,7 @@ fn absent(proof: &Proof, keys: &[Key]) -> Vec<String> {
 struct Checking<'a> {
     log: &'a LogProof,
     origin: &'a str,
+    witnesses: &'a [VerifierKey],
     period: Period,
     tagger: Tagger,
 }
@@ -153,11 +175,18 @@ impl Leaf<'_> {
 
 type Leaves<'a> = BTreeMap<u64, Leaf<'a>>;
 
-impl Checking<'_> {
+impl<'a> Checking<'a> {
     fn run(&self, proof: &Proof, keys: &[Key]) -> Result<CheckedLog, String> {
         let (signed, public) = self.signed(keys)?;
         let leaves = self.leaves(&signed)?;
-        let earlier = self.earlier(&signed, &public)?;
+        let earlier = self.older(&signed, &public, &self.log.earlier)?;
+        let witnessed = self.older(&signed, &public, &self.log.witnessed)?;
+        let note = |older: &'a Option<Earlier>| older.as_ref().map(|older| older.checkpoint.as_str());
+        let cosigned = self.cosigned([
+            (Some(signed.size), Some(&self.log.checkpoint)),
+            (earlier, note(&self.log.earlier)),
+            (witnessed, note(&self.log.witnessed)),
+        ])?;
         let end = self.check_period(&signed, &leaves)?;
         let records = self.chain(&leaves)?;
         let within: Vec<&Leaf<'_>> =
@@ -166,7 +195,7 @@ impl Checking<'_> {
         let keys = self.keys()?;
         let customer = CustomerId(proof.customer.number);
         let records = within.into_iter().map(|leaf| self.shown(leaf, &keys, customer)).collect::<Result<_, _>>()?;
-        Ok(CheckedLog { signed, earlier, from: self.log.from, to: self.log.to, end, records })
+        Ok(CheckedLog { signed, earlier, cosigned, from: self.log.from, to: self.log.to, end, records })
     }
 
     /// 1: the checkpoint is signed by that log's key.
@@ -217,16 +246,31 @@ impl Checking<'_> {
         Ok(leaves)
     }
 
-    /// 3: the log begins with the older one.
-    fn earlier(&self, signed: &Checkpoint, public: &[u8; 32]) -> Result<Option<u64>, String> {
-        let Some(earlier) = &self.log.earlier else { return Ok(None) };
-        let old = Checkpoint::open(&earlier.checkpoint, self.origin, public)
+    /// 3: the log begins with an older one.
+    fn older(&self, signed: &Checkpoint, public: &[u8; 32], older: &Option<Earlier>) -> Result<Option<u64>, String> {
+        let Some(older) = older else { return Ok(None) };
+        let old = Checkpoint::open(&older.checkpoint, self.origin, public)
             .map_err(|error| format!("the earlier checkpoint: {error}"))?;
-        let proof = hashes(&earlier.consistency)?;
+        let proof = hashes(&older.consistency)?;
         if !proves_consistency(old.size, &old.root, signed.size, &signed.root, &proof) {
             return Err(format!("the log does not begin with the {} leaves that were signed earlier", old.size));
         }
         Ok(Some(old.size))
+    }
+
+    /// 3, with witnesses: each cosigned one of the checkpoints that were shown to be of this log; the longest counts.
+    fn cosigned(&self, sizes: [(Option<u64>, Option<&str>); 3]) -> Result<Vec<Cosigned>, String> {
+        let cosigned = self.witnesses.iter().map(|witness| {
+            let mut longest: Option<Cosigned> = None;
+            for (size, note) in sizes {
+                let Some((size, note)) = size.zip(note) else { continue };
+                let at = cosigned(note, witness).map_err(|error| format!("the witness {}: {error}", witness.name))?;
+                let found = at.map(|at| Cosigned { by: witness.name.clone(), size, at });
+                longest = longest.into_iter().chain(found).max_by_key(|cosigned| (cosigned.size, cosigned.at));
+            }
+            longest.ok_or_else(|| format!("the witness {} cosigned none of its checkpoints", witness.name))
+        });
+        cosigned.collect()
     }
 
     /// 4: these positions are the period, or as much of it as the checkpoint has.
@@ -254,7 +298,7 @@ impl Checking<'_> {
     }
 
     /// 5: the customer's records among the leaves, and that none is missing within the period.
-    fn chain<'a>(&self, leaves: &'a Leaves<'a>) -> Result<Vec<&'a Leaf<'a>>, String> {
+    fn chain<'b>(&self, leaves: &'b Leaves<'b>) -> Result<Vec<&'b Leaf<'b>>, String> {
         let (from, to) = (self.log.from, self.log.to);
         let mut tags: HashMap<u64, [u8; 16]> = HashMap::new();
         let mut is_theirs = |leaf: &Leaf<'_>| {

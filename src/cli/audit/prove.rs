@@ -21,6 +21,7 @@ use crate::keyring::{init, pinned};
 use crate::log::prove::{Ask, Draft, draft};
 use crate::log::search;
 use crate::log::stream::Watch;
+use crate::witnesses::kept;
 
 /// Whose records, of when, and where to.
 #[derive(Debug, Args)]
@@ -62,7 +63,8 @@ pub(super) async fn prove(context: &Context, wanted: &Wanted) -> Result<(Table, 
     let period = period(wanted)?;
     let earlier = wanted.earlier.iter().map(|path| notes(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let logs = logs(context, &wanted.log)?;
-    let (drafts, keys) = drafted(&auditor, customer, period, earlier, logs).await?;
+    let notes = Notes { earlier, witnessed: witnessed(context, &logs)? };
+    let (drafts, keys) = drafted(&auditor, customer, period, notes, logs).await?;
     if !wanted.earlier.is_empty() && !drafts.iter().any(Draft::has_earlier) {
         let detail =
             "what is given with --earlier is of none of the logs that are read: give a log's checkpoint, or a proof";
@@ -120,18 +122,35 @@ fn logs(context: &Context, names: &[String]) -> Result<Vec<(PathBuf, Key)>, Fail
     keyed.collect()
 }
 
+/// Signed notes that the logs must begin with.
+struct Notes {
+    earlier: Vec<String>,
+    witnessed: Vec<String>,
+}
+
+/// What came back cosigned of these logs. Read before them, so that each is at least as long.
+fn witnessed(context: &Context, logs: &[(PathBuf, Key)]) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
+    for (dir, _) in logs {
+        let writer = dir.file_name().unwrap_or_default().to_string_lossy();
+        notes.extend(kept(&context.config.audit.directory, &writer)?.into_iter().map(|(_, note)| note));
+    }
+    Ok(notes)
+}
+
 /// A draft for each log, and the keys to check them with.
 async fn drafted(
     auditor: &Auditor,
     customer: CustomerId,
     period: Period,
-    earlier: Vec<String>,
+    notes: Notes,
     logs: Vec<(PathBuf, Key)>,
 ) -> Result<(Vec<Draft>, Vec<Key>), Failure> {
     let (recipients, watch) = (auditor.recipients.clone(), Arc::new(Watch::default()));
     let read = tokio::task::spawn_blocking(move || {
         let recipient = Recipient::Customer(customer);
-        let ask = Ask { recipient, period, recipients: &recipients, earlier: &earlier, watch: &watch };
+        let Notes { earlier, witnessed } = &notes;
+        let ask = Ask { recipient, period, recipients: &recipients, earlier, witnessed, watch: &watch };
         let drafts: Result<Vec<Draft>, _> = logs.iter().map(|(dir, key)| draft(dir, &key.public, &ask)).collect();
         drafts.map(|drafts| (drafts, logs.into_iter().map(|(_, key)| key).collect()))
     });

@@ -39,7 +39,7 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     let (key, of_none): (Vec<PathBuf>, Vec<PathBuf>) = keys.partition(of_log);
     assert_eq!(key.len(), made.len());
     let text = fs::read_to_string(&path).expect("read");
-    let (table, exit) = verify_proof::of_records(&text, &key, Some(&fingerprint)).expect("keys are read");
+    let (table, exit) = verify_proof::of_records(&text, &key, Some(&fingerprint), &[]).expect("keys are read");
     assert_eq!(exit, Exit::Done);
     let said = rows(&table);
     let shown: Vec<_> = said.iter().filter(|row| row["state"] == "shown").collect();
@@ -56,25 +56,26 @@ async fn a_proof_is_made_checked_offline_and_refused_for_another_customer() {
     assert!(says.ends_with("; what was written after that is not in it"), "{says}");
     // The same as if it were of a period that goes on long after the checkpoint.
     let longer = text.replacen("\"until\":null", "\"until\":9000000000000000", 1);
-    let (table, exit) = verify_proof::of_records(&longer, &key, None).expect("keys are read");
+    let (table, exit) = verify_proof::of_records(&longer, &key, None, &[]).expect("keys are read");
     assert_eq!(exit, Exit::Done);
     let said = rows(&table);
     let verdict = said.iter().find(|row| row["log"] == of_gate["log"]).expect("a verdict");
     assert_eq!((&verdict["state"], verdict["says"].as_str()), (&"to-checkpoint".into(), Some(says)));
 
-    let (table, exit) = verify_proof::of_records(&text, &key, Some("00000000000000000000000000000000")).expect("read");
+    let (table, exit) =
+        verify_proof::of_records(&text, &key, Some("00000000000000000000000000000000"), &[]).expect("read");
     assert_eq!((exit, rows(&table)[0]["state"].as_str()), (Exit::Findings, Some("finding")));
     // A log that is left out altogether is missed by whoever has its key.
     let mut cut = Proof::from_text(&text).expect("a proof");
     cut.logs.retain(|log| !log.checkpoint.starts_with("portreeve/proxy-gate-1\n"));
     for (text, keys) in [(&cut.to_text(), &key), (&text, &[key.clone(), of_none].concat())] {
-        let (table, exit) = verify_proof::of_records(text, keys, None).expect("read");
+        let (table, exit) = verify_proof::of_records(text, keys, None, &[]).expect("read");
         let said = rows(&table);
         let absent = said.iter().find(|row| row["state"] == "absent").expect("it is missed");
         assert_eq!((exit, absent["says"].as_str()), (Exit::Findings, Some(ABSENT)));
         assert!(said.iter().all(|row| row["state"] != "complete"), "{said:?}");
     }
-    let (_, exit) = verify_proof::of_records(&text, &key[..0], None).expect("read");
+    let (_, exit) = verify_proof::of_records(&text, &key[..0], None, &[]).expect("read");
     assert_eq!(exit, Exit::Findings);
 
     let refused = prove(&context, &wanted(path.clone())).await.expect_err("it is there");

@@ -5,14 +5,21 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::audit::proof::{Checked, CheckedLog, End, Key, Proof, Shown, check};
+use crate::audit::note::{Algorithm, VerifierKey};
+use crate::audit::proof::{Checked, CheckedLog, Cosigned, End, Key, Proof, Shown, check_witnessed};
 use crate::audit::record::Record;
 use crate::cli::{Exit, Failure, Table};
 use crate::clock::Timestamp;
 use crate::keyring::init::read_public_key;
 
 /// Checks the proof in that text.
-pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -> Result<(Table, Exit), Failure> {
+pub(in crate::cli) fn checked(
+    text: &str,
+    keys: &[PathBuf],
+    tag: Option<&str>,
+    witnesses: &[PathBuf],
+) -> Result<(Table, Exit), Failure> {
+    let witnesses = witnesses.iter().map(|path| witness(path)).collect::<Result<Vec<_>, _>>()?;
     let keys = keys.iter().map(|path| key(path)).collect::<Result<Vec<_>, _>>()?;
     let mut table = Table::new(&["log", "position", "state", "time", "kind", "says"]);
     let mut row = |place: &str, state: &str, what: String| {
@@ -25,7 +32,7 @@ pub(in crate::cli) fn checked(text: &str, keys: &[PathBuf], tag: Option<&str>) -
             return Ok((table, Exit::Findings));
         }
     };
-    let Checked { fingerprint, logs, faults, absent } = check(&proof, &keys);
+    let Checked { fingerprint, logs, faults, absent } = check_witnessed(&proof, &keys, &witnesses);
     let mut is_sound = faults.is_empty() && absent.is_empty();
     for fault in faults {
         row(&fault.place, "finding", fault.what);
@@ -72,8 +79,11 @@ fn all_of_it(proof: &Proof, log: &CheckedLog, fingerprint: &str) -> String {
         }
     };
     let earlier = log.earlier.map(|size| format!("; it begins with the {size} leaves that were signed earlier"));
+    let cosigned = |by: &Cosigned| format!("; {} has seen its first {} leaves at {}", by.by, by.size, by.at);
+    let cosigned: String = log.cosigned.iter().map(cosigned).collect();
     format!(
-        "these are all {} records of {} (c{}, tag key {fingerprint}) from {since} {to}: positions {} to {} of {} leaves{}{later}",
+        "these are all {} records of {} (c{}, tag key {fingerprint}) from {since} {to}: positions {} to {} of {} leaves\
+         {}{cosigned}{later}",
         log.records.len(),
         proof.customer.name,
         proof.customer.number,
@@ -111,4 +121,13 @@ fn key(path: &Path) -> Result<Key, Failure> {
     // A verifier key is `origin+id+key`.
     let origin = text.split_once('+').map(|(origin, _)| origin).filter(|origin| origin.starts_with("portreeve/"));
     Ok(Key { origin: origin.map(str::to_owned), public })
+}
+
+/// A witness's verifier key.
+fn witness(path: &Path) -> Result<VerifierKey, Failure> {
+    let text = std::fs::read_to_string(path)?;
+    let key = VerifierKey::parse(&text).filter(|key| key.algorithm == Algorithm::CosignatureV1);
+    key.ok_or_else(|| {
+        Failure::usage(format!("{}: expected the verifier key of a witness, in one line", path.display()))
+    })
 }
