@@ -158,6 +158,13 @@ fn a_back_end_needs_its_place_and_a_purge_its_hours() {
         let refused = with(&format!("[retention]\n{line}")).expect_err(line);
         assert!(refused.contains(says), "{refused}");
     }
+    for no_day in ["soon", "2026-02-30", "2026-12-20T00:00:00Z"] {
+        let refused = with(&format!("[limits]\nobserve_until = \"{no_day}\"")).expect_err(no_day);
+        assert!(refused.contains("\"limits.observe_until\": expected a day such as \"2027-01-31\""), "{refused}");
+    }
+    let whole = with("[limits]\nobserve_until = \"2026-12-20\"").expect("a day");
+    let until = whole.limits.observing.map(|observing| observing.until.to_string());
+    assert_eq!(until.as_deref(), Some("2026-12-20T00:00:00.000000Z"));
 }
 
 #[test]

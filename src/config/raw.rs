@@ -212,6 +212,7 @@ pub(super) struct Limits {
     pub(super) attempts_within: Span,
     pub(super) sign_in_within: Span,
     pub(super) register_stale_after: Span,
+    pub(super) observe_until: String,
 }
 
 impl Default for Limits {
@@ -225,6 +226,7 @@ impl Default for Limits {
             attempts_within: minutes(1),
             sign_in_within: Span(Duration::from_secs(30)),
             register_stale_after: Span(Duration::from_secs(5)),
+            observe_until: String::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::raw::{Checksums, Format, Scrub, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
+use crate::grant::Observing;
 use crate::retention::plan::{Caps, OnCeiling, Rules};
 use crate::retention::solve::{Backend, Unkeepable};
 use crate::retention::window::Window;
@@ -259,6 +260,8 @@ pub struct Limits {
     pub sign_in_within: Duration,
     /// How long a proxy that cannot read the register keeps its sessions.
     pub register_stale_after: Duration,
+    /// A roll-out under way: staff are let in where owners have decided nothing yet, and it is recorded. None: as usual.
+    pub observing: Option<Observing>,
 }
 
 /// `[road]`: who may be connected to the databases besides the gate.

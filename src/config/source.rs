@@ -13,13 +13,15 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, External, Fence, Keyring, Limits, Login, Maintenance, Observe, Portal, Pressing, Proxy,
-    Register, Retention, Road, Snapshots, Staff, Witness, WitnessAt,
+    Audit, Cli, Cluster, External, Fence, Keyring, Login, Maintenance, Observe, Portal, Pressing, Proxy, Register,
+    Retention, Road, Snapshots, Staff, Witness, WitnessAt,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
 use crate::retention::promise::Promise;
 use crate::retention::window::Window;
+
+mod limits;
 
 /// How often the self-test may be repeated.
 const EXAMINE_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
@@ -181,7 +183,7 @@ impl<'a> Source<'a> {
                 revoke_public: raw.fence.revoke_public,
                 examine_every: raw.fence.examine_every.0,
             },
-            limits: limits(raw.limits),
+            limits: self.limits(table, raw.limits)?,
             staff: self.staff(raw.staff),
             road: Road { application: raw.road.application, maintenance: raw.road.maintenance },
             cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
@@ -479,17 +481,4 @@ fn sha256_of(text: &str) -> Result<Option<[u8; 32]>, ()> {
         *byte = u8::from_str_radix(digits, 16).map_err(|_| ())?;
     }
     if is_whole { Ok(Some(digest)) } else { Err(()) }
-}
-
-fn limits(raw: raw::Limits) -> Limits {
-    Limits {
-        connections_per_grant: raw.connections_per_grant,
-        connections_per_address: raw.connections_per_address,
-        connections: raw.connections,
-        attempts_per_address: raw.attempts_per_address,
-        attempts_per_name: raw.attempts_per_name,
-        attempts_within: raw.attempts_within.0,
-        sign_in_within: raw.sign_in_within.0,
-        register_stale_after: raw.register_stale_after.0,
-    }
 }

@@ -20,6 +20,7 @@ mod layout;
 mod locks;
 mod network;
 mod newest;
+mod observing;
 mod personal;
 mod purging;
 mod refusal;
@@ -48,6 +49,7 @@ pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotSte
 pub use layout::Layout;
 pub use locks::{Lock, Locks};
 pub use network::{Network, NetworkFault};
+pub use observing::{OBSERVING_MAX, Observed, Observing, decide_observing};
 pub use personal::{
     ERASED, Personal, TextFault, check_authority, check_message, check_name, check_necessity, check_owner_name,
     check_place, check_reason, check_schema, check_tenant, check_ticket,

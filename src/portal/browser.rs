@@ -240,6 +240,7 @@ async fn account(signed_in: SignedIn, Shared(portal): Shared<Portal>) -> Result<
         now: portal.now(),
         notice: portal.0.sessions.take(&signed_in.session),
         stale: portal.fresh().is_err(),
+        observing: portal.0.observing,
         live: live.inspect_err(noted).ok().as_deref(),
         book: history.inspect_err(noted).ok().map(|(entries, next)| Book { entries, next, first: true }).as_ref(),
     });

@@ -126,8 +126,16 @@ pub trait Book: Send + Sync + 'static {
 }
 
 /// The kinds an owner sees.
-pub const KINDS: [Kind; 7] =
-    [Kind::SignedIn, Kind::Refused, Kind::Statement, Kind::Cancelled, Kind::SessionEnded, Kind::Decided, Kind::Read];
+pub const KINDS: [Kind; 8] = [
+    Kind::Observed,
+    Kind::SignedIn,
+    Kind::Refused,
+    Kind::Statement,
+    Kind::Cancelled,
+    Kind::SessionEnded,
+    Kind::Decided,
+    Kind::Read,
+];
 
 #[cfg(test)]
 #[path = "history_tests.rs"]

@@ -51,7 +51,7 @@ use self::sign_in::Passwords;
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
-use crate::grant::{AccountStep, Consent, Customer, Mode, Owner, Personal, State, What};
+use crate::grant::{AccountStep, Consent, Customer, Mode, Observing, Owner, Personal, State, What};
 use crate::ids::{CustomerId, GrantId, Sequence, SessionId};
 use crate::net::https;
 use crate::register::{Follower, Revision};
@@ -89,6 +89,8 @@ pub struct Settings {
     pub standing: bool,
     /// What doors that are not SQL are held against.
     pub door: Door,
+    /// A roll-out under way.
+    pub observing: Option<Observing>,
 }
 
 /// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
@@ -113,6 +115,7 @@ pub async fn serve(
         archives: settings.archives,
         standing: settings.standing,
         door: settings.door,
+        observing: settings.observing,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         follower,
@@ -227,6 +230,7 @@ struct Parts {
     archives: PathBuf,
     standing: bool,
     door: Door,
+    observing: Option<Observing>,
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,

@@ -11,7 +11,7 @@ use super::session::Notice;
 use super::words;
 use crate::audit::record::Kind;
 use crate::clock::Timestamp;
-use crate::grant::{By, Consent, Customer, Mode, Owner, Scope, State};
+use crate::grant::{By, Consent, Customer, Mode, Observing, Owner, Scope, State};
 
 /// All that the owner's page shows. `None` where the part behind it does not answer.
 pub struct Account<'a> {
@@ -29,6 +29,8 @@ pub struct Account<'a> {
     pub notice: Option<Notice>,
     /// The register was not read lately.
     pub stale: bool,
+    /// A roll-out under way.
+    pub observing: Option<Observing>,
     /// Who is in now.
     pub live: Option<&'a [Live]>,
     /// What was done.
@@ -152,6 +154,7 @@ pub fn account(view: &Account<'_>) -> Markup {
                 }
             }
             h1 { "Support access to " (words::visible(&view.customer.name)) }
+            (observed(view))
             (requests_page::doubt(view))
             (state_of(view.state, consent, view.now))
             (requests_page::section(view))
@@ -168,6 +171,20 @@ pub fn account(view: &Account<'_>) -> Markup {
             p { a href="/closing" { "Take your data home, or close the account" } }
         },
     )
+}
+
+/// That support staff come in although this owner has decided nothing, as long as they do.
+fn observed(view: &Account<'_>) -> Markup {
+    let under_way = view.observing.filter(|observing| view.now < observing.until && view.customer.is_undecided());
+    html! {
+        @if let Some(Observing { until }) = under_way {
+            p .problem role="alert" {
+                "Until " (time(until)) " your support team may read your data without asking you, because Portreeve is only "
+                "being introduced and you have not decided yet. Each time is listed below. "
+                "Whatever you choose here, \"Nobody\" included, ends this at once."
+            }
+        }
+    }
 }
 
 fn said(notice: Notice) -> &'static str {

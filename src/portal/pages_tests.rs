@@ -72,6 +72,7 @@ fn shown<'a>(world: &'a World, now: Timestamp, with: impl FnOnce(&mut Account<'a
         now,
         notice: None,
         stale: false,
+        observing: None,
         live: None,
         book: None,
     };
@@ -79,6 +80,22 @@ fn shown<'a>(world: &'a World, now: Timestamp, with: impl FnOnce(&mut Account<'a
     let page = account(&view).into_string();
     check(&page);
     page
+}
+
+/// During a roll-out an owner who decided nothing reads that on top, and one who did does not.
+#[test]
+fn a_roll_out_is_told_until_the_owner_decides() {
+    let mut world = World::with_people();
+    let observing = Some(Observing { until: minutes(600) });
+    let is_told = |world: &World, now| {
+        shown(world, now, |view| view.observing = observing)
+            .contains("your support team may read your data without asking")
+    };
+    assert!(is_told(&world, NOON));
+    assert!(!is_told(&world, minutes(600)), "it ends by itself");
+    assert!(!shown(&world, NOON, |_| {}).contains("being introduced"), "without one nothing is said");
+    world.consent(Mode::Off, Scope::Read, None);
+    assert!(!is_told(&world, NOON), "off is off");
 }
 
 #[test]

@@ -153,6 +153,7 @@ pub async fn run_on(
         archives: config.portal.archives.clone(),
         standing: config.standing,
         door: Door { token: config.portal.vendor_token, limits: config.decision() },
+        observing: config.limits.observing,
     };
     let witnesses = witnesses::witnesses(&config)?;
     let parts = Assembled::from(&config).await?;

@@ -201,6 +201,7 @@ impl Site {
             entropy: Arc::new(OsEntropy),
             archives: directory.path().join("archives"),
             standing: true,
+            observing: None,
             door: Door::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();

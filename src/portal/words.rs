@@ -36,6 +36,9 @@ pub fn headline(state: &State, entry: &Entry) -> String {
         }
         Kind::SignedIn if skeleton.owner.is_some() => format!("{who} signed in to this page"),
         Kind::SignedIn => format!("{who} came in"),
+        Kind::Observed => {
+            format!("{who} was let in while Portreeve is being introduced: you had not decided. Otherwise: turned away")
+        }
         Kind::Cancelled => format!("{who} asked to stop a running statement"),
         Kind::SessionEnded => format!("{who} left{}", fate(skeleton.fate.as_deref())),
         Kind::Decided => decided(state, record),

@@ -39,7 +39,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fence::Fence;
-use crate::grant::{Ask, Decision, Limits, Locks, State, decide};
+use crate::grant::{Ask, Decision, Limits, Locks, Observing, State, decide_observing};
 use crate::ids::CustomerId;
 use crate::keyring;
 use crate::log::Log;
@@ -78,6 +78,8 @@ struct Settings {
 struct Gate {
     settings: Settings,
     limits: Limits,
+    /// A roll-out under way.
+    observing: Option<Observing>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     follower: Follower,
@@ -126,7 +128,7 @@ impl Gate {
             register_read: self.follower.last_read(),
             locks,
         };
-        decide(state, &ask, &self.limits, self.clock.now())
+        decide_observing(state, &ask, &self.limits, self.observing, self.clock.now()).0
     }
 
     fn has_room(&self) -> Result<(), Refused> {

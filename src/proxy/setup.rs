@@ -14,12 +14,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::Recipients;
-use crate::clock::{Clock, SystemClock};
+use crate::audit::record::{Kind, Record};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
 use crate::fence::{self, Accepted, Fence};
-use crate::grant::{Scope, Trust};
+use crate::grant::{OBSERVING_MAX, Observing, Scope, Trust};
 use crate::keyring;
 use crate::log::{self, Log};
 use crate::net::entry::ALPN;
@@ -89,6 +90,12 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A roll-out that would not end soon.
+    #[error(
+        "limits.observe_until: a roll-out that ends at {0} is more than 30 days ahead; it is for a while only: choose an \
+         earlier day"
+    )]
+    ObservingTooLong(Timestamp),
     /// The audit log failed while the proxy ran: it has ended all sessions and stops.
     #[error(
         "the audit log of this proxy could not be written and all sessions were ended; see the message before this one, \
@@ -101,7 +108,9 @@ impl Error {
     /// Whether the configuration, or a file that it names, must be mended first.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Error::Configuration(_) | Error::Certificate(_) | Error::ClusterTls { .. } => true,
+            Error::Configuration(_) | Error::Certificate(_) | Error::ClusterTls { .. } | Error::ObservingTooLong(_) => {
+                true
+            }
             Error::Keyring(error) => error.is_configuration(),
             Error::ClusterFence { .. }
             | Error::Log(_)
@@ -145,6 +154,7 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     let (gate, register) = assemble(&config, &certificate).await?;
     sweeping::at_start(&gate).await;
     gate.desk.resolve_left().await?;
+    announce(&gate).await?;
     let socket = control::bind(&config.proxy.socket)
         .map_err(Error::system(format!("control socket {}", config.proxy.socket.display())))?;
     let address = listener.local_addr().map_err(Error::system("the listening socket"))?;
@@ -187,6 +197,28 @@ pub async fn run_on(config: Config, listener: TcpListener, stop: impl Future<Out
     Ok(())
 }
 
+/// Says, loudly and in the log, that a roll-out is under way.
+async fn announce(gate: &Gate) -> Result<(), Error> {
+    let Some(Observing { until }) = gate.observing else { return Ok(()) };
+    let now = gate.clock.now();
+    if now >= until {
+        tracing::info!(%until, "the roll-out is over and nothing is observed any more; take observe_until out");
+        return Ok(());
+    }
+    if until > now.plus(OBSERVING_MAX) {
+        return Err(Error::ObservingTooLong(until));
+    }
+    tracing::warn!(
+        %until,
+        "OBSERVING: staff may read the data of customers whose owners have decided nothing yet; each time is recorded"
+    );
+    let mut record = Record::new(now, Kind::Observed, None);
+    record.skeleton.verb = Some("observing".to_owned());
+    record.values.message = Some(format!("a roll-out: nothing is refused for lack of a decision until {until}"));
+    gate.log.record(record).await?;
+    Ok(())
+}
+
 /// The name of that proxy's log.
 fn writer(id: &str) -> String {
     format!("proxy-{id}")
@@ -225,6 +257,7 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
             examine_every: config.fence.examine_every,
         },
         limits: config.decision(),
+        observing: config.limits.observing,
         clusters: clusters(config)?,
         roles: Roles::new(&config.proxy.id, config.limits.connections_per_grant, Arc::clone(&entropy)),
         live: Arc::new(Live::default()),

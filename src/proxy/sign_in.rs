@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::entropy;
-use crate::grant::{Ask, Authorized, Customer, Decision, Grant, Staff, decide};
+use crate::grant::{Ask, Authorized, Customer, Decision, Grant, Observed, Refusal, Staff, decide_observing};
 use crate::ids::{CustomerId, SessionId};
 use crate::log::{Claim, Receipt};
 use crate::net::upstream::Connection;
@@ -59,6 +59,8 @@ struct Admitted {
     customer: Customer,
     grant: Grant,
     until: Timestamp,
+    /// They are let in during a roll-out only.
+    observed: Option<Observed>,
 }
 
 /// Takes one client from its start-up packet to the end of its session. It has until `until` to prove who it is.
@@ -194,9 +196,10 @@ fn admit(
     let unknown = || Refused::UnknownCustomer(parameters.database.clone());
     let customer = state.customer_named(&parameters.database).cloned().ok_or_else(unknown)?;
     asked.customer = Some(customer.id);
-    let allowed = ask(gate, client, &staff, &customer, None)?;
-    let grant = state.grant(allowed.grant()).cloned().ok_or_else(unknown)?;
-    Ok(Admitted { until: allowed.until(), staff, customer, grant })
+    let (allowed, observed) = ask(gate, client, &staff, &customer, None)?;
+    let issued = || state.grant(allowed.grant()).cloned();
+    let grant = observed.as_ref().map(|observed| observed.grant.clone()).or_else(issued).ok_or_else(unknown)?;
+    Ok(Admitted { until: allowed.until(), staff, customer, grant, observed })
 }
 
 /// Asks the decision for a session that is being opened.
@@ -206,7 +209,7 @@ fn ask(
     staff: &Staff,
     customer: &Customer,
     grant: Option<&Grant>,
-) -> Result<Authorized, Refused> {
+) -> Result<(Authorized, Option<Observed>), Refused> {
     let state = gate.follower.state();
     let locks = gate.locks.current();
     let ask = Ask {
@@ -218,9 +221,9 @@ fn ask(
         register_read: gate.follower.last_read(),
         locks: &locks,
     };
-    match decide(&state, &ask, &gate.limits, gate.clock.now()) {
-        Decision::Allow(allowed) => Ok(allowed),
-        Decision::Refuse(refusal) => Err(Refused::Decision(Box::new(refusal), state)),
+    match decide_observing(&state, &ask, &gate.limits, gate.observing, gate.clock.now()) {
+        (Decision::Allow(allowed), observed) => Ok((allowed, observed)),
+        (Decision::Refuse(refusal), _) => Err(Refused::Decision(Box::new(refusal), state)),
     }
 }
 
@@ -231,7 +234,7 @@ async fn connect(
     parameters: &StartupParameters,
     admitted: Admitted,
 ) -> Result<(Who, Connection, Ledger), Refused> {
-    let Admitted { staff, customer, grant, until: _ } = admitted;
+    let Admitted { staff, customer, grant, until: _, observed } = admitted;
     let configured = || Refused::NotConfigured(customer.cluster.clone());
     let fence = gate.fence(&customer.cluster).ok_or_else(configured)?;
     let target = gate.target(&customer.cluster).ok_or_else(configured)?;
@@ -252,6 +255,9 @@ async fn connect(
         },
         names: Arc::new(Names::of(&staff, &customer, &grant, &parameters.application_name)),
     };
+    if let Some(observed) = &observed {
+        record_observed(gate, &begun, &observed.refusal).await?;
+    }
     let ledger = Ledger::begin(signed_in(gate, &begun).await?);
     let role = match gate.roles.acquire(fence, &begun.need).await {
         Ok(role) => role,
@@ -286,6 +292,16 @@ async fn dial(
     target.connect(&sent, &role.password).await.map_err(Refused::Upstream)
 }
 
+/// Records what would have stood in the way of somebody who is let in during a roll-out, before anything is opened.
+async fn record_observed(gate: &Gate, begun: &Begun, refusal: &Refusal) -> Result<(), Refused> {
+    let mut record = begun.blank(Kind::Observed, gate.clock.now());
+    record.skeleton.verb = Some(refusal.code());
+    record.skeleton.result = Some("let in".to_owned());
+    record.values.message = Some(refusal.detail(&gate.follower.state()));
+    tracing::warn!(session = %begun.session, staff = %begun.staff, customer = %begun.customer, code = refusal.code(), "observed");
+    gate.log.record(record).await.map(drop).map_err(Refused::Log)
+}
+
 /// The record that begins a session: frame 0, durable before anything is opened for it.
 async fn signed_in(gate: &Gate, begun: &Begun) -> Result<Receipt, Refused> {
     let mut record = begun.blank(Kind::SignedIn, gate.clock.now());
@@ -316,6 +332,9 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
     let mut secret = vec![0; secret_bytes];
     gate.entropy.fill(&mut secret);
     let now = gate.clock.now();
+    let observed = who.grant.is_unissued().then_some(
+        "OBSERVED: this is a roll-out; no account owner has allowed this access, and without the roll-out it would be refused",
+    );
     let text = format!(
         "access to customer \"{}\" ({}) for another {}; every statement is recorded and shown to its owner",
         who.names.customer,
@@ -325,7 +344,9 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
     let mut greeting = BytesMut::from(response::authentication_ok().as_ref());
     greeting.extend_from_slice(&upstream.greeting);
     greeting.extend_from_slice(&response::backend_key_data(upstream.backend, &secret));
-    greeting.extend_from_slice(&response::notice(&response::note(text)));
+    for text in observed.map(str::to_owned).into_iter().chain([text]) {
+        greeting.extend_from_slice(&response::notice(&response::note(text)));
+    }
     greeting.extend_from_slice(&response::ready_for_query(TransactionStatus::Idle));
     let place = gate.live.enter(Opening {
         session: who.session,

@@ -89,6 +89,7 @@ impl Names {
             staff: staff.name.clone(),
             customer: customer.name.clone(),
             purpose: match grant.given {
+                _ if grant.id.is_unissued() => "observed",
                 // A class of its own, wherever it is read.
                 Given::BreakGlass(_) => "break-glass",
                 Given::Own | Given::Request(_) | Given::Code(_) => grant.purpose.word(),
@@ -108,7 +109,7 @@ impl Begun {
         let skeleton = &mut record.skeleton;
         skeleton.session = Some(self.session);
         skeleton.staff = Some(self.staff.0);
-        skeleton.grant = Some(self.grant.0);
+        skeleton.grant = Some(self.grant.0).filter(|_| !self.grant.is_unissued());
         skeleton.purpose = Some(self.names.purpose.to_owned());
         skeleton.scope = Some(self.names.scope.to_owned());
         let values = &mut record.values;
@@ -167,7 +168,7 @@ impl Begun {
         let mut record = Record { at: now, kind: Kind::Outcome, customer: Some(self.customer), skeleton, values };
         record.skeleton.session = Some(self.session);
         record.skeleton.staff = Some(self.staff.0);
-        record.skeleton.grant = Some(self.grant.0);
+        record.skeleton.grant = Some(self.grant.0).filter(|_| !self.grant.is_unissued());
         outcomes.for_each(|(skeleton, values)| record.add(skeleton, values));
         Some(record)
     }

@@ -6,5 +6,6 @@ mod door;
 mod emergency;
 mod ground;
 mod list;
+mod observed;
 mod shut_out;
 mod who_could;

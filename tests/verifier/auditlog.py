@@ -23,7 +23,7 @@ from primitives import (
 from together import CONTINUED, PUBLIC, check_place
 
 BLOCK = 4096
-KINDS = {1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 20, 21, 30, 31, 32, 33, 40, 41, 44, 45, 46, 47, 48}
+KINDS = {1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 20, 21, 30, 31, 32, 33, 40, 41, 42, 44, 45, 46, 47, 48}
 DATA_KEY = 5
 VALUES, SKELETON = 1, 2
 

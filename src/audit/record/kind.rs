@@ -43,6 +43,9 @@ pub enum Kind {
     Road = 40,
     /// A line at the gate's desk, before it was done or answered.
     Desk = 41,
+    /// A staff member was let in during a roll-out although no owner had decided: what would have stood in the way. Without
+    /// one: a proxy began to do so.
+    Observed = 42,
     /// The first leaf of a log that goes on where another was closed: that log's last checkpoint. Open to everybody.
     Continues = 44,
     /// The last leaf of a log that goes on as another: the key of that one. Open to everybody.
@@ -57,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::Opened,
         Kind::Recovered,
         Kind::Closed,
@@ -77,6 +80,7 @@ impl Kind {
         Kind::KeysDestroyed,
         Kind::Road,
         Kind::Desk,
+        Kind::Observed,
         Kind::Continues,
         Kind::Continued,
         Kind::Notice,
@@ -111,6 +115,7 @@ impl Kind {
             Kind::KeysDestroyed => "keys-destroyed",
             Kind::Road => "road",
             Kind::Desk => "desk",
+            Kind::Observed => "observed",
             Kind::Continues => "continues",
             Kind::Continued => "continued",
             Kind::Notice => "erasure-notice",

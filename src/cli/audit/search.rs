@@ -53,7 +53,7 @@ pub(super) fn kind(word: &str) -> Result<Kind, String> {
 }
 
 /// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
-const DONE_BY_SOMEBODY: [Kind; 17] = [
+const DONE_BY_SOMEBODY: [Kind; 18] = [
     Kind::SignedIn,
     Kind::Refused,
     Kind::Statement,
@@ -68,6 +68,7 @@ const DONE_BY_SOMEBODY: [Kind; 17] = [
     Kind::KeysDestroyed,
     Kind::Road,
     Kind::Desk,
+    Kind::Observed,
     Kind::Witnessed,
     Kind::Unwitnessed,
     Kind::Recovered,
