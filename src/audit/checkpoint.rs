@@ -54,6 +54,11 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
     }
+
+    /// Signs what is no note. The domain ends in a zero byte, which no note has.
+    pub fn sign_bytes(&self, domain: &[u8], bytes: &[u8]) -> [u8; 64] {
+        self.sign(&[domain, bytes].concat())
+    }
 }
 
 impl std::fmt::Debug for SigningKey {

@@ -41,6 +41,11 @@ impl Frontier {
         Frontier::default()
     }
 
+    /// The tree of that size with these subtrees; none if a tree of that size has another number of them.
+    pub fn of(size: u64, peaks: Vec<Hash>) -> Option<Self> {
+        (u32::try_from(peaks.len()) == Ok(size.count_ones())).then_some(Frontier { size, peaks })
+    }
+
     /// How many leaves there are.
     pub fn size(&self) -> u64 {
         self.size
@@ -57,6 +62,11 @@ impl Frontier {
             begins += width;
         }
         None
+    }
+
+    /// The roots of its full subtrees, largest first.
+    pub fn peaks(&self) -> &[Hash] {
+        &self.peaks
     }
 
     /// Adds a leaf by its hash.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::segment::{BatchHeader, content_start, hash_of};
+use super::summary::Tags;
 use super::{Claim, Error, Receipt};
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor, Place, Sealed};
 use crate::audit::keys::{Part, Recipient, RecipientKey, SealTo, seal_data_key};
@@ -57,7 +58,7 @@ pub struct Epoch {
 }
 
 /// Per segment, newest last: each tag in it with the hash of its last record's leaf.
-pub type Past = Vec<(u64, HashMap<[u8; 16], Hash>)>;
+pub type Past = Vec<(u64, Tags)>;
 
 /// Seals records. Holds data keys in memory, made here and never read back.
 pub struct Sealer {
@@ -139,6 +140,15 @@ impl Sealer {
             batch.positions.push(sealed);
         }
         batch
+    }
+
+    /// Each tag of that segment, with the hash of its last record's leaf.
+    pub fn tags_in(&self, segment: u64) -> Tags {
+        let before = self.past.iter().rev().find(|(of, _)| *of == segment).map(|(_, tags)| tags.clone());
+        let mut tags = before.unwrap_or_default();
+        let here = self.chains.values().filter(|chain| chain.segment == segment);
+        tags.extend(here.filter_map(|chain| Some((chain.tag, chain.last?))));
+        tags
     }
 
     /// Forgets data keys that are older than an epoch.

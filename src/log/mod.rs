@@ -26,6 +26,7 @@ pub mod segment;
 mod shared;
 pub mod start;
 pub mod stream;
+mod summary;
 #[cfg(test)]
 mod tamper_tests;
 pub mod together;

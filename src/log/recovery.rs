@@ -1,7 +1,7 @@
 //! What a log holds when it is opened again: whole batches are accepted, an unacknowledged torn tail is dropped, and
 //! anything else is refused.
-//! Not here: a full verification (`verify.rs`): of all but the last segment only the leaves are read.
-//! HOLE: every segment's leaves are read at each start, so that starting takes as long as the log is long.
+//! Not here: a full verification (`verify.rs`): of a finished segment only its summary is read, or where there is none that
+//! fits, its leaves.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -12,6 +12,7 @@ use super::batch::Past;
 use super::segment::{
     BatchHeader, Depth, Found, SegmentHeader, batch_at, file_name, last_not_zero, next_header, number_of,
 };
+use super::summary::{self, Summary};
 use super::upkeep::{CHECKPOINT, SPARE};
 use super::verify::Verdict;
 use crate::audit::checkpoint::{self, Checkpoint};
@@ -40,6 +41,8 @@ pub struct Recovered {
     pub dropped: Option<(u64, String)>,
     /// The verifier key of the log that goes on where this one ended.
     pub continued: Option<String>,
+    /// Finished segments that had to be read.
+    pub unsummed: Vec<Summary>,
 }
 
 /// The segment that is written further.
@@ -78,7 +81,7 @@ pub fn recover(
         };
     };
     let found = Recovered { dropped: dropped(disk, dir)?, ..Recovered::default() };
-    let mut scan = Scan { disk, dir, origin, checkpoint, remembered, found };
+    let mut scan = Scan { disk, dir, origin, public, checkpoint, remembered, found };
     for (expected, segment) in (0..).zip(&segments) {
         if *segment != expected {
             return Err(Error::unsound(dir, Verdict::Missing, format!("there is no {}", file_name(expected))));
@@ -137,6 +140,7 @@ struct Scan<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     origin: &'a str,
+    public: &'a [u8; 32],
     checkpoint: Checkpoint,
     /// How many records are remembered elsewhere, and their root.
     remembered: Option<(u64, Hash)>,
@@ -159,6 +163,9 @@ impl Scan<'_> {
             None if is_last => return self.drop_unbegun(&path, file.as_ref(), length),
             None => return Err(self.corrupt(&path, 0, "the segment's header was changed")),
         }
+        if !is_last && self.skip(segment, &block, length)? {
+            return Ok(());
+        }
         let mut last = Last { segment, end: BLOCK, length, unsigned: 0 };
         let depth = if is_last { Depth::Parts } else { Depth::Leaves };
         self.found.past.push((segment, HashMap::new()));
@@ -180,7 +187,7 @@ impl Scan<'_> {
             Some(bad) if !is_last => return Err(self.corrupt(&path, bad.offset, bad.what)),
             Some(bad) => self.drop_torn(&path, file.as_ref(), &last, bad.header.as_ref())?,
             None if is_last => self.drop_torn(&path, file.as_ref(), &last, None)?,
-            None => {}
+            None => self.summarise(&last),
         }
         if last.end > BLOCK {
             self.found.last = Some(last);
@@ -189,6 +196,36 @@ impl Scan<'_> {
             self.remove(&path)?;
         }
         Ok(())
+    }
+
+    /// Goes on behind a finished segment without reading it, if its summary and the next segment's header agree; what was
+    /// signed or is remembered in the midst of it can be told from its leaves alone.
+    fn skip(&mut self, segment: u64, block: &[u8], length: u64) -> Result<bool, Error> {
+        let Some(summary) = summary::read(self.disk, self.dir, segment, block, self.public) else { return Ok(false) };
+        let path = self.dir.join(file_name(segment + 1));
+        let mut block = vec![0; BLOCK_BYTES];
+        let next = self.disk.open_to_read(&path).and_then(|file| file.read_at(0, &mut block));
+        if next.is_err() || !SegmentHeader::parse(&block).is_some_and(|next| summary.is_continued_by(&next)) {
+            return Ok(false);
+        }
+        let (first, end) = (self.found.tree.size(), summary.tree.size());
+        let known = [Some(self.checkpoint.size), self.remembered.map(|(size, _)| size)];
+        if end <= first || known.into_iter().flatten().any(|size| first < size && size < end) {
+            return Ok(false);
+        }
+        self.found.past.push((segment, summary.tags));
+        self.found.last = Some(Last { segment, end: summary.end, length, unsigned: summary.end });
+        (self.found.tree, self.found.batch, self.found.previous) = (summary.tree, summary.batch, summary.previous);
+        self.check_root()?;
+        Ok(true)
+    }
+
+    /// Keeps what there is to say of a finished segment that had to be read.
+    fn summarise(&mut self, &Last { segment, end, .. }: &Last) {
+        let Recovered { tree, batch, previous, past, .. } = &self.found;
+        let tags = past.last().map(|(_, tags)| tags.clone()).unwrap_or_default();
+        let summary = Summary { segment, end, tree: tree.clone(), batch: *batch, previous: *previous, tags };
+        self.found.unsummed.push(summary);
     }
 
     fn check_header(&self, path: &Path, header: &SegmentHeader, segment: u64, length: u64) -> Result<(), Error> {
@@ -237,22 +274,28 @@ impl Scan<'_> {
             {
                 tags.insert(place.tag, hash);
             }
-            if self.found.tree.size() == self.checkpoint.size && self.found.tree.root() != self.checkpoint.root {
-                let size = self.checkpoint.size;
-                let detail = format!("its first {size} records are not those the checkpoint was signed for");
-                return Err(Error::unsound(self.dir, Verdict::Forked, detail));
-            }
-            if let Some((size, root)) = self.remembered
-                && self.found.tree.size() == size
-                && self.found.tree.root() != root
-            {
-                let detail = format!("its first {size} records are not those the register remembers");
-                return Err(Error::not_remembered(self.dir, Verdict::Forked, detail));
-            }
+            self.check_root()?;
         }
         self.found.batch += 1;
         self.found.previous = batch.digest;
         Ok(())
+    }
+
+    /// Where the checkpoint was signed, or what is remembered ends, the tree must be that one.
+    fn check_root(&self) -> Result<(), Error> {
+        let tree = &self.found.tree;
+        if tree.size() == self.checkpoint.size && tree.root() != self.checkpoint.root {
+            let size = self.checkpoint.size;
+            let detail = format!("its first {size} records are not those the checkpoint was signed for");
+            return Err(Error::unsound(self.dir, Verdict::Forked, detail));
+        }
+        match self.remembered {
+            Some((size, root)) if tree.size() == size && tree.root() != root => {
+                let detail = format!("its first {size} records are not those the register remembers");
+                Err(Error::not_remembered(self.dir, Verdict::Forked, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// All that the checkpoint was signed for, and all that is remembered, must be there.

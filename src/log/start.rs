@@ -11,6 +11,7 @@ use super::batch::Sealer;
 use super::recovery::{DROPPED, Recovered, recover};
 use super::segment::{ORIGIN_BYTES_MAX, file_name};
 use super::shared::Shared;
+use super::summary::{self, Finished, Summary};
 use super::upkeep::{EVERY, Spare, Upkeep, free_bytes, write_checkpoint};
 use super::writer::{Current, Stopped, Writer};
 use super::{Claim, Error, Handle, Log, Settings, item, public_item};
@@ -86,6 +87,12 @@ impl Ready {
         if let Some(note) = settings.continues.filter(|_| recovered.tree.size() == 0) {
             items.insert(0, public_item(&Public::Continues(note), clock.now())?);
         }
+        let is_finished =
+            |summary: &&Summary| recovered.last.as_ref().is_some_and(|last| summary.segment < last.segment);
+        for summary in recovered.unsummed.iter().filter(is_finished) {
+            summary::write(disk.as_ref(), dir, summary, &settings.signing)?;
+        }
+        let finished = Arc::new(Finished::default());
         let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone()));
         let segment_bytes = settings.segment_bytes.max(2 * BLOCK_BYTES as u64).next_multiple_of(BLOCK_BYTES as u64);
         let spare = Arc::new(Spare::new(dir, segment_bytes));
@@ -102,6 +109,7 @@ impl Ready {
             sealer: Sealer::new(&origin, entropy, settings.epoch, recovered.past),
             shared: Arc::clone(&shared),
             spare: Arc::clone(&spare),
+            finished: Arc::clone(&finished),
             batch: recovered.batch,
             previous: recovered.previous,
             tree: recovered.tree,
@@ -123,6 +131,7 @@ impl Ready {
             reserve_bytes,
             shared: Arc::clone(&shared),
             spare,
+            finished,
             signed_size,
             every: EVERY,
         };

@@ -345,6 +345,21 @@ fn whatever_is_done_to_a_log_has_its_verdict_and_its_place() {
         let (found, at) = alarm(&fixture, &keys).unwrap_or_else(|| panic!("{what}: nothing was found"));
         assert_eq!(found, verdict, "{what}: at {at}");
         assert!(at.starts_with(place), "{what}: at {at}");
+        // A start believes the summaries of finished segments, and leaves what is in them to who verifies.
+        let believing = log();
+        let its_keys = believing.data_keys();
+        done(&believing);
+        match (believing.try_open(), refused) {
+            (Ok(log), _) => {
+                log.close().expect("closed");
+                assert!(alarm(&believing, &its_keys).is_some(), "{what}: it was forgotten");
+            }
+            (Err(Error::Unsound { verdict, .. }), Some(expected)) => assert_eq!(verdict, expected, "{what}"),
+            (Err(error), _) => panic!("{what}: {error}"),
+        }
+        for summary in ["000000000000.summary", "000000000001.summary", "000000000002.summary"] {
+            let _gone = fs::remove_file(fixture.file(summary));
+        }
         let before = image(&fixture);
         match (fixture.try_open(), refused) {
             (Ok(log), None) => log.close().expect("closed"),

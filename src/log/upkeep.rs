@@ -1,5 +1,5 @@
 //! What a log needs once a second, on a thread of its own so that nobody waits for it: a signed checkpoint, a look at
-//! the free space, and a spare segment filled with zeros before it is needed.
+//! the free space, a spare segment filled with zeros before it is needed, and the summaries of finished ones.
 //! Not here: records (`writer.rs`).
 
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::shared::Shared;
+use super::summary::{self, Finished};
 use super::writer::{FailsOnPanic, is_full};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::disk::Disk;
@@ -73,6 +74,7 @@ pub struct Upkeep {
     pub reserve_bytes: u64,
     pub shared: Arc<Shared>,
     pub spare: Arc<Spare>,
+    pub finished: Arc<Finished>,
     /// How long the log was at the last checkpoint.
     pub signed_size: u64,
     pub every: Duration,
@@ -101,6 +103,9 @@ impl Upkeep {
         if checkpoint.size != self.signed_size {
             write_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing)?;
             self.signed_size = checkpoint.size;
+        }
+        for summary in self.finished.take() {
+            summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
         }
         if stops || self.shared.result().is_err() {
             return Ok(());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Item, SealedBatch, Sealer, Spot};
 use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
+use super::summary::{Finished, Summary};
 use super::upkeep::Spare;
 use super::{Claim, Error, Receipt, item};
 use crate::audit::keys::Recipients;
@@ -40,6 +41,7 @@ pub struct Writer {
     pub sealer: Sealer,
     pub shared: Arc<Shared>,
     pub spare: Arc<Spare>,
+    pub finished: Arc<Finished>,
     /// None before the first batch of all.
     pub current: Option<Current>,
     /// The number of the next batch.
@@ -106,7 +108,11 @@ impl Writer {
         let fits = |current: &Current| current.length - current.offset >= needed + front(current);
         if !self.current.as_ref().is_some_and(fits) {
             match self.roll(needed) {
-                Ok(Some(current)) => self.current = Some(current),
+                Ok(Some(current)) => {
+                    if let Some(finished) = self.current.replace(current) {
+                        self.finished.add(self.summary(&finished));
+                    }
+                }
                 Ok(None) => return Err(Stopped::Full(items)),
                 Err(error) => return Err(fail(items, error.to_string())),
             }
@@ -174,6 +180,12 @@ impl Writer {
         sealed.hashes.iter().for_each(|hash| self.tree.push(*hash));
         self.shared.advance(self.tree.clone());
         Ok(())
+    }
+
+    /// What there is to say of the segment that ends here.
+    fn summary(&self, &Current { segment, offset: end, .. }: &Current) -> Summary {
+        let (tree, batch, previous) = (self.tree.clone(), self.batch, self.previous);
+        Summary { segment, end, tree, batch, previous, tags: self.sealer.tags_in(segment) }
     }
 
     /// Begins the next segment, for a batch that needs this many bytes; none if there is no space.
