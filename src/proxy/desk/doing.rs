@@ -53,9 +53,11 @@ fn error(sqlstate: &'static str, message: impl Into<String>) -> Report {
 
 impl Doing<'_> {
     pub(super) async fn run(&self, line: &Line) -> Result<Answer, Report> {
+        // What was done a moment ago, in the line before or on the owner's page, is known.
+        self.gate.follower.caught_up(self.gate.clock.now(), REGISTER_READ_WITHIN).await;
         match line {
             Line::Help => Ok(Answer { rows: shows::help(), ..Answer::tagged("HELP") }),
-            Line::Show(shown) => Ok(self.show(*shown).await),
+            Line::Show(shown) => Ok(self.show(*shown)),
             Line::Request(customer, clauses) => self.request(customer, clauses).await,
             Line::Open(customer, clauses) => self.open(customer, clauses).await,
             Line::Answer(request, text) => {
@@ -86,10 +88,8 @@ impl Doing<'_> {
         }
     }
 
-    async fn show(&self, shown: Shown) -> Answer {
+    fn show(&self, shown: Shown) -> Answer {
         let (gate, staff) = (self.gate, self.who.staff);
-        // What was done a moment ago is shown.
-        gate.follower.caught_up(gate.clock.now(), REGISTER_READ_WITHIN).await;
         let (state, now) = (gate.follower.state(), gate.clock.now());
         let rows = match shown {
             Shown::Grants => shows::grants(&state, staff, now),
