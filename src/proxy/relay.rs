@@ -71,6 +71,8 @@ pub struct Relay {
     cancels: Cancels,
     client_left: bool,
     server_gone: bool,
+    /// The server has said that it ends the session.
+    server_ends: bool,
     server_unflushed: bool,
     client_unflushed: bool,
     /// When bytes last went either way; a client that takes nothing is stuck.
@@ -141,6 +143,7 @@ impl Relay {
             cancels: Cancels::default(),
             client_left: false,
             server_gone: false,
+            server_ends: false,
             server_unflushed: false,
             client_unflushed: false,
             moved_at: now,
@@ -241,7 +244,7 @@ impl Relay {
         self.from_client.reserve(READ_BYTES);
         match pin!(self.client.read_buf(&mut self.from_client)).poll(cx) {
             Poll::Pending => self.dry.client = true,
-            Poll::Ready(Ok(0) | Err(_)) => return Err(Reason::ClientGone),
+            Poll::Ready(Ok(0) | Err(_)) => return Err(self.client_broke()),
             Poll::Ready(Ok(_)) => {
                 self.moved_at = self.gate.clock.now();
                 self.active_at = self.moved_at;
@@ -343,6 +346,7 @@ impl Relay {
                     self.channels.came(channel, &self.gate, &self.who, &mut self.ledger)?
                 }
                 Event::Fatal { sqlstate, message } => {
+                    self.server_ends = true;
                     tracing::info!(session = %self.who.session, sqlstate, message, "the server ends the session");
                 }
                 Event::CopyInStarted | Event::ParameterStatus { .. } | Event::ReadyForQuery(_) => {}
@@ -398,8 +402,12 @@ impl Relay {
         Ok(moved)
     }
 
-    /// After Terminate a client may close at once.
+    /// After Terminate a client may close at once, and after the server's last word: it is the server that has left then.
     fn client_broke(&self) -> Reason {
-        if self.client_left { Reason::ClientLeft } else { Reason::ClientGone }
+        match (self.client_left, self.server_ends) {
+            (true, _) => Reason::ClientLeft,
+            (false, true) => Reason::UpstreamGone,
+            (false, false) => Reason::ClientGone,
+        }
     }
 }

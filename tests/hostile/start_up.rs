@@ -30,7 +30,7 @@ async fn customers(ground: &mut Ground) {
     for customer in ["hooli", "postgres", "template1", "ACME", "acme ", "acme' user='postgres", "c1", forged] {
         let (client, answer) = start(ground, &asking(customer), &ground.password()).await;
         assert_eq!(fatal(&answer).sqlstate(), "3D000", "{customer}: {answer:?}");
-        assert!(fatal(&answer).field(b'H').contains("portreeve customer list"), "{answer:?}");
+        assert!(fatal(&answer).field(b'H').contains("SHOW CUSTOMERS; at dbname=portreeve"), "{answer:?}");
         ground.expect_refused(client.address, "unknown-customer", "3D000");
         let (client, answer) = start(ground, &asking(customer), "wrong").await;
         assert_eq!(fatal(&answer).sqlstate(), "28P01", "{customer}: {answer:?}");
