@@ -166,7 +166,7 @@ impl Memory {
     /// Answers the body of an `add-checkpoint` request with the line of a cosignature, once what it is about is remembered.
     ///
     /// # Errors
-    /// [`Fault`]; then nothing changed.
+    /// `Fault`; then nothing changed.
     pub fn add(&self, body: &str, now: Timestamp) -> Result<String, Fault> {
         let request = AddCheckpoint::read(body)?;
         let origin = Checkpoint::claimed_origin(&request.note).unwrap_or_default();
@@ -190,7 +190,7 @@ impl Memory {
     /// The last checkpoint cosigned of the log whose origin has that SHA-256, in hexadecimal.
     ///
     /// # Errors
-    /// [`Fault::Memory`].
+    /// `Fault::Memory`.
     pub fn last_of(&self, hash: &str) -> Result<Option<String>, Fault> {
         let log = self.logs().into_values().find(|log| file_name(&log.name) == hash);
         Ok(log.as_ref().map(|log| self.remembered(log)).transpose()?.flatten().map(|(note, _)| note))
