@@ -3,7 +3,9 @@
 Arguments: conninfo, the digits of a one-time code.
 """
 
+import select
 import sys
+import time
 
 import psycopg
 
@@ -49,4 +51,19 @@ with psycopg.connect(conninfo, autocommit=True) as connection:
         first = connection.execute("SHOW GRANTS")
         second = connection.execute("RELEASE %s", ("acme",))
     assert first.fetchone()[3] == "live" and second.fetchone()[3] == "ended by staff"
+
+with psycopg.connect(conninfo, autocommit=True) as connection:
+    # A client that asks and asks, and never says Sync: what it does not wait for does not pile up at the gate.
+    raw = connection.pgconn
+    raw.nonblocking = 1
+    raw.enter_pipeline_mode()
+    for _ in range(400):
+        raw.send_query_params(b"SHOW HELP", None)
+    until = time.monotonic() + 20
+    while raw.flush() or raw.is_busy():
+        left = until - time.monotonic()
+        assert left > 0, "nothing was answered before Sync"
+        if select.select([raw.socket], [], [], left)[0]:
+            raw.consume_input()
+    assert raw.get_result().ntuples == 8
 print("done")

@@ -40,6 +40,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// How many bytes are not sent yet.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn take(&mut self) -> Bytes {
         self.bytes.split().freeze()
     }

@@ -31,6 +31,8 @@ use crate::wire::{sqlstate, startup};
 
 /// A line is short; more is a mistake.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Answers that wait for Sync, at most; what one line comes to may go over it.
+const ANSWERS_BYTES_MAX: usize = 256 * 1024;
 /// How long the client has to take the last word.
 const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long the register's own reason is waited for, where a lock came first.
@@ -106,6 +108,10 @@ impl Seat {
             let frame = self.frame().await?;
             let message = frontend::decode(&frame).map_err(Reason::Invalid)?;
             Box::pin(self.take(message)).await?;
+            // A client that never says Sync is answered all the same: what it does not take must not pile up here.
+            if self.answers.len() > ANSWERS_BYTES_MAX {
+                self.flush().await?;
+            }
         }
     }
 
