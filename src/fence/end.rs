@@ -167,17 +167,25 @@ impl Fence {
     ) -> Result<Vec<String>, Error> {
         const SQL: &str = "select r::text from portreeve.open_grants($1) as r";
         let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
-        let mut swept = Vec::with_capacity(rows.len());
+        let (mut swept, mut first_fault) = (Vec::with_capacity(rows.len()), None);
         for row in &rows {
             let role: String = field(database, row, 0)?;
             if !is_of_family(&role, family) || spared(&role) {
                 continue;
             }
-            self.end(database, &role, within).await?;
-            self.close_grant(database, &role).await?;
-            swept.push(role);
+            // One that cannot be dropped, because something hangs on it, shields no other.
+            match self.end_and_drop(database, &role, within).await {
+                Ok(()) => swept.push(role),
+                Err(away @ Error::Unreachable { .. }) => return Err(away),
+                Err(fault) => first_fault = first_fault.or(Some(fault)),
+            }
         }
-        Ok(swept)
+        first_fault.map_or(Ok(swept), Err)
+    }
+
+    async fn end_and_drop(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
+        self.end(database, role, within).await?;
+        self.close_grant(database, role).await.map(drop)
     }
 }
 

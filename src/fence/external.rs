@@ -55,9 +55,11 @@ pub(super) const CHECKS: &[Check] = &[
         hint: "GRANT pg_signal_backend TO the provisioner.",
     },
     Check {
-        weight: Weight::Remark,
+        weight: Weight::Refuse,
         scopes: For::Every,
-        query: "select 'fates', 'what became of a transaction that is ended is not known'
+        // Without it the server hides what kind of backend others are, and with that from the road watch that they are there.
+        query: "select 'cannot-see', format('the provisioner %I sees neither who else is connected nor what became of a
+                    transaction that is ended', current_user)
                 where not pg_has_role(current_user, 'pg_read_all_stats', 'usage')",
         hint: "GRANT pg_read_all_stats TO the provisioner.",
     },

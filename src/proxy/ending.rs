@@ -66,7 +66,8 @@ pub async fn end(gate: &Gate, mut relay: Relay, reason: Reason) {
         forced(gate, &who, &session, (client, server), closing, &mut reason).await
     } else {
         let left = matches!(reason, Reason::ClientLeft);
-        orderly(&who, &session, left, (client, server)).await
+        let closed = orderly(&who, &session, left, (client, server)).await;
+        looked_after(gate, &who, &session, left, closed).await
     };
     record(gate, &who, (&session, ledger.forwarded()), &reason, &stopped).await;
     drop(place);
@@ -91,6 +92,21 @@ async fn orderly(who: &Who, session: &Session, left: bool, (mut client, mut serv
     };
     // A client that leaves in the midst of a statement leaves a backend that works on.
     Stopped { is_gone: is_answered || !left, fate }
+}
+
+/// A connection that broke towards the server tells nothing about the backend, and where the role outlives the session nothing
+/// else would end one that works on: these are looked for, and ended if they are there.
+async fn looked_after(gate: &Gate, who: &Who, session: &Session, left: bool, closed: Stopped) -> Stopped {
+    let outlives = gate.fence(&who.need.cluster).is_some_and(Fence::is_external);
+    if left && (closed.is_gone || !outlives) {
+        return closed;
+    }
+    let looked = stop(gate, who, session, false).await;
+    let fate = match (closed.fate, looked.fate) {
+        ("in doubt", known) => known,
+        (told, _) => told,
+    };
+    Stopped { is_gone: looked.is_gone, fate }
 }
 
 /// Whether the server has said what became of all it was sent, the end of its transaction included.

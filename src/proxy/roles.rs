@@ -255,6 +255,12 @@ impl Roles {
         self.book().places.all()
     }
 
+    /// Something may be left behind in that database: it is swept soon.
+    pub fn left_at(&self, cluster: &str, database: &str) {
+        self.book().places.touch(cluster, database, Instant::now());
+        self.left.notify_one();
+    }
+
     /// Nothing is left behind in that database by now.
     pub fn swept(&self, cluster: &str, database: &str) {
         let mut book = self.book();

@@ -103,7 +103,10 @@ pub async fn at_start(gate: &Gate) {
             match fence.sweep(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
                 Ok(swept) if swept.is_empty() => {}
                 Ok(swept) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
-                Err(error) => tracing::error!(database, %error, "cannot end roles of dead processes there"),
+                Err(error) => {
+                    tracing::error!(database, %error, "cannot end roles of dead processes there; it is tried again");
+                    gate.roles.left_at(&cluster, &database);
+                }
             }
             fence.let_go(&database).await;
         }
