@@ -3,6 +3,7 @@
 Arguments: conninfo, the digits of a one-time code.
 """
 
+import contextlib
 import select
 import sys
 import time
@@ -52,7 +53,7 @@ with psycopg.connect(conninfo, autocommit=True) as connection:
         second = connection.execute("RELEASE %s", ("acme",))
     assert first.fetchone()[3] == "live" and second.fetchone()[3] == "ended by staff"
 
-with psycopg.connect(conninfo, autocommit=True) as connection:
+with contextlib.closing(psycopg.connect(conninfo, autocommit=True)) as connection:
     # A client that asks and asks, and never says Sync: what it does not wait for does not pile up at the gate.
     raw = connection.pgconn
     raw.nonblocking = 1
