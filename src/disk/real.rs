@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -132,6 +132,16 @@ impl Calls for RealDisk {
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         Ok(file)
+    }
+
+    fn own_like(&self, file: &File, path: &Path) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        match fs::symlink_metadata(path) {
+            Err(none) if none.kind() == ErrorKind::NotFound => Ok(()),
+            about => about.and_then(|about| fchown(file, Some(about.uid()), Some(about.gid()))),
+        }
     }
 
     fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {

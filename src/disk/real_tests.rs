@@ -113,3 +113,18 @@ fn a_full_disk_is_told_by_whatever_is_appended_to_it() {
     let told = file.append(&vec![1; 2 << 20]).and_then(|()| file.sync()).expect_err("it is full");
     assert_eq!(told.kind(), ErrorKind::StorageFull);
 }
+
+#[test]
+fn who_replaces_a_file_as_root_leaves_it_to_its_owner() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("keyring");
+    fs::write(&path, b"old").expect("written");
+    // Who is not root owns what it wrote, and can give it to nobody.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(4321), Some(1234)).expect("given away");
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid())).expect("it is there");
+    let before = owner(&path);
+    RealDisk.replace(&path, b"new", 0o600).expect("replaced");
+    assert_eq!((owner(&path), fs::read(&path).expect("read")), (before, b"new".to_vec()));
+}

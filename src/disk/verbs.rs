@@ -20,6 +20,9 @@ pub(super) trait Calls {
     fn is_taken(&self, path: &Path) -> io::Result<bool>;
     /// open(2) with `O_CREAT | O_EXCL`, the permission bits set whatever the umask is.
     fn create(&self, path: &Path, mode: u32) -> io::Result<Self::File>;
+    /// fchown(2) to the owner of what has that name, if there is something and we may: who replaces a file as root leaves it
+    /// to whoever it belongs to.
+    fn own_like(&self, file: &Self::File, path: &Path) -> io::Result<()>;
     /// Writes where the last write ended.
     fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
     /// Writes so many zeros where the last write ended, whole blocks.
@@ -65,6 +68,7 @@ pub(super) fn replace(calls: &impl Calls, path: &Path, bytes: &[u8], mode: u32) 
     let new = beside(path);
     create_anew(calls, &new, mode)
         .and_then(|mut file| {
+            calls.own_like(&file, path)?;
             calls.append(&mut file, bytes)?;
             calls.sync(&file)
         })

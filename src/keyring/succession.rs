@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -93,7 +93,7 @@ fn owned_by((uid, gid): (u32, u32), path: &Path) -> Result<(), Error> {
     if (about.uid(), about.gid()) == (uid, gid) {
         return Ok(());
     }
-    chown(path, Some(uid), Some(gid)).map_err(|source| storage("change the owner of", path, source))
+    lchown(path, Some(uid), Some(gid)).map_err(|source| storage("change the owner of", path, source))
 }
 
 #[cfg(test)]

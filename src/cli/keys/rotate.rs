@@ -100,8 +100,15 @@ struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Ends the old log, unless that was done.
+    /// Ends the old log, unless that was done. However that goes, it stays its writer's: another user may have made a file.
     async fn close(&self, keys: &Keys) -> Result<(), Failure> {
+        let closed = self.close_it(keys).await;
+        let old = self.dir(&self.old);
+        own_like(&old, &old)?;
+        closed
+    }
+
+    async fn close_it(&self, keys: &Keys) -> Result<(), Failure> {
         let remembered = match self.context.register() {
             Ok(register) => register.remembered(&self.old)?,
             Err(failure) => {
