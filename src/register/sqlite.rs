@@ -304,14 +304,14 @@ pub(super) fn fold_new(
     path: &Path,
     trust: &Trust,
 ) -> Result<(), Error> {
-    fold_behind(connection, state, path, trust, Sequence(0))
+    fold_behind(connection, state, path, trust, None)
 }
 
 /// The same from nothing, without the signatures up to where this role saw it last: by then it had verified them. That the
-/// chain is the same there is for [`check_seen`] to say; until then the state is worth nothing.
+/// chain is the same there is looked at in what was folded.
 pub(super) fn fold_seen(connection: &Connection, path: &Path, trust: &Trust, seen: &Path) -> Result<Arc<State>, Error> {
     let mut state = Arc::default();
-    let known = Seen::read(seen)?.map_or(Sequence(0), |seen| seen.sequence);
+    let known = Seen::read(seen)?.map(|known| (known, seen));
     fold_behind(connection, &mut state, path, trust, known)?;
     check_seen(connection, &state, path, seen)?;
     Ok(state)
@@ -322,7 +322,7 @@ fn fold_behind(
     state: &mut Arc<State>,
     path: &Path,
     trust: &Trust,
-    known: Sequence,
+    known: Option<(Seen, &Path)>,
 ) -> Result<(), Error> {
     let unread = |fault| Error::sqlite("read", path)(fault);
     let last = state.sequence();
@@ -339,9 +339,17 @@ fn fold_behind(
     let Some(mut row) = next_row()? else { return Ok(()) };
     let mut next = State::clone(state);
     let folded = loop {
-        let applied = if row.sequence <= known { apply_known(&mut next, &row) } else { apply(&mut next, &row, trust) };
+        let is_known = known.is_some_and(|(seen, _)| row.sequence <= seen.sequence);
+        let applied = if is_known { apply_known(&mut next, &row) } else { apply(&mut next, &row, trust) };
         if let Err(fault) = applied {
             break Err(Error::fault(path)(fault));
+        }
+        // Here, of the very rows that were folded: whoever can write the file could show others to a second look.
+        if let Some((seen, seen_path)) = known.filter(|(seen, _)| seen.sequence == next.sequence())
+            && seen.hash != next.head()
+        {
+            let (path, seen_path) = (path.to_owned(), seen_path.to_owned());
+            return Err(Error::Different { path, seen_path, sequence: seen.sequence });
         }
         match next_row() {
             Ok(Some(following)) => row = following,
