@@ -149,6 +149,9 @@ fn line(line: &str) -> Result<Signature<'_>, Error> {
     Ok(Signature { name, id: *id, bytes: bytes.to_vec() })
 }
 
+/// Bytes of the shortest signature there is.
+const SIGNATURE_BYTES: usize = 64;
+
 /// The checkpoints in a text that holds one after the other, whatever else stands between them: what was cut off by a
 /// crash is passed over. Without extension lines, as this program writes them.
 pub fn checkpoints_in(text: &str) -> Vec<String> {
@@ -160,8 +163,14 @@ pub fn checkpoints_in(text: &str) -> Vec<String> {
         let end = (gap + 1..).find(|at| !is_signature(*at)).unwrap_or(gap + 1);
         // The last line of all has its end, too, or was cut.
         if end < lines.len() {
+            let signatures = lines.get(gap + 1..end).unwrap_or_default();
             let lines = lines.get(first..end).unwrap_or_default();
-            found.push(format!("{}\n", lines.join("\n")));
+            // One that was cut within a signature had its line ended by the next: none is that short.
+            let is_whole =
+                |text: &&str| self::line(text).is_ok_and(|signature| signature.bytes.len() >= SIGNATURE_BYTES);
+            if signatures.iter().all(is_whole) {
+                found.push(format!("{}\n", lines.join("\n")));
+            }
         }
     }
     found

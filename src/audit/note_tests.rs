@@ -32,12 +32,13 @@ fn checkpoints_are_found_one_after_the_other_and_what_was_cut_is_passed_over() {
     let (first, second, third) = (note(1), note(2), note(3));
     assert_eq!(checkpoints_in(""), Vec::<String>::new());
     assert_eq!(checkpoints_in(&format!("{first}{second}")), [first.clone(), second.clone()]);
-    let cosigned = format!("{second}— witness AAAAAAAA\n");
+    let cosigned = format!("{second}— witness {}\n", "A".repeat(104));
     assert_eq!(checkpoints_in(&format!("{first}\n{cosigned}")), [first.clone(), cosigned]);
     for at in 0..second.len() {
         let Some(cut) = second.get(..at) else { continue };
         assert_eq!(checkpoints_in(&format!("{first}{cut}")), [first.as_str()], "cut at {at}");
         let found = checkpoints_in(&format!("{first}{cut}\n{third}"));
         assert!(found.contains(&first) && found.contains(&third), "cut at {at}: {found:?}");
+        assert!(found.iter().all(|note| [&first, &second, &third].contains(&note)), "cut at {at}: {found:?}");
     }
 }

@@ -178,7 +178,10 @@ impl Submitter {
     /// What the witness remembers of the log, as far as that is known without asking it.
     async fn first(&self, reached: &Reached, signed: &Signed) -> Result<Frontier, Trouble> {
         let last = match reached {
-            Reached::Folder(folder) => folder.last(&signed.writer)?,
+            Reached::Folder(folder) => {
+                let (folder, writer) = (folder.clone(), signed.writer.clone());
+                blocking(move || folder.last(&writer)).await?
+            }
             Reached::Endpoint(endpoint, _) => kept_of(&self.logs.audit, &self.witness.name, &signed.writer)
                 .filter(|note| matches!(cosigned(note, &endpoint.key), Ok(Some(_)))),
         };
@@ -225,7 +228,7 @@ async fn submit(
         let old = known.size();
         let (dir, checkpoint) = (signed.dir.clone(), signed.checkpoint.clone());
         let (tree, proof) = blocking(move || Ok(grown(&dir, &known, &checkpoint)?)).await?;
-        match answered(endpoint, signed, old, ask(connection, old, proof, &signed.note).await?)? {
+        match answered(endpoint, signed, old, ask(endpoint, connection, old, proof, &signed.note).await?)? {
             Answered::Cosigned(note) => return Ok((tree, note)),
             Answered::Remembers(size) if is_again => {
                 return Err(Trouble::Unreachable(format!("{endpoint:?} remembers {size} leaves, and now others")));
@@ -239,9 +242,22 @@ async fn submit(
     }
 }
 
-async fn ask(connection: &mut Connection, old: u64, proof: Vec<Hash>, note: &str) -> Result<Answer, Trouble> {
+/// Once more over a new connection: while a long log was read the witness may have closed the first, on which nothing came.
+async fn ask(
+    endpoint: &Endpoint,
+    connection: &mut Connection,
+    old: u64,
+    proof: Vec<Hash>,
+    note: &str,
+) -> Result<Answer, Trouble> {
     let body = AddCheckpoint { old, proof, note: note.to_owned() }.to_body();
-    connection.send(Method::POST, "/add-checkpoint", body).await
+    match connection.send(Method::POST, "/add-checkpoint", body.clone()).await {
+        Err(Trouble::Unreachable(_)) => {
+            *connection = endpoint.connect().await?;
+            connection.send(Method::POST, "/add-checkpoint", body).await
+        }
+        answered => answered,
+    }
 }
 
 /// What a witness that is no stranger answers.
