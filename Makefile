@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON := target/venv/bin/python
+# Not the interpreter: that is a link to one that others share, so that its time says nothing.
+PYTHON := target/venv/installed
 NODE := target/node/node_modules
 
 .PHONY: help setup test soak check demo bench
@@ -20,7 +21,7 @@ setup: $(PYTHON) $(NODE) ## install what is missing; does nothing when all is th
 $(PYTHON): .ci/requirements.txt
 	@.ci/setup
 	@python3 -m venv --clear target/venv
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@target/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 $(NODE): tests/clients/node/package.json tests/clients/node/package-lock.json
