@@ -118,6 +118,7 @@ PURGING -> LIVE_CLEAN
     the purge is committed, verified and replayed on each replica
     certificate part 1 (live) is signed
 LIVE_CLEAN -> BACKUPS_CLEAN
+    the purge is below its cap or approved by people
     no row had come back a day later
     no row had come back a week later
     each snapshot that held the rows is confirmed absent
@@ -346,6 +347,18 @@ fn what_has_its_day_goes_even_if_an_earlier_stage_is_stuck() {
     let again = Facts { live_clean: Some(day(&closure, 45)), dirty_snapshots: None, ..facts };
     let step = next(&closure, &again, day(&closure, 45));
     assert_eq!(step.waits.first().map(|wait| (wait.need, wait.why)), Some((Need::CheckedAfterDay, Why::Date)));
+}
+
+#[test]
+fn what_came_back_is_purged_unless_it_waits_for_people() {
+    let mut closure = closed("2026-11-26T00:00:00Z");
+    closure.stage = Stage::LiveClean;
+    let given = Facts { approval: Approval::Given, ..fine() };
+    assert_eq!(next(&closure, &given, day(&closure, 40)).acts, [Act::Purge]);
+    let waits = Facts { approval: Approval::Waits, ..fine() };
+    let step = next(&closure, &waits, day(&closure, 40));
+    assert_eq!(step.acts, []);
+    assert_eq!(step.waits.first().map(|wait| (wait.need, wait.why)), Some((Need::Approved, Why::People)));
 }
 
 proptest! {

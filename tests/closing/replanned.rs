@@ -201,3 +201,30 @@ async fn a_server_that_answers_instead_of_the_one_planned_for_is_left_alone() {
     let there = other.run_sql("postgres", "select 1 from pg_database where datname = 'acme'").await.expect("asked");
     assert_eq!(there.len(), 1, "it stays");
 }
+
+/// A database of the old name after the purge is through: nobody is shut out of it before people said whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_came_back_stays_open_until_people_approve_its_purge() {
+    let mut ground = Ground::new().await;
+    ground.close("acme").await;
+    ground.account("acme", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    assert_eq!(ground.stage_of("acme"), Stage::LiveClean);
+    for sql in ["create database acme owner app", "grant connect on database acme to portreeve_maintenance"] {
+        ground.stage.cluster.run_sql("postgres", sql).await.expect(sql);
+    }
+    let is_open = "select has_database_privilege('app', 'acme', 'connect')
+        and exists (select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+            where datname = 'acme' and grantee = 0 and privilege_type = 'CONNECT')";
+    ground.later(DAY + DAY / 24).await;
+    for _ in 0..3 {
+        let turned = ground.turn().await;
+        assert!(turned.troubles.is_empty() && waits_for_people(&turned), "{turned:?}");
+        assert_eq!(ground.column("postgres", is_open).await, ["t"]);
+    }
+    let purge = ground.closure("acme").purge;
+    assert!(purge.waits() && purge.came_back().is_some(), "{purge:?}");
+}

@@ -106,7 +106,13 @@ pub const TRANSITIONS: [Transition; 8] = [
     Transition {
         from: Stage::LiveClean,
         to: Stage::BackupsClean,
-        needs: &[Need::CheckedAfterDay, Need::CheckedAfterWeek, Need::SnapshotsGone, Need::Certified(Part::Backups)],
+        needs: &[
+            Need::Approved,
+            Need::CheckedAfterDay,
+            Need::CheckedAfterWeek,
+            Need::SnapshotsGone,
+            Need::Certified(Part::Backups),
+        ],
     },
     Transition {
         from: Stage::BackupsClean,

@@ -117,6 +117,10 @@ impl World {
         if kept.another && closure.purge.held.is_none() && !closure.purge.is_approved(people) {
             return self.hold_another(customer).await;
         }
+        // until people say whose it is, it stays as open as it is
+        if closure.purge.waits() {
+            return Err(Error::Refused("the purge waits for people's approval; nobody is shut out before".to_owned()));
+        }
         // an account that was closed by an earlier version, or to which somebody gave access again
         if is_there {
             self.shut_out(customer, closure).await?;
