@@ -160,6 +160,10 @@ async fn immediate_removal_waits_for_no_date_and_verify_proof_accepts_it() {
     ground.well().await;
     assert_eq!(ground.files("initech"), ["certificate.html", "certificate.json"], "no archive is left");
     assert!(!ground.opens("initech").await);
+    // neither of the two acts of that round lost what the other noted
+    let notes = ground.stage.path("retention/closing").join(format!("{}.json", ground.customer("initech").id));
+    let notes = std::fs::read_to_string(notes).expect("notes");
+    assert!(notes.contains("\"destroying\": true") && !notes.contains("\"noticed\": []"), "{notes}");
 
     use base64::Engine as _;
     let key = base64::engine::general_purpose::STANDARD.encode(ground.public_key());

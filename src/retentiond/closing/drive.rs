@@ -122,7 +122,12 @@ impl World {
                 continue;
             }
             done += 1;
-            if let Err(error) = Box::pin(self.one(case, *act, turned)).await {
+            // what an earlier act of this round noted must not be written over
+            let one = async {
+                let kept = self.kept(case.customer.id, case.closure.sequence)?;
+                Box::pin(self.one(&Case { kept, ..*case }, *act, turned)).await
+            };
+            if let Err(error) = one.await {
                 is_well = false;
                 self.trouble(case.customer.id, &error, turned).await;
             }
