@@ -162,6 +162,17 @@ async fn another_database_than_the_one_planned_waits_for_people_wherever_the_dae
     assert_eq!(ground.column("postgres", oids).await, before);
 }
 
+/// A turn while the cluster's address leads to that server.
+async fn elsewhere(ground: &Ground, other: &Cluster) -> Turned {
+    let mut world = ground.world().await;
+    let road = Road::new(&Secret::new(other.superuser_dsn("postgres")), None).expect("a road");
+    let upstream = Upstream { road, maintenance_database: "postgres".to_owned() };
+    world.upstreams.insert("main".to_owned(), Ok(upstream));
+    let turned = turn(&world, ground.now()).await.expect("a turn");
+    world.acts.log.close().expect("the log closes");
+    turned
+}
+
 /// The address of the cluster leads to another server: without such a database nothing is gone, and with one of that name
 /// it is another's, until people say otherwise.
 #[tokio::test(flavor = "multi_thread")]
@@ -179,22 +190,13 @@ async fn a_server_that_answers_instead_of_the_one_planned_for_is_left_alone() {
 
     // made anew: those of the cache are copies of one
     let other = Cluster::start(Settings::default()).await.expect("another server");
-    let elsewhere = async || {
-        let mut world = ground.world().await;
-        let road = Road::new(&Secret::new(other.superuser_dsn("postgres")), None).expect("a road");
-        let upstream = Upstream { road, maintenance_database: "postgres".to_owned() };
-        world.upstreams.insert("main".to_owned(), Ok(upstream));
-        let turned = turn(&world, ground.now()).await.expect("a turn");
-        world.acts.log.close().expect("the log closes");
-        turned
-    };
-    let turned = elsewhere().await;
+    let turned = elsewhere(&ground, &other).await;
     assert!(turned.troubles.iter().any(|(_, why)| why.contains("another server answers")), "{turned:?}");
     let purge = ground.closure("acme").purge;
     assert!(purge.verified.is_none() && purge.replanned.is_none(), "{purge:?}");
 
     other.create_database("acme").await.expect("a database of that name");
-    let turned = elsewhere().await;
+    let turned = elsewhere(&ground, &other).await;
     assert!(waits_for_people(&turned), "{turned:?}");
     let purge = ground.closure("acme").purge;
     assert!(purge.verified.is_none() && purge.waits(), "{purge:?}");
@@ -216,10 +218,15 @@ async fn a_database_that_came_back_stays_open_until_people_approve_its_purge() {
     for sql in ["create database acme owner app", "grant connect on database acme to portreeve_maintenance"] {
         ground.stage.cluster.run_sql("postgres", sql).await.expect(sql);
     }
+    // that it is gone, only its own server can say
+    let other = Cluster::start(Settings::default()).await.expect("another server");
+    ground.later(DAY + DAY / 24).await;
+    let turned = elsewhere(&ground, &other).await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("another server answers")), "{turned:?}");
+    assert_eq!(ground.closure("acme").purge.rechecked, None);
     let is_open = "select has_database_privilege('app', 'acme', 'connect')
         and exists (select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
             where datname = 'acme' and grantee = 0 and privilege_type = 'CONNECT')";
-    ground.later(DAY + DAY / 24).await;
     for _ in 0..3 {
         let turned = ground.turn().await;
         assert!(turned.troubles.is_empty() && waits_for_people(&turned), "{turned:?}");

@@ -143,7 +143,7 @@ impl World {
             Act::Archive => self.archive(customer, turned).await,
             Act::MakePlan => self.make_plan(customer, kept).await,
             Act::Purge => self.go_on(customer, closure, kept, (rules, *now)).await,
-            Act::CheckAgain => self.check_again(customer).await,
+            Act::CheckAgain => self.check_again(customer, kept).await,
             Act::DestroyArchive => self.destroy_archives(customer, kept).await,
             Act::DestroyValues => self.destroy_keys(customer, closure, kept, RecordPart::Values).await,
             Act::DestroySkeleton => self.destroy_keys(customer, closure, kept, RecordPart::Skeleton).await,

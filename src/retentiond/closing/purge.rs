@@ -108,7 +108,7 @@ impl World {
     ) -> Result<(), Error> {
         let (planned, _) = closure.purge.planned.ok_or(Error::Bug("a purge is begun that was not planned"))?;
         // a database that somebody dropped is nothing to plan anew
-        let is_there = self.is_there(customer).await?;
+        let is_there = self.is_there(customer, kept).await?;
         if is_there && self.fixed(customer).await?.digest != planned {
             return self.plan_again(customer, closure, kept, (rules, now)).await;
         }
@@ -188,7 +188,7 @@ impl World {
         let purge = &closure.purge;
         let (planned, _) = purge.planned.ok_or(Error::Bug("a purge was begun that was not planned"))?;
         let came_back = purge.came_back().filter(|at| purge.replanned.is_none_or(|replanned| replanned <= *at));
-        if !self.is_there(customer).await? {
+        if !self.is_there(customer, kept).await? {
             // dropped, by us before a kill or by somebody: nothing is left to plan
             return Ok(false);
         }
@@ -224,19 +224,24 @@ impl World {
         Ok(true)
     }
 
-    /// Whether what goes as a whole is there; rows in shared tables are no whole.
-    async fn is_there(&self, customer: &Customer) -> Result<bool, Error> {
-        match customer.layout {
-            Layout::Shared => Ok(true),
-            Layout::Database => {
-                let connection = self.connect(customer, &self.upstream(customer)?.maintenance_database).await?;
-                Ok(purging::is_there(&connection, &customer.database).await?)
-            }
-            Layout::Schema => {
-                let connection = self.connect(customer, &customer.database).await?;
-                Ok(purging::has_schema(&connection, schema_of(customer)?).await?)
-            }
-        }
+    /// Whether what goes as a whole is there; rows in shared tables are no whole. That it is gone, only the server that the
+    /// purge was planned for can say; what another one has is for people to judge.
+    async fn is_there(&self, customer: &Customer, kept: &Kept) -> Result<bool, Error> {
+        let schema = match customer.layout {
+            Layout::Shared => return Ok(true),
+            Layout::Database => None,
+            Layout::Schema => Some(schema_of(customer)?),
+        };
+        let maintenance = &self.upstream(customer)?.maintenance_database;
+        let database = if schema.is_some() { &customer.database } else { maintenance };
+        let is_on = async |road: &Road| -> Result<bool, Error> {
+            let connection = road.connect(database).await?;
+            Ok(match schema {
+                Some(schema) => purging::has_schema(&connection, schema).await?,
+                None => purging::is_there(&connection, &customer.database).await?,
+            })
+        };
+        Ok(is_on(&self.upstream(customer)?.road).await? || is_on(&self.planned_road(customer, kept)?).await?)
     }
 
     /// Purges, or goes on, until nothing is left; verifies; records it.
@@ -342,7 +347,7 @@ impl World {
     }
 
     /// Looks whether rows came back. What did is recorded and told, and the account does not count as clean.
-    pub(super) async fn check_again(&self, customer: &Customer) -> Result<(), Error> {
+    pub(super) async fn check_again(&self, customer: &Customer, kept: &Kept) -> Result<(), Error> {
         let (rows, what, unfenced) = match customer.layout {
             Layout::Shared => {
                 let tables = self.tables(customer, &self.upstream(customer)?.road).await?;
@@ -350,15 +355,9 @@ impl World {
                 let what: Vec<String> = seen.rows_back.iter().map(|(table, rows)| format!("{table}: {rows}")).collect();
                 (seen.rows_back.iter().map(|(_, rows)| rows).sum(), what.join(", "), seen.unfenced)
             }
-            Layout::Database => {
-                let connection = self.connect(customer, &self.upstream(customer)?.maintenance_database).await?;
-                let is_there = purging::is_there(&connection, &customer.database).await?;
-                (u64::from(is_there), "its database is there again".to_owned(), Vec::new())
-            }
-            Layout::Schema => {
-                let connection = self.connect(customer, &customer.database).await?;
-                let is_there = purging::has_schema(&connection, schema_of(customer)?).await?;
-                (u64::from(is_there), "its schema is there again".to_owned(), Vec::new())
+            Layout::Database | Layout::Schema => {
+                let is_there = self.is_there(customer, kept).await?;
+                (u64::from(is_there), format!("its {} is there again", customer.layout.word()), Vec::new())
             }
         };
         self.step(customer.id, AccountStep::PurgeRechecked { rows }).await?;
