@@ -39,6 +39,10 @@ impl World {
         let (position, replicas) = self.replayed(customer, &connection).await?;
         let mut found = whole(customer, closure, kept, (position, replicas));
         found.report.extend(not_by_us("schema", dropped.was_there));
+        if !dropped.was_there {
+            let message = "large objects that its tables referred to may remain in the database: nobody knows which";
+            found.report.push(message.to_owned());
+        }
         found.report.push("the schema and its tables' files are gone; their blocks are not overwritten".to_owned());
         if dropped.large_objects_shared > 0 {
             let shared = dropped.large_objects_shared;
