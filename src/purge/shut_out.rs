@@ -100,6 +100,18 @@ impl Place {
         }
     }
 
+    /// A condition more: whom it lets see every schema, and write nowhere, no REVOKE on one shuts out. It lets nobody
+    /// connect to a database.
+    fn reads_anyway(&self) -> &'static str {
+        match self {
+            Place::Database => "",
+            Place::Schema(_) => {
+                "and not (pg_has_role(r.oid, 'pg_read_all_data', 'usage')
+                     and not pg_has_role(r.oid, 'pg_write_all_data', 'usage'))"
+            }
+        }
+    }
+
     fn enter(&self) -> &'static str {
         match self {
             Place::Database => "CONNECT",
@@ -153,11 +165,10 @@ pub async fn shut_out(connection: &Connection, place: &Place, shut: &Shut, keep:
     let taken = shut.taken.iter().map(|one| format!("revoke {} on {on} from {}", one.name, whom(one)));
     together(connection, given.chain(taken)).await?;
     let who = format!(
-        "select r.rolname from pg_roles r where r.rolcanlogin and not {} and {}
-             and not (pg_has_role(r.oid, 'pg_read_all_data', 'usage') and not pg_has_role(r.oid, 'pg_write_all_data', 'usage'))
-         order by 1",
+        "select r.rolname from pg_roles r where r.rolcanlogin and not {} and {} {} order by 1",
         keeps("r.rolname", keep),
-        place.enters()
+        place.enters(),
+        place.reads_anyway()
     );
     let still: Vec<String> = connection.texts(&who).await?.into_iter().flatten().flatten().collect();
     if !still.is_empty() {
