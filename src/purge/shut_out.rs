@@ -254,8 +254,24 @@ pub(super) async fn written(connection: &Connection, relations: &str, before: &s
              and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
              and l.relation in ({relations}) and coalesce(s.xact_start <= ({before}), true)"
     );
+    ended(connection, &writers, "have written to a closed account's rows").await
+}
+
+/// Waits for the end of every transaction in the database that holds a snapshot and began before the moment `before`: in a
+/// repeatable one, what it writes later is judged by what it saw first. Retention's own are judged by nothing.
+pub(super) async fn looked(connection: &Connection, before: &str) -> Result<(), Error> {
+    let holders = format!(
+        "select s.pid || ' ' || s.xact_start from pg_stat_activity s
+         where s.datname = current_database() and s.pid <> pg_backend_pid() and s.backend_type = 'client backend'
+             and s.usename is distinct from session_user and s.backend_xmin is not null and s.xact_start <= ({before})"
+    );
+    ended(connection, &holders, "look at a closed account's rows as they were before").await
+}
+
+/// Waits until none of the transactions that the query names now is open any more.
+async fn ended(connection: &Connection, query: &str, what: &str) -> Result<(), Error> {
     let texts = async || -> Result<Vec<String>, Error> {
-        Ok(connection.texts(&writers).await?.into_iter().flatten().flatten().collect())
+        Ok(connection.texts(query).await?.into_iter().flatten().flatten().collect())
     };
     let mut open = texts().await?;
     for _ in 0..LOOKS {
@@ -266,8 +282,5 @@ pub(super) async fn written(connection: &Connection, relations: &str, before: &s
         let now = texts().await?;
         open.retain(|one| now.contains(one));
     }
-    Err(Error::Refused(format!(
-        "{} transactions that have written to a closed account's rows do not come to an end",
-        open.len()
-    )))
+    Err(Error::Refused(format!("{} transactions that {what} do not come to an end", open.len())))
 }

@@ -2,7 +2,7 @@
 //! asks a small table of tombstones; it stays when the purge is over.
 //! HOLE: tables whose way to the customer no foreign key holds are not covered; the plan lists them as `unfenced`.
 
-use super::shut_out::written;
+use super::shut_out::{looked, written};
 use super::{Connection, Error, Event, patience};
 use crate::datamap::TableName;
 use crate::datamap::name::literal;
@@ -21,8 +21,8 @@ pub(super) async fn raise(
     set(connection, &plan.customer, purge).await
 }
 
-/// The same when an account is closed, and in the end nobody is left who wrote to those tables before. Waits for a moment
-/// only: may be called again until it is so.
+/// The same when an account is closed, and in the end nobody is left who wrote to those tables before, or whose snapshot is
+/// from before, in which there is no tombstone. Waits for a moment only: may be called again until it is so.
 ///
 /// # Errors
 /// [`Error::Refused`] while others write; [`Error::Database`].
@@ -48,7 +48,8 @@ pub async fn fence(
     // who began later has met the tombstone
     let since =
         format!("select since + interval '1 minute' from portreeve.tombstones where customer = {}", literal(customer));
-    written(connection, &tables.join(" union all "), &since).await
+    written(connection, &tables.join(" union all "), &since).await?;
+    looked(connection, &since).await
 }
 
 fn trigger(table: &str, column: &str) -> String {

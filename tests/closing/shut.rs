@@ -118,4 +118,18 @@ async fn rows_in_shared_tables_neither_change_nor_come_between_closing_and_purge
     ground.well().await;
     clerk.batch_execute(change).await.expect("it is open again");
     clerk.batch_execute(&new(7)).await.expect("it is open again");
+
+    // who has a snapshot from before comes to an end first: it does not see that the account is closed
+    clerk
+        .batch_execute("begin isolation level repeatable read; select from pg_class limit 1")
+        .await
+        .expect("a snapshot");
+    ground.close("initech").await;
+    let turned = ground.turn().await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("rows as they were before")), "{turned:?}");
+    assert_eq!(ground.stage_of("initech"), Stage::Closed);
+    clerk.batch_execute(change).await.expect("by its snapshot it is open");
+    clerk.batch_execute("commit").await.expect("in time");
+    ground.well().await;
+    assert_eq!(ground.stage_of("initech"), Stage::Choice);
 }
