@@ -81,7 +81,18 @@ async fn a_closed_database_is_shut_and_a_reopened_one_is_as_it_was_wherever_the_
         !left.iter().any(|line| ["-", "app", "clerk"].iter().any(|who| line.starts_with(&format!("{who} CONNECT"))))
     );
 
+    // nothing is given back without the note of what was taken, nor by another server's
     ground.account("acme", AccountStep::Reopened).await.expect("in time");
+    let text = std::fs::read_to_string(&note).expect("a note");
+    std::fs::remove_file(&note).expect("lost");
+    let turned = ground.turn().await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("what was taken from whom, is lost")), "{turned:?}");
+    let server = ground.column("postgres", "select system_identifier::text from pg_control_system()").await.concat();
+    std::fs::write(&note, text.replace(&server, "7000")).expect("another's");
+    let turned = ground.turn().await;
+    assert!(turned.troubles.iter().any(|(_, why)| why.contains("taken on another server")), "{turned:?}");
+    assert_eq!(may_connect(&ground).await, left);
+    std::fs::write(&note, text).expect("back");
     killed_turns(&ground, |_| !note.exists()).await;
     assert_eq!(may_connect(&ground).await, before);
     assert_eq!(ground.column("postgres", others).await, beside, "no other database was touched");

@@ -217,7 +217,7 @@ pub async fn beside(world: &World, busy: &BTreeSet<CustomerId>, now: Timestamp) 
             world.trouble(customer.id, &error, &mut turned).await;
         }
         if customer.closure.is_none()
-            && let Err(error) = world.let_in(customer).await
+            && let Err(error) = world.let_in(customer, &state).await
         {
             world.trouble(customer.id, &error, &mut turned).await;
         }

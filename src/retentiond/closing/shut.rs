@@ -3,7 +3,7 @@
 //! Not here: taking and giving (`purge/`). What is about to be taken is written down before.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,12 @@ use super::{Error, World};
 use crate::clock::Timestamp;
 use crate::datamap::plan::write_fences;
 use crate::disk::{Disk, RealDisk};
-use crate::grant::{Closure, Customer, Layout};
+use crate::grant::{By, Closure, Customer, Layout, State};
 use crate::ids::CustomerId;
 use crate::purge::{self as purging, Connection, Place, Privilege, Shut, catalog};
+
+/// The end of the name of an empty file: what was taken when the account was closed last was given back.
+const LET_IN: &str = ".let-in";
 
 /// What was taken from whom, until it is given back or the rows are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,21 @@ struct Note {
     done: Option<i64>,
     /// What was taken and given.
     shut: Shut,
+    /// The server, by the number that it was given when it was made.
+    #[serde(default)]
+    server: Option<String>,
+    /// The database's or the schema's object id there.
+    #[serde(default)]
+    oid: Option<u32>,
+}
+
+/// What is there now: the server, and the object id of what the customer has for itself.
+type Here = (String, Option<u32>);
+
+impl Note {
+    fn is_of_another(&self, (server, oid): &Here) -> bool {
+        self.server.as_ref().is_some_and(|known| known != server) || self.oid.is_some() && self.oid != *oid
+    }
 }
 
 impl World {
@@ -62,28 +80,54 @@ impl World {
 
     /// Shuts out whoever is not needed any more. May be done again: what came since goes as well.
     pub(super) async fn shut_out(&self, customer: &Customer, closure: &Closure) -> Result<(), Error> {
-        let id = customer.id;
+        let (id, closed) = (customer.id, closure.sequence.0);
         let connection = self.connect(customer, &customer.database).await?;
-        let known = self.note(id)?.unwrap_or_default();
-        let closed = closure.sequence.0;
+        let here = here(customer, &connection).await?;
+        // of another one, which people said is the customer's, nothing was taken yet
+        let is_approved = self.kept(id, closure.sequence)?.another;
+        let known = self.note(id)?.filter(|known| !(is_approved && known.is_of_another(&here)));
+        if known.as_ref().is_some_and(|known| known.is_of_another(&here)) {
+            return Err(self.of_another(id));
+        }
+        let is_first = known.as_ref().is_none_or(|known| known.closed != closed);
+        let known = known.map(|known| known.shut).unwrap_or_default();
+        let (server, oid) = here;
+        let note = |done, shut: &Shut| Note { closed, done, shut: shut.clone(), server: Some(server.clone()), oid };
+        let begin = |shut: &Shut| -> Result<(), Error> {
+            self.keep_note(id, &note(None, shut))?;
+            self.remove(&self.kept_path(id, LET_IN))
+        };
         let shut = match place(customer)? {
             None => {
-                self.record(id, "closure.shut-out", "nothing writes its rows any more".to_owned()).await?;
-                self.keep_note(id, &Note { closed, done: None, shut: known.shut.clone() })?;
+                if is_first {
+                    self.record(id, "closure.shut-out", "nothing writes its rows any more".to_owned()).await?;
+                }
+                begin(&known)?;
                 self.fence(customer, closure, &connection).await?;
-                known.shut
+                known
             }
             Some(place) => {
                 let keep = self.keep_access(customer);
                 let found = purging::would_take(&connection, &place, &keep).await?;
-                let shut = known.shut.and(&found);
-                self.record(id, "closure.shut-out", format!("it is taken: {}", told(&found.taken))).await?;
-                self.keep_note(id, &Note { closed, done: None, shut: shut.clone() })?;
+                let shut = known.and(&found);
+                if is_first || !found.taken.is_empty() {
+                    self.record(id, "closure.shut-out", format!("it is taken: {}", told(&found.taken))).await?;
+                }
+                begin(&shut)?;
                 purging::shut_out(&connection, &place, &found, &keep).await?;
                 shut
             }
         };
-        self.keep_note(id, &Note { closed, done: Some(self.acts.clock.now().0), shut })
+        self.keep_note(id, &note(Some(self.acts.clock.now().0), &shut))
+    }
+
+    fn of_another(&self, customer: CustomerId) -> Error {
+        let path = self.shut_path(customer);
+        Error::Refused(format!(
+            "{} says what was taken on another server, database or schema than the one that is there now, where nothing is \
+             done: bring that one back; if this is the same one, moved, write null for \"server\" and \"oid\" in that file",
+            path.display()
+        ))
     }
 
     /// The write fence, which for rows in shared tables is all there is: reading goes on.
@@ -95,9 +139,12 @@ impl World {
     }
 
     /// Lets in again whoever was shut out of an account that was reopened since.
-    pub(super) async fn let_in(&self, customer: &Customer) -> Result<(), Error> {
-        let Some(note) = self.note(customer.id)? else { return Ok(()) };
+    pub(super) async fn let_in(&self, customer: &Customer, state: &State) -> Result<(), Error> {
+        let Some(note) = self.note(customer.id)? else { return self.was_let_in(customer, state) };
         let connection = self.connect(customer, &customer.database).await?;
+        if note.is_of_another(&here(customer, &connection).await?) {
+            return Err(self.of_another(customer.id));
+        }
         let message = format!("it was reopened; it is given back: {}", told(&note.shut.taken));
         self.record(customer.id, "closure.let-in", message).await?;
         match place(customer)? {
@@ -113,14 +160,34 @@ impl World {
                 }
             }
         }
+        self.replace(&self.kept_path(customer.id, LET_IN), b"", 0o600)?;
         self.forget_shut(customer.id)
+    }
+
+    /// Without a note it was let in before, or never shut; or the note is lost. An archive is made for an account that is
+    /// shut, and for no other without being asked for.
+    fn was_let_in(&self, customer: &Customer, state: &State) -> Result<(), Error> {
+        let was_shut = state.exports_of(customer.id).any(|export| export.requested.1 == By::System);
+        let let_in = self.kept_path(customer.id, LET_IN);
+        if !was_shut || let_in.exists() {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "it was reopened, and {}, which says what was taken from whom, is lost: bring it back from a copy; or give it \
+             back by hand and make an empty file {}",
+            self.shut_path(customer.id).display(),
+            let_in.display()
+        )))
     }
 
     /// Forgets what was taken: there is nothing left to give it back on, or it was given back.
     pub(super) fn forget_shut(&self, customer: CustomerId) -> Result<(), Error> {
-        let path = self.shut_path(customer);
+        self.remove(&self.shut_path(customer))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
         if path.exists() {
-            RealDisk.remove(&path).map_err(Error::file("remove", &path))?;
+            RealDisk.remove(path).map_err(Error::file("remove", path))?;
         }
         Ok(())
     }
@@ -135,9 +202,23 @@ impl World {
         let snapshots = self.config.snapshots.values().filter(|snapshots| snapshots.cluster == customer.cluster);
         keep.extend(snapshots.map(|snapshots| snapshots.role.clone()));
         let upkeep = self.config.road.maintenance.iter();
-        keep.extend(upkeep.map(|who| who.split('@').next().unwrap_or(who).to_owned()));
+        keep.extend(upkeep.map(|who| role_of(who).to_owned()));
         keep
     }
+}
+
+/// The role of somebody whom `[road]` names: its name may hold an `@` itself.
+fn role_of(who: &str) -> &str {
+    who.rsplit_once('@').map_or(who, |(role, _)| role)
+}
+
+async fn here(customer: &Customer, connection: &Connection) -> Result<Here, Error> {
+    let oid = match customer.layout {
+        Layout::Shared => None,
+        Layout::Database => Some(purging::target(connection, &customer.database).await?.oid),
+        Layout::Schema => Some(purging::schema_target(connection, schema_of(customer)?).await?.oid),
+    };
+    Ok((connection.server().await?, oid))
 }
 
 /// What the customer has for itself; nothing in shared tables.
@@ -157,3 +238,7 @@ fn told(privileges: &[Privilege]) -> String {
         some => some.iter().map(one).collect::<Vec<_>>().join(", "),
     }
 }
+
+#[cfg(test)]
+#[path = "shut_tests.rs"]
+mod tests;
