@@ -278,6 +278,12 @@ pub fn write_fences(map: &DataMap, catalog: &Catalog) -> Vec<(TableName, String)
     fences.into_iter().filter(|(table, _)| is_table(table)).collect()
 }
 
+/// Tables whose rows belong to the customer only through other tables: no write fence asks for their rows.
+pub fn reached(map: &DataMap) -> impl Iterator<Item = &TableName> {
+    let is_via = |table: &&TableName| map.tables.get(*table).is_some_and(|entry| matches!(entry.path, Path::Via(_)));
+    deleted(map).filter(is_via)
+}
+
 type Fenced = (Vec<(TableName, String)>, Vec<TableName>);
 
 fn fences(map: &DataMap, catalog: &Catalog, tables: &[&TableName]) -> Fenced {

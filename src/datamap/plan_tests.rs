@@ -55,6 +55,12 @@ fn children_go_first_and_every_condition_names_the_customer() {
     assert_eq!(plan.probes.len(), 1, "orders to contacts; lines are their order's");
     assert_eq!(plan.orphans.len(), 1);
     assert_eq!(plan.fences.len(), 2);
+    let map = DataMap::parse("m", MAP).expect("a map");
+    assert_eq!(
+        reached(&map).map(ToString::to_string).collect::<Vec<_>>(),
+        ["public.lines"],
+        "no fence asks for its rows"
+    );
     assert_eq!(plan.digest().len(), 64);
     assert_ne!(plan.digest(), plan_for("8").digest());
     assert_eq!(plan.digest(), plan_for("7").digest());

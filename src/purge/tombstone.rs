@@ -1,6 +1,8 @@
 //! The write fence: a closed account's rows neither change nor come back. A trigger on every table with a tenant column
 //! asks a small table of tombstones; it stays when the purge is over.
-//! HOLE: tables whose way to the customer no foreign key holds are not covered; the plan lists them as `unfenced`.
+//! HOLE: rows that belong to the customer only through other tables can change, and come as long as a row is there to point
+//! to; where no foreign key holds that way, for ever: the plan lists those tables as `unfenced`. Any row can be deleted, or
+//! given to another customer. What is archived is what was there when it was read.
 
 use super::shut_out::{looked, written};
 use super::{Connection, Error, Event, patience};

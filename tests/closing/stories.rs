@@ -160,6 +160,8 @@ async fn immediate_removal_waits_for_no_date_and_verify_proof_accepts_it() {
     ground.well().await;
     assert_eq!(ground.files("initech"), ["certificate.html", "certificate.json"], "no archive is left");
     assert!(!ground.opens("initech").await);
+    let body = &ground.verified("initech").parts[0].body;
+    assert!(body.not_covered.iter().any(|line| line.starts_with("not fenced between closing and purge")), "{body:?}");
     // neither of the two acts of that round lost what the other noted
     let notes = ground.stage.path("retention/closing").join(format!("{}.json", ground.customer("initech").id));
     let notes = std::fs::read_to_string(notes).expect("notes");

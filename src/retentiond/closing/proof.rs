@@ -119,7 +119,7 @@ impl World {
             findings,
             residue: residue(case),
             exceptions: exceptions(case, state),
-            not_covered: self.not_covered(case, part),
+            not_covered: self.not_covered(case, part)?,
             ledger: Ledger { sequence: state.sequence().0, hash: hexadecimal(&state.head()) },
             previous: None,
             next: next.map(|part| Next { part, due: At(due(part, case)) }),
@@ -198,12 +198,15 @@ impl World {
         })
     }
 
-    fn not_covered(&self, case: &Case<'_>, part: Part) -> Vec<String> {
+    fn not_covered(&self, case: &Case<'_>, part: Part) -> Result<Vec<String>, Error> {
         let mut not = Vec::new();
         match part {
             Part::Live => {
                 not.push("snapshots, archives and logs: parts 2 to 4".to_owned());
                 not.push("archived write-ahead log, and free space of the database's files".to_owned());
+                if case.customer.layout == Layout::Shared {
+                    not.push(self.left_open(case.customer)?);
+                }
                 let found = case.kept.verified.iter();
                 not.extend(found.flat_map(|found| &found.unfenced).map(|table| {
                     format!("{table} has no write fence: a row of the customer could be written to it again")
@@ -227,7 +230,7 @@ impl World {
                 not.push("the application's logs were not looked at: their term is over".to_owned());
             }
         }
-        not
+        Ok(not)
     }
 }
 

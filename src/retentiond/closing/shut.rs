@@ -1,5 +1,6 @@
-//! From its closing on nobody but retention, the gate and the snapshots' roles gets at what an account has, so that its
-//! archive stays the last word; if it is reopened, the same are let in again, with exactly what was taken.
+//! From its closing on nobody but retention, the gate and the snapshots' roles gets at what an account has for itself, so
+//! that its archive stays the last word; if it is reopened, the same are let in again, with exactly what was taken. In
+//! shared tables only the write fence stands, and it leaves open what `purge/tombstone.rs` says.
 //! Not here: taking and giving (`purge/`). What is about to be taken is written down before.
 
 use std::io::ErrorKind;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::purge::schema_of;
 use super::{Error, World};
 use crate::clock::Timestamp;
-use crate::datamap::plan::write_fences;
+use crate::datamap::plan::{reached, write_fences};
 use crate::disk::{Disk, RealDisk};
 use crate::grant::{By, Closure, Customer, Layout, State};
 use crate::ids::CustomerId;
@@ -100,7 +101,9 @@ impl World {
         let shut = match place(customer)? {
             None => {
                 if is_first {
-                    self.record(id, "closure.shut-out", "nothing writes its rows any more".to_owned()).await?;
+                    let message =
+                        format!("no row with its key comes or changes any more; {}", self.left_open(customer)?);
+                    self.record(id, "closure.shut-out", message).await?;
                 }
                 begin(&known)?;
                 self.fence(customer, closure, &connection).await?;
@@ -127,6 +130,22 @@ impl World {
             "{} says what was taken on another server, database or schema than the one that is there now, where nothing is \
              done: bring that one back; if this is the same one, moved, write null for \"server\" and \"oid\" in that file",
             path.display()
+        ))
+    }
+
+    /// What the write fence leaves open, in words.
+    pub(super) fn left_open(&self, customer: &Customer) -> Result<String, Error> {
+        let map = self.map_of(customer)?;
+        let reached: Vec<String> = reached(&map).map(ToString::to_string).collect();
+        let change = match reached.as_slice() {
+            [] => String::new(),
+            some => {
+                format!(", and that rows in {}, reached only through other tables, come or change", some.join(", "))
+            }
+        };
+        Ok(format!(
+            "not fenced between closing and purge: that its rows are deleted or given another key{change}; its archive \
+             holds what was there when it was read"
         ))
     }
 
