@@ -38,7 +38,9 @@ pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
 pub use probe::{Probed, needles, probe};
 pub use run::{Gone, Outcome, Purge, deleted};
 pub use sample::samples;
-pub use schema::{DroppedSchema, SchemaOutcome, SchemaTarget, drop_schema, has_schema, schema_target};
+pub use schema::{
+    DroppedSchema, SchemaOutcome, SchemaTarget, drop_schema, has_schema, schema_target, shared_large_objects,
+};
 pub use shut_out::{Place, Privilege, Shut, let_in, shut_out, would_take};
 pub use tombstone::{fence, lift};
 pub use verify::{Level, Recheck, Scrub, Verified, recheck, verify};

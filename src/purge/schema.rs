@@ -75,6 +75,24 @@ async fn oid_of(connection: &Connection, name: &str) -> Result<Option<u32>, Erro
     Ok(connection.texts(&sql).await?.into_iter().flatten().flatten().next().and_then(|oid| oid.parse().ok()))
 }
 
+/// How many large objects its tables refer to that stay, since tables outside it refer to them, too. Once its tables are
+/// dropped nobody can say: asked before. None of a schema that is gone.
+///
+/// # Errors
+/// [`Error::Refused`] if the name is another schema's now; [`Error::Database`].
+pub async fn shared_large_objects(connection: &Connection, target: &SchemaTarget) -> Result<u64, Error> {
+    if !is_same(connection, target).await? {
+        return Ok(0);
+    }
+    let named = named(connection, target).await?;
+    if named.is_empty() {
+        return Ok(0);
+    }
+    let all = format!("select count(*) from pg_largeobject_metadata l where l.oid in ({})", named.join(" union "));
+    let alone = format!("{all} {}", unshared(connection, target).await?);
+    Ok(connection.number(&all).await?.saturating_sub(connection.number(&alone).await?))
+}
+
 /// Drops it. May be called again after a kill: what is gone already is an answer, not an error.
 ///
 /// # Errors

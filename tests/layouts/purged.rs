@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use portreeve::purge::{
     Connection, Control, MAINTENANCE, Pace, Road, SchemaOutcome, drop_schema, has_schema, prepare, schema_target,
+    shared_large_objects,
 };
 use portreeve::secret::Secret;
 use tokio::sync::watch;
@@ -340,10 +341,14 @@ async fn large_objects_that_others_refer_to_stay() {
     assert!(refused.contains("permission denied for table hidden"), "{refused}");
     assert_eq!(ground.value("select count(*) from pg_largeobject_metadata").await, "30", "nothing is unlinked");
     ground.run("drop table public.hidden").await;
+    let connection = road.connect("crm").await.expect("a connection");
+    let target = schema_target(&connection, "acme").await.expect("it is there");
+    assert_eq!(shared_large_objects(&connection, &target).await.expect("counted"), 3);
     let SchemaOutcome::Done(done) = dropped(&ground, &road, "acme").await.expect("dropped") else {
         panic!("it was not told to stop");
     };
     assert_eq!((done.large_objects, done.large_objects_shared), (27, 3), "{done:?}");
+    assert_eq!(shared_large_objects(&connection, &target).await.expect("counted"), 0, "nobody can say any more");
     let left = "select count(*) from globex.faces f where encode(lo_get(f.face), 'escape') = 'a face'";
     assert_eq!(ground.value(left).await, "3");
 }

@@ -33,6 +33,9 @@ pub(super) struct Kept {
     /// Of each purge by its name: the table of each of its steps, none where a step deletes no row.
     #[serde(default)]
     pub(super) steps: BTreeMap<String, Vec<Option<String>>>,
+    /// Large objects that stay when a schema goes, counted before the first of its tables went.
+    #[serde(default)]
+    pub(super) large_objects_shared: u64,
     /// Whether archives were about to be removed: from then on one that is not there was, perhaps, by us.
     #[serde(default)]
     pub(super) destroying: bool,

@@ -252,7 +252,8 @@ impl World {
             Layout::Schema => self.purge_schema(customer, closure, kept, dates).await?,
         };
         let (rows, level) = (found.rows(), found.level);
-        self.keep(customer.id, &Kept { verified: Some(found), ..kept.clone() })?;
+        let kept = self.kept(customer.id, closure.sequence)?;
+        self.keep(customer.id, &Kept { verified: Some(found), ..kept })?;
         self.step(customer.id, AccountStep::PurgeVerified { rows, level }).await?;
         self.forget_shut(customer.id)?;
         self.destroy_needles(customer.id)

@@ -25,6 +25,11 @@ impl World {
         };
         let road = self.planned_road(customer, kept)?;
         let target = SchemaTarget { database: customer.database.clone(), name: schema, oid };
+        // whoever is killed between its tables knows fewer of them
+        let shared = purging::shared_large_objects(&road.connect(&target.database).await?, &target).await?;
+        let shared = shared.max(kept.large_objects_shared);
+        let kept = &Kept { large_objects_shared: shared, ..kept.clone() };
+        self.keep(customer.id, kept)?;
         let may_run = || self.may_purge(closure, dates);
         let mut tell = |event: &Event| tracing::info!(customer = %customer.id, ?event, "the purge of a schema");
         let mut control = Control { may_run: &may_run, stop: self.stop.clone(), tell: &mut tell };
@@ -44,8 +49,8 @@ impl World {
             found.report.push(message.to_owned());
         }
         found.report.push("the schema and its tables' files are gone; their blocks are not overwritten".to_owned());
-        if dropped.large_objects_shared > 0 {
-            let shared = dropped.large_objects_shared;
+        let shared = shared.max(dropped.large_objects_shared);
+        if shared > 0 {
             found.report.push(format!("{shared} large objects stay: tables outside the schema refer to them, too"));
         }
         found.report.extend(dropped.statements_unread.map(|unread| format!("level 0: {unread}")));
