@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Child;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +22,8 @@ pub struct Role {
     pub address: Option<String>,
     /// Where its diagnostics go.
     pub log: PathBuf,
+    /// Writes them there; over once it has ended and all is written.
+    pub(super) scribe: JoinHandle<()>,
 }
 
 impl Role {
@@ -35,14 +38,17 @@ impl Role {
         self.child.wait().map(drop).map_err(Error::system("wait"))
     }
 
-    /// Waits for it to end by itself; answers whether it ended well.
+    /// Waits for it to end by itself and for its last words to be in the file; answers whether it ended well.
     pub fn wait(&mut self, within: Duration) -> Result<Option<bool>, Error> {
         let until = Instant::now() + within;
         loop {
-            match self.child.try_wait().map_err(Error::system("wait"))? {
-                Some(status) => return Ok(Some(status.success())),
+            let ended = self.child.try_wait().map_err(Error::system("wait"))?;
+            match ended {
+                Some(status) if self.scribe.is_finished() || Instant::now() >= until => {
+                    return Ok(Some(status.success()));
+                }
                 None if Instant::now() >= until => return Ok(None),
-                None => std::thread::sleep(Duration::from_millis(5)),
+                Some(_) | None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
     }

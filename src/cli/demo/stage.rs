@@ -394,6 +394,11 @@ impl Stage {
     pub fn start(&self, name: &'static str) -> Result<Role, Error> {
         let log = self.path(&format!("{name}.log"));
         let arguments: &[&str] = if name == "retention" { &["retention", "run"] } else { &[name] };
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(Error::system(format!("write {}", log.display())))?;
         let mut child = self
             .command(arguments)
             .env("RUST_LOG", "info")
@@ -402,15 +407,9 @@ impl Stage {
             .spawn()
             .map_err(Error::system(format!("start {name}")))?;
         let stderr = child.stderr.take();
-        let mut role = Role { name, child, address: None, log: log.clone() };
         let (ready, is_ready) = mpsc::channel();
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .map_err(Error::system(format!("write {}", log.display())))?;
         // Ends with the process, whose standard error it reads; what it says is kept in the file.
-        std::thread::spawn(move || {
+        let scribe = std::thread::spawn(move || {
             for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()).map_while(Result::ok) {
                 if writeln!(file, "{line}").is_err() {
                     return;
@@ -421,6 +420,7 @@ impl Stage {
                 }
             }
         });
+        let mut role = Role { name, child, address: None, log: log.clone(), scribe };
         match is_ready.recv_timeout(READY_WITHIN) {
             Ok(address) => {
                 role.address = address;
