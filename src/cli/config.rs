@@ -27,7 +27,7 @@ pub(super) fn run(command: Command, path: &Path, format: Format) -> Result<Exit,
 fn check(config: &Config, format: Format) -> Result<Exit, Failure> {
     let mut table = Table::new(&["role", "what", "state"]);
     let mut exit = Exit::Done;
-    let mut tell = |role: &str, what: String, state: Result<(), String>| {
+    for Looked { role, what, state } in looked(config) {
         let state = state.map_or_else(
             |fault| {
                 exit = Exit::Configuration;
@@ -36,24 +36,44 @@ fn check(config: &Config, format: Format) -> Result<Exit, Failure> {
             |()| "ok".to_owned(),
         );
         table.row([json!(role), json!(what), json!(state)]);
-    };
-    tell("retention", "promise".to_owned(), config.rules().map(drop).map_err(|fault| fault.to_string()));
-    for (name, role) in [
+    }
+    super::show(&table, format)?;
+    Ok(exit)
+}
+
+/// One thing that the configuration names.
+pub(super) struct Looked {
+    /// Whose it is.
+    pub role: &'static str,
+    /// What it is.
+    pub what: String,
+    /// What is wrong with it.
+    pub state: Result<(), String>,
+}
+
+/// The promise, the secrets and the users that the configuration names.
+pub(super) fn looked(config: &Config) -> Vec<Looked> {
+    let promise = config.rules().map(drop).map_err(|fault| fault.to_string());
+    let mut looked = vec![Looked { role: "retention", what: "promise".to_owned(), state: promise }];
+    for (role, whose) in [
         ("proxy", Role::Proxy),
         ("portal", Role::Portal),
         ("keyring", Role::Keyring),
         ("retention", Role::Retention),
         ("cli", Role::Cli),
     ] {
-        for file in config.secrets(role) {
-            tell(name, file.display().to_string(), read_secret(file).map(drop).map_err(|fault| fault.to_string()));
-        }
+        looked.extend(config.secrets(whose).into_iter().map(|file| {
+            let state = read_secret(file).map(drop).map_err(|fault| fault.to_string());
+            Looked { role, what: file.display().to_string(), state }
+        }));
     }
     let keyring = &config.keyring;
     let users = [("writers", &keyring.writers), ("openers", &keyring.openers), ("destroyers", &keyring.destroyers)];
-    for (key, user) in users.into_iter().flat_map(|(key, users)| users.iter().map(move |user| (key, user))) {
-        tell("keyring", format!("{key}: {user}"), User::uid(user).map(drop).map_err(|fault| fault.to_string()));
-    }
-    super::show(&table, format)?;
-    Ok(exit)
+    looked.extend(users.into_iter().flat_map(|(key, users)| users.iter().map(move |user| (key, user))).map(
+        |(key, user)| {
+            let state = User::uid(user).map(drop).map_err(|fault| fault.to_string());
+            Looked { role: "keyring", what: format!("{key}: {user}"), state }
+        },
+    ));
+    looked
 }

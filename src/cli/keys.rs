@@ -6,6 +6,8 @@ mod kept;
 mod list;
 mod rotate;
 
+pub(super) use doctor::look_at_keys;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -10,8 +10,10 @@ mod csv;
 pub mod customer;
 pub mod datamap;
 pub mod demo;
+mod doctor;
 pub mod exit;
 pub mod fence;
+mod findings;
 pub mod glass;
 mod grant;
 pub mod history;
@@ -164,6 +166,8 @@ pub enum Verb {
     /// A witness of the vendor's logs, run by a customer or an auditor: make one, run it.
     #[command(subcommand)]
     Witness(witness::Command),
+    /// Say what is wrong with this installation, and what to do about it; exit code 4 if something is.
+    Doctor,
     /// Show all of it on a throw-away PostgreSQL.
     Demo(demo::Arguments),
     /// The configuration file.
@@ -273,6 +277,7 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
                 fence::Outcome::Unsound => Ok(Exit::Findings),
             }
         }
+        Verb::Doctor => Box::pin(doctor::run(context)).await,
         Verb::Road(command) => road::run(command, context).await,
         Verb::Retention(command) => retention::run(command, context, path).await,
         Verb::Demo(_) | Verb::Config(_) | Verb::VerifyProof(_) | Verb::Witness(_) => {

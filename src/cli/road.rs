@@ -13,10 +13,11 @@ use super::{Context, Exit, Failure, Table};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Cluster};
-use crate::fence::{self, Connected, Expected, Fence, Road, Traveller};
-use crate::grant::State;
+use crate::fence::{self, Accepted, Connected, Expected, Fence, Login, Road, Traveller};
+use crate::grant::{Scope, State};
 use crate::net::tls_connect::{self, Identity};
 use crate::register;
+use crate::secret::Secret;
 
 /// A session that is just being opened is one the gate does not know yet.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -159,7 +160,7 @@ impl Roads {
         let (mut servers, mut provisioners) = (Vec::new(), Vec::new());
         for (name, cluster) in &config.clusters {
             let Some(database) = database_of(&state, name) else { continue };
-            servers.push((name.clone(), fence(cluster)?, database));
+            servers.push((name.clone(), fence(cluster, Vec::new())?, database));
             provisioners.push(cluster.provisioner.clone());
         }
         let (provisioner, sessions) = (String::new(), BTreeSet::new());
@@ -215,8 +216,8 @@ fn database_of(state: &State, cluster: &str) -> Option<String> {
     open.filter(|customer| customer.cluster == cluster).map(|customer| customer.database.clone()).next()
 }
 
-/// The way to that cluster, as the proxy has it.
-fn fence(cluster: &Cluster) -> Result<Fence, Failure> {
+/// The way to that cluster, as the proxy has it. Nobody signs in by it: the provisioner is asked.
+pub(super) fn fence(cluster: &Cluster, accepted: Vec<Accepted>) -> Result<Fence, Failure> {
     let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
     let failed = |fault: &dyn std::fmt::Display| Failure::failed(fault.to_string());
     let tls = tls_connect::client_config(&cluster.ca, Some(identity)).map_err(|fault| failed(&fault))?;
@@ -229,9 +230,18 @@ fn fence(cluster: &Cluster) -> Result<Fence, Failure> {
         password: config::read_secret_line(&cluster.password_file)?,
     };
     let fence = match &cluster.external {
-        None => Fence::new(upstream),
-        // Nobody signs in by it: whoever is connected is asked of the provisioner.
-        Some(_) => Fence::external(upstream, Vec::new(), Vec::new()),
+        None => Fence::accepting(upstream, accepted),
+        Some(external) => {
+            let scopes =
+                [(Scope::Metadata, &external.metadata), (Scope::Read, &external.read), (Scope::Write, &external.write)];
+            let named = scopes.into_iter().filter_map(|(scope, login)| Some((scope, login.as_ref()?)));
+            let login = |(scope, login): (Scope, &config::Login)| Login {
+                scope,
+                role: login.role.clone(),
+                password: Secret::new(String::new()),
+            };
+            Fence::external(upstream, accepted, named.map(login).collect())
+        }
     };
     fence.map_err(|fault| failed(&fault))
 }

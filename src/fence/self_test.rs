@@ -112,6 +112,31 @@ impl Fence {
         let subject = Subject { role: Some(role), place, scope, provisioner: &self.0.upstream.provisioner };
         self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
     }
+
+    /// Examines what every grant of `scope` in that place will have, before there is one; none: no grant of the scope can
+    /// be opened there. With `fence = "external"` the login role of the scope is examined.
+    pub async fn foretell<'a>(&self, place: impl Into<Place<'a>>, scope: Scope) -> Result<Option<Report>, Error> {
+        const EXISTS: &str = "select 1 from pg_roles where rolname = $1";
+        let place = place.into();
+        if let Some(logins) = &self.0.external {
+            let Some(login) = logins.iter().find(|login| login.scope == scope) else { return Ok(None) };
+            return self.self_test(place, &login.role, scope).await.map(Some);
+        }
+        let (client, _) = self.client(Lane::Test, place.database).await?;
+        let examined = async {
+            let carrier = match (laid_out(&client, place.database).await?.as_str(), place.tenant) {
+                ("schema", Some(schema)) => schema_role(place.database, schema, scope),
+                _ => scope_role(place.database, scope),
+            };
+            let found = client.query_typed(EXISTS, &[(&carrier, Type::TEXT)]).await;
+            if found.map_err(|error| refusal(place.database, &error))?.is_empty() {
+                return Ok(None);
+            }
+            let subject = Subject { role: None, place, scope, provisioner: &self.0.upstream.provisioner };
+            examine(&client, subject, &self.0.accepted).await.map(Some)
+        };
+        self.bounded(place.database, examined).await
+    }
 }
 
 /// Examines over a connection to `database` as anybody who may call `portreeve.hba_report()`.

@@ -4,13 +4,19 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, RootCertStore};
+
+use crate::clock::Timestamp;
 
 /// The plaintext of one record towards a client: libpq's asynchronous calls stall on larger ones.
 const RECORD_BYTES_MAX: usize = 8192;
@@ -86,12 +92,45 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+/// Whether the first certificate of that file is out of its time `at` then.
+///
+/// # Errors
+/// If the file cannot be read, or holds no certificate.
+pub fn is_over(chain: &Path, at: Timestamp) -> Result<bool, Error> {
+    let failed = |reason: String| Error::Certificate { path: chain.to_owned(), reason };
+    let certificates = chain_of(chain)?;
+    let (leaf, rest) = certificates.split_first().ok_or_else(|| failed("it holds no certificate".to_owned()))?;
+    let mut roots = RootCertStore::empty();
+    // Trusted or not, what is asked is the time, which is looked at first.
+    roots.add(leaf.clone())?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    let since_1970 = Duration::from_micros(u64::try_from(at.0).unwrap_or_default());
+    let name = ServerName::try_from("localhost").map_err(|error| failed(error.to_string()))?;
+    let verified = verifier.verify_server_cert(leaf, rest, &name, &[], UnixTime::since_unix_epoch(since_1970));
+    Ok(matches!(
+        verified,
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ))
+    ))
+}
+
+fn chain_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| Error::Certificate { path: path.to_owned(), reason: error.to_string() })
+}
+
 fn read(chain_path: &Path, key_path: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
     let certificate = |reason: String| Error::Certificate { path: chain_path.to_owned(), reason };
     let key = |reason: String| Error::Key { path: key_path.to_owned(), reason };
-    let chain = CertificateDer::pem_file_iter(chain_path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| certificate(error.to_string()))?;
+    let chain = chain_of(chain_path)?;
     if chain.is_empty() {
         return Err(certificate("it holds no certificate".to_owned()));
     }

@@ -2,6 +2,7 @@
 //! Not here: the rules one by one (`src/grant`), and how fast sessions end (`tests/endings`).
 
 mod another_road;
+mod doctor;
 mod door;
 mod emergency;
 mod ground;

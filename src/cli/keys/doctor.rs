@@ -5,64 +5,56 @@
 use std::path::Path;
 
 use crate::audit::checkpoint::SigningKey;
+use crate::cli::findings::Findings;
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::file::{Seen, look, read_credential};
 use crate::keyring::{Error, Keyring, init, pinned};
 
-/// What was looked at.
-struct Report {
-    table: Table,
-    is_well: bool,
-}
-
-impl Report {
-    /// A row about one place: what is right about it, or what is wrong and what to do.
-    fn say(&mut self, what: &str, place: &Path, found: Result<String, String>) {
-        self.is_well &= found.is_ok();
-        let (verdict, detail) = match found {
-            Ok(detail) => ("ok", detail),
-            Err(detail) => ("wrong", detail),
-        };
-        self.table.row([what.into(), place.display().to_string().into(), verdict.into(), detail.into()]);
-    }
-}
-
 /// A row per place, and exit code 4 if something is wrong.
 pub(super) fn doctor(context: &Context) -> Result<(Table, Exit), Failure> {
-    let mut report = Report { table: Table::new(&["what", "place", "verdict", "detail"]), is_well: true };
+    let mut report = Findings::new();
+    look_at_keys(context, &mut report)?;
+    Ok(report.told())
+}
+
+/// A row per place.
+pub(in crate::cli) fn look_at_keys(context: &Context, report: &mut Findings) -> Result<(), Failure> {
     let config = &context.config.keyring;
     let credential = read_credential(&config.credential).map(|_| "readable by nobody else".to_owned());
-    report.say("credential", &config.credential, credential.map_err(told));
+    report.say("credential", config.credential.display(), credential.map_err(told));
     match look(&config.file, &config.credential) {
         Ok(seen) => {
-            report.say("keyring", &config.file, Ok(format!("generation {}", seen.generation)));
-            report.say("keyring's public key", &config.public_key, public_key(&config.public_key, &seen.keyring));
-            report.say("keys of the next 30 days", &config.file, ahead(&seen.keyring));
+            report.say("keyring", config.file.display(), Ok(format!("generation {}", seen.generation)));
+            report.say(
+                "keyring's public key",
+                config.public_key.display(),
+                public_key(&config.public_key, &seen.keyring),
+            );
+            report.say("keys of the next 30 days", config.file.display(), ahead(&seen.keyring));
             for copy in &config.copies {
-                report.say("copy", copy, compared(copy, &config.credential, &seen));
+                report.say("copy", copy.display(), compared(copy, &config.credential, &seen));
             }
             if config.copies.is_empty() {
                 let detail = "there is none: if this file is lost, no record is ever read again; say in \"copies\" of \
                               [keyring] where copies belong";
-                report.say("copy", &config.file, Err(detail.to_owned()));
+                report.say("copy", config.file.display(), Err(detail.to_owned()));
             }
         }
-        Err(error) => report.say("keyring", &config.file, Err(told(error))),
+        Err(error) => report.say("keyring", config.file.display(), Err(told(error))),
     }
     let next = config.credential.with_added_extension("next");
     if next.exists() {
         let detail = "a change of the credential was cut off: run \"portreeve keys rotate kek --new-credential\" again, \
                       with the keyring stopped";
-        report.say("credential", &next, Err(detail.to_owned()));
+        report.say("credential", next.display(), Err(detail.to_owned()));
     }
     let portal = &context.config.portal;
-    report.say("portal's key", &portal.signing_key, pair(&portal.signing_key, &portal.signing_public_key));
+    report.say("portal's key", portal.signing_key.display(), pair(&portal.signing_key, &portal.signing_public_key));
     for (writer, secret) in super::writers(context)? {
-        report.say("log's key", &secret, log_key(context, &writer, &secret));
+        report.say("log's key", secret.display(), log_key(context, &writer, &secret));
     }
-    let exit = if report.is_well { Exit::Done } else { Exit::Findings };
-    Ok((report.table, exit))
+    Ok(())
 }
 
 /// The text of an error: it says what to do.
