@@ -10,7 +10,7 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use super::error::Error;
 use super::narrow::{Shut, Told, locks_for};
 use super::noted::Noted;
-use super::sqlite::Register;
+use super::opened::Register;
 use super::subject::{Subject, describe};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
@@ -309,7 +309,7 @@ impl Work<'_> {
             Ok(sequence) => Outcome::Written(sequence),
             Err(Error::LostRace(now)) => Outcome::LostRace(now),
             // A commit that failed may still have come through: the id tells.
-            Err(unsure @ Error::Sqlite { .. }) => {
+            Err(unsure) if unsure.is_unsure() => {
                 match blocking(&self.hands.register, move |register| register.find(id)).await {
                     Ok(Some(sequence)) => Outcome::Written(sequence),
                     Ok(None) | Err(_) => Outcome::Failed(unsure),

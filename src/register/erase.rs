@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::act::Acts;
 use super::error::Error;
-use super::sqlite::Register;
+use super::opened::Register;
 use crate::audit::keys::Part;
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, By, Closure, Draft, Erasure, RecordPart, State, What};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::at::Place;
 use super::narrow::Told;
 use crate::grant::{Fault, Lock};
 use crate::ids::Sequence;
@@ -20,23 +21,23 @@ pub enum Error {
     Refused(String),
     /// What is stored does not verify. Storage, or somebody who wrote there: nothing is decided from it.
     #[error(
-        "the register {} does not verify: {fault}; stop every role, keep a copy of the file for the investigation, \
-         and bring back the newest copy that verifies", path.display()
+        "the register {place} does not verify: {fault}; stop every role, keep a copy of it for the investigation, \
+         and bring back the newest copy that verifies"
     )]
-    Broken { path: PathBuf, fault: Fault },
+    Broken { place: Place, fault: Fault },
     /// The register is older than what this role has seen.
     #[error(
-        "the register {} ends at {found}, but this role has seen {seen}: an old copy was brought back; bring back \
+        "the register {place} ends at {found}, but this role has seen {seen}: an old copy was brought back; bring back \
          the newest copy; if it is lost for good, have every account owner look at their switch, then delete {}",
-        path.display(), seen_path.display()
+        seen_path.display()
     )]
-    RolledBack { path: PathBuf, seen_path: PathBuf, found: Sequence, seen: Sequence },
+    RolledBack { place: Place, seen_path: PathBuf, found: Sequence, seen: Sequence },
     /// The register's history is not the one this role has seen.
     #[error(
-        "the register {} is not the one this role has seen: event {sequence} differs; bring back the right file; if \
-         it is meant to be another one, delete {}", path.display(), seen_path.display()
+        "the register {place} is not the one this role has seen: event {sequence} differs; bring back the right one; if \
+         it is meant to be another one, delete {}", seen_path.display()
     )]
-    Different { path: PathBuf, seen_path: PathBuf, sequence: Sequence },
+    Different { place: Place, seen_path: PathBuf, sequence: Sequence },
     /// The note of what was last seen cannot be read.
     #[error(
         "{} does not hold a sequence and a hash such as \"41 0f…\": bring back the file; deleting it gives up the \
@@ -114,9 +115,19 @@ impl Error {
     }
 
     /// A fold's fault: a rule refuses what was wanted, anything else means the file does not verify.
-    pub(super) fn fault(path: &Path) -> impl FnOnce(Fault) -> Error {
-        let path = path.to_owned();
-        move |fault| Error::Broken { path, fault }
+    pub(super) fn fault(place: &Place) -> impl FnOnce(Fault) -> Error {
+        let place = place.clone();
+        move |fault| Error::Broken { place, fault }
+    }
+
+    /// Whether an append that ended so may have stored its event all the same.
+    pub(super) fn is_unsure(&self) -> bool {
+        matches!(self, Error::Sqlite { .. })
+    }
+
+    /// Whether it may pass by itself: then the register is read again and again, and until then nothing is decided from it.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Error::Sqlite { .. } | Error::File { .. })
     }
 }
 

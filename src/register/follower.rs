@@ -1,27 +1,25 @@
 //! Follows the register: a thread that sees a change within some milliseconds and publishes the new state.
 //! Not here: deciding. When it can no longer read or verify, `last_read` ages and every decision fails closed.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
+use super::at::{At, Place};
+use super::engine::{self, Engine, Wake};
 use super::error::Error;
+use super::fold::{fold_new, fold_seen};
 use super::seen::Seen;
-use super::sqlite::{connect, fold_new, fold_seen};
 use crate::clock::{Clock, Timestamp};
 use crate::grant::{State, Trust};
 use crate::ids::Sequence;
 
-/// How often the file is looked at.
-const POLL: Duration = Duration::from_millis(20);
 /// How often, at most, the note of what was seen is rewritten.
 const SEEN_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,16 +37,20 @@ struct Shared {
     looked: Notify,
     changed: watch::Sender<Sequence>,
     fault: RwLock<Option<String>>,
+    /// Has it looked at once.
+    wake: Wake,
+    is_stopping: AtomicBool,
 }
 
 struct Thread {
-    stop: Option<mpsc::Sender<()>>,
+    shared: Arc<Shared>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.shared.is_stopping.store(true, Ordering::Release);
+        self.shared.wake.wake();
         let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(_)) = handle.map(JoinHandle::join) {
             tracing::error!("bug: the thread that follows the register panicked");
@@ -57,16 +59,19 @@ impl Drop for Thread {
 }
 
 impl Follower {
-    /// Reads and checks the whole register (an empty one is made if there is none), compares it with what this role
+    /// Reads and checks the whole register (an empty file is made if there is none), compares it with what this role
     /// saw last, and follows it from then on. `seen` is a file of this role's own.
     ///
     /// # Errors
     /// If the register cannot be read, does not verify, or is behind or different from `seen`.
-    pub fn start(path: &Path, trust: Trust, seen: &Path, clock: Arc<dyn Clock>) -> Result<Follower, Error> {
-        let read_at = clock.now();
-        let connection = connect(path)?;
-        let version = data_version(&connection).map_err(Error::sqlite("read", path))?;
-        let state = fold_seen(&connection, path, &trust, seen)?;
+    pub fn start(at: impl Into<At>, trust: Trust, seen: &Path, clock: Arc<dyn Clock>) -> Result<Follower, Error> {
+        let (at, read_at) = (at.into(), clock.now());
+        let (mut engine, place) = (engine::open(&at)?, at.place());
+        let (wake, woken) = Wake::new();
+        // From here on nothing is missed, and what comes before it is read below.
+        let every = engine.watch(wake.clone())?;
+        let version = engine.version()?;
+        let state = fold_seen(engine.as_mut(), &place, &trust, seen)?;
         Seen::of(&state).write(seen)?;
         let shared = Arc::new(Shared {
             changed: watch::Sender::new(state.sequence()),
@@ -74,25 +79,27 @@ impl Follower {
             last_read: AtomicI64::new(read_at.0),
             looked: Notify::new(),
             fault: RwLock::new(None),
+            wake,
+            is_stopping: AtomicBool::new(false),
         });
-        let (stop, stopped) = mpsc::channel();
         let watching = Watching {
-            inode: inode(path)?,
-            path: path.to_owned(),
+            place,
             trust,
             seen_path: seen.to_owned(),
             written: Seen::of(&state),
             written_at: Instant::now(),
-            connection,
+            engine,
+            every,
             version,
             state,
             clock,
             shared: Arc::clone(&shared),
         };
         let named = std::thread::Builder::new().name("register".to_owned());
-        let handle =
-            named.spawn(move || watching.run(&stopped)).map_err(Error::file("start a thread to follow", path))?;
-        let thread = Thread { stop: Some(stop), handle: Mutex::new(Some(handle)) };
+        let handle = named
+            .spawn(move || watching.run(&woken))
+            .map_err(Error::file("start a thread to follow it beside", seen))?;
+        let thread = Thread { shared: Arc::clone(&shared), handle: Mutex::new(Some(handle)) };
         Ok(Follower { shared, _thread: Arc::new(thread) })
     }
 
@@ -121,6 +128,7 @@ impl Follower {
                 if self.last_read() >= asked {
                     return;
                 }
+                self.shared.wake.wake();
                 next.await;
             }
         };
@@ -136,23 +144,29 @@ impl Follower {
 
 /// Everything the thread owns.
 struct Watching {
-    path: PathBuf,
+    place: Place,
     trust: Trust,
     seen_path: PathBuf,
     /// What stands in the `seen` file, and since when.
     written: Seen,
     written_at: Instant,
-    inode: (u64, u64),
-    connection: Connection,
-    version: i64,
+    engine: Box<dyn Engine>,
+    /// How often it is looked at, besides being woken.
+    every: Duration,
+    version: Option<i64>,
     state: Arc<State>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
 }
 
 impl Watching {
-    fn run(mut self, stopped: &mpsc::Receiver<()>) {
-        while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+    fn run(mut self, woken: &Receiver<()>) {
+        loop {
+            // Woken or not: it is time to look.
+            woken.recv_timeout(self.every).unwrap_or_default();
+            if self.shared.is_stopping.load(Ordering::Acquire) {
+                break;
+            }
             let at = self.clock.now();
             match self.look() {
                 Ok(()) => {
@@ -160,7 +174,7 @@ impl Watching {
                     self.shared.looked.notify_waiters();
                     self.tell(None);
                 }
-                Err(passing @ (Error::Sqlite { .. } | Error::File { .. })) => self.tell(Some(passing.to_string())),
+                Err(passing) if passing.is_passing() => self.tell(Some(passing.to_string())),
                 Err(broken) => {
                     self.tell(Some(broken.to_string()));
                     break;
@@ -175,15 +189,12 @@ impl Watching {
 
     /// Looks whether anything changed, and folds and publishes it.
     fn look(&mut self) -> Result<(), Error> {
-        if inode(&self.path)? != self.inode {
-            return Err(Error::Replaced(self.path.clone()));
-        }
-        let version = data_version(&self.connection).map_err(Error::sqlite("read", &self.path))?;
-        if version == self.version {
+        let version = self.engine.version()?;
+        if version.is_some() && version == self.version {
             return Ok(());
         }
         let before = self.state.sequence();
-        let folded = fold_new(&self.connection, &mut self.state, &self.path, &self.trust);
+        let folded = fold_new(self.engine.as_mut(), &mut self.state, &self.place, &self.trust);
         if self.state.sequence() != before {
             *self.shared.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.state);
             self.shared.changed.send_replace(self.state.sequence());
@@ -217,17 +228,3 @@ impl Watching {
         }
     }
 }
-
-/// Changes whenever another connection has committed.
-fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-}
-
-fn inode(path: &Path) -> Result<(u64, u64), Error> {
-    let metadata = std::fs::metadata(path).map_err(Error::file("find", path))?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(test)]
-#[path = "follower_tests.rs"]
-mod tests;

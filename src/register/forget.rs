@@ -2,38 +2,23 @@
 //! stand in side rows, and those go, from the file and from its write-ahead log. Events stay: ids, times and numbers.
 //! Not here: when (`retentiond/closing`). What other roles hold in memory goes with their next start.
 
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
-
 use super::error::Error;
-use super::sqlite::Register;
+use super::opened::Register;
 use crate::grant::{Event, GlassStep, State, Stored, What};
-use crate::ids::{CustomerId, HoldId, OwnerId};
+use crate::ids::{CustomerId, HoldId, OwnerId, Sequence};
 
 impl Register {
     /// Deletes every side row about `customer`; how many there were. Again after a kill it deletes what is left.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or somebody who reads keeps the write-ahead log from being emptied: then
-    /// the rows may still be in it, and it must be tried again.
+    /// If it cannot be read or written, or somebody who reads keeps what was deleted from being overwritten: then it may
+    /// still be there, and it must be tried again.
     pub fn forget(&self, customer: CustomerId) -> Result<u64, Error> {
         let state = self.state()?;
-        let events = self.read_from(crate::ids::Sequence(1))?;
-        let about: Vec<i64> = events
-            .iter()
-            .filter(|stored| is_about(stored, customer, &state))
-            .filter_map(|stored| i64::try_from(stored.sequence.0).ok())
-            .collect();
-        self.changed(|connection| {
-            let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut deleted = 0;
-            for sequence in &about {
-                deleted += write.execute("DELETE FROM side WHERE sequence = ?1", params![sequence])?;
-            }
-            write.commit()?;
-            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            Ok((busy == 0).then(|| u64::try_from(deleted).unwrap_or(u64::MAX)))
-        })
+        let events = self.read_from(Sequence(1))?;
+        let about = events.iter().filter(|stored| is_about(stored, customer, &state));
+        let about: Vec<Sequence> = about.map(|stored| stored.sequence).collect();
+        self.erase(&about)
     }
 }
 

@@ -1,13 +1,17 @@
-//! The register: the hash-chained events of what was decided, kept in SQLite, followed by every role.
+//! The register: the hash-chained events of what was decided, kept by an engine (SQLite), followed by every role.
 //! Not here: what events mean (`grant/`).
 
 mod act;
+mod at;
+mod engine;
 mod erase;
 mod error;
+mod fold;
 mod follower;
 mod forget;
 mod narrow;
 mod noted;
+mod opened;
 mod owner;
 mod resolve;
 mod seen;
@@ -16,12 +20,21 @@ mod subject;
 mod upkeep;
 
 pub use act::{Acts, Done, Hands, OpenIntent};
+pub use at::{At, Place};
+pub use engine::Remembered;
 pub use erase::{Doomed, Erased, Gone, Terms, erasure_due, erasures_due};
 pub use error::Error;
 pub use follower::Follower;
 pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions};
 pub use noted::Noted;
+pub use opened::Register;
 pub use owner::{OwnerActs, Revision};
 pub use resolve::{has_intents, note_resolved, open_intents, resolved_up_to};
-pub use sqlite::{Register, Remembered};
 pub use upkeep::keep_checkpoint;
+
+#[cfg(test)]
+#[path = "conformance_tests.rs"]
+mod conformance;
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+mod kept;

@@ -2,12 +2,12 @@
 //! Not here: comparing more than the last event; the hash chain does that.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use rusqlite::Connection;
-
+use super::at::Place;
+use super::engine::Engine;
 use super::error::Error;
-use super::sqlite::read_from;
 use crate::disk::{Disk, RealDisk};
 use crate::grant::State;
 use crate::ids::Sequence;
@@ -77,20 +77,21 @@ impl Seen {
 }
 
 /// Holds the register against what this role saw last.
-pub(super) fn check_seen(connection: &Connection, state: &State, path: &Path, seen_path: &Path) -> Result<(), Error> {
+pub(super) fn check_seen(engine: &mut dyn Engine, state: &State, place: &Place, seen_path: &Path) -> Result<(), Error> {
     let Some(seen) = Seen::read(seen_path)? else { return Ok(()) };
-    let (path, seen_path) = (path.to_owned(), seen_path.to_owned());
+    let (place, seen_path) = (place.clone(), seen_path.to_owned());
     if state.sequence() < seen.sequence {
-        return Err(Error::RolledBack { path, seen_path, found: state.sequence(), seen: seen.sequence });
+        return Err(Error::RolledBack { place, seen_path, found: state.sequence(), seen: seen.sequence });
     }
     if seen.sequence.0 == 0 {
         return Ok(());
     }
-    let there = read_from(connection, seen.sequence).map_err(Error::sqlite("read", &path))?;
-    match there.first() {
-        Some(stored) if stored.hash == seen.hash => Ok(()),
-        Some(_) | None => Err(Error::Different { path, seen_path, sequence: seen.sequence }),
-    }
+    let mut is_same = false;
+    engine.read(seen.sequence, &mut |stored| {
+        is_same = stored.sequence == seen.sequence && stored.hash == seen.hash;
+        ControlFlow::Break(())
+    })?;
+    if is_same { Ok(()) } else { Err(Error::Different { place, seen_path, sequence: seen.sequence }) }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ async fn kill_or_stop_the_proxy_or_hide_its_register() {
 /// Nobody can say whether access still stands: after 5 s it does not.
 async fn hidden_register(ground: &mut Ground, measured: &mut Measured) {
     let watched = Watched::new(ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let path = register(&ground.stage).path().to_owned();
+    let path = ground.stage.path("register/register.sqlite");
     let hidden = path.with_extension("hidden");
     fs::rename(&path, &hidden).expect("the register is hidden");
     let since = Instant::now() + STALE_AFTER;

@@ -1,0 +1,180 @@
+//! The register, open for appending: what its engine keeps, and the fold of it.
+//! Not here: where and how it is kept (the engines), what events mean (`grant/`) and following them (`follower`).
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::at::{At, Place};
+use super::engine::{self, Engine, Remembered};
+use super::error::Error;
+use super::fold::fold_new;
+use super::seen::{Seen, check_seen};
+use crate::grant::{Fault, Proposal, State, Stored, Trust, apply};
+use crate::ids::{EventId, Sequence};
+
+/// The register, open for appending. Clones share one connection; every verb blocks for a moment.
+#[derive(Clone)]
+pub struct Register {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    place: Place,
+    trust: Trust,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    engine: Box<dyn Engine>,
+    state: Arc<State>,
+}
+
+impl Register {
+    /// Opens the register, or makes an empty file, and folds and checks all of it.
+    ///
+    /// # Errors
+    /// If it cannot be used, is no register, or does not verify.
+    pub fn open(at: impl Into<At>, trust: Trust) -> Result<Register, Error> {
+        let at = at.into();
+        let (engine, place) = (engine::open(&at)?, at.place());
+        let inner = Inner { place, trust, open: Mutex::new(Open { engine, state: Arc::default() }) };
+        inner.lock().catch_up(&inner)?;
+        Ok(Register { inner: Arc::new(inner) })
+    }
+
+    /// What messages call it.
+    pub fn place(&self) -> &Place {
+        &self.inner.place
+    }
+
+    /// Holds the register against a role's own note of what it saw last, then notes what it sees now. For roles that
+    /// come and go; those that stay have a [`super::Follower`].
+    ///
+    /// # Errors
+    /// [`Error::RolledBack`], [`Error::Different`], [`Error::SeenUnreadable`], and if either cannot be read or written.
+    pub fn hold_against(&self, seen: &Path) -> Result<(), Error> {
+        let mut open = self.inner.lock();
+        open.catch_up(&self.inner)?;
+        let before = Seen::read(seen)?;
+        let Open { engine, state } = &mut *open;
+        check_seen(engine.as_mut(), state, &self.inner.place, seen)?;
+        let now = Seen::of(state);
+        if before == Some(now) { Ok(()) } else { now.write(seen) }
+    }
+
+    /// The fold of everything in it now.
+    ///
+    /// # Errors
+    /// If it cannot be read or does not verify.
+    pub fn state(&self) -> Result<Arc<State>, Error> {
+        let mut open = self.inner.lock();
+        open.catch_up(&self.inner)?;
+        Ok(Arc::clone(&open.state))
+    }
+
+    /// Appends the event at the place it was made for, durably. An event that would not apply is never stored.
+    ///
+    /// # Errors
+    /// [`Error::LostRace`] if another event stands there, [`Error::Refused`] if the rules forbid it. After an error that
+    /// [`Error::is_unsure`] it may or may not be stored: ask [`Register::find`].
+    pub fn append(&self, proposal: &Proposal) -> Result<Sequence, Error> {
+        let mut open = self.inner.lock();
+        open.catch_up(&self.inner)?;
+        if proposal.stored.sequence.0 != open.state.sequence().0.saturating_add(1) {
+            return Err(Error::LostRace(open.state.sequence()));
+        }
+        let mut next = State::clone(&open.state);
+        apply(&mut next, &proposal.stored, &self.inner.trust).map_err(|fault| match fault {
+            Fault::Rule(rule) => Error::from(rule),
+            Fault::Gap { .. }
+            | Fault::Chain(_)
+            | Fault::Content(_)
+            | Fault::Side(_)
+            | Fault::Unsigned(_)
+            | Fault::Signature(_) => Error::Refused(fault.to_string()),
+        })?;
+        if !open.engine.append(proposal)? {
+            open.catch_up(&self.inner)?;
+            return Err(Error::LostRace(open.state.sequence()));
+        }
+        open.state = Arc::new(next);
+        Ok(proposal.stored.sequence)
+    }
+
+    /// Every event from that sequence on.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_from(&self, sequence: Sequence) -> Result<Vec<Stored>, Error> {
+        let mut events = Vec::new();
+        self.inner.lock().engine.read(sequence, &mut |stored| {
+            events.push(stored);
+            ControlFlow::Continue(())
+        })?;
+        Ok(events)
+    }
+
+    /// Where the event with that id stands; none: it was never appended.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn find(&self, id: EventId) -> Result<Option<Sequence>, Error> {
+        self.inner.lock().engine.find(id)
+    }
+
+    /// Remembers how far an audit log has come; outside the chain of events.
+    ///
+    /// # Errors
+    /// [`Error::LogBehind`] if the register remembers a longer log, or another one of that length.
+    pub fn note_checkpoint(&self, log: &str, size: u64, root: [u8; 32]) -> Result<(), Error> {
+        match self.inner.lock().engine.remember(log, Remembered { size, root })? {
+            None => Ok(()),
+            Some(known) => Err(Error::LogBehind { log: log.to_owned(), found: size, known: known.size }),
+        }
+    }
+
+    /// How far the log of that writer had come, as its settings take it: how many leaves, and their root. Every writer
+    /// notes its log under its origin.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn remembered(&self, writer: &str) -> Result<Option<(u64, [u8; 32])>, Error> {
+        let remembered = self.last_checkpoint(&crate::log::origin(writer))?;
+        Ok(remembered.map(|Remembered { size, root }| (size, root)))
+    }
+
+    /// How far the log of that origin had come when it was last noted.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn last_checkpoint(&self, log: &str) -> Result<Option<Remembered>, Error> {
+        self.inner.lock().engine.remembered(log)
+    }
+
+    /// Erases side rows and folds everything anew: how many there were.
+    pub(super) fn erase(&self, sides: &[Sequence]) -> Result<u64, Error> {
+        let mut open = self.inner.lock();
+        let erased = open.engine.erase(sides)?;
+        let mut state = Arc::default();
+        fold_new(open.engine.as_mut(), &mut state, &self.inner.place, &self.inner.trust)?;
+        open.state = state;
+        erased.ok_or_else(|| {
+            let why = "somebody reads the register, so that what is deleted is still in its write-ahead log";
+            Error::Refused(why.to_owned())
+        })
+    }
+}
+
+impl Inner {
+    /// The engine and the fold. A panic elsewhere leaves both whole: the fold changes in one assignment.
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn catch_up(&mut self, inner: &Inner) -> Result<(), Error> {
+        fold_new(self.engine.as_mut(), &mut self.state, &inner.place, &inner.trust)
+    }
+}
