@@ -142,16 +142,16 @@ impl State {
             AccountStep::ExportRequested => {
                 let (export, requested) = (ExportId(sequence.0), (event.at, event.by));
                 let export = Export { id: export, customer: id, requested, made: None, destroyed: None };
-                self.exports.insert(export.id, Arc::new(export));
+                self.exports.insert(export.id, export);
             }
             AccountStep::Exported { export, bytes, digest } => {
-                if let Some(export) = self.exports.get_mut(&export) {
-                    Arc::make_mut(export).made = Some((event.at, bytes, digest));
+                if let Some(export) = self.exports.get_mut(export) {
+                    export.made = Some((event.at, bytes, digest));
                 }
             }
             AccountStep::ExportDestroyed { export } => {
-                if let Some(export) = self.exports.get_mut(&export) {
-                    Arc::make_mut(export).destroyed = Some(event.at);
+                if let Some(export) = self.exports.get_mut(export) {
+                    export.destroyed = Some(event.at);
                 }
             }
             AccountStep::Chosen { .. }
@@ -176,13 +176,15 @@ impl State {
 
     /// Who is gone or suspended has approved no deletion that was not begun yet.
     pub(super) fn retract_approvals_of(&mut self, staff: StaffId) {
-        let approved = |customer: &Arc<Customer>| {
-            customer.closure.as_ref().is_some_and(|closure| closure.purge.is_approved_by(staff))
-        };
-        for customer in self.customers.values_mut().filter(|customer| approved(customer)) {
-            if let Some(closure) = &mut Arc::make_mut(customer).closure {
-                closure.purge.retract(staff);
-            }
+        let approved =
+            |customer: &&Customer| customer.closure.as_ref().is_some_and(|closure| closure.purge.is_approved_by(staff));
+        let theirs: Vec<_> = self.customers().filter(approved).map(|customer| customer.id).collect();
+        for customer in theirs {
+            self.with_closure(customer, |closure| {
+                if let Some(closure) = closure {
+                    closure.purge.retract(staff);
+                }
+            });
         }
     }
 
@@ -195,8 +197,8 @@ impl State {
     }
 
     fn with_closure(&mut self, id: CustomerId, change: impl FnOnce(&mut Option<Closure>)) {
-        if let Some(customer) = self.customers.get_mut(&id) {
-            change(&mut Arc::make_mut(customer).closure);
+        if let Some(customer) = self.customers.get_mut(id) {
+            change(&mut customer.closure);
         }
     }
 
@@ -209,18 +211,18 @@ impl State {
     ) {
         let (id, placed) = (HoldId(sequence.0), (event.at, event.by));
         let (authority, reason) = (text(personal.authority), text(personal.reason));
-        self.holds.insert(id, Arc::new(Hold { id, customer, placed, review, authority, reason, released: None }));
+        self.holds.insert(id, Hold { id, customer, placed, review, authority, reason, released: None });
     }
 
     pub(super) fn release_hold(&mut self, event: &Event, hold: HoldId) {
-        if let Some(hold) = self.holds.get_mut(&hold) {
-            Arc::make_mut(hold).released = Some((event.at, event.by));
+        if let Some(hold) = self.holds.get_mut(hold) {
+            hold.released = Some((event.at, event.by));
         }
     }
 
     pub(super) fn commit_snapshot(&mut self, event: &Event, sequence: Sequence, id: SnapshotId, step: SnapshotStep) {
         if let Some(snapshot) = kept::after(id, self.snapshot(id), step, (event.at, sequence)) {
-            self.snapshots.insert(id, Arc::new(snapshot));
+            Arc::make_mut(&mut self.snapshots).insert(id, Arc::new(snapshot));
         }
     }
 }

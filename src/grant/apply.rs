@@ -334,8 +334,8 @@ impl State {
             What::CustomerCreated { layout } => self.add_customer(event, sequence, layout, personal),
             What::StaffCreated => self.add_staff(event, sequence, personal),
             What::StaffRemoved { staff } => {
-                if let Some(staff) = self.staff.get_mut(&staff) {
-                    Arc::make_mut(staff).active = false;
+                if let Some(staff) = self.staff.get_mut(staff) {
+                    staff.active = false;
                 }
                 self.teams.leave(staff);
                 self.end_grants_of(event, staff);
@@ -393,7 +393,7 @@ impl State {
     fn add_customer(&mut self, event: &Event, sequence: Sequence, layout: Layout, personal: Personal) {
         let id = CustomerId(sequence.0);
         if let Some(name) = &personal.name {
-            self.customer_names.insert(name.clone(), id);
+            Arc::make_mut(&mut self.customer_names).insert(name.clone(), id);
         }
         let (set_at, set_by) = (event.at, event.by);
         let terms = Terms::default();
@@ -406,41 +406,43 @@ impl State {
         let (created, closure, questioned) = (event.at, None, None);
         let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure, questioned };
         let place = (customer.cluster.clone(), customer.database.clone());
-        self.places.entry(place).or_default().insert(customer.tenant.clone(), id);
-        self.customers.insert(id, Arc::new(customer));
+        Arc::make_mut(&mut self.places).entry(place).or_default().insert(customer.tenant.clone(), id);
+        self.customers.insert(id, customer);
         self.teams.take_on(id);
     }
 
     fn add_staff(&mut self, event: &Event, sequence: Sequence, personal: Personal) {
         let id = StaffId(sequence.0);
         if let Some(name) = &personal.name {
-            self.staff_names.insert(name.clone(), id);
+            Arc::make_mut(&mut self.staff_names).insert(name.clone(), id);
         }
         let verifier = personal.verifier.unwrap_or_default();
         let region = personal.region.and_then(|region| region.parse().ok());
         let (name, created, standing) = (text(personal.name), event.at, Standing::default());
-        self.staff.insert(id, Arc::new(Staff { id, name, verifier, region, active: true, created, standing }));
+        self.staff.insert(id, Staff { id, name, verifier, region, active: true, created, standing });
         self.teams.welcome(id);
     }
 
     fn add_owner(&mut self, event: &Event, sequence: Sequence, customer: CustomerId, personal: Personal) {
         let id = OwnerId(sequence.0);
         if let Some(name) = &personal.name {
-            self.owner_names.insert(name.clone(), id);
+            Arc::make_mut(&mut self.owner_names).insert(name.clone(), id);
         }
         let token_digests = personal.digests();
-        self.tokens.extend(token_digests.iter().map(|digest| (*digest, id)));
+        if !token_digests.is_empty() {
+            Arc::make_mut(&mut self.tokens).extend(token_digests.iter().map(|digest| (*digest, id)));
+        }
         let password_hash = personal.password_hash.unwrap_or_default();
         let (name, created) = (text(personal.name), event.at);
         let owner = Owner { id, customer, name, password_hash, token_digests, active: true, created };
-        self.accounts.insert((customer, id));
-        self.owners.insert(id, Arc::new(owner));
+        self.accounts.entry(customer).insert(id);
+        self.owners.insert(id, owner);
     }
 
     /// Consent that nobody could withdraw any more is no consent: the last owner's going switches it off.
     fn remove_owner(&mut self, event: &Event, sequence: Sequence, owner: OwnerId) {
-        let Some(removed) = self.owners.get_mut(&owner) else { return };
-        Arc::make_mut(removed).active = false;
+        let Some(removed) = self.owners.get_mut(owner) else { return };
+        removed.active = false;
         let customer = removed.customer;
         if self.owners_of(customer).any(|owner| owner.active) {
             return;

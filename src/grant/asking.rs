@@ -161,7 +161,7 @@ impl State {
     /// The code that could be used now: the customer's newest, unless the switch was moved since.
     pub fn live_code(&self, customer: CustomerId, now: Timestamp) -> Option<&Code> {
         let consent = &self.customer(customer)?.consent;
-        let code = self.newest_code.get(&customer).and_then(|id| self.code(*id))?;
+        let code = self.newest_code.get(customer).and_then(|id| self.code(*id))?;
         (code.is_live(now) && code.id.0 > consent.sequence.0).then_some(code)
     }
 
@@ -258,8 +258,8 @@ impl State {
             said: Vec::new(),
             outcome: None,
         };
-        self.requests.insert(id, Arc::new(request));
-        self.waiting.insert((customer, id));
+        self.requests.insert(id, request);
+        self.waiting.entry(customer).insert(id);
     }
 
     pub(super) fn commit_request(
@@ -269,7 +269,7 @@ impl State {
         (id, step): (RequestId, RequestStep),
         personal: Personal,
     ) {
-        let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else { return };
+        let Some(request) = self.requests.get_mut(id) else { return };
         match (step, event.by) {
             (RequestStep::Approved { scope, lasting }, By::Owner(owner)) => {
                 request.approvals.push(Approval { owner, at: event.at, scope, lasting });
@@ -286,7 +286,7 @@ impl State {
 
     /// Issues the grant once enough owners have approved: for the least that any of them allowed.
     fn issue_if_approved(&mut self, event: &Event, sequence: Sequence, id: RequestId) {
-        let Some(request) = self.requests.get(&id).map(Arc::clone) else { return };
+        let Some(request) = self.requests.shared(id).map(Arc::clone) else { return };
         let Some(consent) = self.customer(request.customer).map(|customer| customer.consent.clone()) else { return };
         let approvers = self.approvers(&request);
         if approvers.len() < usize::from(consent.terms.approvals) {
@@ -313,22 +313,29 @@ impl State {
     }
 
     fn end_request(&mut self, id: RequestId, at: Timestamp, outcome: Outcome) {
-        if let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) {
+        if let Some(request) = self.requests.get_mut(id) {
             request.outcome = Some((at, outcome));
-            self.waiting.remove(&(request.customer, id));
+            let customer = request.customer;
+            self.stop_waiting(customer, id);
         }
     }
 
-    /// Denies every waiting request of that kind.
-    pub(super) fn deny_requests(&mut self, event: &Event, which: impl Fn(&Request) -> bool) {
-        let denied: Vec<RequestId> =
-            self.waiting_requests().filter(|request| which(request)).map(|request| request.id).collect();
+    fn stop_waiting(&mut self, customer: CustomerId, id: RequestId) {
+        let waiting = self.waiting.entry(customer);
+        waiting.remove(&id);
+        if waiting.is_empty() {
+            self.waiting.remove(customer);
+        }
+    }
+
+    /// Denies those waiting requests.
+    pub(super) fn deny_requests(&mut self, event: &Event, denied: Vec<RequestId>) {
         denied.into_iter().for_each(|id| self.end_request(id, event.at, Outcome::Denied(event.by)));
     }
 
     pub(super) fn add_code(&mut self, code: Code) {
         self.newest_code.insert(code.customer, code.id);
-        self.codes.insert(code.id, Arc::new(code));
+        self.codes.insert(code.id, code);
     }
 
     pub(super) fn redeem(
@@ -338,7 +345,7 @@ impl State {
         (id, staff, purpose): (CodeId, StaffId, Purpose),
         personal: Personal,
     ) {
-        let Some(code) = self.codes.get_mut(&id).map(Arc::make_mut) else { return };
+        let Some(code) = self.codes.get_mut(id) else { return };
         let grant = GrantId(sequence.0);
         code.used = Some(grant);
         let (customer, scope, lasting) = (code.customer, code.scope, code.lasting);
@@ -360,20 +367,20 @@ impl State {
     }
 
     pub(super) fn miss(&mut self, id: CodeId) {
-        if let Some(code) = self.codes.get_mut(&id).map(Arc::make_mut) {
+        if let Some(code) = self.codes.get_mut(id) {
             code.misses = code.misses.saturating_add(1);
         }
     }
 
     pub(super) fn question(&mut self, event: &Event, customer: CustomerId, personal: Personal) {
-        if let Some(customer) = self.customers.get_mut(&customer).map(Arc::make_mut) {
+        if let Some(customer) = self.customers.get_mut(customer) {
             let (at, by, reason) = (event.at, event.by, text(personal.reason));
             customer.questioned = Some(Questioned { at, by, reason });
         }
     }
 
     pub(super) fn settle(&mut self, customer: CustomerId) {
-        if let Some(customer) = self.customers.get_mut(&customer).map(Arc::make_mut) {
+        if let Some(customer) = self.customers.get_mut(customer) {
             customer.questioned = None;
         }
     }

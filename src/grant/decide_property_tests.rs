@@ -1,7 +1,5 @@
 //! What holds of every decision, whatever happened before: tried on many states.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::tests::{G9, limit, several, state_of};
@@ -206,12 +204,11 @@ impl Scene {
     }
 
     fn less(&mut self, less: &Less) {
-        let acme = self.world.state.customers.get_mut(&ACME).expect("acme is there");
+        let acme = self.world.state.customers.get_mut(ACME).expect("acme is there");
         match *less {
             // Operators, the system and a doubt only narrow; what the fold refuses changes nothing.
             Less::Event(by, what) => drop(self.world.try_to(by, what, what.has_side().then(reason))),
             Less::Terms(ref terms) => {
-                let acme = Arc::make_mut(acme);
                 acme.consent.terms = narrowed(&acme.consent.terms, terms);
             }
             // Where hours are limited, a later moment may well be a better one.

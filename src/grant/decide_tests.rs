@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, staff};
 use crate::grant::{Attestation, By, Given, Limit, Lock, Mode, Purpose, Questioned, What};
@@ -40,7 +38,7 @@ pub(super) fn several<T: std::str::FromStr>(text: &str) -> Limit<Vec<T>> {
 /// The state a row speaks of, made directly: rows may describe what the fold would never let happen.
 pub(super) fn state_of(row: &Row<'_>) -> State {
     let mut state = World::with_people().state;
-    let staff = Arc::make_mut(state.staff.get_mut(&JANE).expect("jane is there"));
+    let staff = state.staff.get_mut(JANE).expect("jane is there");
     let (presence, region) = row[0].split_once('/').unwrap_or((row[0], ""));
     (staff.active, staff.region) = (presence != "gone", region.parse().ok());
     let standing = &mut staff.standing;
@@ -55,7 +53,7 @@ pub(super) fn state_of(row: &Row<'_>) -> State {
     if presence == "teamless" {
         state.teams.leave(JANE);
     }
-    let acme = Arc::make_mut(state.customers.get_mut(&ACME).expect("acme is there"));
+    let acme = state.customers.get_mut(ACME).expect("acme is there");
     acme.consent.mode = row[1].parse().expect("a mode");
     acme.consent.scope = row[2].parse().expect("a scope");
     acme.consent.until = time(row[3]);

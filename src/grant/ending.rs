@@ -1,8 +1,6 @@
 //! What ends grants: a switch that is moved, terms that are set, a newer grant of the same staff member.
 //! Not here: whether that is allowed (`apply`, `asking`).
 
-use std::sync::Arc;
-
 use super::consent::{By, Consent, Mode};
 use super::event::Event;
 use super::state::{Grant, State};
@@ -18,7 +16,7 @@ impl State {
         let (deadline, longest) = (consent.deadline(), consent.terms.longest);
         let break_glass = consent.terms.break_glass;
         let is_laxer = consent.terms.approvals < self.terms_of(id).approvals;
-        if let Some(customer) = self.customers.get_mut(&id).map(Arc::make_mut) {
+        if let Some(customer) = self.customers.get_mut(id) {
             customer.consent = consent;
             if let By::Owner(_) = event.by {
                 customer.questioned = None;
@@ -33,7 +31,8 @@ impl State {
             self.keep_newest(Grant { ends, ..grant });
         }
         if mode == Mode::Off || is_laxer {
-            self.deny_requests(event, |request| request.customer == id);
+            let waiting = self.waiting_requests_of(id).map(|request| request.id).collect();
+            self.deny_requests(event, waiting);
         }
     }
 
@@ -53,7 +52,9 @@ impl State {
         let theirs = self.newest.all().filter(|grant| grant.staff == staff);
         let theirs = theirs.map(|grant| (grant.customer, staff)).collect();
         self.end_newest(event, theirs, |_| true);
-        self.deny_requests(event, |request| request.staff == staff);
+        let asked = self.waiting_requests().filter(|request| request.staff == staff);
+        let asked = asked.map(|request| request.id).collect();
+        self.deny_requests(event, asked);
         self.retract_approvals_of(staff);
     }
 

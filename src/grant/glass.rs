@@ -3,7 +3,6 @@
 //! switch is not off: off means off.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{not_yours, text};
@@ -89,12 +88,12 @@ impl Glass {
 impl State {
     /// What was asked for under that id.
     pub fn glass(&self, id: GlassId) -> Option<&Glass> {
-        self.glasses.get(&id).map(Arc::as_ref)
+        self.glasses.get(id)
     }
 
     /// Everything that was ever asked for in an emergency, oldest first.
     pub fn glasses(&self) -> impl Iterator<Item = &Glass> {
-        self.glasses.values().map(Arc::as_ref)
+        self.glasses.values()
     }
 
     pub(super) fn check_glass(&self, event: &Event, step: GlassStep, personal: Option<&Personal>) -> Result<(), Rule> {
@@ -166,11 +165,11 @@ impl State {
                 let (id, reason, ticket) = (GlassId(sequence.0), text(personal.reason), text(personal.ticket));
                 let (asked, confirmed) = (event.at, None);
                 let glass = Glass { id, staff, customer, scope, lasting, purpose, reason, ticket, asked, confirmed };
-                self.glasses.insert(id, Arc::new(glass));
+                self.glasses.insert(id, glass);
             }
             GlassStep::Confirmed { glass } => {
                 let By::Staff(by) = event.by else { return };
-                let Some(glass) = self.glasses.get_mut(&glass).map(Arc::make_mut) else { return };
+                let Some(glass) = self.glasses.get_mut(glass) else { return };
                 glass.confirmed = Some((event.at, by));
                 let Glass { staff, customer, scope, lasting, purpose, reason, ticket, .. } = glass.clone();
                 let deadline = self.customer(customer).map(|customer| customer.consent.deadline());

@@ -5,6 +5,7 @@
 mod account;
 mod apply;
 mod asking;
+mod by_id;
 mod closure;
 mod code;
 mod consent;

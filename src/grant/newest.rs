@@ -4,21 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::by_id::ById;
 use super::state::{Grant, State};
 use crate::ids::{CustomerId, StaffId};
 
 /// By customer, and there by staff member. Cheap to clone: what a customer has is shared.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Newest(BTreeMap<CustomerId, Arc<BTreeMap<StaffId, Arc<Grant>>>>);
+pub(super) struct Newest(ById<CustomerId, BTreeMap<StaffId, Arc<Grant>>>);
 
 impl Newest {
     pub(super) fn get(&self, customer: CustomerId, staff: StaffId) -> Option<&Grant> {
-        self.0.get(&customer)?.get(&staff).map(Arc::as_ref)
+        self.0.get(customer)?.get(&staff).map(Arc::as_ref)
     }
 
     /// Those for that customer.
     pub(super) fn of(&self, customer: CustomerId) -> impl Iterator<Item = &Grant> {
-        self.0.get(&customer).into_iter().flat_map(|grants| grants.values()).map(Arc::as_ref)
+        self.0.get(customer).into_iter().flat_map(|grants| grants.values()).map(Arc::as_ref)
     }
 
     /// All of them.
@@ -31,8 +32,7 @@ impl State {
     /// Keeps a grant as its staff member's newest for its customer, whether it is new or has changed.
     pub(super) fn keep_newest(&mut self, grant: Grant) {
         let grant = Arc::new(grant);
-        let of_customer = self.newest.0.entry(grant.customer).or_default();
-        Arc::make_mut(of_customer).insert(grant.staff, Arc::clone(&grant));
+        self.newest.0.entry(grant.customer).insert(grant.staff, Arc::clone(&grant));
         self.grants.insert(grant.id, grant);
     }
 }

@@ -3,7 +3,6 @@
 //! Not here: the decision. [`decide`] says no first, and it alone says yes, of a state in which the owner had said so.
 //! A switch that was ever moved, by whomever, stands: nothing is observed past it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,8 +97,8 @@ fn as_if(
     now: Timestamp,
 ) -> Option<(State, Grant)> {
     let is_only_undecided = refusal.conditions.iter().all(is_undecided);
-    let customer = state.customers.get(&ask.customer).filter(|customer| customer.is_undecided())?;
-    let staff = state.staff.get(&ask.staff)?;
+    let customer = state.customer(ask.customer).filter(|customer| customer.is_undecided())?;
+    let staff = state.staff.shared(ask.staff)?;
     // One visit is of one day (UTC), as the database's fence wants an end that is near.
     let id = GrantId::unissued(ask.staff, ask.customer, now)?;
     let midnight = Timestamp((now.0.div_euclid(DAY_MICROS) + 1).saturating_mul(DAY_MICROS));
@@ -129,15 +128,11 @@ fn as_if(
         ..customer.consent.clone()
     };
     let customer = Customer { consent, ..Customer::clone(customer) };
-    let told = State {
-        events: state.events,
-        head: state.head,
-        customers: BTreeMap::from([(ask.customer, Arc::new(customer))]),
-        staff: BTreeMap::from([(ask.staff, Arc::clone(staff))]),
-        grants: BTreeMap::from([(grant.id, Arc::new(grant.clone()))]),
-        teams: state.teams.clone(),
-        ..State::default()
-    };
+    let (events, head, teams) = (state.events, state.head, state.teams.clone());
+    let mut told = State { events, head, teams, ..State::default() };
+    told.customers.insert(ask.customer, customer);
+    told.staff.insert(ask.staff, Arc::clone(staff));
+    told.grants.insert(grant.id, grant.clone());
     Some((told, grant))
 }
 

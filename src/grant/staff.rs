@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{not_yours, only_operator, required};
@@ -276,8 +275,8 @@ impl State {
         (id, step): (StaffId, StaffStep),
         personal: &Personal,
     ) {
-        if let Some(staff) = self.staff.get_mut(&id) {
-            Arc::make_mut(staff).standing.take(step, (event.at, event.by, sequence), personal);
+        if let Some(staff) = self.staff.get_mut(id) {
+            staff.standing.take(step, (event.at, event.by, sequence), personal);
         }
         match step {
             StaffStep::Suspended => self.end_grants_of(event, id),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::by_id::ById;
 use super::closure::Closure;
 use super::code::Code;
 use super::consent::{By, Consent};
@@ -160,33 +161,33 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// The fold of the register's events. Cheap to clone: entries are shared.
+/// The fold of the register's events. Cheap to clone: what two of them have in common is shared.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub(super) events: u64,
     pub(super) head: [u8; 32],
-    pub(super) customers: BTreeMap<CustomerId, Arc<Customer>>,
-    pub(super) staff: BTreeMap<StaffId, Arc<Staff>>,
-    pub(super) owners: BTreeMap<OwnerId, Arc<Owner>>,
-    pub(super) grants: BTreeMap<GrantId, Arc<Grant>>,
-    pub(super) customer_names: BTreeMap<String, CustomerId>,
+    pub(super) customers: ById<CustomerId, Customer>,
+    pub(super) staff: ById<StaffId, Staff>,
+    pub(super) owners: ById<OwnerId, Owner>,
+    pub(super) grants: ById<GrantId, Grant>,
+    pub(super) customer_names: Arc<BTreeMap<String, CustomerId>>,
     /// Customers by cluster and database, and there by tenant.
-    pub(super) places: BTreeMap<(String, String), BTreeMap<Option<String>, CustomerId>>,
-    pub(super) accounts: BTreeSet<(CustomerId, OwnerId)>,
-    pub(super) staff_names: BTreeMap<String, StaffId>,
-    pub(super) owner_names: BTreeMap<String, OwnerId>,
-    pub(super) tokens: BTreeMap<[u8; 32], OwnerId>,
+    pub(super) places: Arc<BTreeMap<(String, String), BTreeMap<Option<String>, CustomerId>>>,
+    pub(super) accounts: ById<CustomerId, BTreeSet<OwnerId>>,
+    pub(super) staff_names: Arc<BTreeMap<String, StaffId>>,
+    pub(super) owner_names: Arc<BTreeMap<String, OwnerId>>,
+    pub(super) tokens: Arc<BTreeMap<[u8; 32], OwnerId>>,
     pub(super) newest: Newest,
-    pub(super) requests: BTreeMap<RequestId, Arc<Request>>,
+    pub(super) requests: ById<RequestId, Request>,
     /// Requests that have not come to an end, those that waited too long included.
-    pub(super) waiting: BTreeSet<(CustomerId, RequestId)>,
-    pub(super) codes: BTreeMap<CodeId, Arc<Code>>,
-    pub(super) newest_code: BTreeMap<CustomerId, CodeId>,
-    pub(super) holds: BTreeMap<HoldId, Arc<Hold>>,
-    pub(super) exports: BTreeMap<ExportId, Arc<Export>>,
-    pub(super) snapshots: BTreeMap<SnapshotId, Arc<Snapshot>>,
+    pub(super) waiting: ById<CustomerId, BTreeSet<RequestId>>,
+    pub(super) codes: ById<CodeId, Code>,
+    pub(super) newest_code: ById<CustomerId, CodeId>,
+    pub(super) holds: ById<HoldId, Hold>,
+    pub(super) exports: ById<ExportId, Export>,
+    pub(super) snapshots: Arc<BTreeMap<SnapshotId, Arc<Snapshot>>>,
     pub(super) teams: Teams,
-    pub(super) glasses: BTreeMap<GlassId, Arc<Glass>>,
+    pub(super) glasses: ById<GlassId, Glass>,
 }
 
 impl State {
@@ -202,7 +203,7 @@ impl State {
 
     /// The customer with that id.
     pub fn customer(&self, id: CustomerId) -> Option<&Customer> {
-        self.customers.get(&id).map(Arc::as_ref)
+        self.customers.get(id)
     }
 
     /// The customer of that name.
@@ -212,7 +213,7 @@ impl State {
 
     /// The staff member with that id, removed ones included.
     pub fn staff(&self, id: StaffId) -> Option<&Staff> {
-        self.staff.get(&id).map(Arc::as_ref)
+        self.staff.get(id)
     }
 
     /// The staff member of that name, removed ones included: look at `active`, or ask [`decide`](fn@super::decide).
@@ -222,7 +223,7 @@ impl State {
 
     /// The owner with that id, removed ones included.
     pub fn owner(&self, id: OwnerId) -> Option<&Owner> {
-        self.owners.get(&id).map(Arc::as_ref)
+        self.owners.get(id)
     }
 
     /// The owner of that name, unless removed.
@@ -237,7 +238,7 @@ impl State {
 
     /// The grant with that id, ended ones included.
     pub fn grant(&self, id: GrantId) -> Option<&Grant> {
-        self.grants.get(&id).map(Arc::as_ref)
+        self.grants.get(id)
     }
 
     /// The newest grant of that staff member for that customer, ended or not.
@@ -247,28 +248,27 @@ impl State {
 
     /// Every customer, oldest first.
     pub fn customers(&self) -> impl Iterator<Item = &Customer> {
-        self.customers.values().map(Arc::as_ref)
+        self.customers.values()
     }
 
     /// Every staff member, oldest first, removed ones included.
     pub fn all_staff(&self) -> impl Iterator<Item = &Staff> {
-        self.staff.values().map(Arc::as_ref)
+        self.staff.values()
     }
 
     /// Every owner, oldest first, removed ones included.
     pub fn owners(&self) -> impl Iterator<Item = &Owner> {
-        self.owners.values().map(Arc::as_ref)
+        self.owners.values()
     }
 
     /// Every grant, oldest first, ended ones included.
     pub fn grants(&self) -> impl Iterator<Item = &Grant> {
-        self.grants.values().map(Arc::as_ref)
+        self.grants.values()
     }
 
     /// The owners of that customer, oldest first, removed ones included.
     pub fn owners_of(&self, customer: CustomerId) -> impl Iterator<Item = &Owner> {
-        let of_customer = (customer, OwnerId(0))..=(customer, OwnerId(u64::MAX));
-        self.accounts.range(of_customer).filter_map(|(_, id)| self.owner(*id))
+        self.accounts.get(customer).into_iter().flatten().filter_map(|id| self.owner(*id))
     }
 
     /// The grants for that customer that are neither ended nor over, each staff member's newest.
@@ -278,28 +278,27 @@ impl State {
 
     /// The request with that id, those that are over included.
     pub fn request(&self, id: RequestId) -> Option<&Request> {
-        self.requests.get(&id).map(Arc::as_ref)
+        self.requests.get(id)
     }
 
     /// Every request, oldest first, those that are over included.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
-        self.requests.values().map(Arc::as_ref)
+        self.requests.values()
     }
 
     /// Requests without an outcome, by customer; look at their status: some waited too long.
     pub fn waiting_requests(&self) -> impl Iterator<Item = &Request> {
-        self.waiting.iter().filter_map(|(_, id)| self.request(*id))
+        self.waiting.values().flatten().filter_map(|id| self.request(*id))
     }
 
     /// The same, of one customer, oldest first.
     pub fn waiting_requests_of(&self, customer: CustomerId) -> impl Iterator<Item = &Request> {
-        let of_customer = (customer, RequestId(0))..=(customer, RequestId(u64::MAX));
-        self.waiting.range(of_customer).filter_map(|(_, id)| self.request(*id))
+        self.waiting.get(customer).into_iter().flatten().filter_map(|id| self.request(*id))
     }
 
     /// The one-time code with that id, used ones included.
     pub fn code(&self, id: CodeId) -> Option<&Code> {
-        self.codes.get(&id).map(Arc::as_ref)
+        self.codes.get(id)
     }
 
     /// The customer to whom new records about it are sealed: itself while its account is open; none, which is the
@@ -321,12 +320,12 @@ impl State {
 
     /// The hold with that id, released ones included.
     pub fn hold(&self, id: HoldId) -> Option<&Hold> {
-        self.holds.get(&id).map(Arc::as_ref)
+        self.holds.get(id)
     }
 
     /// Every hold, oldest first, released ones included.
     pub fn holds(&self) -> impl Iterator<Item = &Hold> {
-        self.holds.values().map(Arc::as_ref)
+        self.holds.values()
     }
 
     /// The holds on that customer's data that are not released.
@@ -336,12 +335,12 @@ impl State {
 
     /// The export with that id, destroyed ones included.
     pub fn export(&self, id: ExportId) -> Option<&Export> {
-        self.exports.get(&id).map(Arc::as_ref)
+        self.exports.get(id)
     }
 
     /// Every export of that customer's data, oldest first, destroyed ones included.
     pub fn exports_of(&self, customer: CustomerId) -> impl Iterator<Item = &Export> {
-        self.exports.values().map(Arc::as_ref).filter(move |export| export.customer == customer)
+        self.exports.values().filter(move |export| export.customer == customer)
     }
 
     /// The snapshot with that id, deleted ones included.

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::apply::{only_operator, required};
+use super::by_id::ById;
 use super::event::Event;
 use super::personal::{self, Personal};
 use super::rule::Rule;
@@ -135,20 +137,25 @@ pub struct Team {
 /// The teams, who is in them, and whom they look after.
 #[derive(Clone, Debug)]
 pub(super) struct Teams {
-    teams: BTreeMap<TeamId, Team>,
-    names: BTreeMap<String, TeamId>,
-    members: BTreeMap<(StaffId, TeamId), TeamRole>,
-    assigned: BTreeSet<(CustomerId, TeamId)>,
+    teams: ById<TeamId, Team>,
+    names: Arc<BTreeMap<String, TeamId>>,
+    members: ById<StaffId, BTreeMap<TeamId, TeamRole>>,
+    assigned: ById<CustomerId, BTreeSet<TeamId>>,
+    /// Whom every customer begins with: most stay so, and share it.
+    first: Arc<BTreeSet<TeamId>>,
 }
 
 impl Default for Teams {
     fn default() -> Teams {
         let support = Team { id: SUPPORT, name: SUPPORT_NAME.to_owned(), created: None, dissolved: None };
+        let mut teams = ById::default();
+        teams.insert(SUPPORT, support);
         Teams {
-            teams: BTreeMap::from([(SUPPORT, support)]),
-            names: BTreeMap::from([(SUPPORT_NAME.to_owned(), SUPPORT)]),
-            members: BTreeMap::new(),
-            assigned: BTreeSet::new(),
+            teams,
+            names: Arc::new(BTreeMap::from([(SUPPORT_NAME.to_owned(), SUPPORT)])),
+            members: ById::default(),
+            assigned: ById::default(),
+            first: Arc::new(BTreeSet::from([SUPPORT])),
         }
     }
 }
@@ -156,30 +163,52 @@ impl Default for Teams {
 impl Teams {
     /// A new staff member begins in `support`.
     pub(super) fn welcome(&mut self, staff: StaffId) {
-        self.members.insert((staff, SUPPORT), TeamRole::Support);
+        self.members.entry(staff).insert(SUPPORT, TeamRole::Support);
     }
 
     /// A new customer is looked after by `support`.
     pub(super) fn take_on(&mut self, customer: CustomerId) {
-        self.assigned.insert((customer, SUPPORT));
+        self.assigned.insert(customer, Arc::clone(&self.first));
     }
 
     /// A staff member who is gone is in no team.
     pub(super) fn leave(&mut self, staff: StaffId) {
-        self.members.retain(|(member, _), _| *member != staff);
+        self.members.remove(staff);
     }
 
     fn roles(&self, staff: StaffId) -> impl Iterator<Item = (TeamId, TeamRole)> {
-        let of_staff = (staff, TeamId(0))..=(staff, TeamId(u64::MAX));
-        self.members.range(of_staff).map(|((_, team), role)| (*team, *role))
+        self.members.get(staff).into_iter().flatten().map(|(team, role)| (*team, *role))
     }
 
     fn serves(&self, staff: StaffId, customer: CustomerId) -> bool {
-        self.roles(staff).any(|(team, _)| self.assigned.contains(&(customer, team)))
+        let Some(assigned) = self.assigned.get(customer) else { return false };
+        self.roles(staff).any(|(team, _)| assigned.contains(&team))
+    }
+
+    /// Whom that team looks after.
+    fn looked_after(&self, team: TeamId) -> impl Iterator<Item = CustomerId> {
+        self.assigned.iter().filter(move |(_, teams)| teams.contains(&team)).map(|(customer, _)| customer)
+    }
+
+    /// Who is in that team, and as what.
+    fn members(&self, team: TeamId) -> impl Iterator<Item = (StaffId, TeamRole)> {
+        self.members.iter().filter_map(move |(staff, roles)| Some((staff, *roles.get(&team)?)))
+    }
+
+    fn unassign(&mut self, team: TeamId, customer: CustomerId) {
+        if let Some(assigned) = self.assigned.get_mut(customer) {
+            assigned.remove(&team);
+        }
+    }
+
+    fn dismiss(&mut self, team: TeamId, staff: StaffId) {
+        if let Some(roles) = self.members.get_mut(staff) {
+            roles.remove(&team);
+        }
     }
 
     fn living(&self, id: TeamId) -> Result<&Team, Rule> {
-        self.teams.get(&id).filter(|team| team.dissolved.is_none()).ok_or(Rule::NoTeam(id))
+        self.teams.get(id).filter(|team| team.dissolved.is_none()).ok_or(Rule::NoTeam(id))
     }
 
     fn take(&mut self, step: TeamStep, (at, sequence): (Timestamp, Sequence), name: Option<String>) {
@@ -187,30 +216,28 @@ impl Teams {
             TeamStep::Created => {
                 let id = TeamId(sequence.0);
                 if let Some(name) = &name {
-                    self.names.insert(name.clone(), id);
+                    Arc::make_mut(&mut self.names).insert(name.clone(), id);
                 }
                 let team = Team { id, name: super::apply::text(name), created: Some(at), dissolved: None };
                 self.teams.insert(id, team);
             }
             TeamStep::Dissolved { team } => {
-                self.members.retain(|(_, of), _| *of != team);
-                self.assigned.retain(|(_, of)| *of != team);
-                if let Some(team) = self.teams.get_mut(&team) {
+                let (members, customers): (Vec<_>, Vec<_>) =
+                    (self.members(team).map(|(staff, _)| staff).collect(), self.looked_after(team).collect());
+                members.into_iter().for_each(|staff| self.dismiss(team, staff));
+                customers.into_iter().for_each(|customer| self.unassign(team, customer));
+                if let Some(team) = self.teams.get_mut(team) {
                     team.dissolved = Some(at);
                 }
             }
             TeamStep::MemberAdded { team, staff, role } => {
-                self.members.insert((staff, team), role);
+                self.members.entry(staff).insert(team, role);
             }
-            TeamStep::MemberRemoved { team, staff } => {
-                self.members.remove(&(staff, team));
-            }
+            TeamStep::MemberRemoved { team, staff } => self.dismiss(team, staff),
             TeamStep::Assigned { team, customer } => {
-                self.assigned.insert((customer, team));
+                self.assigned.entry(customer).insert(team);
             }
-            TeamStep::Unassigned { team, customer } => {
-                self.assigned.remove(&(customer, team));
-            }
+            TeamStep::Unassigned { team, customer } => self.unassign(team, customer),
         }
     }
 }
@@ -228,7 +255,7 @@ impl State {
 
     /// The team with that id, dissolved ones included.
     pub fn team(&self, id: TeamId) -> Option<&Team> {
-        self.teams.teams.get(&id)
+        self.teams.teams.get(id)
     }
 
     /// The team of that name, dissolved ones included.
@@ -248,19 +275,17 @@ impl State {
 
     /// The teams assigned to that customer.
     pub fn teams_for(&self, customer: CustomerId) -> impl Iterator<Item = &Team> {
-        let of_customer = (customer, TeamId(0))..=(customer, TeamId(u64::MAX));
-        self.teams.assigned.range(of_customer).filter_map(|(_, team)| self.team(*team))
+        self.teams.assigned.get(customer).into_iter().flatten().filter_map(|team| self.team(*team))
     }
 
     /// Who is in that team, and as what.
     pub fn members(&self, team: TeamId) -> impl Iterator<Item = (StaffId, TeamRole)> {
-        let of_team = move |((_, of), _): &(&(StaffId, TeamId), &TeamRole)| *of == team;
-        self.teams.members.iter().filter(of_team).map(|((staff, _), role)| (*staff, *role))
+        self.teams.members(team)
     }
 
     /// Whom that team looks after.
     pub fn looked_after(&self, team: TeamId) -> impl Iterator<Item = CustomerId> {
-        self.teams.assigned.iter().filter(move |(_, of)| *of == team).map(|(customer, _)| *customer)
+        self.teams.looked_after(team)
     }
 
     /// The grants that have not ended and that nobody would be in a team for after that step.
@@ -276,8 +301,8 @@ impl State {
 
     pub(super) fn check_team(&self, event: &Event, step: TeamStep, personal: Option<&Personal>) -> Result<(), Rule> {
         only_operator(event)?;
-        let is_member = |team, staff| self.teams.members.get(&(staff, team));
-        let is_assigned = |team, customer| self.teams.assigned.contains(&(customer, team));
+        let is_member = |team, staff| self.teams.members.get(staff).and_then(|roles| roles.get(&team));
+        let is_assigned = |team, customer| self.teams.assigned.get(customer).is_some_and(|teams| teams.contains(&team));
         match step {
             TeamStep::Created => personal.map_or(Ok(()), |personal| self.check_team_name(personal)),
             TeamStep::Dissolved { team: SUPPORT } => Err(Rule::SupportStays),
