@@ -104,6 +104,14 @@ numbered! {
     Sequence, "#", "#7"
 }
 
+impl Sequence {
+    /// The place behind it.
+    #[must_use]
+    pub fn next(self) -> Sequence {
+        Sequence(self.0.saturating_add(1))
+    }
+}
+
 macro_rules! random {
     ($(#[$doc:meta])* $name:ident, $bytes:literal, $example:literal) => {
         $(#[$doc])*

@@ -48,10 +48,11 @@ impl Context {
     /// The register, checked whole, and held against what the command line saw last.
     ///
     /// # Errors
-    /// As [`Register::open`] and [`Register::hold_against`].
+    /// As [`Register::open_seen`] and [`Register::hold_against`].
     pub(super) fn register(&self) -> Result<Register, Failure> {
-        let register = Register::open(&self.config.register.path, self.trust()?)?;
-        register.hold_against(&self.seen())?;
+        let seen = self.seen();
+        let register = Register::open_seen(&self.config.register.path, self.trust()?, &seen)?;
+        register.hold_against(&seen)?;
         Ok(register)
     }
 
@@ -63,7 +64,7 @@ impl Context {
     pub(super) async fn register_to_narrow(&self, shut: Option<Lock>) -> Result<(Register, Arc<State>), Failure> {
         let (path, trust, seen) = (self.config.register.path.clone(), self.trust()?, self.seen());
         let mut reading = tokio::task::spawn_blocking(move || {
-            let register = Register::open(&path, trust)?;
+            let register = Register::open_seen(&path, trust, &seen)?;
             register.hold_against(&seen)?;
             let state = register.state()?;
             Ok((register, state))

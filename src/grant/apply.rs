@@ -9,7 +9,8 @@ use super::asking::{Asked, check_doubt, check_request_texts, check_said, check_u
 use super::closure::ClosureRule;
 use super::code::Code;
 use super::consent::{By, Consent, Mode};
-use super::event::{Event, Stored, What, chain, signature_holds};
+use super::event::{Event, Stored, What};
+use super::examined::{Examined, examine};
 use super::layout::Layout;
 use super::personal::{self, ERASED, Personal, TextFault};
 use super::rule::Rule;
@@ -62,68 +63,28 @@ pub enum Fault {
 /// # Errors
 /// Names why it does not apply; the state is then as it was.
 pub fn apply(state: &mut State, stored: &Stored, trust: &Trust) -> Result<(), Fault> {
-    let event = chained(state, stored)?;
-    check_signature(state, stored, &event, trust)?;
-    fold(state, stored, &event)
+    let examined = examine(stored, (state.sequence(), state.head()), Some(trust))?;
+    apply_examined(state, examined)
 }
 
-/// The same for an event whose signature need not be looked at, as it was before: for whoever has the hash of it, or of one
-/// behind it, from a fold that verified, and holds it against the chain that this makes.
+/// The same of an event that was examined already, behind the last one that was folded.
 ///
 /// # Errors
 /// Names why it does not apply; the state is then as it was.
-pub fn apply_known(state: &mut State, stored: &Stored) -> Result<(), Fault> {
-    let event = chained(state, stored)?;
-    fold(state, stored, &event)
-}
-
-fn fold(state: &mut State, stored: &Stored, event: &Event) -> Result<(), Fault> {
-    let personal = side_of(stored, event)?;
-    state.check(event, personal.as_ref())?;
-    state.commit(event, stored.sequence, personal.unwrap_or_default());
-    state.events = stored.sequence.0;
-    state.head = stored.hash;
+pub fn apply_examined(state: &mut State, examined: Examined) -> Result<(), Fault> {
+    let (Examined { event, sequence, hash, .. }, expected) = (&examined, state.sequence().next());
+    if *sequence != expected {
+        return Err(Fault::Gap { expected, found: *sequence });
+    }
+    if examined.behind != state.head {
+        return Err(Fault::Chain(*sequence));
+    }
+    examined.check_code(state)?;
+    state.check(event, examined.personal.as_ref())?;
+    let (event, sequence, hash) = (*event, *sequence, *hash);
+    state.commit(&event, sequence, examined.personal.unwrap_or_default());
+    (state.events, state.head) = (sequence.0, hash);
     Ok(())
-}
-
-/// The event, if it stands where it should.
-fn chained(state: &State, stored: &Stored) -> Result<Event, Fault> {
-    let expected = Sequence(state.events.saturating_add(1));
-    if stored.sequence != expected {
-        return Err(Fault::Gap { expected, found: stored.sequence });
-    }
-    if chain(&state.head, &stored.content) != stored.hash {
-        return Err(Fault::Chain(stored.sequence));
-    }
-    Event::decode(&stored.content).ok_or(Fault::Content(stored.sequence))
-}
-
-/// Whether it carries the signature it needs.
-fn check_signature(state: &State, stored: &Stored, event: &Event, trust: &Trust) -> Result<(), Fault> {
-    let key = match event.what {
-        What::CodeRedeemed { code, .. } => state.code(code).map(|code| &code.key),
-        _ => Some(&trust.portal_key),
-    };
-    let holds = |signature| key.is_some_and(|key| signature_holds(key, stored, &state.head, signature));
-    match &stored.signature {
-        Some(signature) if !holds(signature) => Err(Fault::Signature(stored.sequence)),
-        None if event.what.is_signed(event.by) => Err(Fault::Unsigned(stored.sequence)),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The side row, if there is one and it is the event's own.
-fn side_of(stored: &Stored, event: &Event) -> Result<Option<Personal>, Fault> {
-    let fault = Fault::Side(stored.sequence);
-    let needed = event.what.has_side();
-    match (&event.side, &stored.side) {
-        (Some(digest), Some(side)) if needed && side.digest() == *digest => {
-            Personal::decode(&side.body).map(Some).ok_or(fault)
-        }
-        (Some(_), None) if needed => Ok(None),
-        (None, None) if !needed => Ok(None),
-        (Some(_) | None, Some(_) | None) => Err(fault),
-    }
 }
 
 impl State {

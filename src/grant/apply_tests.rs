@@ -1,4 +1,5 @@
 use super::*;
+use crate::grant::chain;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, issue, minutes, owner, reason, staff, trust};
 
 /// What the fold answers to the next event of that world.

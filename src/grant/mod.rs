@@ -14,6 +14,7 @@ mod decide;
 mod desk;
 mod ending;
 mod event;
+mod examined;
 mod glass;
 mod hours;
 mod kept;
@@ -37,13 +38,14 @@ pub mod wish;
 #[cfg(test)]
 pub(crate) mod world;
 
-pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply, apply_known};
+pub use apply::{Fault, OWN_GRANT_MAX, Trust, apply, apply_examined};
 pub use closure::{AccountStep, Choice, Closure, ClosureRule, Erasure, RecordPart, Stage};
 pub use code::{CODE_LIFE, CODE_MISSES_MAX, Code, NewCode};
 pub use consent::{By, Consent, Mode};
 pub use decide::{Any, Ask, Authorized, Decision, Limits, ReadOnly, decide};
 pub use desk::{AtDesk, DeskCondition, DeskRefusal, at_desk};
 pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
+pub use examined::{Examined, examine};
 pub use glass::{CONFIRM_WITHIN, GLASS_MAX, Glass, GlassStep};
 pub use hours::{Hours, HoursFault};
 pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotStep};

@@ -62,6 +62,9 @@ pub enum Error {
     /// A file verb failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The machine gives no thread.
+    #[error("cannot start a thread to {doing} of the register: {source}")]
+    Thread { doing: &'static str, source: io::Error },
     /// The record that must come first could not be written.
     #[error("nothing was changed, because it could not be recorded: {0}")]
     Log(#[from] log::Error),
@@ -89,6 +92,10 @@ impl Error {
     pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::File { doing, path, source }
+    }
+
+    pub(super) fn thread(doing: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Thread { doing, source }
     }
 
     pub(super) fn sqlite(doing: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -127,7 +134,7 @@ impl Error {
 
     /// Whether it may pass by itself: then the register is read again and again, and until then nothing is decided from it.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Error::Sqlite { .. } | Error::File { .. })
+        matches!(self, Error::Sqlite { .. } | Error::File { .. } | Error::Thread { .. })
     }
 }
 

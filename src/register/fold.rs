@@ -8,8 +8,10 @@ use std::sync::Arc;
 use super::at::Place;
 use super::engine::Engine;
 use super::error::Error;
-use super::seen::{Seen, check_seen};
-use crate::grant::{Fault, State, Stored, Trust, apply, apply_known};
+use super::reading::Reading;
+use super::seen::Seen;
+use crate::grant::{Examined, Fault, State, Stored, Trust, apply_examined, examine};
+use crate::ids::Sequence;
 
 /// Reads and folds what the register holds beyond the state, and checks that it still holds the state's last event.
 /// After a fault the state is that of everything before it: what narrows there still counts.
@@ -22,19 +24,24 @@ pub(super) fn fold_new(
     fold_behind(engine, state, place, trust, None)
 }
 
-/// The same from nothing, without the signatures up to where this role saw it last: by then it had verified them. That the
-/// chain is the same there is looked at in what was folded.
+/// The same without the signatures up to where this role saw it last: by then it had verified them. That the chain is the
+/// same there is looked at in what is folded, and that it comes so far.
 pub(super) fn fold_seen(
     engine: &mut dyn Engine,
+    state: &mut Arc<State>,
     place: &Place,
     trust: &Trust,
-    seen: &Path,
-) -> Result<Arc<State>, Error> {
-    let mut state = Arc::default();
-    let known = Seen::read(seen)?.map(|known| (known, seen));
-    fold_behind(engine, &mut state, place, trust, known)?;
-    check_seen(engine, &state, place, seen)?;
-    Ok(state)
+    seen_path: &Path,
+) -> Result<(), Error> {
+    let known = Seen::read(seen_path)?;
+    fold_behind(engine, state, place, trust, known.map(|known| (known, seen_path)))?;
+    match known.filter(|known| state.sequence() < known.sequence) {
+        None => Ok(()),
+        Some(Seen { sequence: seen, .. }) => {
+            let (place, seen_path, found) = (place.clone(), seen_path.to_owned(), state.sequence());
+            Err(Error::RolledBack { place, seen_path, found, seen })
+        }
+    }
 }
 
 fn fold_behind(
@@ -46,50 +53,82 @@ fn fold_behind(
 ) -> Result<(), Error> {
     let (last, head) = (state.sequence(), state.head());
     let mut is_there = last.0 == 0;
-    let mut folding = Folding { next: None, place, trust, known, outcome: Ok(()) };
-    // One row at a time: a register of a million events is not held in memory besides its fold.
-    let read = engine.read(last, &mut |stored| {
-        if is_there {
-            return folding.take(state, &stored);
-        }
-        is_there = stored.sequence == last && stored.hash == head;
-        if is_there { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let wanted = Wanted { place, trust, known };
+    let (read, folded) = std::thread::scope(|scope| {
+        let mut reading = Reading::behind(state, wanted, scope);
+        let read = engine.read(last, &mut |stored| {
+            if is_there {
+                return reading.take(stored);
+            }
+            is_there = stored.sequence == last && stored.hash == head;
+            if is_there { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        (read, reading.end())
     });
-    let Folding { next, outcome, .. } = folding;
-    if let Some(next) = next {
+    let Folded { next, outcome } = folded?;
+    if let Some(next) = next.filter(|next| next.sequence() != last) {
         *state = Arc::new(next);
     }
-    read.and(outcome)?;
+    // What does not fit is also why no more was read.
+    outcome.and(read)?;
     if is_there { Ok(()) } else { Err(Error::fault(place)(Fault::Chain(last))) }
 }
 
-/// A fold under way.
-struct Folding<'a> {
-    /// The state so far; none while nothing new was there.
-    next: Option<State>,
-    place: &'a Place,
-    trust: &'a Trust,
-    known: Option<(Seen, &'a Path)>,
-    outcome: Result<(), Error>,
+/// What events are held against.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) place: &'a Place,
+    pub(super) trust: &'a Trust,
+    /// What this role saw last, and the file in which that stands.
+    pub(super) known: Option<(Seen, &'a Path)>,
 }
 
-impl Folding<'_> {
-    fn take(&mut self, before: &State, stored: &Stored) -> ControlFlow<()> {
-        let next = self.next.get_or_insert_with(|| before.clone());
-        let is_known = self.known.is_some_and(|(seen, _)| stored.sequence <= seen.sequence);
-        let applied = if is_known { apply_known(next, stored) } else { apply(next, stored, self.trust) };
-        if let Err(fault) = applied {
-            self.outcome = Err(Error::fault(self.place)(fault));
-            return ControlFlow::Break(());
+impl Wanted<'_> {
+    /// Each event of a batch by itself, behind that place; the first that does not fit is the last.
+    pub(super) fn examine(&self, batch: &[Stored], mut behind: (Sequence, [u8; 32])) -> Vec<Result<Examined, Fault>> {
+        let mut all = Vec::with_capacity(batch.len());
+        for stored in batch {
+            let is_known = self.known.is_some_and(|(seen, _)| stored.sequence <= seen.sequence);
+            let examined = examine(stored, behind, Some(self.trust).filter(|_| !is_known));
+            let place = examined.as_ref().ok().map(Examined::place);
+            all.push(examined);
+            let Some(place) = place else { break };
+            behind = place;
         }
-        // Here, of the very rows that were folded: whoever can write there could show others to a second look.
-        if let Some((seen, seen_path)) = self.known.filter(|(seen, _)| seen.sequence == next.sequence())
-            && seen.hash != next.head()
-        {
-            let (place, seen_path) = (self.place.clone(), seen_path.to_owned());
-            self.next = None;
-            self.outcome = Err(Error::Different { place, seen_path, sequence: seen.sequence });
-            return ControlFlow::Break(());
+        all
+    }
+}
+
+/// What became of events.
+pub(super) struct Folded {
+    /// The state of all that fitted; none: of none of them is anything to be believed.
+    pub(super) next: Option<State>,
+    pub(super) outcome: Result<(), Error>,
+}
+
+impl Folded {
+    /// Nothing yet, but what is before.
+    pub(super) fn of(before: State) -> Folded {
+        Folded { next: Some(before), outcome: Ok(()) }
+    }
+
+    /// Folds a batch, up to what does not fit.
+    pub(super) fn take(&mut self, batch: Vec<Result<Examined, Fault>>, wanted: &Wanted<'_>) -> ControlFlow<()> {
+        let Some(next) = &mut self.next else { return ControlFlow::Break(()) };
+        for examined in batch {
+            if let Err(fault) = examined.and_then(|examined| apply_examined(next, examined)) {
+                self.outcome = Err(Error::fault(wanted.place)(fault));
+                return ControlFlow::Break(());
+            }
+            // Here, of the very rows that were folded: whoever can write there could show others to a second look.
+            if let Some((seen, seen_path)) = wanted.known.filter(|(seen, _)| seen.sequence == next.sequence())
+                && seen.hash != next.head()
+            {
+                let (place, seen_path) = (wanted.place.clone(), seen_path.to_owned());
+                self.outcome = Err(Error::Different { place, seen_path, sequence: seen.sequence });
+                self.next = None;
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     }

@@ -15,7 +15,7 @@ use super::at::{At, Place};
 use super::engine::{self, Engine, Wake};
 use super::error::Error;
 use super::fold::{fold_new, fold_seen};
-use super::seen::Seen;
+use super::seen::{Seen, check_seen};
 use crate::clock::{Clock, Timestamp};
 use crate::grant::{State, Trust};
 use crate::ids::Sequence;
@@ -65,13 +65,29 @@ impl Follower {
     /// # Errors
     /// If the register cannot be read, does not verify, or is behind or different from `seen`.
     pub fn start(at: impl Into<At>, trust: Trust, seen: &Path, clock: Arc<dyn Clock>) -> Result<Follower, Error> {
+        Follower::start_behind(Arc::default(), at, trust, seen, clock)
+    }
+
+    /// The same behind a state of that register that this role has verified already, such as its [`super::Register`]'s:
+    /// it is not folded again.
+    ///
+    /// # Errors
+    /// As [`Follower::start`].
+    pub fn start_behind(
+        mut state: Arc<State>,
+        at: impl Into<At>,
+        trust: Trust,
+        seen: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Follower, Error> {
         let (at, read_at) = (at.into(), clock.now());
         let (mut engine, place) = (engine::open(&at)?, at.place());
         let (wake, woken) = Wake::new();
         // From here on nothing is missed, and what comes before it is read below.
         let every = engine.watch(wake.clone())?;
         let version = engine.version()?;
-        let state = fold_seen(engine.as_mut(), &place, &trust, seen)?;
+        fold_seen(engine.as_mut(), &mut state, &place, &trust, seen)?;
+        check_seen(engine.as_mut(), &state, &place, seen)?;
         Seen::of(&state).write(seen)?;
         let shared = Arc::new(Shared {
             changed: watch::Sender::new(state.sequence()),

@@ -13,6 +13,7 @@ mod narrow;
 mod noted;
 mod opened;
 mod owner;
+mod reading;
 mod resolve;
 mod seen;
 mod sqlite;

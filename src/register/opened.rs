@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::at::{At, Place};
 use super::engine::{self, Engine, Remembered};
 use super::error::Error;
-use super::fold::fold_new;
+use super::fold::{fold_new, fold_seen};
 use super::seen::{Seen, check_seen};
 use crate::grant::{Fault, Proposal, State, Stored, Trust, apply};
 use crate::ids::{EventId, Sequence};
@@ -40,6 +40,19 @@ impl Register {
         let (engine, place) = (engine::open(&at)?, at.place());
         let inner = Inner { place, trust, open: Mutex::new(Open { engine, state: Arc::default() }) };
         inner.lock().catch_up(&inner)?;
+        Ok(Register { inner: Arc::new(inner) })
+    }
+
+    /// The same for a role with a note of its own of what it saw last: signatures up to there were verified then, and are
+    /// not verified again. The note stays as it is.
+    ///
+    /// # Errors
+    /// As [`Register::open`]; [`Error::RolledBack`], [`Error::Different`] and [`Error::SeenUnreadable`].
+    pub fn open_seen(at: impl Into<At>, trust: Trust, seen: &Path) -> Result<Register, Error> {
+        let at = at.into();
+        let (mut engine, place, mut state) = (engine::open(&at)?, at.place(), Arc::default());
+        fold_seen(engine.as_mut(), &mut state, &place, &trust, seen)?;
+        let inner = Inner { place, trust, open: Mutex::new(Open { engine, state }) };
         Ok(Register { inner: Arc::new(inner) })
     }
 

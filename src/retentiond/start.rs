@@ -181,7 +181,8 @@ impl Assembled {
         let Some(log) = opened else { return Ok(None) };
         // What this role saw last is its own while it leads.
         let seen = config.retention.state.join("seen");
-        let follower = Follower::start(&config.register.path, trust.clone(), &seen, Arc::clone(&clock))?;
+        let path = &config.register.path;
+        let follower = Follower::start_behind(register.state()?, path, trust.clone(), &seen, Arc::clone(&clock))?;
         keyring.ensure(&recipients, &follower.recipients()).await?;
         let Checkpoint { origin, size, root } = log.checkpoint();
         register.note_checkpoint(&origin, size, root)?;

@@ -329,6 +329,7 @@ fn refused(fault: &Error) -> Report {
         | Error::LogBehind { .. }
         | Error::Sqlite { .. }
         | Error::File { .. }
+        | Error::Thread { .. }
         | Error::Open { .. }
         | Error::NotDestroyed(_)
         | Error::Bug(_) => {
