@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use super::findings::Findings;
 use super::{Context, Exit, Failure, config, keys, road};
 use crate::clock::{Clock, SystemClock};
+use crate::config::Cluster;
 use crate::disk::{Disk, RealDisk};
-use crate::fence::{Accepted, Fence, Place, Report};
+use crate::fence::{Accepted, Fence, Place, Replica, Report};
 use crate::grant::{Layout, Scope, State};
 use crate::keyring::{self, init};
 use crate::net::tls::{self, Certificate};
@@ -40,9 +41,12 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     look_at_log(context, &mut findings);
     for (name, cluster) in &context.config.clusters {
         let places = state.iter().flat_map(|state| places(state, name)).collect::<BTreeSet<_>>();
-        let accepted = context.config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
-        match road::fence(cluster, accepted) {
-            Ok(fence) => look_at_cluster(&fence, name, &places, &mut findings).await,
+        let accepted: Vec<_> = context.config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
+        match road::fence(cluster, (&cluster.host, cluster.port), accepted.clone()) {
+            Ok(fence) => {
+                look_at_cluster(&fence, name, &places, &mut findings).await;
+                look_at_replicas(&fence, (name, cluster), &places, &accepted, &mut findings).await;
+            }
             Err(failure) => findings.say("cluster", name, Err(failure.message().to_owned())),
         }
     }
@@ -164,6 +168,31 @@ fn places(state: &State, cluster: &str) -> impl Iterator<Item = (String, Option<
         };
         (customer.database.clone(), schema)
     })
+}
+
+/// Whether each replica is one, and has replayed what the primary had written.
+async fn look_at_replicas(
+    fence: &Fence,
+    (name, cluster): (&str, &Cluster),
+    places: &BTreeSet<(String, Option<String>)>,
+    accepted: &[Accepted],
+    findings: &mut Findings,
+) {
+    let Some((database, ..)) = places.first() else { return };
+    for (replica, at) in &cluster.replicas {
+        let place = format!("{name}@{replica}");
+        let looked = async {
+            let upstream = road::upstream(cluster, (&at.host, at.port)).map_err(|fault| fault.message().to_owned())?;
+            let replica = Replica::new(replica, upstream, accepted.to_vec(), at.replay_within);
+            let replica = replica.map_err(|fault| fault.to_string())?;
+            // The provisioner's own role is as good as any: it is there once what made it has been replayed.
+            let caught_up = replica.caught_up(fence, database, &cluster.provisioner).await;
+            caught_up
+                .map(|()| "follows, and has replayed what the primary had written".to_owned())
+                .map_err(|fault| fault.to_string())
+        };
+        findings.say("replica", place, looked.await);
+    }
 }
 
 /// What a grant of each scope could do there.

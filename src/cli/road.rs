@@ -2,7 +2,7 @@
 //! Not here: what a connection is taken for (`fence/road.rs`), and shutting another road: that is pg_hba.conf's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::iter;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -136,7 +136,7 @@ impl Known {
     }
 }
 
-/// The servers, each with a database whose fence can be asked, and whom one expects there.
+/// The servers, replicas too, each with a database whose fence can be asked, and whom one expects there.
 struct Roads {
     servers: Vec<(String, Fence, String)>,
     expected: Expected,
@@ -160,8 +160,12 @@ impl Roads {
         let (mut servers, mut provisioners) = (Vec::new(), Vec::new());
         for (name, cluster) in &config.clusters {
             let Some(database) = database_of(&state, name) else { continue };
-            servers.push((name.clone(), fence(cluster, Vec::new())?, database));
-            provisioners.push(cluster.provisioner.clone());
+            let replicas = cluster.replicas.iter();
+            let replicas = replicas.map(|(replica, at)| (format!("{name}@{replica}"), at.host.as_str(), at.port));
+            for (name, host, port) in iter::once((name.clone(), cluster.host.as_str(), cluster.port)).chain(replicas) {
+                servers.push((name, fence(cluster, (host, port), Vec::new())?, database.clone()));
+                provisioners.push(cluster.provisioner.clone());
+            }
         }
         let (provisioner, sessions) = (String::new(), BTreeSet::new());
         Ok(Roads { servers, expected: Expected { application, maintenance, provisioner, sessions }, provisioners })
@@ -216,19 +220,10 @@ fn database_of(state: &State, cluster: &str) -> Option<String> {
     open.filter(|customer| customer.cluster == cluster).map(|customer| customer.database.clone()).next()
 }
 
-/// The way to that cluster, as the proxy has it. Nobody signs in by it: the provisioner is asked.
-pub(super) fn fence(cluster: &Cluster, accepted: Vec<Accepted>) -> Result<Fence, Failure> {
-    let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
-    let failed = |fault: &dyn std::fmt::Display| Failure::failed(fault.to_string());
-    let tls = tls_connect::client_config(&cluster.ca, Some(identity)).map_err(|fault| failed(&fault))?;
-    let upstream = fence::Upstream {
-        host: cluster.host.clone(),
-        port: cluster.port,
-        server_name: cluster.host.clone(),
-        tls: Arc::clone(&tls),
-        provisioner: cluster.provisioner.clone(),
-        password: config::read_secret_line(&cluster.password_file)?,
-    };
+/// The way to that server of a cluster, the primary or a replica, as the proxy has it. Nobody signs in by it: the provisioner is
+/// asked.
+pub(super) fn fence(cluster: &Cluster, server: (&str, u16), accepted: Vec<Accepted>) -> Result<Fence, Failure> {
+    let upstream = upstream(cluster, server)?;
     let fence = match &cluster.external {
         None => Fence::accepting(upstream, accepted),
         Some(external) => {
@@ -243,7 +238,21 @@ pub(super) fn fence(cluster: &Cluster, accepted: Vec<Accepted>) -> Result<Fence,
             Fence::external(upstream, accepted, named.map(login).collect())
         }
     };
-    fence.map_err(|fault| failed(&fault))
+    fence.map_err(|fault| Failure::failed(fault.to_string()))
+}
+
+/// The provisioner's road to that server.
+pub(super) fn upstream(cluster: &Cluster, (host, port): (&str, u16)) -> Result<fence::Upstream, Failure> {
+    let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
+    let tls = tls_connect::client_config(&cluster.ca, Some(identity));
+    Ok(fence::Upstream {
+        host: host.to_owned(),
+        port,
+        server_name: host.to_owned(),
+        tls: tls.map_err(|fault| Failure::failed(fault.to_string()))?,
+        provisioner: cluster.provisioner.clone(),
+        password: config::read_secret_line(&cluster.password_file)?,
+    })
 }
 
 /// The sessions of all proxies, as the server sees them.

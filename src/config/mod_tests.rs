@@ -90,6 +90,17 @@ fn wrong_values_name_line_key_and_what_was_expected() {
             "[clusters.main]\nfence = \"external\"\nexternal_read = \"support\"",
             ":3: \"clusters.main.external_read\": goes with external_read_password_file: say both, or neither",
         ),
+        ("[clusters.main.replicas.\"A B\"]\nport = 1", ": \"clusters.main.replicas.A B\": expected a name of 1 to 40"),
+        ("[clusters.main.replicas.a]\nport = 0", ":2: \"clusters.main.replicas.a.port\": expected a port from 1 to"),
+        (
+            "[clusters.main.replicas.a]\nreplay_within = \"2m\"",
+            ":2: \"clusters.main.replicas.a.replay_within\": expected 100ms to 1m",
+        ),
+        (
+            "[clusters.main]\nfence = \"external\"\nexternal_read = \"a\"\nexternal_read_password_file = \"b\"\n\
+             [clusters.main.replicas.a]\nhost = \"c\"",
+            ":6: \"clusters.main.replicas.a.host\": is for fence = \"own\" only",
+        ),
         ("[fence]\nexamine_every = \"2m\"", ":2: \"fence.examine_every\": expected 1s to 1m"),
         ("[fence]\nexamine_every = \"100ms\"", ":2: \"fence.examine_every\": "),
         ("proxy = 7", ":1: \"proxy\": invalid type: integer `7`"),

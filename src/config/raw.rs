@@ -17,7 +17,7 @@ use super::units::{Size, Span};
 use super::user::User;
 use crate::retention::plan::Caps;
 use crate::retention::promise;
-pub(super) use cluster::{Cluster, FenceOf};
+pub(super) use cluster::{Cluster, FenceOf, Replica};
 
 /// The name that stands for any name in [`Raw::specimen`].
 pub(super) const ANY_NAME: &str = "*";
@@ -44,10 +44,11 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// The defaults, with one cluster and one back-end under [`ANY_NAME`], so that every key there is occurs in it.
+    /// The defaults, with one cluster, its replica and one back-end under [`ANY_NAME`], so that every key there is occurs in it.
     pub(super) fn specimen() -> Raw {
+        let replicas = BTreeMap::from([(ANY_NAME.to_owned(), Replica::default())]);
         Raw {
-            clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster::default())]),
+            clusters: BTreeMap::from([(ANY_NAME.to_owned(), Cluster { replicas, ..Cluster::default() })]),
             witnesses: BTreeMap::from([(ANY_NAME.to_owned(), Witness::default())]),
             snapshots: BTreeMap::from([(ANY_NAME.to_owned(), Snapshots::default())]),
             retention: Retention { datamap: BTreeMap::from([(ANY_NAME.to_owned(), None)]), ..Retention::default() },

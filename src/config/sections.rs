@@ -63,6 +63,19 @@ pub struct Cluster {
     pub maintenance: Option<Maintenance>,
     /// Login roles that somebody else manages, if the proxy makes none.
     pub external: Option<External>,
+    /// Its replicas that sessions may read from, by name.
+    pub replicas: BTreeMap<String, Replica>,
+}
+
+/// `[clusters.<name>.replicas.<name>]`: a replica of that server; whatever else it takes to reach it is the cluster's.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its host name or address, which its certificate must carry.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How long a session waits for what the primary has written to be there.
+    pub replay_within: Duration,
 }
 
 /// `fence = "external"`: the login roles that somebody else manages, for each scope at most one.

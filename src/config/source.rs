@@ -13,15 +13,19 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Cluster, External, Fence, Keyring, Login, Maintenance, Observe, Portal, Pressing, Proxy, Register,
-    Retention, Road, Snapshots, Staff, Witness, WitnessAt,
+    Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Register, Retention, Road, Snapshots, Staff, Witness,
+    WitnessAt,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
 use crate::retention::promise::Promise;
 use crate::retention::window::Window;
 
+mod clusters;
 mod limits;
+
+/// What a name that becomes part of a path must be.
+const A_NAME: &str = "expected a name of 1 to 40 of a-z, 0-9, - and _, such as \"gate-1\"";
 
 /// How often the self-test may be repeated.
 const EXAMINE_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
@@ -52,24 +56,18 @@ impl<'a> Source<'a> {
 
     /// What types cannot say: names that become parts of paths, numbers that must not be zero.
     fn check(&self, table: &DeTable<'_>, raw: &Raw) -> Result<(), Error> {
-        let a_name = "expected a name of 1 to 40 of a-z, 0-9, - and _, such as \"gate-1\"";
         if !is_name(&raw.proxy.id) {
-            return Err(self.wrong(table, &["proxy", "id"], a_name));
+            return Err(self.wrong(table, &["proxy", "id"], A_NAME));
         }
         for (name, cluster) in &raw.clusters {
-            if !is_name(name) {
-                return Err(self.wrong(table, &["clusters", name], a_name));
-            }
-            if cluster.port == 0 {
-                return Err(self.wrong(table, &["clusters", name, "port"], "expected a port from 1 to 65535"));
-            }
+            self.check_cluster(table, name, cluster)?;
         }
         if !is_name(&raw.retention.id) {
-            return Err(self.wrong(table, &["retention", "id"], a_name));
+            return Err(self.wrong(table, &["retention", "id"], A_NAME));
         }
         for (name, snapshots) in &raw.snapshots {
             if !is_name(name) {
-                return Err(self.wrong(table, &["snapshots", name], a_name));
+                return Err(self.wrong(table, &["snapshots", name], A_NAME));
             }
             if snapshots.cluster.as_ref().is_some_and(|cluster| !raw.clusters.contains_key(cluster)) {
                 let known: Vec<&str> = raw.clusters.keys().map(String::as_str).collect();
@@ -79,7 +77,7 @@ impl<'a> Source<'a> {
         }
         for (name, witness) in &raw.witnesses {
             if !is_name(name) {
-                return Err(self.wrong(table, &["witnesses", name], a_name));
+                return Err(self.wrong(table, &["witnesses", name], A_NAME));
             }
             if !witness.url.is_empty() && !witness.url.starts_with("https://") {
                 let expected = "expected an address that starts with https://, or nothing";
@@ -107,24 +105,6 @@ impl<'a> Source<'a> {
             if let Some((key, _)) = keys.find(|(key, value)| !may_be_zero.contains(&key.as_str()) && is_zero(value)) {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
-        }
-        for (name, cluster) in &raw.clusters {
-            let logins = cluster.logins();
-            let named =
-                logins.iter().find(|(_, _, role, password)| !role.is_empty() || !password.as_os_str().is_empty());
-            let half = logins.iter().find(|(_, _, role, password)| role.is_empty() != password.as_os_str().is_empty());
-            let (key, message) = match (cluster.fence, named, half) {
-                (raw::FenceOf::Own, Some((key, ..)), _) => (*key, "is for fence = \"external\" only".to_owned()),
-                (raw::FenceOf::External, None, _) => (
-                    "fence",
-                    "expected external_read, external_write or external_metadata, the login roles to use".to_owned(),
-                ),
-                (raw::FenceOf::External, _, Some((key, password, ..))) => {
-                    (*key, format!("goes with {password}: say both, or neither"))
-                }
-                (raw::FenceOf::Own, None, _) | (raw::FenceOf::External, Some(_), None) => continue,
-            };
-            return Err(self.wrong(table, &["clusters", name, key], &message));
         }
         if !EXAMINE_EVERY.contains(&raw.fence.examine_every.0) {
             return Err(self.wrong(table, &["fence", "examine_every"], "expected 1s to 1m"));
@@ -217,45 +197,6 @@ impl<'a> Source<'a> {
             state: self.path(raw.state),
             log_key: self.secret(raw.log_key),
         }
-    }
-
-    /// The login roles that somebody else manages; [`Source::check`] has seen to it that none is half said.
-    fn external(&self, raw: &raw::Cluster) -> Option<External> {
-        let [metadata, read, write] = raw.logins().map(|(_, _, role, password)| {
-            let password_file = || self.secret(password.clone());
-            (!role.is_empty()).then(|| Login { role: role.clone(), password_file: password_file() })
-        });
-        (raw.fence == raw::FenceOf::External).then_some(External { metadata, read, write })
-    }
-
-    fn cluster(&self, section: &str, raw: raw::Cluster) -> Result<Cluster, Error> {
-        let external = self.external(&raw);
-        let names = ("maintenance_certificate", "maintenance_key");
-        let certificate = self.pair(section, names, raw.maintenance_certificate, raw.maintenance_key)?;
-        let maintenance = match (raw.maintenance_password_file, &certificate) {
-            (None, None) => None,
-            (password_file, _) => {
-                let example = "secrets/main-maintenance.password";
-                let file = self.required(section, "maintenance_password_file", example, password_file)?;
-                Some(Maintenance { role: raw.maintenance, password_file: self.secret(file), certificate })
-            }
-        };
-        Ok(Cluster {
-            host: self.required(section, "host", "db-1.internal", raw.host)?,
-            port: raw.port,
-            ca: self.path(self.required(section, "ca", "main-ca.crt", raw.ca)?),
-            certificate: self.path(self.required(section, "certificate", "main-client.crt", raw.certificate)?),
-            key: self.secret(self.required(section, "key", "secrets/main-client.key", raw.key)?),
-            provisioner: raw.provisioner,
-            password_file: self.secret(self.required(
-                section,
-                "password_file",
-                "secrets/main-provisioner.password",
-                raw.password_file,
-            )?),
-            maintenance,
-            external,
-        })
     }
 
     fn audit(&self, raw: raw::Audit) -> Audit {

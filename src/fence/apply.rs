@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use super::checks::OF_PRIMARY;
 use super::connection::{refusal, words};
 use super::name::{identifier, literal, schemas_role};
 use super::plan::{Keep, Plan, Wanted};
@@ -149,7 +150,7 @@ impl Superuser {
         accepted: &[Accepted],
     ) -> Result<Report, Error> {
         let place = Place { database: &self.database, tenant: schema };
-        let subject = Subject { role: None, place, scope, provisioner };
+        let subject = Subject { role: None, place, scope, provisioner, server: OF_PRIMARY };
         let mut report = examine(&self.client, subject, accepted).await?;
         for remark in report.remarks.iter_mut().filter(|remark| remark.word.starts_with("nullable:")) {
             if let Some(count) = self.rows_without_tenant(&remark.word).await? {

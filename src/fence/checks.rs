@@ -25,6 +25,7 @@ pub(super) enum For {
 }
 
 /// One question.
+#[derive(Debug)]
 pub(super) struct Check {
     pub weight: Weight,
     pub scopes: For,
@@ -135,6 +136,22 @@ macro_rules! table_privileges {
     };
 }
 
+/// What is asked of a server that grants are opened at.
+pub(super) const OF_PRIMARY: &[Check] = &[Check {
+    weight: Weight::Refuse,
+    scopes: For::Every,
+    query: "select 'standby', 'the server is a standby: roles cannot be closed there' where pg_is_in_recovery()",
+    hint: "Point the cluster's host at the primary.",
+}];
+
+/// What is asked of a replica. What else makes it one is compared with its primary (`replica.rs`).
+pub(super) const OF_REPLICA: &[Check] = &[Check {
+    weight: Weight::Refuse,
+    scopes: For::Every,
+    query: "select 'promoted', 'the server takes changes: it is no replica any more' where not pg_is_in_recovery()",
+    hint: "Take it out of [clusters.NAME.replicas.NAME], or make it a replica again.",
+}];
+
 /// All questions.
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -149,12 +166,6 @@ pub(super) const CHECKS: &[Check] = &[
         query: "select 'version', 'PostgreSQL ' || current_setting('server_version') || ' is older than 15'
                 where current_setting('server_version_num')::integer < 150000",
         hint: "Upgrade the server: older ones are not supported and were not tried.",
-    },
-    Check {
-        weight: Weight::Refuse,
-        scopes: For::Every,
-        query: "select 'standby', 'the server is a standby: roles cannot be closed there' where pg_is_in_recovery()",
-        hint: "Point the cluster's host at the primary.",
     },
     Check {
         weight: Weight::Refuse,

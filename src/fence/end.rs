@@ -13,8 +13,8 @@ use super::connection::Lane;
 use super::name::is_of_family;
 use super::{Error, Fence, external};
 
-const POLL_FIRST: Duration = Duration::from_millis(2);
-const POLL_MAX: Duration = Duration::from_millis(50);
+pub(super) const POLL_FIRST: Duration = Duration::from_millis(2);
+pub(super) const POLL_MAX: Duration = Duration::from_millis(50);
 
 /// A backend that was told to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,9 +155,9 @@ impl Fence {
         Ok(found.into_iter().collect::<Option<_>>().map_or(LeftBehind::Somewhere, LeftBehind::In))
     }
 
-    /// Ends and drops every role of `database` that [`super::grant_role`] named after `family` and that is not `spared`:
-    /// those of a process that is gone, or that nobody knows. What merely begins like them is somebody else's. Returns their
-    /// names.
+    /// Ends, at its replicas too, and drops every role of `database` that [`super::grant_role`] named after `family` and that
+    /// is not `spared`: those of a process that is gone, or that nobody knows. What merely begins like them is somebody
+    /// else's. Returns their names.
     pub async fn sweep(
         &self,
         database: &str,
@@ -185,6 +185,10 @@ impl Fence {
 
     async fn end_and_drop(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
         self.end(database, role, within).await?;
+        // A role that is gone cannot be told from others' there.
+        for replica in self.replicas() {
+            replica.end(database, role, within).await?;
+        }
         self.close_grant(database, role).await.map(drop)
     }
 }
@@ -197,7 +201,7 @@ fn remember(told: &mut Vec<EndedBackend>, backend: EndedBackend) {
     }
 }
 
-fn only<'a>(database: &str, rows: &'a [Row]) -> Result<&'a Row, Error> {
+pub(super) fn only<'a>(database: &str, rows: &'a [Row]) -> Result<&'a Row, Error> {
     rows.first().ok_or_else(|| wrong(database, "no row"))
 }
 

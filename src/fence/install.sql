@@ -320,6 +320,42 @@ begin
     end loop;
 end $$;
 
+-- Tells the backends of a role to end, all or one, and says which there were; shuts nobody out. For a replica, which can
+-- change nothing itself: call again until none is left.
+create or replace function portreeve.terminate(role text, pid integer default null) returns setof integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    perform portreeve.checked(terminate.role);
+    return query
+        with found as materialized (
+            select a.pid from pg_stat_activity a
+            where a.usename = terminate.role and (terminate.pid is null or a.pid = terminate.pid))
+        select f.pid from found f cross join lateral pg_terminate_backend(f.pid);
+end $$;
+
+-- Which server this is, on which timeline, and how far it is: a primary has flushed that much, a replica has replayed it,
+-- the last transaction so many seconds ago.
+create or replace function portreeve.standing()
+returns table (system bigint, timeline bigint, is_replica boolean, reached bigint, seconds bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    select s.system_identifier into system from pg_control_system() s;
+    is_replica := pg_is_in_recovery();
+    if is_replica then
+        -- what it streams from; without a stream, where it last came to rest
+        timeline := coalesce((select r.received_tli from pg_stat_wal_receiver r),
+            (select c.timeline_id from pg_control_checkpoint() c));
+        reached := pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0');
+        seconds := extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp());
+    else
+        timeline := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+        reached := pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0');
+        seconds := 0;
+    end if;
+    return next;
+end $$;
+
 -- Removes a role with all it owns here, but for large objects: see above. Whatever else a role made, a function for
 -- instance, must not become somebody's with more rights. False if there was none, null if more is left than one transaction
 -- should deal with: call again. Its backends must be gone: a session would keep what it has read.

@@ -16,6 +16,7 @@ mod name;
 mod open;
 mod plan;
 mod planner;
+mod replica;
 mod road;
 mod schema_checks;
 mod schemas;
@@ -35,6 +36,7 @@ pub use external::Login;
 pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
+pub use replica::{Astray, Replica};
 pub use road::{Connected, Expected, Road, Traveller};
 pub use self_test::{Accepted, Finding, Report};
 
@@ -96,6 +98,22 @@ pub enum Error {
     /// Configuration: TLS towards the server.
     #[error(transparent)]
     Tls(#[from] tls_connect::Error),
+    /// Upstream: a replica is none to read from.
+    #[error("replica \"{replica}\": {why}")]
+    Astray {
+        /// Its name in the configuration.
+        replica: String,
+        /// Why.
+        why: Astray,
+    },
+    /// The same as without, at a replica.
+    #[error("replica \"{replica}\": {source}")]
+    AtReplica {
+        /// Its name in the configuration.
+        replica: String,
+        /// What happened there.
+        source: Box<Error>,
+    },
     /// Bug: an answer that the installed functions do not give.
     #[error("database \"{database}\" gave an answer that does not fit: {reason}")]
     Answer {
@@ -113,7 +131,9 @@ impl Error {
             Error::NotInstalled { .. } | Error::NoLogin { .. } => true,
             // object not in prerequisite state, undefined object
             Error::Refused { sqlstate, .. } => ["55000", "42704"].contains(&sqlstate.as_str()),
-            Error::Unreachable { .. }
+            Error::AtReplica { source, .. } => source.is_not_set_up(),
+            Error::Astray { .. }
+            | Error::Unreachable { .. }
             | Error::Slow { .. }
             | Error::Blocked(_)
             | Error::Tls(_)
@@ -123,11 +143,29 @@ impl Error {
 }
 
 impl Error {
+    /// Whether a replica is none of its primary's any more, which no waiting mends.
+    pub fn is_astray_for_good(&self) -> bool {
+        match self {
+            Error::Astray { why, .. } => !matches!(why, Astray::Behind { .. }),
+            Error::AtReplica { source, .. } => source.is_astray_for_good(),
+            Error::Unreachable { .. }
+            | Error::Slow { .. }
+            | Error::Refused { .. }
+            | Error::NotInstalled { .. }
+            | Error::NoLogin { .. }
+            | Error::Blocked(_)
+            | Error::Tls(_)
+            | Error::Answer { .. } => false,
+        }
+    }
+
     /// Whether what was asked may have been done, or may yet be, though nobody heard of it.
     pub fn is_uncertain(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::Slow { .. } | Error::Answer { .. } => true,
-            Error::Refused { .. }
+            Error::AtReplica { source, .. } => source.is_uncertain(),
+            Error::Astray { .. }
+            | Error::Refused { .. }
             | Error::NotInstalled { .. }
             | Error::NoLogin { .. }
             | Error::Blocked(_)
@@ -163,6 +201,7 @@ struct Inner {
     accepted: Vec<Accepted>,
     /// Login roles that somebody else manages; none: the fence's own.
     external: Option<Vec<Login>>,
+    replicas: Vec<Replica>,
     slots: Mutex<HashMap<(String, connection::Lane), connection::Slot>>,
     open: Mutex<open::Open>,
 }
@@ -175,17 +214,22 @@ impl Fence {
 
     /// The fence of `upstream`, whose self-test puts up with what the operator accepted in writing.
     pub fn accepting(upstream: Upstream, accepted: Vec<Accepted>) -> Result<Fence, Error> {
-        Fence::of(upstream, accepted, None)
+        Fence::of(upstream, accepted, None, Vec::new())
     }
 
     /// The fence of `upstream` with login roles that somebody else manages, one for a scope.
     pub fn external(upstream: Upstream, accepted: Vec<Accepted>, logins: Vec<Login>) -> Result<Fence, Error> {
-        Fence::of(upstream, accepted, Some(logins))
+        Fence::of(upstream, accepted, Some(logins), Vec::new())
     }
 
-    fn of(upstream: Upstream, accepted: Vec<Accepted>, external: Option<Vec<Login>>) -> Result<Fence, Error> {
+    fn of(
+        upstream: Upstream,
+        accepted: Vec<Accepted>,
+        external: Option<Vec<Login>>,
+        replicas: Vec<Replica>,
+    ) -> Result<Fence, Error> {
         let tls = VerifiedTls::new(Arc::clone(&upstream.tls), &upstream.server_name)?;
         let (slots, open) = (Mutex::default(), Mutex::default());
-        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, external, slots, open })))
+        Ok(Fence(Arc::new(Inner { upstream, tls, accepted, external, replicas, slots, open })))
     }
 }

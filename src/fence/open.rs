@@ -38,7 +38,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn opened(&mut self, database: &str) {
+    pub(super) fn opened(&mut self, database: &str) {
         *self.grants.entry(database.to_owned()).or_default() += 1;
         self.idle.retain(|idle| idle != database);
     }

@@ -44,6 +44,8 @@ const FUNCTIONS: &[&str] = &[
     "portreeve.close_grant(text)",
     "portreeve.end_backends(text)",
     "portreeve.end_backend(text, integer)",
+    "portreeve.terminate(text, integer)",
+    "portreeve.standing()",
     "portreeve.backends(text)",
     "portreeve.pids(text)",
     "portreeve.left_behind(text)",

@@ -5,7 +5,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::checks::{CHECKS, Check, For, PREAMBLE, UNGRANTED, Weight};
+use super::checks::{CHECKS, Check, For, OF_PRIMARY, OF_REPLICA, PREAMBLE, UNGRANTED, Weight};
 use super::connection::{Lane, refusal};
 use super::end::field;
 use super::hba::{Line, holes, ways_for_provisioner};
@@ -97,6 +97,8 @@ pub(super) struct Subject<'a> {
     pub place: Place<'a>,
     pub scope: Scope,
     pub provisioner: &'a str,
+    /// What is asked of the server itself.
+    pub server: &'static [Check],
 }
 
 impl Fence {
@@ -109,7 +111,21 @@ impl Fence {
             let examined = examine_external(&client, place.database, (role, scope), &self.0.accepted);
             return self.bounded(place.database, examined).await;
         }
-        let subject = Subject { role: Some(role), place, scope, provisioner: &self.0.upstream.provisioner };
+        let provisioner = &self.0.upstream.provisioner;
+        let subject = Subject { role: Some(role), place, scope, provisioner, server: OF_PRIMARY };
+        self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
+    }
+
+    /// The same at a replica.
+    pub(super) async fn examined_as_replica(
+        &self,
+        place: Place<'_>,
+        role: &str,
+        scope: Scope,
+    ) -> Result<Report, Error> {
+        let (client, _) = self.client(Lane::Test, place.database).await?;
+        let provisioner = &self.0.upstream.provisioner;
+        let subject = Subject { role: Some(role), place, scope, provisioner, server: OF_REPLICA };
         self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
     }
 
@@ -132,7 +148,8 @@ impl Fence {
             if found.map_err(|error| refusal(place.database, &error))?.is_empty() {
                 return Ok(None);
             }
-            let subject = Subject { role: None, place, scope, provisioner: &self.0.upstream.provisioner };
+            let provisioner = &self.0.upstream.provisioner;
+            let subject = Subject { role: None, place, scope, provisioner, server: OF_PRIMARY };
             examine(&client, subject, &self.0.accepted).await.map(Some)
         };
         self.bounded(place.database, examined).await
@@ -153,7 +170,8 @@ pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[A
         "schema" => (SCHEMA_CHECKS, schema_role(database, schema, scope), schema, schemas_role(database)),
         _ => (UNGRANTED, scope_role(database, scope), "", String::new()),
     };
-    let asked: Vec<&Check> = CHECKS.iter().chain(further).filter(|check| check.is_for(scope)).collect();
+    let asked: Vec<&Check> =
+        subject.server.iter().chain(CHECKS).chain(further).filter(|check| check.is_for(scope)).collect();
     let role = subject.role.unwrap_or(&carrier);
     let parameters = [role, &carrier, subject.provisioner, schema, &gate];
     for (finding, weight) in answers(client, database, PREAMBLE, &asked, parameters).await? {
@@ -189,7 +207,7 @@ async fn examine_external(
     if let Some(finding) = pooler(client, database).await? {
         report.sort_in(finding, Weight::Refuse, accepted);
     }
-    let all = CHECKS.iter().chain(UNGRANTED).chain(external::CHECKS);
+    let all = OF_PRIMARY.iter().chain(CHECKS).chain(UNGRANTED).chain(external::CHECKS);
     let asked: Vec<&Check> = all.filter(|check| check.is_for(scope)).collect();
     let preamble = external::preamble(PREAMBLE);
     for (finding, weight) in answers(client, database, &preamble, &asked, [role, "", "", "", ""]).await? {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{client, server};
 
 use crate::audit::record::Kind;
-use crate::fence::{self, Fate, Fence};
+use crate::fence::{self, Fate, Fence, Replica};
 use crate::grant::{Decision, Locks, Refusal, Scope};
 use crate::log;
 use crate::proxy::Gate;
@@ -33,6 +33,8 @@ const DRAINED_WITHIN: Duration = Duration::from_millis(150);
 const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long the server's work may take to be confirmed gone.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
+/// How long the primary has to shut out a role whose backends are at a replica; nobody of them is kept by that.
+const SHUT_OUT_WITHIN: Duration = Duration::from_millis(500);
 /// How long the register's own reason is waited for, once the server's work is gone.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(250);
 /// How soon, and then how often, it is looked whether a backend is gone.
@@ -226,6 +228,9 @@ async fn stop(gate: &Gate, who: &Who, session: &Session, shut_out: bool) -> Stop
 /// Tells the backend to end until there is no such backend; answers what became of its transaction, if it had changed
 /// something.
 async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, fence::Error> {
+    if let Some(replica) = who.need.replica(fence)? {
+        return gone_from_replica(fence, replica, who, shut_out).await.map(|()| None);
+    }
     // Nobody of ours shuts out a role that somebody else manages; the decision does.
     let xid = if shut_out && !fence.is_external() {
         gone_with_role(fence, who).await?
@@ -266,6 +271,35 @@ async fn gone_with_role(fence: &Fence, who: &Who) -> Result<Option<String>, fenc
     }
 }
 
+/// At a replica, where nothing was changed and nobody can be shut out: backends are told to end there, and at the primary the
+/// role is shut out, which arrives with the replay. How far that lags, or whether the primary answers, keeps nobody there.
+async fn gone_from_replica(fence: &Fence, replica: &Replica, who: &Who, shut_out: bool) -> Result<(), fence::Error> {
+    let (database, role, pid) = (&who.need.database, &who.role.name, who.backend.0);
+    let there = async {
+        let mut pause = POLL_FIRST;
+        let whom = if shut_out { None } else { Some(pid) };
+        while replica.terminate(database, role, whom).await?.contains(&pid) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+        Ok(())
+    };
+    let here = async {
+        if !shut_out {
+            return;
+        }
+        match timeout(SHUT_OUT_WITHIN, fence.end_backends(database, role)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(session = %who.session, %error, "the role was not shut out at the primary")
+            }
+            Err(_) => tracing::error!(session = %who.session, "the role was not shut out at the primary in time"),
+        }
+    };
+    let (gone, ()) = tokio::join!(there, here);
+    gone
+}
+
 /// For one backend; its role stays open.
 async fn gone_alone(fence: &Fence, who: &Who) -> Result<Option<String>, fence::Error> {
     let (mut xid, mut pause) = (None, POLL_FIRST);
@@ -279,7 +313,7 @@ async fn gone_alone(fence: &Fence, who: &Who) -> Result<Option<String>, fence::E
 
 /// Without a control connection all that is left is the cancel request, and nobody knows the transaction's fate.
 async fn cancel_instead(gate: &Gate, who: &Who) -> Stopped {
-    if let Some(target) = gate.target(&who.need.cluster) {
+    if let Some(target) = gate.target(&who.need) {
         let (backend, secret) = &who.backend;
         match timeout(GONE_WITHIN, target.cancel(*backend, secret)).await {
             Ok(Ok(())) => {}

@@ -45,7 +45,7 @@ async fn examine(gate: &Arc<Gate>, every: Duration) {
     }
     let mut clusters: BTreeMap<String, Vec<(Kind, Vec<Open>)>> = BTreeMap::new();
     for (kind, all) in kinds {
-        clusters.entry(kind.0.clone()).or_default().push((kind, all));
+        clusters.entry(kind.cluster.clone()).or_default().push((kind, all));
     }
     let mut work = JoinSet::new();
     for kinds in clusters.into_values() {
@@ -68,7 +68,8 @@ async fn examine_one(gate: &Gate, kind: &Kind, mut all: Vec<Open>, every: Durati
     all.sort_by_key(|open| open.examined);
     let (Some(first), Some(last)) = (all.first(), all.last()) else { return };
     let age = last.examined.elapsed();
-    let Some(fence) = gate.fence(&kind.0).filter(|_| age >= every / 4 * 3 && first.role.unsound().is_none()) else {
+    let Some(fence) = gate.fence(&kind.cluster).filter(|_| age >= every / 4 * 3 && first.role.unsound().is_none())
+    else {
         return;
     };
     match gate.roles.test(fence, &first.need, &first.role.name).await {
@@ -79,11 +80,15 @@ async fn examine_one(gate: &Gate, kind: &Kind, mut all: Vec<Open>, every: Durati
             tracing::error!(database, findings, "the fence is not sound any more; its sessions end");
             gate.roles.condemn(kind, &findings);
         }
+        Err(Error::Fence(error)) if error.is_astray_for_good() => {
+            tracing::error!(database = kind.database, %error, "the sessions at that replica end");
+            gate.roles.condemn(kind, &error.to_string());
+        }
         Err(Error::Fence(error @ fence::Error::NotInstalled { .. })) => gate.roles.condemn(kind, &error.to_string()),
         Err(Error::Fence(error)) if age >= every * MISSED_MAX => {
-            tracing::error!(database = kind.1, %error, "the fence could not be examined for too long; its sessions end");
+            tracing::error!(database = kind.database, %error, "the fence could not be examined for too long; its sessions end");
             gate.roles.condemn(kind, &format!("not examined for {} s: {error}", age.as_secs()));
         }
-        Err(Error::Fence(error)) => tracing::warn!(database = kind.1, %error, "the fence could not be examined"),
+        Err(Error::Fence(error)) => tracing::warn!(database = kind.database, %error, "the fence could not be examined"),
     }
 }

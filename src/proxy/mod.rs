@@ -16,12 +16,13 @@ mod refused;
 mod relay;
 pub mod release;
 mod roles;
+mod server;
 mod setup;
 mod sign_in;
 mod sweeping;
 mod who;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +51,7 @@ use crate::proxy::desk::Desk;
 use crate::proxy::live::{Live, Order};
 use crate::proxy::locks::LockBook;
 use crate::proxy::refused::Refused;
-use crate::proxy::roles::Roles;
+use crate::proxy::roles::{Need, Roles};
 use crate::proxy::who::Who;
 use crate::register::Follower;
 use crate::secret::Secret;
@@ -101,9 +102,11 @@ struct Gate {
     per_address: Mutex<HashMap<std::net::IpAddr, usize>>,
 }
 
-/// One cluster: the sessions' road to it, and the provisioner's.
+/// One cluster: the sessions' roads to it, and the provisioner's.
 struct Upstream {
     target: Target,
+    /// To its replicas, by name.
+    replicas: BTreeMap<String, Target>,
     fence: Fence,
 }
 
@@ -112,8 +115,19 @@ impl Gate {
         self.clusters.get(cluster).map(|upstream| &upstream.fence)
     }
 
-    fn target(&self, cluster: &str) -> Option<&Target> {
-        self.clusters.get(cluster).map(|upstream| &upstream.target)
+    /// The server where that is needed: the cluster's primary, or one of its replicas.
+    fn target(&self, need: &Need) -> Option<&Target> {
+        let upstream = self.clusters.get(&need.cluster)?;
+        match &need.replica {
+            Some(replica) => upstream.replicas.get(replica),
+            None => Some(&upstream.target),
+        }
+    }
+
+    /// The names of the replicas of that cluster.
+    fn replicas(&self, cluster: &str) -> Vec<&str> {
+        let upstream = self.clusters.get(cluster);
+        upstream.into_iter().flat_map(|upstream| upstream.replicas.keys()).map(String::as_str).collect()
     }
 
     /// Asks the decision about a session that is open, for this moment and this state.

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fence::{self, Astray};
 use crate::grant::{DeskRefusal, Refusal, State};
 use crate::net::upstream;
 use crate::proxy::reason::minutes;
@@ -28,6 +29,22 @@ pub enum Refused {
     TooManyAttempts(Duration),
     /// No such customer. Said to staff who proved who they are only.
     UnknownCustomer(String),
+    /// The customer's cluster has no such replica.
+    UnknownReplica {
+        /// The customer's name.
+        customer: String,
+        /// The replica's.
+        replica: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// A replica takes no changes.
+    WriterAtReplica {
+        /// The customer's name.
+        customer: String,
+        /// The replica's.
+        replica: String,
+    },
     /// The decision, and the state it was made from.
     Decision(Box<Refusal>, Arc<State>),
     /// They may not be at the desk, by this state.
@@ -59,6 +76,8 @@ impl Refused {
             Refused::Protocol(_) => "protocol",
             Refused::TooManyAttempts(_) => "too-many-attempts",
             Refused::UnknownCustomer(_) => "unknown-customer",
+            Refused::UnknownReplica { .. } => "unknown-replica",
+            Refused::WriterAtReplica { .. } => "writer-at-replica",
             Refused::NotConfigured(_) => "not-configured",
             Refused::NoKeys(_) => "no-keys",
             Refused::NoRoom => "no-room",
@@ -78,6 +97,10 @@ impl Refused {
             Refused::Protocol(fault) => fault.to_string(),
             Refused::TooManyAttempts(wait) => format!("blocked for another {wait:?}"),
             Refused::UnknownCustomer(name) => format!("no customer \"{name}\""),
+            Refused::UnknownReplica { customer, replica, .. } => {
+                format!("no replica \"{replica}\" of customer \"{customer}\"")
+            }
+            Refused::WriterAtReplica { replica, .. } => format!("the scope write at replica \"{replica}\""),
             Refused::Decision(refusal, state) => refusal.detail(state),
             Refused::Desk(refusal, state) => refusal.detail(state),
             Refused::NotConfigured(cluster) => format!("no section [clusters.{cluster}]"),
@@ -115,6 +138,21 @@ impl Refused {
                 .hint(
                     "Connect with dbname set to the customer's name; SHOW CUSTOMERS; at dbname=portreeve lists yours.",
                 ),
+            Refused::UnknownReplica { customer, replica, known } => {
+                fatal(sqlstate::INVALID_CATALOG_NAME, "there is no such replica")
+                    .detail(match known.as_slice() {
+                        [] => format!("The database of customer \"{customer}\" has no replica here."),
+                        known => format!("No replica is called \"{replica}\"; there are: {}.", known.join(", ")),
+                    })
+                    .hint(format!("Connect to the primary with dbname={customer}."))
+            }
+            Refused::WriterAtReplica { customer, .. } => {
+                fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, "a replica is for reading only")
+                    .detail(format!("Your grant on customer \"{customer}\" has the scope write."))
+                    .hint(format!(
+                        "Connect to the primary with dbname={customer}, or ask for a grant with the scope read."
+                    ))
+            }
             Refused::Decision(refusal, state) => {
                 fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, &refusal.message(state))
                     .detail(refusal.detail(state))
@@ -135,6 +173,21 @@ impl Refused {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the fence around this customer is not sound")
                     .detail("The self-test of the database's own access control found a way around it.")
                     .hint("Tell an operator to run \"portreeve fence check\".")
+            }
+            Refused::Role(roles::Error::Fence(fence::Error::Astray { replica, why })) => {
+                let message = match why {
+                    Astray::Behind { .. } => format!("replica \"{replica}\" is too far behind"),
+                    Astray::Promoted | Astray::Stranger { .. } | Astray::OtherTimeline { .. } => {
+                        format!("replica \"{replica}\" does not follow the primary")
+                    }
+                };
+                let mut detail = why.to_string();
+                if let Some(first) = detail.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                fatal(sqlstate::CANNOT_CONNECT_NOW, &message)
+                    .detail(format!("{detail}."))
+                    .hint("Connect to the primary, without the @ and what is after it, or try again later.")
             }
             Refused::Role(roles::Error::Fence(error)) if error.is_not_set_up() => {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the customer's database is not set up for this access")

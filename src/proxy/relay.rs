@@ -21,6 +21,7 @@ use crate::proxy::live::{Order, Place};
 use crate::proxy::notifications::Notifications;
 use crate::proxy::reason::Reason;
 use crate::proxy::release::{Ledger, Present, Slip, ToClient, ToServer};
+use crate::proxy::server::IN_HOT_STANDBY;
 use crate::proxy::who::Who;
 use crate::session::{Event, Session};
 
@@ -349,10 +350,23 @@ impl Relay {
                     self.server_ends = true;
                     tracing::info!(session = %self.who.session, sqlstate, message, "the server ends the session");
                 }
+                Event::ParameterStatus { name, value }
+                    if self.who.need.replica.is_some() && name == IN_HOT_STANDBY && value != "on" =>
+                {
+                    return Err(self.promoted());
+                }
                 Event::CopyInStarted | Event::ParameterStatus { .. } | Event::ReadyForQuery(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// The server has said, before it could be asked anything more, that it is no replica: so for all who read there.
+    fn promoted(&self) -> Reason {
+        let findings = "the replica was promoted while the session was open";
+        self.gate.roles.condemn(&self.who.need.kind(), findings);
+        self.gate.live.tell_all(|| Order::Recheck);
+        Reason::Unsound(findings.into())
     }
 
     fn disclose(&mut self) -> Turn {

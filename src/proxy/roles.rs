@@ -1,11 +1,12 @@
-//! The login role of a grant in this process: made for its first session, dropped after its last; and what is known of all
-//! of them meanwhile.
+//! The login role of a grant in this process, and another for each replica it is used at: made for its first session, dropped
+//! after its last; and what is known of all of them meanwhile.
 //! Not here: what a role may do (`fence/`), the self-test again (`examining.rs`), and what was left (`sweeping.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy};
-use crate::fence::{self, Fence, Report};
+use crate::fence::{self, Fence, Replica, Report};
 use crate::grant::Scope;
 use crate::ids::GrantId;
 use crate::proxy::sweeping::Places;
@@ -23,6 +24,9 @@ use crate::wire::scram;
 
 /// The secret has 256 random bits: guessing does not get cheaper by hashing it once only.
 const ITERATIONS: NonZeroU32 = NonZeroU32::MIN;
+
+/// How long backends at a replica have to end before a role's end is left to the sweep.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a role cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What it says against every role of its kind; none: it may pass by itself.
+    pub fn condemns(&self) -> Option<String> {
+        match self {
+            Error::Unsound { findings, .. } => Some(findings.clone()),
+            Error::Fence(error) => error.is_astray_for_good().then(|| error.to_string()),
+        }
+    }
+}
+
 /// What a role is made for.
 #[derive(Clone, Debug)]
 pub struct Need {
@@ -47,6 +61,8 @@ pub struct Need {
     pub grant: GrantId,
     /// Its cluster's name in the configuration.
     pub cluster: String,
+    /// At which of the cluster's replicas, by its name there; none: at the primary.
+    pub replica: Option<String>,
     /// Its database.
     pub database: String,
     /// Whose rows of its shared tables, or in which of its schemas; none: the whole database is the customer's.
@@ -57,13 +73,48 @@ pub struct Need {
     pub until: Timestamp,
 }
 
-/// What roles have in common that one self-test speaks for: cluster, database, tenant and scope.
-pub type Kind = (String, String, Option<String>, Scope);
+/// What roles have in common that one self-test speaks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    /// The cluster.
+    pub cluster: String,
+    /// Which of its servers.
+    pub replica: Option<String>,
+    /// The database.
+    pub database: String,
+    /// Whose part of it.
+    pub tenant: Option<String>,
+    /// The scope.
+    pub scope: Scope,
+}
+
+/// Whose a role is: the grant's, at the primary or at the replica of that name.
+type Key = (GrantId, Option<String>);
 
 impl Need {
     /// What its self-test speaks for.
     pub fn kind(&self) -> Kind {
-        (self.cluster.clone(), self.database.clone(), self.tenant.clone(), self.scope)
+        Kind {
+            cluster: self.cluster.clone(),
+            replica: self.replica.clone(),
+            database: self.database.clone(),
+            tenant: self.tenant.clone(),
+            scope: self.scope,
+        }
+    }
+
+    fn key(&self) -> Key {
+        (self.grant, self.replica.clone())
+    }
+
+    /// The replica that the role is for; none: the primary.
+    ///
+    /// # Errors
+    /// If the fence knows no such replica.
+    pub fn replica<'a>(&self, fence: &'a Fence) -> Result<Option<&'a Replica>, fence::Error> {
+        let Some(name) = &self.replica else { return Ok(None) };
+        let unknown = || fence::Error::Blocked(format!("cluster \"{}\" has no replica \"{name}\"", self.cluster));
+        fence.replica(name).map(Some).ok_or_else(unknown)
     }
 
     fn place(&self) -> fence::Place<'_> {
@@ -115,7 +166,7 @@ pub struct Roles {
     start: u32,
     connections: u32,
     entropy: Arc<dyn Entropy>,
-    slots: Mutex<HashMap<GrantId, Arc<AsyncMutex<Slot>>>>,
+    slots: Mutex<HashMap<Key, Arc<AsyncMutex<Slot>>>>,
     book: Mutex<Book>,
     /// Something was left behind.
     pub left: Notify,
@@ -135,8 +186,8 @@ struct Book {
     /// The names of those that are being made, are open or are being dropped. Whatever else has a name of the family was left
     /// behind.
     known: HashSet<String>,
-    /// Those that are open, by their grants.
-    open: HashMap<GrantId, Open>,
+    /// Those that are open.
+    open: HashMap<Key, Open>,
     /// Where roles were made, or left, lately.
     places: Places,
 }
@@ -176,43 +227,51 @@ impl Roles {
     /// The grant's role, made and tested if this is its first session. Each success is given back with
     /// [`Roles::release`].
     pub async fn acquire(&self, fence: &Fence, need: &Need) -> Result<Arc<Role>, Error> {
-        let shared = self.slot(need.grant);
+        let shared = self.slot(need.key());
         let mut slot = shared.lock().await;
-        let role = match &slot.role {
+        let (role, is_new) = match &slot.role {
             Some(role) => match role.unsound() {
-                None => Ok(Arc::clone(role)),
-                Some(findings) => Err(unsound(need, findings)),
+                None => (Ok(Arc::clone(role)), false),
+                Some(findings) => (Err(unsound(need, findings)), false),
             },
-            None => self.open(fence, need).await.map(Arc::new),
+            None => (self.open(fence, need).await.map(Arc::new), true),
         };
-        match role {
+        let role = match role {
             Ok(role) => {
                 slot.role = Some(Arc::clone(&role));
                 slot.sessions += 1;
                 let open = Open { need: need.clone(), role: Arc::clone(&role), examined: Instant::now() };
-                self.book().open.entry(need.grant).or_insert(open);
-                Ok(role)
+                self.book().open.entry(need.key()).or_insert(open);
+                role
             }
             Err(error) => {
-                self.forget(need.grant, &shared, &slot);
-                Err(error)
+                self.forget(&need.key(), &shared, &slot);
+                return Err(error);
             }
+        };
+        drop(slot);
+        drop(shared);
+        // A replica may have fallen behind, or have been promoted, since the role was made.
+        if !is_new && let Err(error) = self.caught_up(fence, need, &role.name).await {
+            self.release(fence, need).await;
+            return Err(self.heard(need, error));
         }
+        Ok(role)
     }
 
     /// One session of the grant is over; after the last the role is dropped.
     pub async fn release(&self, fence: &Fence, need: &Need) {
-        let shared = self.slot(need.grant);
+        let shared = self.slot(need.key());
         let mut slot = shared.lock().await;
         slot.sessions = slot.sessions.saturating_sub(1);
         if slot.sessions == 0
             && let Some(role) = slot.role.take()
         {
             // Whoever comes next makes a new role, even if this one cannot be dropped.
-            self.book().open.remove(&need.grant);
+            self.book().open.remove(&need.key());
             self.close(fence, need, &role.name).await;
         }
-        self.forget(need.grant, &shared, &slot);
+        self.forget(&need.key(), &shared, &slot);
     }
 
     /// The roles that are open.
@@ -226,7 +285,7 @@ impl Roles {
         for open in book.open.values().filter(|open| open.need.kind() == kind) {
             open.role.strict.store(is_strict, Ordering::Release);
         }
-        if let Some(open) = book.open.get_mut(&one.need.grant) {
+        if let Some(open) = book.open.get_mut(&one.need.key()) {
             open.examined = Instant::now();
         }
     }
@@ -242,7 +301,7 @@ impl Roles {
 
     /// Whether that role is still open.
     pub fn is_open(&self, one: &Open) -> bool {
-        self.book().open.get(&one.need.grant).is_some_and(|open| Arc::ptr_eq(&open.role, &one.role))
+        self.book().open.get(&one.need.key()).is_some_and(|open| Arc::ptr_eq(&open.role, &one.role))
     }
 
     /// Whether a role of that name is being made, is open or is being dropped.
@@ -276,13 +335,14 @@ impl Roles {
             Some(login) => (login.role.clone(), Secret::new(login.password.expose().clone())),
             None => self.make(fence, need).await?,
         };
-        let report = match self.test(fence, need, &name).await {
+        let examined = match self.caught_up(fence, need, &name).await {
+            Ok(()) => self.test(fence, need, &name).await,
+            Err(error) => Err(error),
+        };
+        let report = match examined {
             Ok(report) => report,
             Err(error) => {
-                // What is found of a new role is true of those that are open as well.
-                if let Error::Unsound { findings, .. } = &error {
-                    self.condemn(&need.kind(), findings);
-                }
+                let error = self.heard(need, error);
                 self.close(fence, need, &name).await;
                 return Err(error);
             }
@@ -291,7 +351,16 @@ impl Roles {
         Ok(Role { name, password, ended: AsyncMutex::default(), strict, unsound: OnceLock::new() })
     }
 
+    /// What is found of a new role is true of those that are open as well.
+    fn heard(&self, need: &Need, error: Error) -> Error {
+        if let Some(findings) = error.condemns() {
+            self.condemn(&need.kind(), &findings);
+        }
+        error
+    }
+
     async fn make(&self, fence: &Fence, need: &Need) -> Result<(String, Secret<String>), Error> {
+        let replica = need.replica(fence)?;
         let number = u32::from_be_bytes(entropy::random(&*self.entropy));
         let name = fence::grant_role(&self.family, self.start, need.grant.0, number);
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
@@ -307,12 +376,29 @@ impl Roles {
             }
             return Err(error.into());
         }
+        if let Some(replica) = replica {
+            replica.opened(&need.database).await;
+        }
         Ok((name, password))
     }
 
-    /// Examines the role of that name; a sound one's report.
+    /// At a replica, waits until what the primary has written is there, the role above all.
+    async fn caught_up(&self, fence: &Fence, need: &Need, name: &str) -> Result<(), Error> {
+        match need.replica(fence)? {
+            Some(replica) => Ok(replica.caught_up(fence, &need.database, name).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Examines the role of that name, where it is used; a sound one's report.
     pub async fn test(&self, fence: &Fence, need: &Need, name: &str) -> Result<Report, Error> {
-        let report = fence.self_test(need.place(), name, need.scope).await?;
+        let report = match need.replica(fence)? {
+            Some(replica) => {
+                replica.still_follows(fence, &need.database, name).await?;
+                replica.self_test(need.place(), name, need.scope).await?
+            }
+            None => fence.self_test(need.place(), name, need.scope).await?,
+        };
         if report.is_sound() {
             for remark in &report.remarks {
                 tracing::debug!(database = need.database, remark.word, remark.found, "fence self-test");
@@ -329,12 +415,22 @@ impl Roles {
         if fence.is_external() {
             return;
         }
-        let closed = fence.close_grant(&need.database, name).await;
+        let closed = self.end_and_close(fence, need, name).await;
         self.touch(need, |known| known.remove(name));
         if let Err(error) = closed {
             tracing::warn!(role = name, %error, "a login role could not be dropped; it is tried again");
             self.left.notify_one();
         }
+    }
+
+    /// A role is dropped only when nobody works as it at its replica any more: there it could not be found again.
+    async fn end_and_close(&self, fence: &Fence, need: &Need, name: &str) -> Result<(), fence::Error> {
+        if let Some(replica) = need.replica(fence)? {
+            let ended = replica.end(&need.database, name, ENDED_WITHIN).await;
+            replica.closed(&need.database).await;
+            ended?;
+        }
+        fence.close_grant(&need.database, name).await.map(drop)
     }
 
     fn touch(&self, need: &Need, change: impl FnOnce(&mut HashSet<String>) -> bool) {
@@ -343,16 +439,16 @@ impl Roles {
         book.places.touch(&need.cluster, &need.database, Instant::now());
     }
 
-    fn slot(&self, grant: GrantId) -> Arc<AsyncMutex<Slot>> {
+    fn slot(&self, key: Key) -> Arc<AsyncMutex<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(grant).or_default())
+        Arc::clone(slots.entry(key).or_default())
     }
 
     /// A grant without a role, which nobody else is about to ask for, takes no place.
-    fn forget(&self, grant: GrantId, shared: &Arc<AsyncMutex<Slot>>, slot: &Slot) {
+    fn forget(&self, key: &Key, shared: &Arc<AsyncMutex<Slot>>, slot: &Slot) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.role.is_none() && Arc::strong_count(shared) == 2 {
-            slots.remove(&grant);
+            slots.remove(key);
         }
     }
 

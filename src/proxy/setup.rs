@@ -1,12 +1,13 @@
 //! Putting a proxy together from its configuration, and taking it down in order.
 //! Not here: what it does in between (`proxy/mod.rs` and the rest of the folder).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{self, Entropy, OsEntropy};
-use crate::fence::{self, Accepted, Fence};
+use crate::fence::{self, Accepted, Fence, Replica};
 use crate::grant::{OBSERVING_MAX, Observing, Scope, Trust};
 use crate::keyring;
 use crate::log::{self, Log};
@@ -315,24 +316,47 @@ fn clusters(config: &Config) -> Result<HashMap<String, Upstream>, Error> {
         let identity = Identity { chain: &cluster.certificate, key: &cluster.key };
         let tls = tls_connect::client_config(&cluster.ca, Some(identity))
             .map_err(|source| Error::ClusterTls { cluster: name.clone(), source })?;
-        let upstream = fence::Upstream {
-            host: cluster.host.clone(),
-            port: cluster.port,
-            server_name: cluster.host.clone(),
-            tls: Arc::clone(&tls),
-            provisioner: cluster.provisioner.clone(),
-            password: config::read_secret_line(&cluster.password_file)?,
-        };
-        let accepted = config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
+        let accepted: Vec<Accepted> = config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
+        let wrong = |source| Error::ClusterFence { cluster: name.clone(), source };
+        let (mut replicas, mut roads) = (Vec::new(), BTreeMap::new());
+        for (replica, place) in &cluster.replicas {
+            let upstream = upstream(cluster, (&place.host, place.port), &tls)?;
+            roads.insert(replica.clone(), target(&upstream));
+            let replica = Replica::new(replica, upstream, accepted.clone(), place.replay_within);
+            replicas.push(replica.map_err(wrong)?);
+        }
+        let upstream = upstream(cluster, (&cluster.host, cluster.port), &tls)?;
+        let target = target(&upstream);
         let fence = match &cluster.external {
-            None => Fence::accepting(upstream, accepted),
+            None => Fence::with_replicas(upstream, accepted, replicas),
             Some(external) => Fence::external(upstream, accepted, logins(external)?),
         };
-        let fence = fence.map_err(|source| Error::ClusterFence { cluster: name.clone(), source })?;
-        let target = Target { host: cluster.host.clone(), port: cluster.port, tls, within: UPSTREAM_WITHIN };
-        clusters.insert(name.clone(), Upstream { target, fence });
+        let fence = fence.map_err(wrong)?;
+        clusters.insert(name.clone(), Upstream { target, replicas: roads, fence });
     }
     Ok(clusters)
+}
+
+/// The provisioner's road to a server of the cluster.
+fn upstream(
+    cluster: &config::Cluster,
+    (host, port): (&str, u16),
+    tls: &Arc<ClientConfig>,
+) -> Result<fence::Upstream, config::Error> {
+    Ok(fence::Upstream {
+        host: host.to_owned(),
+        port,
+        server_name: host.to_owned(),
+        tls: Arc::clone(tls),
+        provisioner: cluster.provisioner.clone(),
+        password: config::read_secret_line(&cluster.password_file)?,
+    })
+}
+
+/// The sessions' road to the same server.
+fn target(upstream: &fence::Upstream) -> Target {
+    let (host, tls) = (upstream.host.clone(), Arc::clone(&upstream.tls));
+    Target { host, port: upstream.port, tls, within: UPSTREAM_WITHIN }
 }
 
 fn logins(external: &config::External) -> Result<Vec<fence::Login>, config::Error> {

@@ -29,7 +29,8 @@ use crate::proxy::reason::{Reason, minutes};
 use crate::proxy::refused::Refused;
 use crate::proxy::relay::{Relay, Streams};
 use crate::proxy::release::Ledger;
-use crate::proxy::roles::{Need, Role};
+use crate::proxy::roles::Need;
+use crate::proxy::server;
 use crate::proxy::who::{Begun, Names, Who};
 use crate::session::Session;
 use crate::wire::backend::{Backend, TransactionStatus, Walker};
@@ -57,6 +58,8 @@ pub(super) struct Client {
 struct Admitted {
     staff: Staff,
     customer: Customer,
+    /// At which replica; none: at the primary.
+    replica: Option<String>,
     grant: Grant,
     until: Timestamp,
     /// They are let in during a roll-out only.
@@ -193,13 +196,17 @@ fn admit(
     asked: &mut Asked,
 ) -> Result<Admitted, Refused> {
     let state = gate.follower.state();
-    let unknown = || Refused::UnknownCustomer(parameters.database.clone());
-    let customer = state.customer_named(&parameters.database).cloned().ok_or_else(unknown)?;
+    let (named, replica) = server::named(&parameters.database);
+    let unknown = || Refused::UnknownCustomer(named.to_owned());
+    let customer = state.customer_named(named).cloned().ok_or_else(unknown)?;
     asked.customer = Some(customer.id);
     let (allowed, observed) = ask(gate, client, &staff, &customer, None)?;
     let issued = || state.grant(allowed.grant()).cloned();
     let grant = observed.as_ref().map(|observed| observed.grant.clone()).or_else(issued).ok_or_else(unknown)?;
-    Ok(Admitted { until: allowed.until(), staff, customer, grant, observed })
+    if let Some(replica) = replica {
+        server::may_read_at(gate, &customer, replica, grant.scope)?;
+    }
+    Ok(Admitted { until: allowed.until(), staff, customer, replica: replica.map(str::to_owned), grant, observed })
 }
 
 /// Asks the decision for a session that is being opened.
@@ -234,10 +241,10 @@ async fn connect(
     parameters: &StartupParameters,
     admitted: Admitted,
 ) -> Result<(Who, Connection, Ledger), Refused> {
-    let Admitted { staff, customer, grant, until: _, observed } = admitted;
+    let Admitted { staff, customer, replica, grant, until: _, observed } = admitted;
     let configured = || Refused::NotConfigured(customer.cluster.clone());
     let fence = gate.fence(&customer.cluster).ok_or_else(configured)?;
-    let target = gate.target(&customer.cluster).ok_or_else(configured)?;
+    let names = Names::of(&staff, &customer, &grant, &parameters.application_name, replica.as_deref());
     let begun = Begun {
         session: client.session,
         staff: staff.id,
@@ -247,14 +254,16 @@ async fn connect(
         need: Need {
             grant: grant.id,
             cluster: customer.cluster.clone(),
+            replica,
             database: customer.database.clone(),
             tenant: customer.tenant.clone(),
             scope: grant.scope,
             // Not what ends sooner and may be lengthened meanwhile: the role serves later sessions as well.
             until: grant.ends,
         },
-        names: Arc::new(Names::of(&staff, &customer, &grant, &parameters.application_name)),
+        names: Arc::new(names),
     };
+    let target = gate.target(&begun.need).ok_or_else(configured)?;
     if let Some(observed) = &observed {
         record_observed(gate, &begun, &observed.refusal).await?;
     }
@@ -265,7 +274,7 @@ async fn connect(
     };
     // Decided again: opening the role took time.
     let upstream = match ask(gate, client, &staff, &customer, Some(&grant)) {
-        Ok(_) => dial(target, parameters, &role, &customer).await,
+        Ok(_) => server::dial(target, parameters, &role, &begun.need).await,
         Err(refused) => Err(refused),
     };
     match upstream {
@@ -279,17 +288,6 @@ async fn connect(
             Err(failed(gate, &begun, refused).await)
         }
     }
-}
-
-async fn dial(
-    target: &crate::net::upstream::Target,
-    parameters: &StartupParameters,
-    role: &Role,
-    customer: &Customer,
-) -> Result<Connection, Refused> {
-    let mut sent = vec![("user", role.name.as_str()), ("database", customer.database.as_str())];
-    sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    target.connect(&sent, &role.password).await.map_err(Refused::Upstream)
 }
 
 /// Records what would have stood in the way of somebody who is let in during a roll-out, before anything is opened.
@@ -374,7 +372,7 @@ async fn run(gate: Arc<Gate>, mut client: Client, opened: Opened) {
         Ok(()) => relay.run().await,
         Err(_) => Reason::ClientGone,
     };
-    ending::end(&gate, relay, reason).await;
+    Box::pin(ending::end(&gate, relay, reason)).await;
 }
 
 /// The settings the server announced while signing in, the client's encoding above all.

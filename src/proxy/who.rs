@@ -78,13 +78,13 @@ pub struct Names {
     pub scope: &'static str,
     /// What the client calls itself.
     pub application: String,
-    /// The upstream database.
+    /// The upstream database; at a replica with `@` and its name.
     pub database: String,
 }
 
 impl Names {
     /// The texts of a session under that grant.
-    pub fn of(staff: &Staff, customer: &Customer, grant: &Grant, application: &str) -> Names {
+    pub fn of(staff: &Staff, customer: &Customer, grant: &Grant, application: &str, replica: Option<&str>) -> Names {
         Names {
             staff: staff.name.clone(),
             customer: customer.name.clone(),
@@ -98,7 +98,10 @@ impl Names {
             ticket: grant.ticket.clone(),
             scope: grant.scope.word(),
             application: application.to_owned(),
-            database: customer.database.clone(),
+            database: match replica {
+                Some(replica) => format!("{}@{replica}", customer.database),
+                None => customer.database.clone(),
+            },
         }
     }
 }

@@ -228,6 +228,10 @@ async fn the_provisioner_can_do_nothing_else() {
         let refused = ask(&provisioner, statement).await.expect_err("more than its functions");
         assert!(refused.starts_with("42501"), "{statement}: {refused}");
     }
+    for verb in ["end_backends", "terminate"] {
+        let refused = ask(&provisioner, &format!("select portreeve.{verb}('app')")).await.expect_err("no grant's role");
+        assert!(refused.starts_with("22023"), "{verb}: {refused}");
+    }
     // its own pg_temp cannot stand in front of what the functions use
     ask(&provisioner, "set search_path = pg_temp, public").await.expect("its own affair");
     assert_eq!(ask(&provisioner, "select portreeve.backends('pr_g_t_1')").await, Ok(vec!["0".to_owned()]));

@@ -1,9 +1,13 @@
 //! A `[clusters.NAME]` section as it is written, with its defaults.
 //! Not here: what must hold of it (`config/source.rs`).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::config::units::Span;
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default)]
@@ -26,6 +30,22 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) external_read_password_file: PathBuf,
     pub(in crate::config) external_write: String,
     pub(in crate::config) external_write_password_file: PathBuf,
+    pub(in crate::config) replicas: BTreeMap<String, Replica>,
+}
+
+/// `[clusters.NAME.replicas.NAME]` as it is written; without a host there is none.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(in crate::config) struct Replica {
+    pub(in crate::config) host: String,
+    pub(in crate::config) port: u16,
+    pub(in crate::config) replay_within: Span,
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        Replica { host: String::new(), port: 5432, replay_within: Span(Duration::from_secs(10)) }
+    }
 }
 
 /// Whose the login roles are.
@@ -80,6 +100,7 @@ impl Default for Cluster {
             external_read_password_file: PathBuf::new(),
             external_write: String::new(),
             external_write_password_file: PathBuf::new(),
+            replicas: BTreeMap::new(),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Relay {
     }
 
     fn connect_to_cancel(&mut self) -> Stage {
-        match self.gate.target(&self.who.need.cluster).cloned() {
+        match self.gate.target(&self.who.need).cloned() {
             Some(target) if !self.session.is_idle() => {
                 let askers = std::mem::take(&mut self.cancels.due);
                 Stage::Connecting(Box::pin(async move { target.canceller().await }), askers)

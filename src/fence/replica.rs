@@ -1,0 +1,258 @@
+//! A replica of a cluster's server. Roles come from the primary: here it is waited for until they are there, looked whether the
+//! replica follows, and backends are told to end.
+//! HOLE: nobody can be shut out of a replica. That a role is NOLOGIN arrives with the replay, late where that lags; until then
+//! only the gate keeps it out, which alone knows the password and does not use it again. Backends are ended on the replica
+//! itself, however far behind it is.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use super::connection::Lane;
+use super::end::{POLL_FIRST, POLL_MAX, field, only};
+use super::{Accepted, Error, Fence, Place, Report, Upstream};
+use crate::grant::Scope;
+
+/// Why a replica is none to read from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Astray {
+    /// It takes changes.
+    #[error("it was promoted: it takes changes, and the primary's do not reach it")]
+    Promoted,
+    /// It is the copy of another server.
+    #[error(
+        "it is no replica of this cluster's primary: its system identifier is {its}, and the primary's is {primary}"
+    )]
+    Stranger {
+        /// Its system identifier.
+        its: u64,
+        /// The primary's.
+        primary: u64,
+    },
+    /// One of the two was promoted, and the other did not go along.
+    #[error("it follows timeline {its}, and the primary is on timeline {primary}")]
+    OtherTimeline {
+        /// What it follows.
+        its: i64,
+        /// Where the primary is.
+        primary: i64,
+    },
+    /// It has not replayed what its primary had written.
+    #[error(
+        "it is behind: {bytes} bytes of what the primary had written were not replayed within {waited:?}; the last transaction \
+         it replayed was committed {} ago", seconds.map_or_else(|| "an unknown time".to_owned(), |seconds| format!("{seconds} s"))
+    )]
+    Behind {
+        /// How far.
+        bytes: i64,
+        /// How old its data is.
+        seconds: Option<i64>,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+/// A replica of a fence's server.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How long it is waited for until it has replayed something.
+    pub within: Duration,
+    /// The control connections to it. Nothing is opened or closed by them.
+    server: Fence,
+}
+
+/// Where a server stands, as `portreeve.standing()` tells it.
+#[derive(Debug)]
+struct Standing {
+    system: u64,
+    timeline: i64,
+    is_replica: bool,
+    /// A position in the log.
+    reached: i64,
+    /// Since what it replayed last was committed.
+    seconds: Option<i64>,
+    /// Whether the role that was asked for is there.
+    knows_role: bool,
+}
+
+impl Replica {
+    /// The replica at `upstream`, whose self-test puts up with what the operator accepted in writing. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// If the name its certificate must have is none.
+    pub fn new(name: &str, upstream: Upstream, accepted: Vec<Accepted>, within: Duration) -> Result<Replica, Error> {
+        Ok(Replica { name: name.to_owned(), within, server: Fence::accepting(upstream, accepted)? })
+    }
+
+    /// Waits until it has replayed what `primary` had written before this was asked, and `role` with it.
+    ///
+    /// # Errors
+    /// [`Error::Astray`] if it does not follow, or not in time; whatever else keeps it from being asked.
+    pub async fn caught_up(&self, primary: &Fence, database: &str, role: &str) -> Result<(), Error> {
+        let begun = Instant::now();
+        let wanted = primary.standing(database, role).await?;
+        let mut pause = POLL_FIRST;
+        loop {
+            let late = match self.server.standing(database, role).await {
+                Ok(its) => {
+                    self.follows(&wanted, &its)?;
+                    let missing = wanted.reached.saturating_sub(its.reached).max(0);
+                    if missing == 0 && its.knows_role {
+                        return Ok(());
+                    }
+                    self.astray(Astray::Behind { bytes: missing, seconds: its.seconds, waited: self.within })
+                }
+                // The primary has the database and its functions: these come yet.
+                Err(error) if is_yet_to_come(&error) => self.at(error),
+                Err(error) => return Err(self.at(error)),
+            };
+            if begun.elapsed() >= self.within {
+                return Err(late);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+
+    /// Whether it is still a replica of `primary`, however far behind.
+    ///
+    /// # Errors
+    /// As [`Replica::caught_up`].
+    pub async fn still_follows(&self, primary: &Fence, database: &str, role: &str) -> Result<(), Error> {
+        let wanted = primary.standing(database, role).await?;
+        let its = self.server.standing(database, role).await.map_err(|error| self.at(error))?;
+        self.follows(&wanted, &its)
+    }
+
+    fn follows(&self, primary: &Standing, its: &Standing) -> Result<(), Error> {
+        if primary.is_replica {
+            return Err(Error::Blocked(
+                "the server that the cluster's host leads to is a replica itself: point it at the primary".to_owned(),
+            ));
+        }
+        let astray = if its.system != primary.system {
+            Astray::Stranger { its: its.system, primary: primary.system }
+        } else if !its.is_replica {
+            Astray::Promoted
+        } else if its.timeline != primary.timeline {
+            Astray::OtherTimeline { its: its.timeline, primary: primary.timeline }
+        } else {
+            return Ok(());
+        };
+        Err(self.astray(astray))
+    }
+
+    /// Examines there what `role` could do, as [`Fence::self_test`] does.
+    ///
+    /// # Errors
+    /// If that could not be found out, which is a refusal too.
+    pub async fn self_test(&self, place: Place<'_>, role: &str, scope: Scope) -> Result<Report, Error> {
+        self.server.examined_as_replica(place, role, scope).await.map_err(|error| self.at(error))
+    }
+
+    /// Tells the backends of `role` to end, all or one; the process ids of those that were there. The role stays as it is.
+    ///
+    /// # Errors
+    /// If the replica cannot be asked.
+    pub async fn terminate(&self, database: &str, role: &str, pid: Option<i32>) -> Result<HashSet<i32>, Error> {
+        const SQL: &str = "select p from portreeve.terminate($1, $2) as p";
+        let asked = self.server.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await;
+        let rows = asked.map_err(|error| self.at(error))?;
+        rows.iter().map(|row| field(database, row, 0)).collect()
+    }
+
+    /// Ends all backends of `role`, again and again until none is left.
+    ///
+    /// # Errors
+    /// After `within`, or if the replica cannot be asked: then nothing is known to be gone.
+    pub async fn end(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut pause = POLL_FIRST;
+        while !self.terminate(database, role, None).await?.is_empty() {
+            if begun.elapsed() >= within {
+                return Err(self.at(self.server.slow(database, within)));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+        Ok(())
+    }
+
+    /// One role more is used at that database there.
+    pub async fn opened(&self, database: &str) {
+        self.server.0.open.lock().await.opened(database);
+    }
+
+    /// One role less; the control connections to what has been idle the longest may be closed.
+    pub async fn closed(&self, database: &str) {
+        let idle = self.server.0.open.lock().await.closed(database);
+        if let Some(idle) = idle {
+            self.server.let_go(&idle).await;
+        }
+    }
+
+    /// The error that says it is not one to read from.
+    pub fn astray(&self, why: Astray) -> Error {
+        Error::Astray { replica: self.name.clone(), why }
+    }
+
+    fn at(&self, source: Error) -> Error {
+        Error::AtReplica { replica: self.name.clone(), source: Box::new(source) }
+    }
+}
+
+/// Whether that may be because what the primary made has not been replayed, or is being replayed (a conflict with recovery).
+fn is_yet_to_come(error: &Error) -> bool {
+    match error {
+        Error::NotInstalled { .. } => true,
+        // invalid catalog name, serialization failure
+        Error::Refused { sqlstate, .. } => ["3D000", "40001"].contains(&sqlstate.as_str()),
+        Error::Unreachable { .. }
+        | Error::Slow { .. }
+        | Error::Blocked(_)
+        | Error::NoLogin { .. }
+        | Error::Tls(_)
+        | Error::Answer { .. }
+        | Error::Astray { .. }
+        | Error::AtReplica { .. } => false,
+    }
+}
+
+impl Fence {
+    /// The same fence, with these replicas of its server.
+    ///
+    /// # Errors
+    /// If the name its certificate must have is none.
+    pub fn with_replicas(upstream: Upstream, accepted: Vec<Accepted>, replicas: Vec<Replica>) -> Result<Fence, Error> {
+        Fence::of(upstream, accepted, None, replicas)
+    }
+
+    /// The replica of that name.
+    pub fn replica(&self, name: &str) -> Option<&Replica> {
+        self.replicas().iter().find(|replica| replica.name == name)
+    }
+
+    /// The replicas of its server.
+    pub fn replicas(&self) -> &[Replica] {
+        &self.0.replicas
+    }
+
+    async fn standing(&self, database: &str, role: &str) -> Result<Standing, Error> {
+        const SQL: &str = "select system, timeline, is_replica, reached, seconds,
+            exists (select from pg_roles where rolname = $1) from portreeve.standing()";
+        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
+        let row = only(database, &rows)?;
+        Ok(Standing {
+            system: field::<i64>(database, row, 0)?.cast_unsigned(),
+            timeline: field(database, row, 1)?,
+            is_replica: field(database, row, 2)?,
+            reached: field(database, row, 3)?,
+            seconds: field(database, row, 4)?,
+            knows_role: field(database, row, 5)?,
+        })
+    }
+}

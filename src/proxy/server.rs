@@ -1,0 +1,73 @@
+//! Which server of a customer's cluster a session is for: the primary, or the replica that `dbname=acme@reader` names; and
+//! the session's own connection to it.
+//! Not here: whether a replica follows its primary (`fence/replica.rs`), and the login role (`roles.rs`).
+
+use crate::fence::{self, Astray};
+use crate::grant::{Customer, Scope};
+use crate::net::upstream::{Connection, Target};
+use crate::proxy::Gate;
+use crate::proxy::refused::Refused;
+use crate::proxy::roles::{self, Need, Role};
+use crate::wire::backend::{Backend, Walker};
+use crate::wire::startup::StartupParameters;
+
+/// By which a server says whether it is a replica.
+pub const IN_HOT_STANDBY: &str = "in_hot_standby";
+
+/// The customer's name in a `dbname`, and the replica's. No customer's name has an `@` in it.
+pub fn named(database: &str) -> (&str, Option<&str>) {
+    match database.split_once('@') {
+        Some((customer, replica)) => (customer, Some(replica)),
+        None => (database, None),
+    }
+}
+
+/// Whether there is that replica of the customer's cluster, and the grant is one for reading.
+///
+/// # Errors
+/// If not, with what there is.
+pub fn may_read_at(gate: &Gate, customer: &Customer, replica: &str, scope: Scope) -> Result<(), Refused> {
+    let known = gate.replicas(&customer.cluster);
+    let customer = customer.name.clone();
+    if !known.contains(&replica) {
+        let known = known.into_iter().map(str::to_owned).collect();
+        return Err(Refused::UnknownReplica { customer, replica: replica.to_owned(), known });
+    }
+    match scope {
+        Scope::Metadata | Scope::Read => Ok(()),
+        Scope::Write => Err(Refused::WriterAtReplica { customer, replica: replica.to_owned() }),
+    }
+}
+
+/// Opens the session's own connection.
+///
+/// # Errors
+/// If there is none, or it leads to something else than was asked for.
+pub async fn dial(
+    target: &Target,
+    parameters: &StartupParameters,
+    role: &Role,
+    need: &Need,
+) -> Result<Connection, Refused> {
+    let mut sent = vec![("user", role.name.as_str()), ("database", need.database.as_str())];
+    sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let upstream = target.connect(&sent, &role.password).await.map_err(Refused::Upstream)?;
+    // A name may lead to several servers: this one says itself what it is.
+    match &need.replica {
+        Some(replica) if !is_replica(&upstream.greeting) => {
+            let (replica, why) = (replica.clone(), Astray::Promoted);
+            Err(Refused::Role(roles::Error::Fence(fence::Error::Astray { replica, why })))
+        }
+        Some(_) | None => Ok(upstream),
+    }
+}
+
+fn is_replica(greeting: &[u8]) -> bool {
+    let mut said = false;
+    let walked = Walker::new().walk(greeting, |message| {
+        if let Backend::ParameterStatus { name, value } = message {
+            said |= name == IN_HOT_STANDBY.as_bytes() && value == b"on";
+        }
+    });
+    walked.is_ok() && said
+}
