@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     look_at_roles(context, &mut findings).await;
     look_at_log(context, &mut findings);
     for (name, cluster) in &context.config.clusters {
-        let places = state.iter().flat_map(|state| places(state, name)).collect::<BTreeSet<_>>();
+        let places = state.iter().flat_map(|state| places(state, name, cluster)).collect::<BTreeSet<_>>();
         let accepted: Vec<_> = context.config.fence.accept.iter().map(|entry| Accepted::from_entry(entry)).collect();
         match road::fence(cluster, (&cluster.host, cluster.port), accepted.clone()) {
             Ok(fence) => {
@@ -158,15 +158,20 @@ fn look_at_log(context: &Context, findings: &mut Findings) {
     }
 }
 
-/// Where the rows of that cluster's open accounts are: one place for all customers who share tables.
-fn places(state: &State, cluster: &str) -> impl Iterator<Item = (String, Option<String>)> {
-    let open = state.customers().filter(move |customer| customer.closure.is_none() && customer.cluster == cluster);
-    open.map(|customer| {
-        let schema = match customer.layout {
+/// Where a customer's rows are: the database, how they lie in it, and the schema or the tenant key.
+type Whose = (String, Layout, Option<String>);
+
+/// Where the rows of that cluster's open accounts are: one place for all customers who share tables, unless each of them has
+/// login roles of its own.
+fn places(state: &State, name: &str, cluster: &Cluster) -> impl Iterator<Item = Whose> {
+    let open = state.customers().filter(move |customer| customer.closure.is_none() && customer.cluster == name);
+    open.map(move |customer| {
+        let tenant = match customer.layout {
             Layout::Schema => customer.tenant.clone(),
+            Layout::Shared if cluster.external.is_some() => customer.tenant.clone(),
             Layout::Database | Layout::Shared => None,
         };
-        (customer.database.clone(), schema)
+        (customer.database.clone(), customer.layout, tenant)
     })
 }
 
@@ -174,7 +179,7 @@ fn places(state: &State, cluster: &str) -> impl Iterator<Item = (String, Option<
 async fn look_at_replicas(
     fence: &Fence,
     (name, cluster): (&str, &Cluster),
-    places: &BTreeSet<(String, Option<String>)>,
+    places: &BTreeSet<Whose>,
     accepted: &[Accepted],
     findings: &mut Findings,
 ) {
@@ -196,12 +201,7 @@ async fn look_at_replicas(
 }
 
 /// What a grant of each scope could do there.
-async fn look_at_cluster(
-    fence: &Fence,
-    cluster: &str,
-    places: &BTreeSet<(String, Option<String>)>,
-    findings: &mut Findings,
-) {
+async fn look_at_cluster(fence: &Fence, cluster: &str, places: &BTreeSet<Whose>, findings: &mut Findings) {
     if places.is_empty() {
         findings.note("fence", cluster, "no customer is in it".to_owned());
     }
@@ -209,15 +209,16 @@ async fn look_at_cluster(
         let detail = format!("{PLACES_MAX} of {} places are looked at; the gate looks at each itself", places.len());
         findings.note("fence", cluster, detail);
     }
-    for (database, schema) in places.iter().take(PLACES_MAX) {
-        let place = Place { database, tenant: schema.as_deref() };
-        let name = match schema {
-            Some(schema) => format!("{cluster}: {database}, schema {schema}"),
-            None => format!("{cluster}: {database}"),
+    for (database, layout, tenant) in places.iter().take(PLACES_MAX) {
+        let place = Place { database, tenant: tenant.as_deref() };
+        let name = match (layout, tenant) {
+            (Layout::Schema, Some(schema)) => format!("{cluster}: {database}, schema {schema}"),
+            (Layout::Database | Layout::Shared, Some(tenant)) => format!("{cluster}: {database}, tenant {tenant}"),
+            (Layout::Database | Layout::Shared | Layout::Schema, None) => format!("{cluster}: {database}"),
         };
         let mut seen = Seen::default();
         for scope in [Scope::Metadata, Scope::Read, Scope::Write] {
-            match fence.foretell(place, scope).await {
+            match fence.foretell(place, *layout, scope).await {
                 Ok(report) => seen.add(scope, report),
                 Err(fault) => {
                     seen.fault = Some(fault.to_string());

@@ -89,10 +89,10 @@ pub struct External {
     pub write: Option<Login>,
 }
 
-/// A login role, and where its password is.
+/// A login role, or one for each customer of a database that has several, and where its password is.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Its name.
+    /// Its name; `{tenant}` stands for a customer's schema or tenant key.
     pub role: String,
     /// Its password (one line, secret).
     pub password_file: PathBuf,

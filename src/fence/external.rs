@@ -1,22 +1,33 @@
-//! `fence = "external"`: login roles that somebody else manages, one for a scope. The proxy signs in as them, examines them as
-//! far as everybody may, and ends sessions one by one.
+//! `fence = "external"`: login roles that somebody else manages, one for a scope, and where customers share a database one for
+//! each of them. The proxy signs in as them, examines them as far as everybody may, and ends sessions one by one.
 //! HOLE: nothing in the database ends with a grant, whoever knows the password or changes it; those who share a role see and
-//! may end each other's statements; pg_hba.conf is not seen. The finding `shared-role` must be accepted in writing.
+//! may end each other's statements; pg_hba.conf is not seen; which column tells customers apart is their keeper's word. The
+//! finding `shared-role` must be accepted in writing.
 
+use std::collections::BTreeSet;
+
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::checks::{Check, For, Weight};
+use super::checks::{CHECKS as OF_ALL, Check, For, OF_PRIMARY, UNGRANTED, Weight};
 use super::connection::Lane;
+use super::name::NAME_BYTES_MAX;
+use super::schema_checks::SCHEMA_CHECKS;
+use super::self_test::{Accepted, Report, answers, asked, pooler, question};
+use super::shared_checks::SHARED_CHECKS;
 use super::{Error, Fence, Place};
-use crate::grant::Scope;
+use crate::grant::{Layout, Scope};
 use crate::secret::Secret;
 
-/// A login role that somebody else manages.
+/// What stands in a role's name for the customer's schema, or its tenant key.
+const TENANT: &str = "{tenant}";
+
+/// A login role that somebody else manages, or one for each customer.
 #[derive(Debug)]
 pub struct Login {
     /// For which scope.
     pub scope: Scope,
-    /// Its name.
+    /// Its name; with `{tenant}` in it there is one for each customer of a database that has several.
     pub role: String,
     /// Its password.
     pub password: Secret<String>,
@@ -71,11 +82,86 @@ pub(super) const CHECKS: &[Check] = &[
     },
 ];
 
-/// The same, where none of our functions is installed.
-pub(super) fn preamble(own: &str) -> String {
-    const NOTHING_DECLARED: &str = "(select null::oid as relation, null::text as class, null::name as tenant_column,
-        null::text as row_security, null::text as fence where false)";
-    own.replace("portreeve.shared_report()", NOTHING_DECLARED).replace("'portreeve.customer()'::regprocedure", "0")
+/// What is asked besides where customers share tables: a parent whose rows nothing keeps apart shows its children's.
+const SHARED: &[Check] = &[Check {
+    weight: Weight::Refuse,
+    scopes: For::Every,
+    query: "select 'child:' || d.name, format('table %s is read through its parent %s, which has no such policy', d.name, h.name)
+                from declared d join heirs h on h.oid = d.relation and h.oid <> h.parent where h.class is null",
+    hint: "Give the parent the same policy, or REVOKE it.",
+}];
+
+/// What may be accepted of these: only their keeper knows better.
+const ACCEPTABLE: [&str; 4] = ["membership:", "personal:", "schema:", "undeclared:"];
+
+/// Where nothing is declared.
+const NOTHING_DECLARED: &str = "(select null::oid as relation, null::text as class, null::name as tenant_column,
+    null::text as row_security, null::text as fence where false)";
+
+/// The tables whose policy lets the role reach nothing but rows in which a column equals the customer's key, `$4`. The key
+/// stands in the policy itself: what a setting or a function says could be changed by whoever is in, or is nobody's to judge.
+/// It is for all commands, restrictive, and for each role whose rights the session can have, by SET ROLE too.
+const DECLARED_BY_POLICY: &str = "(
+    select distinct on (p.polrelid) p.polrelid as relation, 'own'::text as class, a.attname as tenant_column,
+        'theirs'::text as row_security, pg_get_expr(p.polqual, p.polrelid) as fence
+    from pg_policy p join pg_class t on t.oid = p.polrelid
+    join pg_attribute a on a.attrelid = p.polrelid and a.attnum > 0 and not a.attisdropped
+    where t.relrowsecurity and not p.polpermissive and p.polcmd = '*'
+      and (p.polwithcheck is null or pg_get_expr(p.polwithcheck, p.polrelid) = pg_get_expr(p.polqual, p.polrelid))
+      and not exists (select from reach r where not exists (select from unnest(p.polroles) o(oid)
+          where case o.oid when 0 then true else pg_has_role(r.oid, o.oid, 'usage') end))
+      and (a.attcollation = 0 or (select c.collisdeterministic from pg_collation c where c.oid = a.attcollation))
+      and pg_get_expr(p.polqual, p.polrelid) in (
+          case when $4 ~ '^[0-9]+$' then format('(%I = %s)', a.attname, $4) end,
+          format('(%I = %L::%s)', a.attname, $4, format_type(a.atttypid, null)),
+          format('((%I)::text = %L::text)', a.attname, $4))
+    order by p.polrelid)";
+
+/// The question, where none of our functions is installed.
+fn direct(question: &str, layout: Layout) -> String {
+    let declared = match layout {
+        Layout::Database | Layout::Schema => NOTHING_DECLARED,
+        Layout::Shared => DECLARED_BY_POLICY,
+    };
+    let all_schemas =
+        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')";
+    question
+        .replace("portreeve.shared_report()", declared)
+        .replace("'portreeve.customer()'::regprocedure", "0")
+        .replace("select portreeve.fenced_schemas()", all_schemas)
+}
+
+/// Examines a role that somebody else manages, by what everybody may read of the catalogs. What is no fault there, or only
+/// its keeper knows, may be accepted: what it is a member of, and which columns, schemas and tables are nobody's.
+async fn examine(
+    client: &Client,
+    (place, layout): (Place<'_>, Layout),
+    (role, scope): (&str, Scope),
+    accepted: &[Accepted],
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    if let Some(finding) = pooler(client, place.database).await? {
+        report.sort_in(finding, Weight::Refuse, accepted);
+    }
+    let further = match layout {
+        Layout::Database => [UNGRANTED, &[]],
+        Layout::Schema => [SCHEMA_CHECKS, &[]],
+        Layout::Shared => [SHARED_CHECKS, SHARED],
+    };
+    let asked = asked([OF_PRIMARY, OF_ALL, CHECKS].into_iter().chain(further), scope);
+    let question = direct(&question(&asked), layout);
+    let parameters = [role, "", "", place.tenant.unwrap_or_default(), ""];
+    for (mut finding, weight) in answers(client, place.database, &question, &asked, parameters).await? {
+        let may_be_accepted = ACCEPTABLE.iter().any(|kind| finding.word.starts_with(kind));
+        if finding.word.starts_with("undeclared:") {
+            finding.hint =
+                "CREATE POLICY … AS RESTRICTIVE TO the role USING (its tenant column = the customer's key), or \
+                            accept it if its rows are no customer's."
+                    .to_owned();
+        }
+        report.sort_in(finding, if may_be_accepted { Weight::RefuseUnlessAccepted } else { weight }, accepted);
+    }
+    Ok(report)
 }
 
 impl Fence {
@@ -84,29 +170,75 @@ impl Fence {
         self.0.external.is_some()
     }
 
-    /// The login role that somebody else manages for that; `None`: the fence makes its own.
+    /// The login role that somebody else manages for that, and its password; `None`: the fence makes its own.
     ///
     /// # Errors
-    /// If none is named for the scope, or several customers are in that database: one role reaches them all.
-    pub fn login<'a>(&self, place: impl Into<Place<'a>>, scope: Scope) -> Result<Option<&Login>, Error> {
+    /// If none is named for the scope, or several customers are in that database and it is not one for each.
+    pub fn login<'a>(
+        &self,
+        place: impl Into<Place<'a>>,
+        scope: Scope,
+    ) -> Result<Option<(String, &Secret<String>)>, Error> {
         let Some(logins) = &self.0.external else { return Ok(None) };
         let place = place.into();
         let none = |reason: String| Error::NoLogin { database: place.database.to_owned(), reason };
-        if place.tenant.is_some() {
-            return Err(none("several customers are in it: one role would reach them all".to_owned()));
-        }
         let found = logins.iter().find(|login| login.scope == scope);
-        found.map(Some).ok_or_else(|| none(format!("none is named for the scope {}", scope.word())))
+        let login = found.ok_or_else(|| none(format!("none is named for the scope {}", scope.word())))?;
+        let role = login.role_for(place.tenant).ok_or_else(|| {
+            let role = &login.role;
+            none(match place.tenant {
+                Some(_) => format!(
+                    "several customers are in it: the one role \"{role}\" would reach them all; write {TENANT} into its name \
+                     where there is one for each"
+                ),
+                None => format!("it is one customer's alone: \"{role}\" is named after a schema or a tenant key"),
+            })
+        })?;
+        if role.len() > NAME_BYTES_MAX {
+            return Err(none(format!("the name \"{role}\" is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(Some((role, &login.password)))
     }
 
-    /// Ends all backends of the login roles that somebody else manages, on the whole server: those a dead proxy left.
+    /// Examines what that role could do there, which somebody else manages. An error if that could not be found out, which is
+    /// a refusal too.
+    ///
+    /// # Errors
+    /// If the server cannot be asked.
+    pub async fn external_test(
+        &self,
+        place: Place<'_>,
+        layout: Layout,
+        role: &str,
+        scope: Scope,
+    ) -> Result<Report, Error> {
+        let (client, _) = self.client(Lane::Test, place.database).await?;
+        let examined = examine(&client, (place, layout), (role, scope), &self.0.accepted);
+        self.bounded(place.database, examined).await
+    }
+
+    /// Ends all backends of the login roles that somebody else manages for these customers, by their schemas and tenant keys, on
+    /// the whole server: those a dead proxy left.
     ///
     /// # Errors
     /// If the server cannot be asked, or the provisioner may not.
-    pub async fn end_left(&self, database: &str) -> Result<usize, Error> {
+    pub async fn end_left(&self, database: &str, tenants: &BTreeSet<Option<String>>) -> Result<usize, Error> {
         const SQL: &str = "select pg_terminate_backend(pid) from pg_stat_activity where usename = any($1)";
         let logins = self.0.external.iter().flatten();
-        let roles: Vec<&str> = logins.map(|login| login.role.as_str()).collect();
+        let roles: BTreeSet<String> =
+            logins.flat_map(|login| tenants.iter().filter_map(|tenant| login.role_for(tenant.as_deref()))).collect();
+        let roles: Vec<String> = roles.into_iter().collect();
         Ok(self.again(Lane::Control, database, SQL, &[(&roles, Type::TEXT_ARRAY)]).await?.len())
+    }
+}
+
+impl Login {
+    /// The role for a customer with that schema or tenant key, or with the whole database; `None`: it is not for such.
+    fn role_for(&self, tenant: Option<&str>) -> Option<String> {
+        match (tenant, self.role.contains(TENANT)) {
+            (None, false) => Some(self.role.clone()),
+            (Some(tenant), true) => Some(self.role.replace(TENANT, tenant)),
+            (None, true) | (Some(_), false) => None,
+        }
     }
 }

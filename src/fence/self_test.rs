@@ -11,9 +11,9 @@ use super::end::field;
 use super::hba::{Line, holes, ways_for_provisioner};
 use super::name::{schema_role, schemas_role, scope_role};
 use super::schema_checks::SCHEMA_CHECKS;
-use super::shared_checks::SHARED_CHECKS;
-use super::{Error, Fence, Place, announced, external};
-use crate::grant::Scope;
+use super::shared_checks::{OWN_POLICIES, SHARED_CHECKS};
+use super::{Error, Fence, Place, announced};
+use crate::grant::{Layout, Scope};
 
 const HBA: &str =
     "select line, type, databases, users, address, netmask, method, options, error from portreeve.hba_report()";
@@ -75,7 +75,7 @@ impl Report {
         self.is_sound() && self.strict.is_empty()
     }
 
-    fn sort_in(&mut self, finding: Finding, weight: Weight, accepted: &[Accepted]) {
+    pub(super) fn sort_in(&mut self, finding: Finding, weight: Weight, accepted: &[Accepted]) {
         let kind = finding.word.split(':').next().unwrap_or_default().to_owned();
         let excuse = accepted.iter().find(|accepted| accepted.word == finding.word || accepted.word == kind);
         match (weight, excuse) {
@@ -107,10 +107,6 @@ impl Fence {
     pub async fn self_test<'a>(&self, place: impl Into<Place<'a>>, role: &str, scope: Scope) -> Result<Report, Error> {
         let place = place.into();
         let (client, _) = self.client(Lane::Test, place.database).await?;
-        if self.is_external() {
-            let examined = examine_external(&client, place.database, (role, scope), &self.0.accepted);
-            return self.bounded(place.database, examined).await;
-        }
         let provisioner = &self.0.upstream.provisioner;
         let subject = Subject { role: Some(role), place, scope, provisioner, server: OF_PRIMARY };
         self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
@@ -131,12 +127,14 @@ impl Fence {
 
     /// Examines what every grant of `scope` in that place will have, before there is one; none: no grant of the scope can
     /// be opened there. With `fence = "external"` the login role of the scope is examined.
-    pub async fn foretell<'a>(&self, place: impl Into<Place<'a>>, scope: Scope) -> Result<Option<Report>, Error> {
+    pub async fn foretell(&self, place: Place<'_>, layout: Layout, scope: Scope) -> Result<Option<Report>, Error> {
         const EXISTS: &str = "select 1 from pg_roles where rolname = $1";
-        let place = place.into();
         if let Some(logins) = &self.0.external {
-            let Some(login) = logins.iter().find(|login| login.scope == scope) else { return Ok(None) };
-            return self.self_test(place, &login.role, scope).await.map(Some);
+            if !logins.iter().any(|login| login.scope == scope) {
+                return Ok(None);
+            }
+            let Some((role, _)) = self.login(place, scope)? else { return Ok(None) };
+            return self.external_test(place, layout, &role, scope).await.map(Some);
         }
         let (client, _) = self.client(Lane::Test, place.database).await?;
         let examined = async {
@@ -166,15 +164,14 @@ pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[A
     }
     let schema = place.tenant.unwrap_or_default();
     let (further, carrier, schema, gate) = match laid_out(client, database).await?.as_str() {
-        "shared" => (SHARED_CHECKS, scope_role(database, scope), "", String::new()),
-        "schema" => (SCHEMA_CHECKS, schema_role(database, schema, scope), schema, schemas_role(database)),
-        _ => (UNGRANTED, scope_role(database, scope), "", String::new()),
+        "shared" => ([SHARED_CHECKS, OWN_POLICIES], scope_role(database, scope), "", String::new()),
+        "schema" => ([SCHEMA_CHECKS, &[]], schema_role(database, schema, scope), schema, schemas_role(database)),
+        _ => ([UNGRANTED, &[]], scope_role(database, scope), "", String::new()),
     };
-    let asked: Vec<&Check> =
-        subject.server.iter().chain(CHECKS).chain(further).filter(|check| check.is_for(scope)).collect();
+    let asked: Vec<&Check> = asked([subject.server, CHECKS].into_iter().chain(further), scope);
     let role = subject.role.unwrap_or(&carrier);
     let parameters = [role, &carrier, subject.provisioner, schema, &gate];
-    for (finding, weight) in answers(client, database, PREAMBLE, &asked, parameters).await? {
+    for (finding, weight) in answers(client, database, &question(&asked), &asked, parameters).await? {
         report.sort_in(finding, weight, accepted);
     }
     let refused = |error| refusal(database, &error);
@@ -195,38 +192,21 @@ async fn lines(client: &Client, database: &str, asked: &str) -> Result<Vec<Line>
     rows.iter().map(|row| line(database, row)).collect()
 }
 
-/// Examines a role that somebody else manages, by what everybody may read of the catalogs. What is no fault there, or only
-/// its keeper knows, may be accepted: what it is a member of, and which columns are nobody's.
-async fn examine_external(
-    client: &Client,
-    database: &str,
-    (role, scope): (&str, Scope),
-    accepted: &[Accepted],
-) -> Result<Report, Error> {
-    let mut report = Report::default();
-    if let Some(finding) = pooler(client, database).await? {
-        report.sort_in(finding, Weight::Refuse, accepted);
-    }
-    let all = OF_PRIMARY.iter().chain(CHECKS).chain(UNGRANTED).chain(external::CHECKS);
-    let asked: Vec<&Check> = all.filter(|check| check.is_for(scope)).collect();
-    let preamble = external::preamble(PREAMBLE);
-    for (finding, weight) in answers(client, database, &preamble, &asked, [role, "", "", "", ""]).await? {
-        let may_be_accepted = ["membership:", "personal:"].iter().any(|kind| finding.word.starts_with(kind));
-        report.sort_in(finding, if may_be_accepted { Weight::RefuseUnlessAccepted } else { weight }, accepted);
-    }
-    Ok(report)
+/// Those of the checks that are for the scope.
+pub(super) fn asked(checks: impl Iterator<Item = &'static [Check]>, scope: Scope) -> Vec<&'static Check> {
+    checks.flatten().filter(|check| check.is_for(scope)).collect()
 }
 
 /// What the checks found, each with its check's weight.
-async fn answers(
+pub(super) async fn answers(
     client: &Client,
     database: &str,
-    preamble: &str,
+    question: &str,
     asked: &[&Check],
     parameters: [&str; 5],
 ) -> Result<Vec<(Finding, Weight)>, Error> {
     let parameters = parameters.each_ref().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT));
-    let rows = client.query_typed(&question(preamble, asked), &parameters).await;
+    let rows = client.query_typed(question, &parameters).await;
     let rows = rows.map_err(|error| refusal(database, &error))?;
     let answer = |row| {
         let number: i32 = field(database, row, 0)?;
@@ -253,7 +233,7 @@ impl Check {
 }
 
 /// One statement for all questions: one round trip, one snapshot.
-fn question(preamble: &str, asked: &[&Check]) -> String {
+pub(super) fn question(asked: &[&Check]) -> String {
     let parts: Vec<String> = asked
         .iter()
         .enumerate()
@@ -261,7 +241,7 @@ fn question(preamble: &str, asked: &[&Check]) -> String {
             format!("select {number} as number, word::text, found::text from ({}) c{number}(word, found)", check.query)
         })
         .collect();
-    format!("{preamble}{}\norder by number, word, found", parts.join("\nunion all\n"))
+    format!("{PREAMBLE}{}\norder by number, word, found", parts.join("\nunion all\n"))
 }
 
 /// How customers lie in the database: `database`, `shared` or `schema`.
@@ -272,7 +252,7 @@ pub(super) async fn laid_out(client: &Client, database: &str) -> Result<String, 
 }
 
 /// A pooler hands out process ids of its own.
-async fn pooler(client: &Client, database: &str) -> Result<Option<Finding>, Error> {
+pub(super) async fn pooler(client: &Client, database: &str) -> Result<Option<Finding>, Error> {
     let rows = client.query_typed("select pg_backend_pid()", &[]).await.map_err(|error| refusal(database, &error))?;
     let real: Option<i32> = rows.first().map(|row| field(database, row, 0)).transpose()?;
     let announced = announced::process_id(client).await;

@@ -8,15 +8,6 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
     Check {
         weight: Weight::Refuse,
         scopes: For::Every,
-        query: "select 'inherit', format('role %I does not inherit from portreeve_staff, for which the policies are',
-                    r.rolname)
-                from pg_roles r where r.rolname in ($1, $2)
-                  and not pg_has_role(r.oid, (select oid from pg_roles where rolname = 'portreeve_staff'), 'usage')",
-        hint: "ALTER ROLE … INHERIT, or run portreeve fence apply and open the grant again.",
-    },
-    Check {
-        weight: Weight::Refuse,
-        scopes: For::Every,
         query: "select 'undeclared:' || name, format('table %s can be reached, and nobody declared whose rows it holds',
                     name)
                 from reachable where relkind in ('r', 'p') and not relispartition and class is null",
@@ -33,21 +24,6 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
     Check {
         weight: Weight::Refuse,
         scopes: For::Every,
-        query: "select 'unfenced:' || r.name, format('table %s can be reached, and %s', r.name, case
-                    when r.attnum is null then 'its tenant column is gone'
-                    when not r.relrowsecurity then 'row security is off'
-                    else 'policy portreeve_fence is not the one that was applied' end)
-                from reachable r where r.class = 'own' and (r.attnum is null or not r.relrowsecurity or not exists (
-                    select from pg_policy p where p.polrelid = r.oid and p.polname = 'portreeve_fence'
-                      and not p.polpermissive and p.polcmd = '*'
-                      and p.polroles = array(select oid from pg_roles where rolname = 'portreeve_staff')
-                      and pg_get_expr(p.polqual, p.polrelid) = r.fence
-                      and pg_get_expr(p.polwithcheck, p.polrelid) = r.fence))",
-        hint: "Run portreeve fence apply for this database.",
-    },
-    Check {
-        weight: Weight::Refuse,
-        scopes: For::Every,
         query: "select 'partition:' || name, format('partition %s can be reached past its parent''s policy', name)
                 from reachable where relispartition",
         hint: "REVOKE it from PUBLIC (or from the role it came by): a partition is read through its parent.",
@@ -60,16 +36,6 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
                 from declared d join heirs h on h.oid = d.relation and h.oid <> h.parent
                 where d.class in ('own', 'nobody') and h.class = 'everybody'",
         hint: "Declare the parent with its tenant column (--table) or as --nobody.",
-    },
-    Check {
-        weight: Weight::Refuse,
-        scopes: For::Every,
-        query: "select 'overridden:' || d.name, format('the fence''s USING (true) for PUBLIC on %s overrides policies that
-                    the application made later', d.name)
-                from declared d join pg_policy o on o.polrelid = d.relation and o.polname = 'portreeve_others'
-                    and o.polroles = '{0}'
-                where exists (select from pg_policy p where p.polrelid = d.relation and p.polname !~ '^portreeve_')",
-        hint: "Run portreeve fence apply for this database: it then leaves the application's own policies alone.",
     },
     Check {
         weight: Weight::Refuse,
@@ -176,5 +142,44 @@ pub(super) const SHARED_CHECKS: &[Check] = &[
                   and not has_any_column_privilege(s.oid, r.oid, 'select')
                 having count(*) > 0",
         hint: "New tables are granted to nobody: declare them and run portreeve fence apply.",
+    },
+];
+
+/// What is asked besides of the policies that `fence apply` made.
+pub(super) const OWN_POLICIES: &[Check] = &[
+    Check {
+        weight: Weight::Refuse,
+        scopes: For::Every,
+        query: "select 'inherit', format('role %I does not inherit from portreeve_staff, for which the policies are',
+                    r.rolname)
+                from pg_roles r where r.rolname in ($1, $2)
+                  and not pg_has_role(r.oid, (select oid from pg_roles where rolname = 'portreeve_staff'), 'usage')",
+        hint: "ALTER ROLE … INHERIT, or run portreeve fence apply and open the grant again.",
+    },
+    Check {
+        weight: Weight::Refuse,
+        scopes: For::Every,
+        query: "select 'unfenced:' || r.name, format('table %s can be reached, and %s', r.name, case
+                    when r.attnum is null then 'its tenant column is gone'
+                    when not r.relrowsecurity then 'row security is off'
+                    else 'policy portreeve_fence is not the one that was applied' end)
+                from reachable r where r.class = 'own' and (r.attnum is null or not r.relrowsecurity or not exists (
+                    select from pg_policy p where p.polrelid = r.oid and p.polname = 'portreeve_fence'
+                      and not p.polpermissive and p.polcmd = '*'
+                      and p.polroles = array(select oid from pg_roles where rolname = 'portreeve_staff')
+                      and pg_get_expr(p.polqual, p.polrelid) = r.fence
+                      and pg_get_expr(p.polwithcheck, p.polrelid) = r.fence))",
+        hint: "Run portreeve fence apply for this database.",
+    },
+    Check {
+        weight: Weight::Refuse,
+        scopes: For::Every,
+        query:
+            "select 'overridden:' || d.name, format('the fence''s USING (true) for PUBLIC on %s overrides policies that
+                    the application made later', d.name)
+                from declared d join pg_policy o on o.polrelid = d.relation and o.polname = 'portreeve_others'
+                    and o.polroles = '{0}'
+                where exists (select from pg_policy p where p.polrelid = d.relation and p.polname !~ '^portreeve_')",
+        hint: "Run portreeve fence apply for this database: it then leaves the application's own policies alone.",
     },
 ];

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy};
 use crate::fence::{self, Fence, Replica, Report};
-use crate::grant::Scope;
+use crate::grant::{Layout, Scope};
 use crate::ids::GrantId;
 use crate::proxy::sweeping::Places;
 use crate::secret::Secret;
@@ -65,6 +65,8 @@ pub struct Need {
     pub replica: Option<String>,
     /// Its database.
     pub database: String,
+    /// How the customer's rows lie in it.
+    pub layout: Layout,
     /// Whose rows of its shared tables, or in which of its schemas; none: the whole database is the customer's.
     pub tenant: Option<String>,
     /// Its scope.
@@ -332,7 +334,7 @@ impl Roles {
     /// A role that somebody else manages, or one of our own for this grant; examined either way.
     async fn open(&self, fence: &Fence, need: &Need) -> Result<Role, Error> {
         let (name, password) = match fence.login(need.place(), need.scope)? {
-            Some(login) => (login.role.clone(), Secret::new(login.password.expose().clone())),
+            Some((role, password)) => (role, Secret::new(password.expose().clone())),
             None => self.make(fence, need).await?,
         };
         let examined = match self.caught_up(fence, need, &name).await {
@@ -397,6 +399,7 @@ impl Roles {
                 replica.still_follows(fence, &need.database, name).await?;
                 replica.self_test(need.place(), name, need.scope).await?
             }
+            None if fence.is_external() => fence.external_test(need.place(), need.layout, name, need.scope).await?,
             None => fence.self_test(need.place(), name, need.scope).await?,
         };
         if report.is_sound() {

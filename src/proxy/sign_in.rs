@@ -256,6 +256,7 @@ async fn connect(
             cluster: customer.cluster.clone(),
             replica,
             database: customer.database.clone(),
+            layout: customer.layout,
             tenant: customer.tenant.clone(),
             scope: grant.scope,
             // Not what ends sooner and may be lengthened meanwhile: the role serves later sessions as well.

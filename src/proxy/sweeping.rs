@@ -95,7 +95,7 @@ pub async fn at_start(gate: &Gate) {
             continue;
         };
         if fence.is_external() {
-            end_left(fence, &cluster, &databases).await;
+            end_left(gate, fence, &cluster, &databases).await;
             continue;
         }
         let databases = narrowed(fence, databases, gate.roles.family()).await;
@@ -114,9 +114,12 @@ pub async fn at_start(gate: &Gate) {
 }
 
 /// Backends of roles that somebody else manages: those are this proxy's alone, so whoever is there was left by a dead one.
-async fn end_left(fence: &Fence, cluster: &str, databases: &BTreeSet<String>) {
+async fn end_left(gate: &Gate, fence: &Fence, cluster: &str, databases: &BTreeSet<String>) {
+    let state = gate.follower.state();
+    let tenants =
+        state.customers().filter(|customer| customer.cluster == cluster).map(|one| one.tenant.clone()).collect();
     for database in databases {
-        match fence.end_left(database).await {
+        match fence.end_left(database, &tenants).await {
             Ok(0) => return,
             Ok(ended) => return tracing::warn!(cluster, ended, "ended sessions of a dead process"),
             Err(error) => tracing::error!(cluster, database, %error, "cannot end sessions of dead processes there"),

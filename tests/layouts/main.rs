@@ -2,6 +2,7 @@
 //! Not here: shared tables in detail (`tests/shared`), a database per customer in detail (`tests/fence`).
 
 mod breakout;
+mod external;
 mod gate;
 mod ground;
 mod metadata;
