@@ -20,7 +20,7 @@ use super::consent::rfc3339;
 use super::error::Error;
 use super::session::sha256;
 use crate::audit::record::{Kind, Record};
-use crate::grant::{Ask, Authorized, Decision, Limits, Locks, Refusal, State, decide};
+use crate::grant::{Ask, Authorized, Decision, Limits, Locks, Observed, Refusal, State, decide_observing};
 use crate::ids::{CustomerId, StaffId};
 
 /// The longest name of a door, and the longest description of what is done there, in characters.
@@ -77,13 +77,16 @@ async fn access(
         register_read: portal.0.follower.last_read(),
         locks: &Locks::default(),
     };
-    let decision = decide(&state, &ask, &portal.0.door.limits, now);
+    let (decision, observed) = decide_observing(&state, &ask, &portal.0.door.limits, portal.0.observing, now);
     let mut record = Record::new(now, Kind::SignedIn, state.sealed_for(customer));
     fill(&mut record, &wish, (&state, staff));
+    if let Some(observed) = &observed {
+        write(&portal, observe(&record, &state, observed)).await?;
+    }
     let (status, answer) = match decision {
         Decision::Allow(allowed) => {
-            allow(&mut record, &state, &allowed);
-            (StatusCode::OK, allowed_json(&allowed))
+            allow(&mut record, &state, &allowed, observed.as_ref());
+            (StatusCode::OK, allowed_json(&state, &allowed, observed.as_ref()))
         }
         Decision::Refuse(refusal) => {
             record.kind = Kind::Refused;
@@ -92,9 +95,13 @@ async fn access(
             (StatusCode::FORBIDDEN, refused_json(&state, &refusal))
         }
     };
-    let unwritten = |fault: crate::log::Error| Error::Unavailable { place: "the audit log", cause: fault.to_string() };
-    portal.0.acts.record(record).await.map_err(unwritten)?;
+    write(&portal, record).await?;
     Ok(json(status, &answer))
+}
+
+async fn write(portal: &Portal, record: Record) -> Result<(), Error> {
+    let unwritten = |fault: crate::log::Error| Error::Unavailable { place: "the audit log", cause: fault.to_string() };
+    portal.0.acts.record(record).await.map_err(unwritten)
 }
 
 fn authorised(portal: &Portal, headers: &HeaderMap) -> Result<(), Error> {
@@ -134,25 +141,52 @@ fn fill(record: &mut Record, wish: &Wish, (state, staff): (&State, StaffId)) {
     values.message = Some(wish.action.clone());
 }
 
-fn allow(record: &mut Record, state: &State, allowed: &Authorized) {
+/// What would have stood in the way of somebody who is let in during a roll-out, as the gate records it.
+fn observe(record: &Record, state: &State, observed: &Observed) -> Record {
+    let mut record = Record { kind: Kind::Observed, ..record.clone() };
+    record.skeleton.verb = Some(observed.refusal.code());
+    record.skeleton.result = Some("let in".to_owned());
+    record.skeleton.scope = Some(observed.grant.scope.word().to_owned());
+    record.skeleton.purpose = Some("observed".to_owned());
+    let (door, action) = (record.values.application.as_deref(), record.values.message.as_deref());
+    let (door, action) = (door.unwrap_or_default(), action.unwrap_or_default());
+    record.values.message = Some(format!("{} At {door}: {action}", observed.refusal.detail(state)));
+    tracing::warn!(staff = %observed.grant.staff, customer = %observed.grant.customer, door, "observed");
+    record
+}
+
+fn allow(record: &mut Record, state: &State, allowed: &Authorized, observed: Option<&Observed>) {
     record.skeleton.verb = Some("access".to_owned());
     record.skeleton.result = Some("allowed".to_owned());
-    record.skeleton.grant = Some(allowed.grant().0);
     record.skeleton.scope = Some(allowed.scope().word().to_owned());
-    if let Some(grant) = state.grant(allowed.grant()) {
-        record.skeleton.purpose = Some(grant.purpose.word().to_owned());
+    let (grant, purpose) = match observed {
+        Some(observed) => (Some(&observed.grant), "observed"),
+        None => {
+            record.skeleton.grant = Some(allowed.grant().0);
+            let grant = state.grant(allowed.grant());
+            (grant, grant.map_or("", |grant| grant.purpose.word()))
+        }
+    };
+    if let Some(grant) = grant {
+        record.skeleton.purpose = Some(purpose.to_owned());
         (record.values.reason, record.values.ticket) = (Some(grant.reason.clone()), Some(grant.ticket.clone()));
     }
 }
 
-fn allowed_json(allowed: &Authorized) -> Value {
+/// With `observed` where no owner allowed it, and only the roll-out lets them in: who shows that to staff says so.
+fn allowed_json(state: &State, allowed: &Authorized, observed: Option<&Observed>) -> Value {
     json!({
         "allow": true,
-        "grant": allowed.grant().to_string(),
+        "grant": Some(allowed.grant()).filter(|grant| !grant.is_unissued()).map(|grant| grant.to_string()),
         "scope": allowed.scope().word(),
         "until": rfc3339(allowed.until()),
         // What is known may be out of date by then.
         "ask_again_at": rfc3339(allowed.deadline()),
+        "observed": observed.map(|observed| json!({
+            "message": "OBSERVED: this is a roll-out; no account owner has allowed this access, and without the roll-out \
+                        it would be refused",
+            "refusal": refused_json(state, &observed.refusal),
+        })),
     })
 }
 

@@ -17,11 +17,11 @@ use super::reminders;
 use super::{Settings, serve};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
-use crate::grant::{Given, Grant, Trust};
+use crate::grant::{Given, Grant, OBSERVING_MAX, Observing, Trust};
 use crate::ids::Sequence;
 use crate::log::{self, Log};
 use crate::net::https::ALPN;
@@ -51,6 +51,12 @@ pub enum StartError {
         /// The file of the public half.
         public: String,
     },
+    /// Configuration: a roll-out that lasts too long.
+    #[error(
+        "limits.observe_until: a roll-out that ends at {0} is more than 30 days ahead; it is for a while only: choose an \
+         earlier day"
+    )]
+    ObservingTooLong(Timestamp),
     /// The configuration or a file it names.
     #[error(transparent)]
     Configuration(#[from] config::Error),
@@ -91,6 +97,7 @@ impl StartError {
         match self {
             StartError::PublicUrl(_)
             | StartError::SigningKey { .. }
+            | StartError::ObservingTooLong(_)
             | StartError::Configuration(_)
             | StartError::Certificate(_)
             | StartError::Witness(_) => true,
@@ -136,6 +143,11 @@ pub async fn run_on(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
+    if let Some(Observing { until }) =
+        config.limits.observing.filter(|observing| observing.until > SystemClock.now().plus(OBSERVING_MAX))
+    {
+        return Err(StartError::ObservingTooLong(until));
+    }
     let certificate = Certificate::load(&config.portal.certificate, &config.portal.key)?;
     let address = listener.local_addr().map_err(StartError::system("the portal's socket"))?;
     let settings = Settings {

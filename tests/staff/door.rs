@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::ground::Ground;
 
-const TOKEN: &str = "a token of the vendor's application";
+pub(crate) const TOKEN: &str = "a token of the vendor's application";
 /// `printf %s "$TOKEN" | sha256sum`
-const DIGEST: &str = "42ce51513a8d15e565c1cc87ed675438084457c62498e00df641c473b685f6b6";
+pub(crate) const DIGEST: &str = "42ce51513a8d15e565c1cc87ed675438084457c62498e00df641c473b685f6b6";
 
 /// The status and the answer.
-fn ask(ground: &Ground, token: &str, body: &str) -> (u16, Value) {
+pub(crate) fn ask(ground: &Ground, token: &str, body: &str) -> (u16, Value) {
     let header = ground.stage.write_secret("vendor.header", &format!("Authorization: Bearer {token}")).expect("a file");
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--max-time", "20", "-X", "POST", "-w", "\n%{http_code}", "-d", body]);
@@ -26,7 +26,7 @@ fn ask(ground: &Ground, token: &str, body: &str) -> (u16, Value) {
     (status.parse().expect("a number"), serde_json::from_str(body).expect("JSON"))
 }
 
-fn wish(staff: &str, customer: &str) -> String {
+pub(crate) fn wish(staff: &str, customer: &str) -> String {
     let (door, action, address) = ("admin-panel", "log in as customer", "127.0.0.1");
     json!({"staff": staff, "customer": customer, "door": door, "action": action, "address": address}).to_string()
 }

@@ -4,6 +4,9 @@
 use portreeve::cli::demo::stage::{STAFF, said};
 use portreeve::clock::{Clock, SystemClock, Timestamp};
 
+use serde_json::Value;
+
+use crate::door::{DIGEST, TOKEN, ask, wish};
 use crate::ground::Ground;
 
 /// The day that is so many days ahead.
@@ -72,4 +75,34 @@ async fn a_day_that_has_come_observes_nobody_and_one_too_far_ahead_does_not_star
     std::fs::write(&file, text.replace(&day(0), "soon")).expect("no day");
     let fault = ground.stage.start_proxy().expect_err("it is no day").to_string();
     assert!(fault.contains("limits.observe_until") && fault.contains("2027-01-31"), "{fault}");
+}
+
+/// What the vendor's application opens is the same decision, and as loud.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_that_is_not_sql_observes_as_the_gate_does() {
+    let (line, token) = (format!("observe_until = \"{}\"", day(20)), format!("vendor_token_sha256 = \"{DIGEST}\""));
+    let ground = Ground::new(&[("limits", &line), ("portal", &token)]).await;
+    let (status, refused) = ask(&ground, TOKEN, &wish("jane", "acme"));
+    assert_eq!((status, &refused["conditions"][0]["code"]), (403, &Value::from("no-grant")), "decided: {refused}");
+    let (status, allowed) = ask(&ground, TOKEN, &wish("jane", "globex"));
+    assert_eq!((status, &allowed["allow"], &allowed["scope"]), (200, &Value::Bool(true), &Value::from("read")));
+    assert_eq!(allowed["grant"], Value::Null, "no event issued one: {allowed}");
+    let observed = &allowed["observed"];
+    assert!(observed["message"].as_str().is_some_and(|text| text.starts_with("OBSERVED: this is a roll-out")));
+    assert_eq!(observed["refusal"]["conditions"][0]["code"], "consent-off", "what it would say without: {allowed}");
+    let found = ground.must(&["--format", "json", "audit", "search", "--customer", "globex", "--kind", "observed"]);
+    assert!(found.contains("consent-off,no-grant") && found.contains("admin-panel: log in as customer"), "{found}");
+    let found = ground.must(&["--format", "json", "audit", "search", "--customer", "globex", "--kind", "signed-in"]);
+    assert!(found.contains("admin-panel") && found.contains("\"observed\"") && found.contains("roll-out"), "{found}");
+    let (status, history) =
+        ground.stage.api("globex", "GET", "/v1/customers/globex/history", None).expect("it answers");
+    assert!(status == 200 && history.contains("Portreeve is being introduced: you had not decided"), "{history}");
+    assert!(history.contains("admin-panel"), "its owner reads where: {history}");
+
+    let (status, answer) = ground.stage.set_consent("globex", r#"{"mode":"off"}"#).expect("the portal answers");
+    assert_eq!(status, 200, "{answer}");
+    let (status, refused) = ask(&ground, TOKEN, &wish("jane", "globex"));
+    assert_eq!((status, &refused["conditions"][0]["code"]), (403, &Value::from("consent-off")), "{refused}");
+    assert_eq!(refused["observed"], Value::Null, "whoever is refused is not observed: {refused}");
+    ground.must(&["audit", "verify"]);
 }
