@@ -173,8 +173,8 @@ impl Auditor {
 /// what the register no longer knows can still stand in the log.
 fn customer_id(state: Option<&State>, name: &str) -> Result<CustomerId, Failure> {
     match (state, name.parse()) {
-        (Some(state), Ok(id)) => Ok(state.customer_named(name).map_or(id, |customer| customer.id)),
-        (Some(state), Err(_)) => super::context::customer(state, name).map(|customer| customer.id),
+        (Some(state), Ok(id)) => Ok(state.customer_known_as(name).map_or(id, |customer| customer.id)),
+        (Some(state), Err(_)) => super::context::customer_looked_up(state, name).map(|customer| customer.id),
         (None, id) => Ok(id?),
     }
 }

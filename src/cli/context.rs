@@ -273,8 +273,16 @@ impl Desk {
         build: impl FnMut(&State) -> Result<Draft, Error>,
     ) -> Result<Done, Failure> {
         let done = self.acts.act_after(shut, signer, build).await;
+        self.leave(done.as_ref().is_ok_and(|done| done.concluded));
+        let done = done?;
+        done.warnings.iter().for_each(|text| warn(text));
+        Ok(done)
+    }
+
+    /// Closes the log after acts; whether what became of all of them is recorded.
+    pub(super) fn leave(self, concluded: bool) {
         let (log, note) = (self.acts.log.clone(), self.resolved.clone());
-        let concluded = self.is_resolved && done.as_ref().is_ok_and(|done| done.concluded);
+        let concluded = self.is_resolved && concluded;
         match self.close() {
             Ok(()) if concluded => {
                 if let Err(fault) = register::note_resolved(&note, log.checkpoint().size) {
@@ -285,9 +293,6 @@ impl Desk {
             // What was done is done.
             Err(failure) => warn(failure.message()),
         }
-        let done = done?;
-        done.warnings.iter().for_each(|text| warn(text));
-        Ok(done)
     }
 
     /// Closes the log; the register remembers how far it came, and the command line how far the register came.
@@ -312,11 +317,35 @@ pub(super) fn warn(text: &str) {
     let _nobody = writeln!(io::stderr(), "portreeve: warning: {text}");
 }
 
-/// The customer of that name, or else of that id (`c7`).
+/// The same of what is no warning.
+pub(super) fn tell(text: &str) {
+    let _nobody = writeln!(io::stderr(), "portreeve: {text}");
+}
+
+/// The customer of that name, or else of that id (`c7`). By a name that it no longer has nothing is done.
 pub(super) fn customer<'s>(state: &'s State, name: &str) -> Result<&'s Customer, Failure> {
     let by_id = || name.parse().ok().and_then(|id| state.customer(id));
     let found = state.customer_named(name).or_else(by_id);
-    found.ok_or_else(|| absent("customer", name, "portreeve customer list"))
+    found.ok_or_else(|| match state.customer_formerly(name) {
+        Some(Customer { name: now, id, .. }) => {
+            Failure::usage(format!("customer \"{name}\" is called \"{now}\" now: give that name, or {id}"))
+        }
+        None => absent("customer", name, "portreeve customer list"),
+    })
+}
+
+/// The same for what is only looked at, by a name it had as well, which is said.
+pub(super) fn customer_looked_up<'s>(state: &'s State, name: &str) -> Result<&'s Customer, Failure> {
+    let by_id = || name.parse().ok().and_then(|id| state.customer(id));
+    match state.customer_named(name).or_else(by_id) {
+        Some(found) => Ok(found),
+        None => {
+            let found =
+                state.customer_formerly(name).ok_or_else(|| absent("customer", name, "portreeve customer list"))?;
+            warn(&format!("customer \"{name}\" is called \"{}\" now ({})", found.name, found.id));
+            Ok(found)
+        }
+    }
 }
 
 /// The staff member of that name, or else of that id (`s7`).

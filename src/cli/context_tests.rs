@@ -31,6 +31,7 @@ async fn created(context: &Context) {
         database: "acme".to_owned(),
         tenant: None,
         schema: None,
+        display: None,
     };
     customer::run(create, context).await.map_err(|failure| failure.message().to_owned()).expect("created");
 }

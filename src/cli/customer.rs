@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::context::{actor, customer, moment};
+use super::context::{actor, customer, customer_looked_up, moment};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::grant::{AccountStep, By, Closure, Customer, Draft, Layout, Lock, Mode, Personal, Stage, State, What};
@@ -29,6 +29,19 @@ pub enum Command {
         /// Its schema, where each customer has one of its own in that database.
         #[arg(long, conflicts_with = "tenant")]
         schema: Option<String>,
+        /// What it is called besides, for people.
+        #[arg(long, value_name = "TEXT")]
+        display: Option<String>,
+    },
+    /// Call a customer otherwise. Its grants, sessions and history go on; its old name is given to nobody else.
+    Rename {
+        /// Its name now, or its id.
+        customer: String,
+        /// The name staff connect by from now on.
+        name: String,
+        /// What it is called besides, for people; without it that stays.
+        #[arg(long, value_name = "TEXT")]
+        display: Option<String>,
     },
     /// List all customers.
     List,
@@ -60,7 +73,7 @@ pub enum Command {
 /// If the register refuses it, or cannot be used.
 pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Create { name, cluster, database, tenant, schema } => {
+        Command::Create { name, cluster, database, tenant, schema, display } => {
             let layout = match (&tenant, &schema) {
                 (_, Some(_)) => Layout::Schema,
                 (Some(_), None) => Layout::Shared,
@@ -71,6 +84,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
                 cluster: Some(cluster),
                 database: Some(database),
                 tenant: tenant.or(schema),
+                display,
                 ..Personal::default()
             };
             create(context, layout, personal).await
@@ -81,8 +95,9 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         }
         Command::Show { customer: name } => {
             let state = context.state()?;
-            show(context, &state, [customer(&state, &name)?])
+            show(context, &state, [customer_looked_up(&state, &name)?])
         }
+        Command::Rename { customer, name, display } => rename(context, &customer, name, display).await,
         Command::Revoke { customer: name } => revoke(context, &name).await,
         Command::Close { customer: name } => close(context, &name).await,
         Command::Reopen { customer: name } => {
@@ -101,6 +116,17 @@ async fn create(context: &Context, layout: Layout, personal: Personal) -> Result
     let draft = Draft { by: By::Operator, what: What::CustomerCreated { layout }, personal: Some(personal) };
     let done = desk.act(|_| Ok(draft.clone())).await?;
     show(context, &done.state, done.state.customer(CustomerId(done.sequence.0)))
+}
+
+/// What is open stays open: it is by the id, which stays.
+async fn rename(context: &Context, named: &str, name: String, display: Option<String>) -> Result<Exit, Failure> {
+    let register = context.register()?;
+    let customer = customer(register.state()?.as_ref(), named)?.id;
+    let desk = context.desk(register, &[customer]).await?;
+    let personal = Personal { name: Some(name), display, ..Personal::default() };
+    let draft = Draft { by: By::Operator, what: What::CustomerRenamed { customer }, personal: Some(personal) };
+    let done = desk.act(|_| Ok(draft.clone())).await?;
+    show(context, &done.state, done.state.customer(customer))
 }
 
 async fn revoke(context: &Context, name: &str) -> Result<Exit, Failure> {
@@ -150,6 +176,8 @@ fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, n
         "choice",
         "stages",
         "holds",
+        "display",
+        "formerly",
     ];
     let mut table = Table::new(&columns);
     for customer in customers {
@@ -175,6 +203,8 @@ fn table<'s>(state: &State, customers: impl IntoIterator<Item = &'s Customer>, n
             closure.map_or(Value::Null, choice),
             closure.map_or(Value::Null, stages),
             state.holds_on(customer.id).map(|hold| Value::from(hold.id.to_string())).collect(),
+            customer.display.as_deref().into(),
+            customer.former.iter().map(|former| Value::from(former.name.as_str())).collect(),
         ]);
     }
     table

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::audit::when;
-use super::context::{customer, moment};
+use super::context::{customer_looked_up, moment};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::grant::{
@@ -35,8 +35,9 @@ pub struct Arguments {
 /// If the register cannot be read, or the moment or the customer is none.
 pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let at = when::read(&arguments.at, SystemClock.now()).map_err(Failure::usage)?;
+    // As it is called today or was then: who is meant is not a question of that moment.
+    let customer = customer_looked_up(context.state()?.as_ref(), &arguments.customer)?.id;
     let state = state_at(context, at)?;
-    let customer = customer(&state, &arguments.customer)?.id;
     let limits = context.config.decision();
     let columns = ["staff", "could", "why_not", "grant", "scope", "issued", "ends", "purpose", "reason", "ticket"];
     let mut table = Table::new(&columns);

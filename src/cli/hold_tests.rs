@@ -40,6 +40,7 @@ async fn an_operator_closes_and_holds_and_does_not_reopen() {
         database: "acme".to_owned(),
         tenant: None,
         schema: None,
+        display: None,
     };
     plain(customer::run(create, &context).await);
     let acme = CustomerId(1);

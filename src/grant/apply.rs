@@ -16,10 +16,10 @@ use super::personal::{self, ERASED, Personal, TextFault};
 use super::rule::Rule;
 use super::scope::Scope;
 use super::staff::Standing;
-use super::state::{Customer, Given, Grant, Owner, Staff, State};
+use super::state::{Customer, Given, Grant, Staff, State};
 use super::terms::{Region, Terms, TermsFault};
 use crate::clock::Timestamp;
-use crate::ids::{CodeId, CustomerId, GrantId, OwnerId, Sequence, StaffId};
+use crate::ids::{CodeId, CustomerId, GrantId, Sequence, StaffId};
 
 /// How long a grant that staff open themselves lasts at most.
 pub const OWN_GRANT_MAX: Duration = Duration::from_secs(2 * 3600);
@@ -107,6 +107,10 @@ impl State {
                 self.check_owner_creator(event, customer)?;
                 personal.map_or(Ok(()), |personal| self.check_owner(personal))
             }
+            What::OwnerInvited { customer, ends } => self.check_invited(event, (customer, ends), personal),
+            What::OwnerAccepted { invitation } => self.check_accepted(event, invitation, personal),
+            What::OwnerUninvited { invitation } => self.check_uninvited(event, invitation),
+            What::CustomerRenamed { customer } => self.check_renamed(event, customer, personal),
             What::OwnerRemoved { owner } => {
                 let removed = self.owner(owner).filter(|owner| owner.active).ok_or(Rule::NoOwner(owner))?;
                 self.check_narrower(event, removed.customer, None)
@@ -170,10 +174,9 @@ impl State {
     fn check_customer(&self, layout: Layout, personal: &Personal) -> Result<(), Rule> {
         let name = required(&personal.name, "customer's name")?;
         personal::check_name(name)?;
-        match self.customer_names.get(name) {
-            Some(id) => Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() }),
-            None => self.check_place(layout, personal),
-        }
+        personal.display.as_deref().map_or(Ok(()), personal::check_display)?;
+        self.check_free(name, None)?;
+        self.check_place(layout, personal)
     }
 
     fn check_staff(&self, personal: &Personal) -> Result<(), Rule> {
@@ -184,28 +187,6 @@ impl State {
         match self.staff_names.get(name) {
             Some(id) => Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() }),
             None => Ok(()),
-        }
-    }
-
-    fn check_owner(&self, personal: &Personal) -> Result<(), Rule> {
-        let name = required(&personal.name, "owner's name")?;
-        personal::check_owner_name(name)?;
-        required(&personal.password_hash, "password hash")?;
-        if let Some(id) = self.owner_names.get(name) {
-            return Err(Rule::NameTaken { name: name.to_owned(), holder: id.to_string() });
-        }
-        let taken = personal.digests().iter().any(|digest| self.tokens.contains_key(digest));
-        if taken { Err(Rule::TokenTaken) } else { Ok(()) }
-    }
-
-    /// The first owner ever is made by an operator; each further one by an owner.
-    fn check_owner_creator(&self, event: &Event, customer: CustomerId) -> Result<(), Rule> {
-        self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
-        match event.by {
-            By::Operator if self.owners_of(customer).next().is_some() => Err(Rule::NotFirstOwner(customer)),
-            By::Operator => Ok(()),
-            By::Owner(owner) => self.active_owner_of(owner, customer),
-            By::Staff(_) | By::VendorApp | By::System => Err(not_yours(event)),
         }
     }
 
@@ -284,11 +265,6 @@ impl State {
         }
     }
 
-    pub(super) fn active_owner_of(&self, owner: OwnerId, customer: CustomerId) -> Result<(), Rule> {
-        let found = self.owner(owner).filter(|owner| owner.active && owner.customer == customer);
-        found.map(drop).ok_or(Rule::NotOwner { owner, customer })
-    }
-
     /// Changes the state as the event says; it was checked before.
     fn commit(&mut self, event: &Event, sequence: Sequence, personal: Personal) {
         match event.what {
@@ -302,6 +278,10 @@ impl State {
                 self.end_grants_of(event, staff);
             }
             What::OwnerCreated { customer } => self.add_owner(event, sequence, customer, personal),
+            What::OwnerInvited { customer, ends } => self.invite(event, sequence, (customer, ends), personal),
+            What::OwnerAccepted { invitation } => self.accept(event, invitation, personal),
+            What::OwnerUninvited { invitation } => self.uninvite(event, invitation),
+            What::CustomerRenamed { customer } => self.rename(event, customer, personal),
             What::OwnerRemoved { owner } => self.remove_owner(event, sequence, owner),
             What::ConsentSet { customer, mode, scope, until } => {
                 let terms = self.terms_of(customer);
@@ -365,7 +345,21 @@ impl State {
             Layout::Shared | Layout::Schema => Some(text(personal.tenant)),
         };
         let (created, closure, questioned) = (event.at, None, None);
-        let customer = Customer { id, name, cluster, database, layout, tenant, consent, created, closure, questioned };
+        let (display, former) = (personal.display, Vec::new());
+        let customer = Customer {
+            id,
+            name,
+            display,
+            former,
+            cluster,
+            database,
+            layout,
+            tenant,
+            consent,
+            created,
+            closure,
+            questioned,
+        };
         let place = (customer.cluster.clone(), customer.database.clone());
         Arc::make_mut(&mut self.places).entry(place).or_default().insert(customer.tenant.clone(), id);
         self.customers.insert(id, customer);
@@ -382,38 +376,6 @@ impl State {
         let (name, created, standing) = (text(personal.name), event.at, Standing::default());
         self.staff.insert(id, Staff { id, name, verifier, region, active: true, created, standing });
         self.teams.welcome(id);
-    }
-
-    fn add_owner(&mut self, event: &Event, sequence: Sequence, customer: CustomerId, personal: Personal) {
-        let id = OwnerId(sequence.0);
-        if let Some(name) = &personal.name {
-            Arc::make_mut(&mut self.owner_names).insert(name.clone(), id);
-        }
-        let token_digests = personal.digests();
-        if !token_digests.is_empty() {
-            Arc::make_mut(&mut self.tokens).extend(token_digests.iter().map(|digest| (*digest, id)));
-        }
-        let password_hash = personal.password_hash.unwrap_or_default();
-        let (name, created) = (text(personal.name), event.at);
-        let owner = Owner { id, customer, name, password_hash, token_digests, active: true, created };
-        self.accounts.entry(customer).insert(id);
-        self.owners.insert(id, owner);
-    }
-
-    /// Consent that nobody could withdraw any more is no consent: the last owner's going switches it off.
-    fn remove_owner(&mut self, event: &Event, sequence: Sequence, owner: OwnerId) {
-        let Some(removed) = self.owners.get_mut(owner) else { return };
-        removed.active = false;
-        let customer = removed.customer;
-        if self.owners_of(customer).any(|owner| owner.active) {
-            return;
-        }
-        if let Some(scope) = self.customer(customer).map(|customer| customer.consent.scope) {
-            let (set_at, set_by) = (event.at, event.by);
-            let terms = self.terms_of(customer);
-            let consent = Consent { mode: Mode::Off, scope, until: None, terms, set_at, set_by, sequence };
-            self.set_consent(event, customer, consent);
-        }
     }
 }
 

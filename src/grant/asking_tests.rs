@@ -470,3 +470,26 @@ fn a_request_gives_one_grant_at_most() {
     assert!(refused(world.approve(oscar, request, 60)).contains("is over (approved)"));
     assert_eq!(world.state.grants().count(), 1);
 }
+
+/// A visit gets no longer; whoever needs more time asks anew, while the old one lasts.
+#[test]
+fn a_visit_is_renewed_by_a_new_request_and_then_the_old_one_is_over() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    let old = GrantId(world.approve(OLGA, request, 60).expect("she may").0);
+    world.now = minutes(50);
+    let again = world.open(Scope::Read, 60);
+    assert!(world.state.grant(old).is_some_and(|grant| grant.is_live(world.now)), "asking takes nothing away");
+    let said = refused(world.approve(OLGA, request, 60));
+    assert!(said.contains("is over") && said.contains("ask anew"), "the first is used up: {said}");
+    let new = GrantId(world.approve(OLGA, again, 60).expect("she may").0);
+    assert_eq!(
+        world.state.grant(new).map(|grant| grant.ends),
+        Some(minutes(110)),
+        "absolute, from its own approval on"
+    );
+    assert!(world.state.grant(old).is_some_and(|grant| grant.ended.is_some()), "at most one is live");
+    let locks = Locks::default();
+    let session = crate::grant::Ask { grant: Some(old), ..ask(world.now, &locks) };
+    assert!(matches!(decide(&world.state, &session, &Limits::default(), world.now), Decision::Refuse(_)));
+}

@@ -198,6 +198,12 @@ impl Content {
             What::StaffRemoved { staff } => (self.what, self.staff) = (3, Some(staff.0)),
             What::OwnerCreated { customer } => (self.what, self.customer) = (4, Some(customer.0)),
             What::OwnerRemoved { owner } => (self.what, self.owner) = (5, Some(owner.0)),
+            What::OwnerInvited { customer, ends } => {
+                (self.what, self.customer, self.until) = (70, Some(customer.0), Some(ends.0));
+            }
+            What::OwnerAccepted { invitation } => (self.what, self.owner) = (71, Some(invitation.0)),
+            What::OwnerUninvited { invitation } => (self.what, self.owner) = (72, Some(invitation.0)),
+            What::CustomerRenamed { customer } => (self.what, self.customer) = (73, Some(customer.0)),
             What::ConsentSet { customer, mode, scope, until } => {
                 (self.what, self.customer) = (6, Some(customer.0));
                 (self.mode, self.scope) = (Some(mode.number()), Some(scope.number()));
@@ -385,6 +391,10 @@ impl Content {
             40 => What::CodeMissed { code: CodeId(self.code?) },
             41 => What::InstructionQuestioned { customer: CustomerId(self.customer?) },
             42 => What::InstructionConfirmed { customer: CustomerId(self.customer?) },
+            70 => What::OwnerInvited { customer: CustomerId(self.customer?), ends: Timestamp(self.until?) },
+            71 => What::OwnerAccepted { invitation: OwnerId(self.owner?) },
+            72 => What::OwnerUninvited { invitation: OwnerId(self.owner?) },
+            73 => What::CustomerRenamed { customer: CustomerId(self.customer?) },
             46..=51 => What::Team(self.team_step()?),
             57 | 58 => What::Glass(self.glass_step()?),
             52..=56 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },

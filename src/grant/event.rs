@@ -39,6 +39,14 @@ pub enum What {
     StaffRemoved { staff: StaffId },
     /// An owner of that customer exists. Side row: name, password hash, token digests.
     OwnerCreated { customer: CustomerId },
+    /// Somebody is invited to become an owner. Side row: name, digest of the code.
+    OwnerInvited { customer: CustomerId, ends: Timestamp },
+    /// They accepted, and are one under the invitation's id. Side row: password hash.
+    OwnerAccepted { invitation: OwnerId },
+    /// An invitation is taken back.
+    OwnerUninvited { invitation: OwnerId },
+    /// A customer is called otherwise. Side row: name, display name.
+    CustomerRenamed { customer: CustomerId },
     /// An owner is gone for good; with the last one the customer's switch goes off.
     OwnerRemoved { owner: OwnerId },
     /// The switch was moved.
@@ -95,6 +103,10 @@ impl What {
             What::StaffCreated => "staff.created",
             What::StaffRemoved { .. } => "staff.removed",
             What::OwnerCreated { .. } => "owner.created",
+            What::OwnerInvited { .. } => "owner.invited",
+            What::OwnerAccepted { .. } => "owner.accepted",
+            What::OwnerUninvited { .. } => "owner.uninvited",
+            What::CustomerRenamed { .. } => "customer.renamed",
             What::OwnerRemoved { .. } => "owner.removed",
             What::ConsentSet { .. } => "consent.set",
             What::GrantIssued { .. } => "grant.issued",
@@ -124,6 +136,7 @@ impl What {
         match *self {
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
+            | What::OwnerUninvited { .. }
             | What::GrantEnded { .. }
             | What::Request { step: RequestStep::Denied | RequestStep::Withdrawn, .. }
             | What::CodeMissed { .. }
@@ -140,6 +153,9 @@ impl What {
             What::CustomerCreated { .. }
             | What::StaffCreated
             | What::OwnerCreated { .. }
+            | What::OwnerInvited { .. }
+            | What::OwnerAccepted { .. }
+            | What::CustomerRenamed { .. }
             | What::GrantIssued { .. }
             | What::ConsentAgreed { .. }
             | What::RequestOpened { .. }
@@ -167,6 +183,9 @@ impl What {
             What::CustomerCreated { .. }
             | What::StaffCreated
             | What::OwnerCreated { .. }
+            | What::OwnerInvited { .. }
+            | What::OwnerAccepted { .. }
+            | What::CustomerRenamed { .. }
             | What::GrantIssued { .. }
             | What::RequestOpened { .. }
             | What::CodeCreated { .. }
@@ -179,6 +198,7 @@ impl What {
             What::Staff { step, .. } => step.has_side(),
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
+            | What::OwnerUninvited { .. }
             | What::ConsentSet { .. }
             | What::GrantEnded { .. }
             | What::CodeMissed { .. }

@@ -15,6 +15,10 @@ fn every_what() -> Vec<What> {
         What::StaffRemoved { staff },
         What::OwnerCreated { customer },
         What::OwnerRemoved { owner },
+        What::OwnerInvited { customer, ends },
+        What::OwnerAccepted { invitation: owner },
+        What::OwnerUninvited { invitation: owner },
+        What::CustomerRenamed { customer },
         What::ConsentSet { customer, mode: Mode::Off, scope, until: None },
         What::ConsentSet { customer, mode: Mode::Standing, scope: Scope::Read, until: Some(NOON) },
         What::GrantIssued { staff, customer, scope, ends, purpose },
@@ -116,7 +120,7 @@ fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
     let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
-    assert_eq!(verbs.len(), 8 + 7 + 5 + 20 + 2 + 6 + 6 + 5 + 2);
+    assert_eq!(verbs.len(), 8 + 7 + 5 + 20 + 2 + 6 + 6 + 5 + 2 + 4);
 }
 
 #[test]

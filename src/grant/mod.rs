@@ -17,15 +17,18 @@ mod event;
 mod examined;
 mod glass;
 mod hours;
+mod invitation;
 mod kept;
 mod layout;
 mod locks;
 mod network;
 mod newest;
 mod observing;
+mod owner;
 mod personal;
 mod purging;
 mod refusal;
+mod renaming;
 mod request;
 mod rule;
 mod scope;
@@ -48,17 +51,19 @@ pub use event::{Draft, Event, Proposal, Side, Stored, What, chain};
 pub use examined::{Examined, examine};
 pub use glass::{CONFIRM_WITHIN, GLASS_MAX, Glass, GlassStep};
 pub use hours::{Hours, HoursFault};
+pub use invitation::{Became, INVITED_FOR, INVITED_FOR_MAX, Invitation};
 pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotStep};
 pub use layout::Layout;
 pub use locks::{Lock, Locks};
 pub use network::{Network, NetworkFault};
 pub use observing::{OBSERVING_MAX, Observed, Observing, decide_observing};
 pub use personal::{
-    ERASED, Personal, TextFault, check_authority, check_message, check_name, check_necessity, check_owner_name,
-    check_place, check_reason, check_schema, check_tenant, check_ticket,
+    ERASED, Personal, TextFault, check_authority, check_display, check_message, check_name, check_necessity,
+    check_owner_name, check_place, check_reason, check_schema, check_tenant, check_ticket,
 };
 pub use purging::{People, Purge};
 pub use refusal::{Condition, Refusal};
+pub use renaming::Former;
 pub use request::{ANSWER_WITHIN, Approval, Channel, Outcome, Reminder, Request, RequestStep, Said, Status, due};
 pub use rule::Rule;
 pub use scope::{NotAWord, Purpose, Scope};

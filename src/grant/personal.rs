@@ -69,6 +69,12 @@ pub struct Personal {
     /// Where a staff member works, such as `DE`.
     #[n(37)]
     pub region: Option<String>,
+    /// The SHA-256 digest of the code in an invitation's link.
+    #[n(45)]
+    pub invitation: Option<ByteVec>,
+    /// What a customer is called besides its name, for people.
+    #[n(46)]
+    pub display: Option<String>,
 }
 
 impl fmt::Debug for Personal {
@@ -122,6 +128,9 @@ pub enum TextFault {
     /// No ticket, or not one.
     #[error("the ticket must be 1 to 200 characters on one line, such as SUP-1")]
     Ticket,
+    /// A display name that cannot be one.
+    #[error("\"{0}\" cannot be a display name: use 1 to 200 characters on one line, without spaces at either end")]
+    Display(String),
     /// No authority, or not one.
     #[error("the authority must be 1 to 200 characters on one line, such as \"district court, case 12-345\"")]
     Authority,
@@ -167,6 +176,16 @@ pub fn check_owner_name(name: &str) -> Result<(), TextFault> {
         return Err(TextFault::Reserved(name.to_owned()));
     }
     Ok(())
+}
+
+/// What a customer is called besides: 1 to 200 characters on one line, no spaces at either end.
+pub fn check_display(name: &str) -> Result<(), TextFault> {
+    let is_plain = name.trim() == name && !name.chars().any(char::is_control);
+    if is_plain && (1..=200).contains(&name.chars().count()) {
+        Ok(())
+    } else {
+        Err(TextFault::Display(name.to_owned()))
+    }
 }
 
 /// A cluster's or database's name: 1 to 63 bytes, no control characters.

@@ -63,6 +63,22 @@ pub enum Rule {
     /// An operator makes a first owner only.
     #[error("{0} has, or had, an owner: only an owner of the account can add another, in the portal")]
     NotFirstOwner(CustomerId),
+    /// An invitation that nothing can come of any more.
+    #[error(
+        "that invitation cannot be accepted: it was used, its time is over, or another one took its place; ask for a new one"
+    )]
+    InvitationOver,
+    /// An invitation for longer than it may be.
+    #[error("an invitation can be accepted for at most 30 days: choose an earlier end")]
+    InvitedTooLong,
+    /// Nothing would change.
+    #[error("it is called \"{0}\" already")]
+    SameName(String),
+    /// An account that is closed.
+    #[error(
+        "the account of {customer} is closed since {at} and keeps its name, as its archive and its certificate say it"
+    )]
+    ClosedKeepsName { customer: CustomerId, at: Timestamp },
     /// A deadline that is not ahead.
     #[error("the end lies before the beginning: choose a time to come")]
     AlreadyOver,

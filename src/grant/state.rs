@@ -10,9 +10,11 @@ use super::closure::Closure;
 use super::code::Code;
 use super::consent::{By, Consent};
 use super::glass::Glass;
+use super::invitation::Invitation;
 use super::kept::{Export, Hold, Snapshot};
 use super::layout::Layout;
 use super::newest::Newest;
+use super::renaming::Former;
 use super::request::Request;
 use super::scope::{Purpose, Scope};
 use super::staff::Standing;
@@ -30,6 +32,10 @@ pub struct Customer {
     pub id: CustomerId,
     /// The name staff connect by, or `erased`.
     pub name: String,
+    /// What it is called besides, for people; none: nothing was said.
+    pub display: Option<String>,
+    /// The names it had before, oldest first.
+    pub former: Vec<Former>,
     /// The cluster that holds its data, or `erased`.
     pub cluster: String,
     /// Its database there, or `erased`.
@@ -171,12 +177,20 @@ pub struct State {
     pub(super) owners: ById<OwnerId, Owner>,
     pub(super) grants: ById<GrantId, Grant>,
     pub(super) customer_names: Arc<BTreeMap<String, CustomerId>>,
+    /// Names that customers had and do not have now.
+    pub(super) former_names: Arc<BTreeMap<String, CustomerId>>,
     /// Customers by cluster and database, and there by tenant.
     pub(super) places: Arc<BTreeMap<(String, String), BTreeMap<Option<String>, CustomerId>>>,
     pub(super) accounts: ById<CustomerId, BTreeSet<OwnerId>>,
     pub(super) staff_names: Arc<BTreeMap<String, StaffId>>,
     pub(super) owner_names: Arc<BTreeMap<String, OwnerId>>,
     pub(super) tokens: Arc<BTreeMap<[u8; 32], OwnerId>>,
+    pub(super) invitations: ById<OwnerId, Invitation>,
+    pub(super) invitation_codes: Arc<BTreeMap<[u8; 32], OwnerId>>,
+    /// The newest invitation to each name.
+    pub(super) invited_names: Arc<BTreeMap<String, OwnerId>>,
+    /// Invitations of which nothing became yet, those that are too old included.
+    pub(super) invited: ById<CustomerId, BTreeSet<OwnerId>>,
     pub(super) newest: Newest,
     pub(super) requests: ById<RequestId, Request>,
     /// Requests that have not come to an end, those that waited too long included.

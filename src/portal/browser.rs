@@ -129,7 +129,7 @@ impl SignedIn {
 }
 
 /// Browsers name in `Origin` the site a form was sent from; another's, or none, is refused.
-fn same_origin(portal: &Portal, headers: &HeaderMap) -> Result<(), Error> {
+pub(super) fn same_origin(portal: &Portal, headers: &HeaderMap) -> Result<(), Error> {
     let ours = &portal.0.origin.text;
     let mut origins = headers.get_all(header::ORIGIN).iter();
     match (origins.next(), origins.next()) {

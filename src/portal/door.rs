@@ -20,7 +20,9 @@ use super::consent::rfc3339;
 use super::error::Error;
 use super::session::sha256;
 use crate::audit::record::{Kind, Record};
-use crate::grant::{Ask, Authorized, Decision, Limits, Locks, Observed, Refusal, State, decide_observing};
+use crate::grant::{
+    Ask, Authorized, Customer, Decision, Limits, Locks, Observed, Refusal, Staff, State, decide_observing,
+};
 use crate::ids::{CustomerId, StaffId};
 
 /// The longest name of a door, and the longest description of what is done there, in characters.
@@ -78,7 +80,12 @@ async fn access(
         locks: &Locks::default(),
     };
     let (decision, observed) = decide_observing(&state, &ask, &portal.0.door.limits, portal.0.observing, now);
-    let mut record = Record::new(now, Kind::SignedIn, state.sealed_for(customer));
+    // An attempt by a name that it no longer has is its owner's to see; the new one is told for whom looks after it.
+    let former = state.customer_formerly(&wish.customer).filter(|_| customer.0 == u64::MAX);
+    let concerned = former.map_or(customer, |former| former.id);
+    let may_know = |former: &&Customer| state.staff(staff).is_some_and(Staff::works) && state.serves(staff, former.id);
+    let renamed = former.filter(may_know).map(|former| former.name.as_str());
+    let mut record = Record::new(now, Kind::SignedIn, state.sealed_for(concerned));
     fill(&mut record, &wish, (&state, staff));
     if let Some(observed) = &observed {
         write(&portal, observe(&record, &state, observed)).await?;
@@ -92,7 +99,10 @@ async fn access(
             record.kind = Kind::Refused;
             record.skeleton.verb = Some(refusal.code());
             record.skeleton.result = Some("refused".to_owned());
-            (StatusCode::FORBIDDEN, refused_json(&state, &refusal))
+            if former.is_some() {
+                record.skeleton.verb = Some("renamed".to_owned());
+            }
+            (StatusCode::FORBIDDEN, refused_json(&state, &refusal, renamed))
         }
     };
     write(&portal, record).await?;
@@ -185,18 +195,20 @@ fn allowed_json(state: &State, allowed: &Authorized, observed: Option<&Observed>
         "observed": observed.map(|observed| json!({
             "message": "OBSERVED: this is a roll-out; no account owner has allowed this access, and without the roll-out \
                         it would be refused",
-            "refusal": refused_json(state, &observed.refusal),
+            "refusal": refused_json(state, &observed.refusal, None),
         })),
     })
 }
 
-fn refused_json(state: &State, refusal: &Refusal) -> Value {
+/// With what the customer is called now, for those who may know it.
+fn refused_json(state: &State, refusal: &Refusal, now_called: Option<&str>) -> Value {
     let one = |condition: &crate::grant::Condition| {
         let alone = Refusal { conditions: vec![condition.clone()], ..refusal.clone() };
         json!({"code": condition.code(), "detail": alone.detail(state), "hint": alone.hint(state)})
     };
     json!({
         "allow": false,
+        "now_called": now_called,
         "message": refusal.message(state),
         "conditions": refusal.conditions.iter().map(one).collect::<Vec<_>>(),
     })

@@ -41,6 +41,9 @@ pub enum Error {
     /// The path is right, the method is not.
     #[error("this address does not answer to {0}")]
     Method(String),
+    /// An invitation that is none, or of which nothing can come any more.
+    #[error("this invitation cannot be used: it was used already, its time is over, or another one took its place")]
+    InvitationOver,
     /// Too many attempts.
     #[error("too many attempts to sign in")]
     TooMany {
@@ -84,6 +87,7 @@ impl Error {
             Error::ForeignForm(_) => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Error::InvitationOver => StatusCode::GONE,
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Conflict(_) => StatusCode::CONFLICT,
@@ -101,6 +105,7 @@ impl Error {
             Error::ForeignForm(_) => "foreign-form",
             Error::NotFound(_) => "not-found",
             Error::Method(_) => "method",
+            Error::InvitationOver => "invitation-over",
             Error::TooMany { .. } => "too-many-attempts",
             Error::Refused(_) => "refused",
             Error::Conflict(_) => "conflict",
@@ -121,6 +126,9 @@ impl Error {
             Error::ForeignForm(_) => "Open the page again and press the button there.".to_owned(),
             Error::NotFound(_) => "Check the name; an owner sees only their own account.".to_owned(),
             Error::Method(_) => "See the Allow header for the methods it answers to.".to_owned(),
+            Error::InvitationOver => {
+                "Sign in if you have accepted it; else ask whoever invited you for a new one.".to_owned()
+            }
             Error::TooMany { wait } => {
                 format!("Try again in {} minutes.", wait.as_secs().div_ceil(60).max(1))
             }
@@ -146,6 +154,7 @@ impl Error {
             | Error::ForeignForm(_)
             | Error::NotFound(_)
             | Error::Method(_)
+            | Error::InvitationOver
             | Error::TooMany { .. }
             | Error::Refused(_)
             | Error::Conflict(_) => {}

@@ -13,6 +13,8 @@ pub mod door;
 pub mod error;
 pub mod files;
 pub mod history;
+pub mod invitation;
+pub mod invitation_page;
 pub mod pages;
 pub mod reminders;
 pub mod requests;
@@ -148,6 +150,8 @@ fn router(portal: Portal) -> Router {
         .merge(browser::routes().method_not_allowed_fallback(browser::no_such_method))
         .merge(requests::pages().method_not_allowed_fallback(browser::no_such_method))
         .merge(requests::routes().method_not_allowed_fallback(api::no_such_method))
+        .merge(invitation::pages().method_not_allowed_fallback(browser::no_such_method))
+        .merge(invitation::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(closing::pages().method_not_allowed_fallback(browser::no_such_method))
         .merge(closing::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(door::routes().method_not_allowed_fallback(api::no_such_method))

@@ -139,8 +139,8 @@ pub fn account(view: &Account<'_>) -> Markup {
     let consent = &view.customer.consent;
     let said = view.notice.map(said);
     let title = match said {
-        Some(said) => format!("{said} {}", view.customer.name),
-        None => format!("Support access to {}", view.customer.name),
+        Some(said) => format!("{said} {}", view.customer.title()),
+        None => format!("Support access to {}", view.customer.title()),
     };
     page(
         &title,
@@ -153,7 +153,7 @@ pub fn account(view: &Account<'_>) -> Markup {
                     "While this lasts the gate lets nobody in. You can still switch access off."
                 }
             }
-            h1 { "Support access to " (words::visible(&view.customer.name)) }
+            h1 { "Support access to " (words::visible(view.customer.title())) }
             (observed(view))
             (requests_page::doubt(view))
             (state_of(view.state, consent, view.now))
@@ -168,6 +168,7 @@ pub fn account(view: &Account<'_>) -> Markup {
                     None => p .problem { "The history cannot be read now. Nothing is lost; try again in a minute." },
                 }
             }
+            p { a href="/owners" { "Owners of this account" } }
             p { a href="/closing" { "Take your data home, or close the account" } }
         },
     )
@@ -384,12 +385,12 @@ fn grants(view: &Account<'_>) -> Markup {
 
 /// One page of the history on its own.
 pub fn history(state: &State, owner: &Owner, customer: &Customer, csrf: &str, book: &Book) -> Markup {
-    let title = format!("What was done with {}", customer.name);
+    let title = format!("What was done with {}", customer.title());
     page(
         &title,
         Some((owner, csrf)),
         &html! {
-            h1 { "What was done with " (words::visible(&customer.name)) }
+            h1 { "What was done with " (words::visible(customer.title())) }
             p { a href="/" { "Back to your account" } }
             @if !book.first { p { a href="/history" { "Newest" } } }
             (entries(state, book))

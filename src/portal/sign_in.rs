@@ -2,6 +2,8 @@
 //! Not here: the session that follows (`session`) and how often one may try (`attempts`).
 //! RFC 9106 (Argon2), RFC 6750 (bearer tokens).
 
+use std::sync::Arc;
+
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -46,6 +48,17 @@ impl Passwords {
         .await
         .map_err(|error| Error::Bug(format!("a password check did not end: {error}")))?;
         Ok(owner.filter(|_| right))
+    }
+
+    /// What is kept of a new password: Argon2id with the crate's parameters (19 MiB, 2 passes), as a PHC string.
+    pub async fn hash(&self, password: Secret<String>, entropy: Arc<dyn Entropy>) -> Result<String, Error> {
+        let _turn = self.turn("the making of passwords").await?;
+        let hashed = tokio::task::spawn_blocking(move || {
+            let salt = random::<16>(entropy.as_ref());
+            Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &salt).map(|hash| hash.to_string())
+        });
+        let hashed = hashed.await.map_err(|error| Error::Bug(format!("a password was not hashed: {error}")))?;
+        hashed.map_err(|error| Error::Bug(format!("cannot hash a password: {error}")))
     }
 
     /// Waits until it is one's turn to do such work, and has it until what is answered is dropped.

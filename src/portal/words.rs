@@ -96,6 +96,10 @@ fn decided(state: &State, record: &Record) -> String {
         "instruction.questioned" => "doubted what you want, so that nobody comes in until you answer".to_owned(),
         "instruction.confirmed" => "answered the doubt: it is meant as it stands".to_owned(),
         "owner.created" => "added an owner of this account".to_owned(),
+        "owner.invited" => "invited somebody to become an owner of this account".to_owned(),
+        "owner.accepted" => "accepted an invitation and is an owner of this account".to_owned(),
+        "owner.uninvited" => "took an invitation back".to_owned(),
+        "customer.renamed" => "changed what this account is called".to_owned(),
         "owner.removed" => "removed an owner of this account".to_owned(),
         "glass.asked" => format!("asked, in an emergency, to {reach}; somebody else has to confirm"),
         "glass.confirmed" => whose().map_or("confirmed an emergency visit".to_owned(), |whose| {
@@ -144,7 +148,7 @@ fn did(verb: &str) -> String {
 /// Reason codes of a refusal, as a clause with its full stop.
 fn why_not(codes: &str) -> &'static str {
     let has = |code: &str| codes.split(',').any(|found| found.trim() == code);
-    const WHY: [(&str, &str); 23] = [
+    const WHY: [(&str, &str); 24] = [
         ("consent-off", "you had not allowed it."),
         ("consent-over", "what you allowed had ended."),
         ("staff-unknown", "they are not on the support team."),
@@ -167,6 +171,7 @@ fn why_not(codes: &str) -> &'static str {
         ("grant-over", "the time of their visit was over."),
         ("scope-too-wide", "they wanted more than you allow."),
         ("too-many-connections", "they had too many connections open."),
+        ("renamed", "they used a name that your account no longer has."),
         ("register-stale", "the gate could not check what you allow."),
     ];
     WHY.iter().find(|(code, _)| has(code)).map_or("the gate did not let them in.", |(_, why)| why)

@@ -45,6 +45,9 @@ pub enum Refused {
         /// The replica's.
         replica: String,
     },
+    /// The customer of that name is called otherwise now. The new name is there for staff who look after it; the others
+    /// are told no more than of a name that nobody ever had.
+    Renamed(String, Option<String>),
     /// The decision, and the state it was made from.
     Decision(Box<Refusal>, Arc<State>),
     /// They may not be at the desk, by this state.
@@ -78,6 +81,7 @@ impl Refused {
             Refused::UnknownCustomer(_) => "unknown-customer",
             Refused::UnknownReplica { .. } => "unknown-replica",
             Refused::WriterAtReplica { .. } => "writer-at-replica",
+            Refused::Renamed(..) => "renamed",
             Refused::NotConfigured(_) => "not-configured",
             Refused::NoKeys(_) => "no-keys",
             Refused::NoRoom => "no-room",
@@ -101,6 +105,8 @@ impl Refused {
                 format!("no replica \"{replica}\" of customer \"{customer}\"")
             }
             Refused::WriterAtReplica { replica, .. } => format!("the scope write at replica \"{replica}\""),
+            Refused::Renamed(name, Some(now)) => format!("\"{name}\" is called \"{now}\" now"),
+            Refused::Renamed(name, None) => format!("\"{name}\" is called otherwise now; they were not told how"),
             Refused::Decision(refusal, state) => refusal.detail(state),
             Refused::Desk(refusal, state) => refusal.detail(state),
             Refused::NotConfigured(cluster) => format!("no section [clusters.{cluster}]"),
@@ -131,13 +137,7 @@ impl Refused {
                     .detail("Further attempts from this address are not looked at for a while.")
                     .hint(format!("Try again in {}.", minutes(*wait)))
             }
-            Refused::UnknownCustomer(name) => fatal(sqlstate::INVALID_CATALOG_NAME, "there is no such customer")
-                .detail(format!(
-                    "No customer is called \"{name}\"; the database name of a connection names the customer."
-                ))
-                .hint(
-                    "Connect with dbname set to the customer's name; SHOW CUSTOMERS; at dbname=portreeve lists yours.",
-                ),
+            Refused::UnknownCustomer(name) | Refused::Renamed(name, None) => unknown(name),
             Refused::UnknownReplica { customer, replica, known } => {
                 fatal(sqlstate::INVALID_CATALOG_NAME, "there is no such replica")
                     .detail(match known.as_slice() {
@@ -153,6 +153,7 @@ impl Refused {
                         "Connect to the primary with dbname={customer}, or ask for a grant with the scope read."
                     ))
             }
+            Refused::Renamed(name, Some(now)) => renamed(name, now),
             Refused::Decision(refusal, state) => {
                 fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, &refusal.message(state))
                     .detail(refusal.detail(state))
@@ -204,4 +205,17 @@ impl Refused {
                 .hint("Tell an operator; the proxy's own log says which file failed."),
         })
     }
+}
+
+fn unknown(name: &str) -> Report {
+    Report::new(Severity::Fatal, sqlstate::INVALID_CATALOG_NAME, "there is no such customer")
+        .detail(format!("No customer is called \"{name}\"; the database name of a connection names the customer."))
+        .hint("Connect with dbname set to the customer's name; SHOW CUSTOMERS; at dbname=portreeve lists yours.")
+}
+
+fn renamed(name: &str, now: &str) -> Report {
+    let message = format!("customer \"{name}\" is called \"{now}\" now");
+    Report::new(Severity::Fatal, sqlstate::INVALID_CATALOG_NAME, message)
+        .detail("It is the same customer, with the same grants; its old name is given to nobody else.")
+        .hint(format!("Connect with dbname={now}."))
 }

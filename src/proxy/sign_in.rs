@@ -198,7 +198,13 @@ fn admit(
     let state = gate.follower.state();
     let (named, replica) = server::named(&parameters.database);
     let unknown = || Refused::UnknownCustomer(named.to_owned());
-    let customer = state.customer_named(named).cloned().ok_or_else(unknown)?;
+    let Some(customer) = state.customer_named(named).cloned() else {
+        let Some(renamed) = state.customer_formerly(named) else { return Err(unknown()) };
+        asked.customer = Some(renamed.id);
+        let may_know = staff.works() && state.serves(staff.id, renamed.id);
+        let now = Some(renamed.name.clone()).filter(|_| may_know);
+        return Err(Refused::Renamed(named.to_owned(), now));
+    };
     asked.customer = Some(customer.id);
     let (allowed, observed) = ask(gate, client, &staff, &customer, None)?;
     let issued = || state.grant(allowed.grant()).cloned();

@@ -447,9 +447,13 @@ impl Trial<'_> {
         match draft.what {
             What::CustomerCreated { .. } => values.customer = name,
             What::StaffCreated => values.staff = name,
-            What::OwnerCreated { .. } => values.owner = name,
+            What::OwnerCreated { .. } | What::OwnerInvited { .. } => values.owner = name,
+            What::OwnerAccepted { invitation } | What::OwnerUninvited { invitation } => {
+                values.owner = state.invitation(invitation).map(|invitation| invitation.name.clone());
+            }
             What::StaffRemoved { .. }
             | What::OwnerRemoved { .. }
+            | What::CustomerRenamed { .. }
             | What::ConsentSet { .. }
             | What::ConsentAgreed { .. }
             | What::RequestOpened { .. }

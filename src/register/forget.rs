@@ -29,15 +29,19 @@ fn is_about(stored: &Stored, customer: CustomerId, state: &State) -> bool {
     }
     let Some(event) = Event::decode(&stored.content) else { return false };
     let of_owner = |id: OwnerId| state.owner(id).is_some_and(|owner| owner.customer == customer);
+    let of_invitation = |id: OwnerId| state.invitation(id).is_some_and(|found| found.customer == customer);
     let of_hold = |id: HoldId| state.hold(id).is_some_and(|hold| hold.customer == customer);
     match event.what {
         What::CustomerCreated { .. } => stored.sequence.0 == customer.0,
         What::OwnerCreated { customer: of }
+        | What::OwnerInvited { customer: of, .. }
+        | What::CustomerRenamed { customer: of }
         | What::ConsentSet { customer: of, .. }
         | What::GrantIssued { customer: of, .. }
         | What::Account { customer: of, .. }
         | What::HoldPlaced { customer: of, .. } => of == customer,
         What::OwnerRemoved { owner } => of_owner(owner),
+        What::OwnerAccepted { invitation } | What::OwnerUninvited { invitation } => of_invitation(invitation),
         What::HoldReleased { hold } => of_hold(hold),
         What::GrantEnded { grant } => state.grant(grant).is_some_and(|grant| grant.customer == customer),
         What::RequestOpened { customer: of, .. }

@@ -57,6 +57,10 @@ pub fn locks_for(state: &State, what: &What, at: Timestamp) -> Vec<Lock> {
         What::CustomerCreated { .. }
         | What::StaffCreated
         | What::OwnerCreated { .. }
+        | What::OwnerInvited { .. }
+        | What::OwnerAccepted { .. }
+        | What::OwnerUninvited { .. }
+        | What::CustomerRenamed { .. }
         | What::GrantIssued { .. }
         | What::RequestOpened { .. }
         | What::Request { .. }

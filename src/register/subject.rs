@@ -2,7 +2,7 @@
 //! Not here: when it is recorded (`act`).
 
 use crate::grant::{
-    AccountStep, By, Code, Draft, Glass, GlassStep, Grant, Request, RequestStep, SnapshotStep, State, What,
+    AccountStep, By, Code, Draft, ERASED, Glass, GlassStep, Grant, Request, RequestStep, SnapshotStep, State, What,
 };
 use crate::ids::{CustomerId, GrantId};
 
@@ -27,7 +27,13 @@ impl Subject {
         let mut subject = match draft.what {
             What::CustomerCreated { .. } | What::StaffCreated => Subject::default(),
             What::StaffRemoved { staff } => Subject { staff: Some(staff.0), ..Subject::default() },
-            What::OwnerCreated { customer } => Subject { customer: Some(customer), ..Subject::default() },
+            What::OwnerCreated { customer }
+            | What::OwnerInvited { customer, .. }
+            | What::CustomerRenamed { customer } => Subject { customer: Some(customer), ..Subject::default() },
+            What::OwnerAccepted { invitation } | What::OwnerUninvited { invitation } => {
+                let customer = state.invitation(invitation).map(|invitation| invitation.customer);
+                Subject { customer, owner: Some(invitation.0), ..Subject::default() }
+            }
             What::OwnerRemoved { owner } => {
                 let customer = state.owner(owner).map(|owner| owner.customer);
                 Subject { customer, owner: Some(owner.0), ..Subject::default() }
@@ -181,6 +187,12 @@ pub(super) fn describe(draft: &Draft) -> String {
         What::StaffRemoved { staff } => format!(" {staff}"),
         What::OwnerCreated { customer } => format!(" {customer}"),
         What::OwnerRemoved { owner } => format!(" {owner}"),
+        What::OwnerInvited { customer, ends } => format!(" {customer}: to be accepted by {ends}"),
+        What::OwnerAccepted { invitation } | What::OwnerUninvited { invitation } => format!(" {invitation}"),
+        What::CustomerRenamed { customer } => {
+            let name = draft.personal.as_ref().and_then(|personal| personal.name.as_deref());
+            format!(" {customer}: called \"{}\" from now on", name.unwrap_or(ERASED))
+        }
         What::ConsentSet { customer, mode, scope, until } => {
             let until = until.map_or(String::new(), |until| format!(" until {until}"));
             format!(" {customer}: {mode}, {scope}{until}")

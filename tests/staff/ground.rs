@@ -1,10 +1,10 @@
 //! The stage: acme open for reading, jane who works there, lena who leads.
 //! Not here: what is tried on it.
 
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use portreeve::cli::demo::stage::{self, Stage, said};
+use portreeve::cli::demo::stage::{self, STAFF, Stage, said};
 use serde_json::Value;
 
 /// Whatever should happen soon happens within this.
@@ -68,6 +68,15 @@ impl Ground {
                 return output;
             }
         }
+    }
+
+    /// psql as anybody, at a customer or at the desk, with one line.
+    pub(crate) fn psql_as(&self, who: &str, database: &str, line: &str) -> Output {
+        let mut psql = Command::new("psql");
+        psql.arg(self.stage.conninfo(database).replace(&format!("user={STAFF}"), &format!("user={who}")));
+        let password = self.stage.secret(&format!("{who}.password")).expect("a password");
+        psql.args(["-X", "-w", "-A", "-F", "|", "-c", line]).env("PGPASSWORD", password).env("PGCONNECT_TIMEOUT", "20");
+        psql.stdin(Stdio::null()).output().expect("psql runs")
     }
 
     /// psql with one statement, as it is.

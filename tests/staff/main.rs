@@ -1,4 +1,4 @@
-//! What the vendor says of its own people, on a whole Portreeve with real sessions.
+//! What the vendor says of its own people and of its customers, on a whole Portreeve with real sessions.
 //! Not here: the rules one by one (`src/grant`), and how fast sessions end (`tests/endings`).
 
 mod another_road;
@@ -8,5 +8,6 @@ mod emergency;
 mod ground;
 mod list;
 mod observed;
+mod renamed;
 mod shut_out;
 mod who_could;

@@ -180,7 +180,10 @@ impl Doing<'_> {
                 let live = state.newest_grant(self.who.staff, customer.id).filter(|grant| grant.is_live(now));
                 live.ok_or_else(|| format!("you have no access to \"{name}\" to give back"))
             }
-            None => by_id().ok_or_else(|| format!("there is no customer and no grant \"{name}\"")),
+            None => match (by_id(), self.renamed(&state, &name)) {
+                (None, Some(told)) => return Err(told),
+                (found, _) => found.ok_or_else(|| format!("there is no customer and no grant \"{name}\"")),
+            },
         };
         let told = |message| error(sqlstate::UNDEFINED_OBJECT, message).hint("Type SHOW GRANTS; to see yours.");
         let grant = grant.map_err(told)?.id;
@@ -267,10 +270,21 @@ impl Doing<'_> {
         let name = self.needed(named, "a customer")?;
         let missing = || {
             let message = format!("there is no customer \"{name}\"");
-            error(sqlstate::UNDEFINED_OBJECT, message).hint("Type SHOW CUSTOMERS; to see those you look after.")
+            let told = self.renamed(state, &name);
+            told.unwrap_or_else(|| {
+                error(sqlstate::UNDEFINED_OBJECT, message).hint("Type SHOW CUSTOMERS; to see those you look after.")
+            })
         };
         let found = state.customer_named(&name).or_else(|| name.parse().ok().and_then(|id| state.customer(id)));
         found.ok_or_else(missing)
+    }
+
+    /// That a customer which they look after is called otherwise now.
+    fn renamed(&self, state: &State, name: &str) -> Option<Report> {
+        let customer = state.customer_formerly(name).filter(|customer| state.serves(self.who.staff, customer.id))?;
+        let now = &customer.name;
+        let message = format!("customer \"{name}\" is called \"{now}\" now");
+        Some(error(sqlstate::UNDEFINED_OBJECT, message).hint(format!("Type the same with {now}.")))
     }
 
     /// `r7`, or `7`.

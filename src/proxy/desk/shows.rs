@@ -31,7 +31,8 @@ pub(super) const REQUESTS: Columns = &[
     "grant",
     "last word",
 ];
-pub(super) const CUSTOMERS: Columns = &["customer", "support access", "up to", "until", "your access ends", "type"];
+pub(super) const CUSTOMERS: Columns =
+    &["customer", "support access", "up to", "until", "your access ends", "type", "called", "formerly"];
 pub(super) const SESSION: Columns = &["staff", "address", "application", "session", "since", "ends when idle for"];
 
 type Row = Vec<Option<String>>;
@@ -148,7 +149,17 @@ fn customer(state: &State, customer: &Customer, staff: StaffId, now: Timestamp) 
         moment(consent.deadline()).filter(|_| mode != Mode::Off),
         live.and_then(|grant| moment(grant.ends)),
         to_type,
+        customer.display.clone(),
+        formerly(customer),
     ]
+}
+
+/// `acme, until 2026-11-21 14:02:05Z`; several are joined by `; `.
+fn formerly(customer: &Customer) -> Option<String> {
+    let told =
+        |former: &crate::grant::Former| format!("{}, until {}", former.name, moment(former.until).unwrap_or_default());
+    let all: Vec<String> = customer.former.iter().map(told).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn name(state: &State, id: crate::ids::CustomerId) -> String {

@@ -43,7 +43,7 @@ fn grants_and_requests_are_ones_own() {
 fn customers_say_what_to_type() {
     let mut world = World::with_people();
     let shown = |world: &World| customers(&world.state, JANE, minutes(1)).remove(0);
-    assert_eq!(cells(&shown(&world)), ["acme", "off", "-", "-", "-", "-"]);
+    assert_eq!(cells(&shown(&world)), ["acme", "off", "-", "-", "-", "-", "-", "-"]);
     world.consent(Mode::PerRequest, Scope::Read, Some(minutes(600)));
     let asked = shown(&world);
     assert_eq!(cells(&asked)[..4], ["acme", "per-request", "read", "2026-11-21 22:00:00Z"]);
@@ -51,7 +51,19 @@ fn customers_say_what_to_type() {
     world.consent(Mode::Standing, Scope::Read, None);
     assert!(cells(&shown(&world))[5].starts_with("OPEN acme FOR"));
     world.grant(Scope::Read, minutes(60));
-    assert_eq!(cells(&shown(&world))[3..], ["-", "2026-11-21 13:00:00Z", "connect with dbname=acme"]);
+    assert_eq!(cells(&shown(&world))[3..6], ["-", "2026-11-21 13:00:00Z", "connect with dbname=acme"]);
+    let acme = crate::grant::world::ACME;
+    let personal = crate::grant::Personal {
+        name: Some("acme-gmbh".to_owned()),
+        display: Some("Acme GmbH".to_owned()),
+        ..crate::grant::Personal::default()
+    };
+    world.must(By::Operator, What::CustomerRenamed { customer: acme }, Some(personal));
+    let renamed = shown(&world);
+    assert_eq!(
+        cells(&renamed)[5..],
+        ["connect with dbname=acme-gmbh", "Acme GmbH", "acme, until 2026-11-21 12:00:00Z"]
+    );
     for row in customers(&world.state, JANE, minutes(1)) {
         assert_eq!(row.len(), CUSTOMERS.len());
     }

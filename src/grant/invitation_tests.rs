@@ -1,0 +1,185 @@
+use super::*;
+use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, minutes, owner, staff, trust};
+use crate::grant::{Fault, Layout, Mode, Scope, Stored, What, apply};
+
+const DAY: i64 = 24 * 60;
+
+/// acme (c1) without an owner, and jane (s2).
+fn ownerless() -> World {
+    let mut world = World::new();
+    world.must(By::Operator, What::CustomerCreated { layout: Layout::Database }, Some(customer("acme")));
+    world.must(By::Operator, What::StaffCreated, Some(staff("jane")));
+    world
+}
+
+fn side(name: &str, code: u8) -> Personal {
+    let invitation = Some(vec![code; 32].into());
+    Personal { name: Some(name.to_owned()), invitation, ..Personal::default() }
+}
+
+fn invite(world: &mut World, by: By, name: &str, code: u8) -> Result<OwnerId, Fault> {
+    let what = What::OwnerInvited { customer: ACME, ends: world.now.plus(INVITED_FOR) };
+    world.try_to(by, what, Some(side(name, code))).map(|sequence| OwnerId(sequence.0))
+}
+
+fn accept(world: &mut World, id: OwnerId) -> Result<(), Fault> {
+    let side = Personal { password_hash: Some("$argon2id$…".to_owned()), ..Personal::default() };
+    world.try_to(By::Owner(id), What::OwnerAccepted { invitation: id }, Some(side)).map(drop)
+}
+
+fn rule<T: std::fmt::Debug>(refused: Result<T, Fault>) -> Rule {
+    match refused {
+        Err(Fault::Rule(rule)) => rule,
+        other => panic!("no rule: {other:?}"),
+    }
+}
+
+#[test]
+fn whoever_accepts_is_an_owner_and_nothing_is_switched_on() {
+    let mut world = ownerless();
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    assert!(world.state.owner(id).is_none() && world.state.owners_of(ACME).next().is_none(), "not yet one");
+    assert_eq!(world.state.invitation_with(&[1; 32]).map(|found| found.id), Some(id));
+    world.now = minutes(3 * DAY);
+    accept(&mut world, id).expect("in time");
+    let owner = world.state.owner(id).expect("one now");
+    assert_eq!((owner.customer, owner.name.as_str(), owner.active), (ACME, "olga@acme.example", true));
+    assert_eq!((owner.created, owner.password_hash.as_str()), (world.now, "$argon2id$…"));
+    assert_eq!(world.state.owner_named("olga@acme.example").map(|owner| owner.id), Some(id));
+    let acme = world.state.customer(ACME).expect("there");
+    assert_eq!(acme.consent.mode, Mode::Off);
+    assert!(acme.is_undecided(), "accepting decides nothing");
+    assert_eq!(world.state.invitation(id).and_then(|found| found.became), Some(Became::Accepted(world.now)));
+    // Twice is once too often.
+    assert_eq!(rule(accept(&mut world, id)), Rule::InvitationOver);
+    // The owner that it made does what owners do.
+    let what = What::ConsentSet { customer: ACME, mode: Mode::PerRequest, scope: Scope::Read, until: None };
+    world.must(By::Owner(id), what, None);
+}
+
+#[test]
+fn an_operator_makes_only_a_first_owner_by_invitation_too() {
+    let mut world = World::with_people();
+    assert_eq!(rule(invite(&mut world, By::Operator, "otto@acme.example", 1)), Rule::NotFirstOwner(ACME));
+    world.must(By::Owner(OLGA), What::OwnerRemoved { owner: OLGA }, None);
+    assert_eq!(rule(invite(&mut world, By::Operator, "otto@acme.example", 1)), Rule::NotFirstOwner(ACME), "it had one");
+
+    // Two invitations make no two owners: the later takes the place of the earlier.
+    let mut world = ownerless();
+    let first = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    let second = invite(&mut world, By::Operator, "otto@acme.example", 2).expect("in its place");
+    assert_eq!(world.state.invitation(first).and_then(|found| found.became), Some(Became::Withdrawn(NOON)));
+    assert_eq!(rule(accept(&mut world, first)), Rule::InvitationOver);
+    // Nor do an invitation and "owner create".
+    world.must(By::Operator, What::OwnerCreated { customer: ACME }, Some(owner("olga")));
+    assert_eq!(rule(accept(&mut world, second)), Rule::NotFirstOwner(ACME));
+    for by in [By::Staff(JANE), By::System, By::VendorApp] {
+        assert!(matches!(rule(invite(&mut world, by, "eve@acme.example", 3)), Rule::NotYours { .. }), "{by}");
+    }
+}
+
+#[test]
+fn an_owner_invites_others_as_long_as_they_are_one() {
+    let mut world = World::with_people();
+    let id = invite(&mut world, By::Owner(OLGA), "otto@acme.example", 1).expect("a second owner");
+    let other = invite(&mut world, By::Owner(OLGA), "ina@acme.example", 2).expect("a third");
+    accept(&mut world, id).expect("both are open");
+    world.must(By::Owner(id), What::OwnerRemoved { owner: OLGA }, None);
+    assert_eq!(rule(accept(&mut world, other)), Rule::InvitationOver, "whoever is gone has invited nobody");
+    assert_eq!(
+        rule(invite(&mut world, By::Owner(OLGA), "eve@acme.example", 3)),
+        Rule::NotOwner { owner: OLGA, customer: ACME }
+    );
+}
+
+#[test]
+fn it_ends_by_itself_and_can_be_sent_again() {
+    let mut world = ownerless();
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    world.now = NOON.plus(INVITED_FOR);
+    assert_eq!(rule(accept(&mut world, id)), Rule::InvitationOver, "seven days are over");
+    let again = invite(&mut world, By::Operator, "olga@acme.example", 2).expect("sent again");
+    assert_eq!(world.state.invited_to(ACME).map(|found| found.id).collect::<Vec<_>>(), [again]);
+    assert_eq!(rule(accept(&mut world, id)), Rule::InvitationOver, "the old link stays what it is");
+    accept(&mut world, again).expect("the new one");
+    // A clock that was set back revives nothing: by it the invitation is not made yet.
+    let mut world = ownerless();
+    world.now = minutes(10);
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    world.now = NOON;
+    assert_eq!(rule(accept(&mut world, id)), Rule::ClockBehind(minutes(10)));
+}
+
+#[test]
+fn a_code_and_a_name_are_one_persons() {
+    let mut world = ownerless();
+    let layout = Layout::Database;
+    let globex = CustomerId(world.must(By::Operator, What::CustomerCreated { layout }, Some(customer("globex"))).0);
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    let of_globex = |world: &World| What::OwnerInvited { customer: globex, ends: world.now.plus(INVITED_FOR) };
+    let what = of_globex(&world);
+    let refused = rule(world.try_to(By::Operator, what, Some(side("olga@acme.example", 2))));
+    assert_eq!(refused, Rule::NameTaken { name: "olga@acme.example".to_owned(), holder: id.to_string() });
+    assert_eq!(rule(world.try_to(By::Operator, what, Some(side("gail", 1)))), Rule::TokenTaken);
+    // Over, the name is free again; then it is whoever's accepts first.
+    world.now = NOON.plus(INVITED_FOR);
+    let what = of_globex(&world);
+    let theirs = OwnerId(world.must(By::Operator, what, Some(side("olga@acme.example", 2))).0);
+    accept(&mut world, theirs).expect("open");
+    let refused = rule(invite(&mut world, By::Operator, "olga@acme.example", 3));
+    assert_eq!(refused, Rule::NameTaken { name: "olga@acme.example".to_owned(), holder: theirs.to_string() });
+    let what = What::OwnerInvited { customer: ACME, ends: world.now };
+    assert_eq!(rule(world.try_to(By::Operator, what, Some(side("gail", 4)))), Rule::AlreadyOver);
+    let what = What::OwnerInvited { customer: ACME, ends: world.now.plus(INVITED_FOR_MAX * 2) };
+    assert_eq!(rule(world.try_to(By::Operator, what, Some(side("gail", 4)))), Rule::InvitedTooLong);
+    let what = What::OwnerInvited { customer: ACME, ends: world.now.plus(INVITED_FOR) };
+    for bad in [side("Gail", 4), Personal { invitation: Some(vec![4; 31].into()), ..side("gail", 4) }] {
+        assert!(matches!(rule(world.try_to(By::Operator, what, Some(bad))), Rule::Text(_)));
+    }
+}
+
+#[test]
+fn taken_back_it_is_worth_nothing() {
+    let mut world = ownerless();
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    let what = What::OwnerUninvited { invitation: id };
+    assert!(what.narrows(&world.state, world.now));
+    assert!(matches!(rule(world.try_to(By::Staff(JANE), what, None)), Rule::NotYours { .. }));
+    world.must(By::Operator, what, None);
+    assert_eq!(rule(accept(&mut world, id)), Rule::InvitationOver);
+    assert_eq!(rule(world.try_to(By::Operator, what, None)), Rule::InvitationOver);
+}
+
+/// Only the portal lets an owner in: it signs for whoever has shown the code. Nobody else accepts in their place.
+#[test]
+fn nobody_accepts_for_another_and_nothing_counts_unsigned() {
+    let mut world = ownerless();
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    let what = What::OwnerAccepted { invitation: id };
+    let hash = Personal { password_hash: Some("$argon2id$…".to_owned()), ..Personal::default() };
+    for by in [By::Operator, By::Staff(JANE), By::Owner(OwnerId(99)), By::System, By::VendorApp] {
+        assert!(matches!(rule(world.try_to(by, what, Some(hash.clone()))), Rule::NotYours { .. }), "{by}");
+    }
+    let unsigned = Stored { signature: None, ..world.make(By::Owner(id), what, Some(hash)) };
+    assert_eq!(apply(&mut world.state.clone(), &unsigned, &trust()), Err(Fault::Unsigned(unsigned.sequence)));
+    assert_eq!(
+        rule(world.try_to(By::Owner(id), what, Some(Personal::default()))),
+        Rule::Text(TextFault::Missing("password hash"))
+    );
+}
+
+#[test]
+fn erased_it_fits_no_code_and_names_nobody() {
+    let mut world = ownerless();
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    accept(&mut world, id).expect("in time");
+    let mut state = State::default();
+    for stored in &world.events {
+        let side = stored.side.clone().filter(|_| stored.sequence.0 < id.0);
+        apply(&mut state, &Stored { side, ..stored.clone() }, &trust()).expect("the chain holds without");
+    }
+    assert!(state.invitation_with(&[1; 32]).is_none());
+    let owner = state.owner(id).expect("the event stays");
+    assert_eq!((owner.name.as_str(), owner.password_hash.as_str()), ("erased", ""));
+    assert!(!format!("{:?}", world.state.invitation(id)).contains("digest"));
+}
