@@ -5,6 +5,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::context::{actor, customer, customer_looked_up, moment};
+use super::import::{self, Import};
 use super::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::grant::{AccountStep, By, Closure, Customer, Draft, Layout, Lock, Mode, Personal, Stage, State, What};
@@ -33,6 +34,8 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         display: Option<String>,
     },
+    /// Add the customers of a list (CSV), with their teams, and invite their first owners.
+    Import(Import),
     /// Call a customer otherwise. Its grants, sessions and history go on; its old name is given to nobody else.
     Rename {
         /// Its name now, or its id.
@@ -89,6 +92,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             };
             create(context, layout, personal).await
         }
+        Command::Import(wanted) => import::run(wanted, context).await,
         Command::List => {
             let state = context.state()?;
             show(context, &state, state.customers())

@@ -18,6 +18,7 @@ pub mod glass;
 mod grant;
 pub mod history;
 mod hold;
+pub mod import;
 mod invitations;
 pub mod keyring;
 pub mod keys;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Context, Exit, Failure, Table};
+use super::{Context, Exit, Failure, Table, csv};
 use crate::grant::{Staff, StaffStep, State, What};
 use crate::ids::StaffId;
 
@@ -151,8 +151,7 @@ fn read(file: &Path) -> Result<Vec<Listed>, Failure> {
 /// # Errors
 /// Says at which line it is not such a list.
 pub(super) fn parse(text: &str) -> Result<Vec<Listed>, String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut rows = rows(text)?.into_iter();
+    let mut rows = csv::rows(text)?.into_iter();
     let (_, head) = rows.next().ok_or("the list is empty: its first line names the columns, one of them \"name\"")?;
     let column = |wanted: &str| head.iter().position(|name| name.trim().eq_ignore_ascii_case(wanted));
     let name_at = column("name").ok_or_else(|| format!("no column \"name\" among: {}", head.join(", ")))?;
@@ -172,40 +171,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Listed>, String> {
         listed.push(Listed { name, is_active });
     }
     if listed.is_empty() { Err("nobody is on the list".to_owned()) } else { Ok(listed) }
-}
-
-/// The rows that are not empty, each with the number of its first line.
-fn rows(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
-    let (mut rows, mut row, mut cell) = (Vec::new(), Vec::new(), String::new());
-    let (mut line, mut began, mut is_quoted) = (1, 1, false);
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '"' if is_quoted && rest.peek() == Some(&'"') => {
-                cell.push('"');
-                rest.next();
-            }
-            '"' if is_quoted || cell.is_empty() => is_quoted = !is_quoted,
-            ',' if !is_quoted => row.push(std::mem::take(&mut cell)),
-            '\r' if !is_quoted && rest.peek() == Some(&'\n') => {}
-            '\n' if !is_quoted => {
-                row.push(std::mem::take(&mut cell));
-                rows.push((began, std::mem::take(&mut row)));
-                (line, began) = (line + 1, line + 1);
-            }
-            c => {
-                line += usize::from(c == '\n');
-                cell.push(c);
-            }
-        }
-    }
-    if is_quoted {
-        return Err(format!("line {began}: a quotation mark is not closed"));
-    }
-    row.push(cell);
-    rows.push((began, row));
-    rows.retain(|(_, row)| row.iter().any(|cell| !cell.trim().is_empty()));
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::ids::{CustomerId, EventId, Sequence};
 use crate::log::Log;
 
 /// How often a lost race is run again.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 
 /// What it takes to narrow when nothing can be recorded.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl Hands {
         Some(Shut::begin(&self.sockets, locks, known.sequence()).await)
     }
 
-    fn propose(
+    pub(super) fn propose(
         &self,
         draft: &Draft,
         at: Timestamp,
@@ -131,7 +131,7 @@ pub struct OpenIntent {
 }
 
 /// What became of an append.
-enum Outcome {
+pub(super) enum Outcome {
     Written(Sequence),
     LostRace(Sequence),
     Failed(Error),
@@ -230,10 +230,10 @@ impl Narrowed {
 }
 
 /// An act under way: with a log, or narrowing without one.
-struct Work<'a> {
-    hands: &'a Hands,
-    log: Option<&'a Log>,
-    noted: Option<&'a Noted>,
+pub(super) struct Work<'a> {
+    pub(super) hands: &'a Hands,
+    pub(super) log: Option<&'a Log>,
+    pub(super) noted: Option<&'a Noted>,
 }
 
 impl Work<'_> {
@@ -304,8 +304,15 @@ impl Work<'_> {
     }
 
     async fn append(&self, proposal: &Proposal) -> Outcome {
-        let (id, proposal) = (proposal.id, proposal.clone());
-        match blocking(&self.hands.register, move |register| register.append(&proposal)).await {
+        self.append_all(vec![proposal.clone()]).await
+    }
+
+    /// All of them, in the order they were made for, or none; the place of the last.
+    pub(super) async fn append_all(&self, proposals: Vec<Proposal>) -> Outcome {
+        let Some(id) = proposals.last().map(|proposal| proposal.id) else {
+            return Outcome::Failed(Error::Bug("nothing to append"));
+        };
+        match blocking(&self.hands.register, move |register| register.append_all(&proposals)).await {
             Ok(sequence) => Outcome::Written(sequence),
             Err(Error::LostRace(now)) => Outcome::LostRace(now),
             // A commit that failed may still have come through: the id tells.
@@ -341,20 +348,27 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// One try of an act.
-struct Trial<'a> {
-    work: &'a Work<'a>,
-    state: &'a State,
-    draft: &'a Draft,
-    proposal: &'a Proposal,
+pub(super) struct Trial<'a> {
+    pub(super) work: &'a Work<'a>,
+    pub(super) state: &'a State,
+    pub(super) draft: &'a Draft,
+    pub(super) proposal: &'a Proposal,
 }
 
 impl Trial<'_> {
     /// Whether the rules allow it; a refusal is recorded, and nobody is locked out by what is refused.
     async fn rehearse(&self) -> Result<(), Error> {
-        let refused = match apply(&mut self.state.clone(), &self.proposal.stored, &self.work.hands.trust) {
-            Ok(()) => return Ok(()),
-            Err(Fault::Rule(rule)) => Error::from(rule),
-            Err(fault) => Error::Refused(fault.to_string()),
+        match apply(&mut self.state.clone(), &self.proposal.stored, &self.work.hands.trust) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(self.refused(fault).await),
+        }
+    }
+
+    /// Records a refusal.
+    pub(super) async fn refused(&self, fault: Fault) -> Error {
+        let refused = match fault {
+            Fault::Rule(rule) => Error::from(rule),
+            fault => Error::Refused(fault.to_string()),
         };
         let mut record = self.record(Kind::Decided);
         record.skeleton.result = Some("refused".to_owned());
@@ -362,7 +376,7 @@ impl Trial<'_> {
         if let Err(fault) = self.work.record(record).await {
             tracing::error!("a refusal could not be recorded: {fault}");
         }
-        Err(refused)
+        refused
     }
 
     /// Records what is about to be tried. What only narrows goes on without it, with a warning.
@@ -425,7 +439,7 @@ impl Trial<'_> {
     }
 
     /// A record of this act, with everything but its result.
-    fn record(&self, kind: Kind) -> Record {
+    pub(super) fn record(&self, kind: Kind) -> Record {
         let Trial { work, state, draft, proposal } = self;
         let subject = Subject::of(state, draft);
         let mut record = Record::new(work.hands.clock.now(), kind, subject.customer);

@@ -28,7 +28,7 @@ pub(in crate::register) struct Office {
     pub(in crate::register) acts: Acts,
     recipients: Recipients,
     privates: HashMap<(Recipient, Part, u32), Secret<[u8; 32]>>,
-    path: PathBuf,
+    pub(in crate::register) path: PathBuf,
     log_directory: PathBuf,
     _directories: [TempDir; 2],
 }

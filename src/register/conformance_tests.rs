@@ -26,6 +26,7 @@ conforming! {
     what_was_appended_is_there_after_opening_again,
     many_open_it_at_once,
     of_two_writers_one_loses_and_tries_again,
+    those_appended_together_stand_together_or_not_at_all,
     racing_writers_never_share_a_place,
     racing_processes_never_share_a_place,
     what_a_killed_writer_appended_is_there_and_whole,
@@ -112,6 +113,33 @@ fn of_two_writers_one_loses_and_tries_again(kept: &mut Kept) {
     world.must(By::Operator, What::StaffCreated, Some(staff("ann")));
     assert_eq!(second.append(&joe(&world)).expect("it applies"), Sequence(5));
     assert!(first.state().expect("it verifies").staff_named("joe").is_some());
+}
+
+fn those_appended_together_stand_together_or_not_at_all(kept: &mut Kept) {
+    let mut world = World::with_people();
+    let (first, second) = (kept.holding(&world), kept.open());
+    let together = |world: &World, names: [&str; 2]| {
+        let mut after = world.clone();
+        names.map(|name| {
+            after.must(By::Operator, What::StaffCreated, Some(staff(name)));
+            newest(&after)
+        })
+    };
+    let [ann, _] = together(&world, ["ann", "joe"]);
+    let taken = world.make(By::Operator, What::StaffCreated, Some(staff("jane")));
+    let mut twin = together(&world, ["ann", "eve"]);
+    let hash = crate::grant::chain(&ann.stored.hash, &taken.content);
+    twin[1] = proposal(crate::grant::Stored { sequence: Sequence(5), hash, ..taken });
+    assert!(matches!(first.append_all(&twin), Err(Error::Refused(why)) if why.contains("\"jane\"")));
+    assert_eq!(second.state().expect("it verifies").sequence(), Sequence(3), "not even the one that may be");
+    let late = together(&world, ["joe", "eve"]);
+    world.must(By::Operator, What::StaffCreated, Some(staff("ann")));
+    second.append(&newest(&world)).expect("it is first");
+    assert!(matches!(first.append_all(&late), Err(Error::LostRace(Sequence(4)))));
+    assert_eq!(first.append_all(&together(&world, ["joe", "eve"])).expect("they apply"), Sequence(6));
+    let state = second.state().expect("it verifies");
+    assert!(state.staff_named("joe").is_some() && state.staff_named("eve").is_some());
+    assert!(matches!(first.append_all(&[]), Err(Error::LostRace(_))));
 }
 
 /// Appends `count` events, or goes on until it is killed; how many races it lost.

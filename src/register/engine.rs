@@ -25,9 +25,10 @@ pub(super) trait Engine: Send {
     /// Shows every event from that sequence on, in order, until `each` breaks off.
     fn read(&mut self, from: Sequence, each: &mut dyn FnMut(Stored) -> ControlFlow<()>) -> Result<(), Error>;
 
-    /// Appends the event at its place, with its side row, durably; false: another one stands there. After an error that
-    /// [`Error::is_unsure`], [`Engine::find`] says whether it is stored.
-    fn append(&mut self, proposal: &Proposal) -> Result<bool, Error>;
+    /// Appends events, each behind the one before, with their side rows, durably, all of them or none; false: another one
+    /// stands at their place. After an error that [`Error::is_unsure`], [`Engine::find`] says of the last whether they are
+    /// stored.
+    fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error>;
 
     /// From now on `wake` is woken when something was appended, where the engine is told; how often to look besides.
     fn watch(&mut self, wake: Wake) -> Result<Duration, Error>;

@@ -16,6 +16,7 @@ mod owner;
 mod reading;
 mod resolve;
 mod seen;
+mod several;
 mod sqlite;
 mod subject;
 mod upkeep;

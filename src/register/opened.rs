@@ -92,27 +92,39 @@ impl Register {
     /// [`Error::LostRace`] if another event stands there, [`Error::Refused`] if the rules forbid it. After an error that
     /// [`Error::is_unsure`] it may or may not be stored: ask [`Register::find`].
     pub fn append(&self, proposal: &Proposal) -> Result<Sequence, Error> {
+        self.append_all(std::slice::from_ref(proposal))
+    }
+
+    /// Appends these events, each made for the place behind the one before: all of them stand there, or none. The place
+    /// of the last.
+    ///
+    /// # Errors
+    /// As [`Register::append`]; ask for the last.
+    pub fn append_all(&self, proposals: &[Proposal]) -> Result<Sequence, Error> {
         let mut open = self.inner.lock();
         open.catch_up(&self.inner)?;
-        if proposal.stored.sequence.0 != open.state.sequence().0.saturating_add(1) {
+        let first = proposals.first().map(|proposal| proposal.stored.sequence.0);
+        if first != Some(open.state.sequence().0.saturating_add(1)) {
             return Err(Error::LostRace(open.state.sequence()));
         }
         let mut next = State::clone(&open.state);
-        apply(&mut next, &proposal.stored, &self.inner.trust).map_err(|fault| match fault {
-            Fault::Rule(rule) => Error::from(rule),
-            Fault::Gap { .. }
-            | Fault::Chain(_)
-            | Fault::Content(_)
-            | Fault::Side(_)
-            | Fault::Unsigned(_)
-            | Fault::Signature(_) => Error::Refused(fault.to_string()),
-        })?;
-        if !open.engine.append(proposal)? {
+        for proposal in proposals {
+            apply(&mut next, &proposal.stored, &self.inner.trust).map_err(|fault| match fault {
+                Fault::Rule(rule) => Error::from(rule),
+                Fault::Gap { .. }
+                | Fault::Chain(_)
+                | Fault::Content(_)
+                | Fault::Side(_)
+                | Fault::Unsigned(_)
+                | Fault::Signature(_) => Error::Refused(fault.to_string()),
+            })?;
+        }
+        if !open.engine.append(proposals)? {
             open.catch_up(&self.inner)?;
             return Err(Error::LostRace(open.state.sequence()));
         }
         open.state = Arc::new(next);
-        Ok(proposal.stored.sequence)
+        Ok(open.state.sequence())
     }
 
     /// Every event from that sequence on.

@@ -79,8 +79,8 @@ impl Engine for Sqlite {
         Ok(())
     }
 
-    fn append(&mut self, proposal: &Proposal) -> Result<bool, Error> {
-        insert(&mut self.connection, proposal).map_err(Error::sqlite("write to", &self.path))
+    fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error> {
+        insert(&mut self.connection, proposals).map_err(Error::sqlite("write to", &self.path))
     }
 
     fn watch(&mut self, _wake: Wake) -> Result<Duration, Error> {
@@ -206,17 +206,19 @@ fn number(sequence: Sequence) -> i64 {
 }
 
 /// False: another event stands there.
-fn insert(connection: &mut Connection, proposal: &Proposal) -> rusqlite::Result<bool> {
-    let Stored { sequence, content, hash, signature, side } = &proposal.stored;
-    let sequence = number(*sequence);
+fn insert(connection: &mut Connection, proposals: &[Proposal]) -> rusqlite::Result<bool> {
     let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let event = params![sequence, proposal.id.0, content, hash, signature];
-    let into_event = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (sequence) DO NOTHING";
-    if write.execute(into_event, event)? == 0 {
-        return Ok(false);
-    }
-    if let Some(Side { salt, body }) = side {
-        write.execute("INSERT INTO side VALUES (?1, ?2, ?3)", params![sequence, salt, body])?;
+    for proposal in proposals {
+        let Stored { sequence, content, hash, signature, side } = &proposal.stored;
+        let sequence = number(*sequence);
+        let event = params![sequence, proposal.id.0, content, hash, signature];
+        let into_event = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (sequence) DO NOTHING";
+        if write.execute(into_event, event)? == 0 {
+            return Ok(false);
+        }
+        if let Some(Side { salt, body }) = side {
+            write.execute("INSERT INTO side VALUES (?1, ?2, ?3)", params![sequence, salt, body])?;
+        }
     }
     write.commit()?;
     Ok(true)

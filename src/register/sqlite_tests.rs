@@ -3,8 +3,8 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::grant::world::{World, trust};
-use crate::grant::{Mode, Scope};
+use crate::grant::world::{World, staff, trust};
+use crate::grant::{By, Mode, Scope, What};
 use crate::register::Register;
 use crate::register::kept::{Kept, proposal, wait_for};
 
@@ -96,4 +96,42 @@ fn what_is_forgotten_is_in_no_file_and_not_said_to_be_while_somebody_reads() {
     reader.execute_batch("COMMIT").expect("it is done");
     assert_eq!(register.forget(crate::grant::world::ACME).expect("nobody reads"), 0);
     assert!(!is_left(&path));
+}
+
+/// Power fails at any byte of what was being written: whole events stay, in order, and of those that were appended
+/// together all or none.
+#[test]
+fn a_write_ahead_log_that_is_cut_anywhere_leaves_whole_events() {
+    let mut world = World::with_people();
+    let (directory, path, register) = register_of(&world);
+    let mut whole = vec![0, 1, 2, 3];
+    for round in 0..6_u8 {
+        let first = world.events.len();
+        for number in 0..3_u8 {
+            let named = staff(&format!("s{round}-{number}"));
+            world.must(By::Operator, What::StaffCreated, Some(named));
+        }
+        let together: Vec<_> = world.events.iter().skip(first).map(|event| proposal(event.clone())).collect();
+        whole.push(register.append_all(&together).expect("they apply").0);
+    }
+    let wal = fs::read(path.with_extension("sqlite-wal")).expect("it is in use");
+    let main = fs::read(&path).expect("it is there");
+    let copy = directory.path().join("copy/register.sqlite");
+    fs::create_dir(directory.path().join("copy")).expect("a directory");
+    let (mut reached, mut before) = (std::collections::BTreeSet::new(), 0);
+    for cut in (0..wal.len()).step_by(1031).chain([wal.len()]) {
+        for rest in ["sqlite-wal", "sqlite-shm"] {
+            fs::remove_file(copy.with_extension(rest)).unwrap_or_default();
+        }
+        fs::write(&copy, &main).expect("written");
+        fs::write(copy.with_extension("sqlite-wal"), wal.get(..cut).expect("within it")).expect("written");
+        let found =
+            Register::open(&copy, trust()).and_then(|register| register.state()).expect("it opens").sequence().0;
+        assert!(whole.contains(&found), "cut at {cut}: {found}");
+        assert!(found >= before, "cut at {cut}: {found} after {before}");
+        before = found;
+        reached.insert(found);
+    }
+    assert_eq!(before, 3 + 6 * 3, "nothing is lost of what is whole");
+    assert!(reached.len() > 5, "it was cut in the midst of them: {reached:?}");
 }

@@ -6,6 +6,7 @@ mod doctor;
 mod door;
 mod emergency;
 mod ground;
+mod imported;
 mod list;
 mod observed;
 mod renamed;
