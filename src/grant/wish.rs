@@ -8,13 +8,14 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use super::code::{CODE_MISSES_MAX, Code};
 use super::consent::By;
 use super::event::{Draft, What};
+use super::glass::GlassStep;
 use super::personal::Personal;
 use super::request::{Channel, RequestStep};
 use super::rule::Rule;
 use super::scope::{Purpose, Scope};
 use super::state::State;
 use crate::clock::Timestamp;
-use crate::ids::{CustomerId, GrantId, RequestId, StaffId};
+use crate::ids::{CustomerId, GlassId, GrantId, RequestId, StaffId};
 use crate::secret::Secret;
 
 /// Why it is wanted, in words the owner reads.
@@ -125,6 +126,17 @@ pub fn opened(
 ) -> Draft {
     let what = What::GrantIssued { staff, customer, scope, ends: now.plus(lasting), purpose: why.purpose };
     Draft { by: By::Staff(staff), what, personal: Some(why.personal()) }
+}
+
+/// Asks for access in an emergency, which somebody else has to confirm.
+pub fn in_emergency((staff, customer): (StaffId, CustomerId), (scope, lasting): (Scope, Duration), why: &Why) -> Draft {
+    let what = What::Glass(GlassStep::Asked { staff, customer, scope, lasting, purpose: why.purpose });
+    Draft { by: By::Staff(staff), what, personal: Some(why.personal()) }
+}
+
+/// Confirms what somebody else asked for in an emergency.
+pub fn confirmed(staff: StaffId, glass: GlassId) -> Draft {
+    Draft { by: By::Staff(staff), what: What::Glass(GlassStep::Confirmed { glass }), personal: None }
 }
 
 /// Answers what an owner asked back about one's own request.

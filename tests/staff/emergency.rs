@@ -72,3 +72,30 @@ async fn two_open_it_where_the_owner_agreed_and_off_means_off() {
     assert_eq!(status, 200, "{answer}");
     ended(session, Instant::now(), "switched support access off");
 }
+
+/// The same at the desk, where each has signed in by their own password.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_open_it_at_the_desk() {
+    let ground = Ground::new(&[]).await;
+    let line = format!("BREAK acme FOR '20 min' REASON '{REASON}' TICKET 'SUP-9'");
+    let desk = |who: &str, line: &str| said(&ground.psql_as(who, "portreeve", line));
+    assert!(desk(STAFF, &line).contains("has not agreed to break-glass"));
+    agree(&ground);
+    let asked = desk(STAFF, &line);
+    let (_, id) = asked.split_once("CONFIRM b").expect(&asked);
+    let confirm = format!("CONFIRM b{}", id.split(';').next().expect("a number"));
+    assert!(asked.contains("|20 min|to be confirmed|"), "{asked}");
+    assert!(desk(STAFF, &confirm).contains("nobody does that for themselves"));
+    assert!(desk(LEAD, "CONFIRM b1").contains("nobody asked for \"b1\" in an emergency"));
+    assert!(desk(LEAD, "SHOW EMERGENCIES").contains(REASON), "whoever may confirm it sees why");
+    let refused = said(&ground.psql("select 1"));
+    assert!(refused.contains("no access to customer"), "one alone opens nothing: {refused}");
+    let confirmed = desk(LEAD, &confirm);
+    assert!(confirmed.contains("|confirmed|") && confirmed.contains("every owner"), "{confirmed}");
+    let inside = ground.psql_soon("select 'inside'");
+    assert!(inside.status.success(), "{}", said(&inside));
+    assert!(desk(STAFF, "SHOW GRANTS").contains("break-glass with s"));
+    let recorded = ground.must(&["--format", "json", "audit", "search", "--kind", "desk"]);
+    assert!(recorded.contains("BREAK acme") && recorded.contains(&confirm), "{recorded}");
+    ground.must(&["audit", "verify"]);
+}

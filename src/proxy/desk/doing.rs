@@ -15,7 +15,7 @@ use super::words::{Verb, duration};
 use crate::clock::Timestamp;
 use crate::grant::wish::{self, Tried, Why, Wish, try_code};
 use crate::grant::{Channel, Customer, Draft, Mode, NotAWord, Purpose, Scope, State};
-use crate::ids::{CustomerId, GrantId, RequestId, SessionId, StaffId};
+use crate::ids::{CustomerId, GlassId, GrantId, RequestId, SessionId, StaffId};
 use crate::proxy::Gate;
 use crate::register::{Done, Error};
 use crate::secret::Secret;
@@ -26,6 +26,8 @@ use crate::wire::sqlstate;
 const REGISTER_READ_WITHIN: Duration = Duration::from_secs(1);
 /// What is asked for if nothing else is said.
 const USUAL: Duration = Duration::from_secs(3600);
+/// The same in an emergency.
+const USUAL_EMERGENCY: Duration = Duration::from_secs(30 * 60);
 /// How long an answer is of use if nothing else is said.
 const USUAL_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -82,6 +84,8 @@ impl Doing<'_> {
                 let notices = vec!["nothing is opened there until its account owner has answered".to_owned()];
                 Ok(Answer { rows, notices, ..Answer::tagged("QUESTION") })
             }
+            Line::Break(customer, clauses) => self.break_glass(customer, clauses).await,
+            Line::Confirm(glass) => self.confirm(glass).await,
             Line::Setting(tag) => Ok(Answer::tagged(tag)),
             Line::Begin => Ok(Answer::tagged("BEGIN")),
             Line::End(tag) => Ok(Answer::tagged(tag)),
@@ -95,6 +99,7 @@ impl Doing<'_> {
             Shown::Grants => shows::grants(&state, staff, now),
             Shown::Requests => shows::requests(&state, staff, now),
             Shown::Customers => shows::customers(&state, staff, now),
+            Shown::Emergencies => shows::emergencies(&state, staff, now),
             Shown::Session => vec![vec![
                 Some(self.who.name.clone()),
                 Some(self.who.address.to_string()),
@@ -169,6 +174,37 @@ impl Doing<'_> {
             Some(_) | None => report,
         })?;
         Ok(self.opened(&done, GrantId(done.sequence.0), "OPEN"))
+    }
+
+    async fn break_glass(&self, customer: &Value, clauses: &Clauses) -> Result<Answer, Report> {
+        let state = self.gate.follower.state();
+        let (who, why) = ((self.who.staff, self.customer(&state, customer)?.id), self.why(clauses)?);
+        let reach = (self.word(clauses, "SCOPE", Scope::Read)?, self.span(clauses, "FOR", USUAL_EMERGENCY)?);
+        let done = self.act(Some(who.1), |_| wish::in_emergency(who, reach, &why)).await?;
+        let id = GlassId(done.sequence.0);
+        let mut answer = self.emergency(&done, id, "BREAK");
+        answer.notices.push(format!("somebody else has 15 minutes to confirm it at the desk: CONFIRM {id};"));
+        Ok(answer)
+    }
+
+    async fn confirm(&self, named: &Value) -> Result<Answer, Report> {
+        let (state, name) = (self.gate.follower.state(), self.needed(named, "an emergency such as b7")?);
+        let id: Option<GlassId> = name.parse().ok().or_else(|| format!("b{name}").parse().ok());
+        let missing = || {
+            let message = format!("nobody asked for \"{name}\" in an emergency");
+            error(sqlstate::UNDEFINED_OBJECT, message).hint("Type SHOW EMERGENCIES; to see what is to be confirmed.")
+        };
+        let glass = id.and_then(|id| state.glass(id)).ok_or_else(missing)?;
+        let done = self.act(Some(glass.customer), |_| wish::confirmed(self.who.staff, glass.id)).await?;
+        let mut answer = self.emergency(&done, glass.id, "CONFIRM");
+        answer.notices.push("it is open now, and every owner of that customer sees it".to_owned());
+        Ok(answer)
+    }
+
+    fn emergency(&self, done: &Done, glass: GlassId, tag: &str) -> Answer {
+        let found = done.state.glass(glass);
+        let rows = found.map(|found| shows::emergency(&done.state, found, self.gate.clock.now()));
+        Answer { rows: rows.into_iter().collect(), ..Answer::tagged(tag) }
     }
 
     async fn release(&self, named: &Value) -> Result<Answer, Report> {

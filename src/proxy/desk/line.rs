@@ -29,6 +29,8 @@ pub(super) enum Shown {
     Requests,
     /// The customers one looks after.
     Customers,
+    /// What was asked for in an emergency.
+    Emergencies,
     /// This session.
     Session,
 }
@@ -64,6 +66,10 @@ pub(super) enum Line {
     Release(Value),
     /// Doubt an instruction.
     Question(Value, Clauses),
+    /// Ask for access in an emergency.
+    Break(Value, Clauses),
+    /// Confirm what somebody else asked for in one.
+    Confirm(Value),
     /// What drivers say of themselves, and what is answered: nothing follows from it.
     Setting(&'static str),
     /// A transaction is said to begin or end; there are none.
@@ -80,6 +86,7 @@ impl Line {
             Line::Show(Shown::Grants) | Line::Open(..) | Line::Release(_) => Some(shows::GRANTS),
             Line::Show(Shown::Requests) | Line::Answer(..) | Line::Withdraw(_) => Some(shows::REQUESTS),
             Line::Show(Shown::Customers) | Line::Question(..) => Some(shows::CUSTOMERS),
+            Line::Show(Shown::Emergencies) | Line::Break(..) | Line::Confirm(_) => Some(shows::EMERGENCIES),
             Line::Show(Shown::Session) => Some(shows::SESSION),
             // With a code it is open at once.
             Line::Request(_, clauses) if clauses.get("CODE").is_some() => Some(shows::GRANTS),
@@ -108,11 +115,14 @@ impl Line {
 
     fn values(&self) -> Vec<&Value> {
         match self {
-            Line::Request(customer, clauses) | Line::Open(customer, clauses) | Line::Question(customer, clauses) => {
+            Line::Request(customer, clauses)
+            | Line::Open(customer, clauses)
+            | Line::Question(customer, clauses)
+            | Line::Break(customer, clauses) => {
                 std::iter::once(customer).chain(clauses.given.iter().map(|(_, value)| value)).collect()
             }
             Line::Answer(request, text) => vec![request, text],
-            Line::Withdraw(named) | Line::Release(named) => vec![named],
+            Line::Withdraw(named) | Line::Release(named) | Line::Confirm(named) => vec![named],
             Line::Help | Line::Show(_) | Line::Setting(_) | Line::Begin | Line::End(_) => Vec::new(),
         }
     }
@@ -169,6 +179,11 @@ impl Reader<'_> {
             Verb::Withdraw => Line::Withdraw(self.value("a request such as r7")?),
             Verb::Release => Line::Release(self.value("a customer, or a grant such as g7")?),
             Verb::Question => Line::Question(self.value("a customer")?, self.clauses(&["REASON"])?),
+            Verb::Break => {
+                let known = ["FOR", "REASON", "TICKET", "SCOPE", "PURPOSE"];
+                Line::Break(self.value("a customer")?, self.clauses(&known)?)
+            }
+            Verb::Confirm => Line::Confirm(self.value("an emergency such as b7")?),
         };
         match self.tokens.first() {
             None => Ok(line),
@@ -207,6 +222,7 @@ impl Reader<'_> {
             "GRANTS" => Shown::Grants,
             "REQUESTS" => Shown::Requests,
             "CUSTOMERS" => Shown::Customers,
+            "EMERGENCIES" => Shown::Emergencies,
             "SESSION" => Shown::Session,
             "HELP" => return Ok(Line::Help),
             _ => return Err(self.wrong(format!("there is no \"{}\" to show", word.to_ascii_lowercase()))),

@@ -359,7 +359,9 @@ impl Seat {
             | Line::Answer(..)
             | Line::Withdraw(_)
             | Line::Release(_)
-            | Line::Question(..) => {}
+            | Line::Question(..)
+            | Line::Break(..)
+            | Line::Confirm(_) => {}
         }
         Ok(answer)
     }

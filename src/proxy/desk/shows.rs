@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::answers::Columns;
 use super::words::Verb;
 use crate::clock::Timestamp;
-use crate::grant::{Customer, Given, Grant, Mode, Outcome, Request, State, Status};
+use crate::grant::{Customer, Given, Glass, Grant, Mode, Outcome, Request, State, Status};
 use crate::ids::StaffId;
 
 /// What is over is shown for so long.
@@ -33,6 +33,8 @@ pub(super) const REQUESTS: Columns = &[
 ];
 pub(super) const CUSTOMERS: Columns =
     &["customer", "support access", "up to", "until", "your access ends", "type", "called", "formerly"];
+pub(super) const EMERGENCIES: Columns =
+    &["emergency", "staff", "customer", "scope", "for", "status", "asked", "reason", "ticket", "confirmed by"];
 pub(super) const SESSION: Columns = &["staff", "address", "application", "session", "since", "ends when idle for"];
 
 type Row = Vec<Option<String>>;
@@ -151,6 +153,37 @@ fn customer(state: &State, customer: &Customer, staff: StaffId, now: Timestamp) 
         to_type,
         customer.display.clone(),
         formerly(customer),
+    ]
+}
+
+/// One's own, and those that still need somebody and are of customers one looks after, or may vouch for.
+pub(super) fn emergencies(state: &State, staff: StaffId, now: Timestamp) -> Vec<Row> {
+    let concerns = |glass: &Glass| state.vouches(staff) || state.serves(staff, glass.customer);
+    let is_shown = |glass: &&Glass| {
+        let is_own = glass.staff == staff && glass.asked.plus(SHOWN_FOR) > now;
+        is_own || (glass.is_open(now) && concerns(glass))
+    };
+    state.glasses().filter(is_shown).map(|glass| emergency(state, glass, now)).collect()
+}
+
+pub(super) fn emergency(state: &State, glass: &Glass, now: Timestamp) -> Row {
+    let status = match glass.confirmed {
+        Some(_) => "confirmed",
+        None if glass.is_open(now) => "to be confirmed",
+        None => "lapsed",
+    };
+    let person = |id| state.staff(id).map(|staff| staff.name.clone());
+    vec![
+        text(glass.id),
+        person(glass.staff),
+        text(name(state, glass.customer)),
+        text(glass.scope),
+        Some(span(glass.lasting)),
+        text(status),
+        moment(glass.asked),
+        text(&glass.reason),
+        text(&glass.ticket),
+        glass.confirmed.and_then(|(_, by)| person(by)),
     ]
 }
 

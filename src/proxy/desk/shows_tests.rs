@@ -69,3 +69,31 @@ fn customers_say_what_to_type() {
     }
     assert!(help().iter().all(|row| row.len() == HELP.len()));
 }
+
+#[test]
+fn emergencies_are_ones_own_and_those_one_may_confirm() {
+    use crate::grant::{Purpose, SUPPORT, TeamRole, TeamStep, Terms, wish};
+    use crate::ids::GlassId;
+    let mut world = World::with_people();
+    let terms = Terms { break_glass: true, ..Terms::default() };
+    world.agree(Mode::PerRequest, Scope::Read, &terms).expect("agreed");
+    let [lena, eve] =
+        ["lena", "eve"].map(|name| StaffId(world.must(By::Operator, What::StaffCreated, Some(staff(name))).0));
+    let team = |step| What::Team(step);
+    world.must(By::Operator, team(TeamStep::MemberAdded { team: SUPPORT, staff: lena, role: TeamRole::Lead }), None);
+    world.must(By::Operator, team(TeamStep::MemberRemoved { team: SUPPORT, staff: eve }), None);
+    let why =
+        wish::Why { purpose: Purpose::Fault, reason: "every invoice is wrong".to_owned(), ticket: "SUP-9".to_owned() };
+    let asked =
+        wish::in_emergency((JANE, crate::grant::world::ACME), (Scope::Read, minutes(30).since(minutes(0))), &why);
+    let glass = GlassId(world.must(asked.by, asked.what, asked.personal).0);
+    let shown = |world: &World, who| emergencies(&world.state, who, minutes(1));
+    let row = shown(&world, JANE).remove(0);
+    assert_eq!(row.len(), EMERGENCIES.len());
+    assert_eq!(cells(&row)[1..6], ["jane", "acme", "read", "30 min", "to be confirmed"]);
+    assert_eq!((shown(&world, lena).len(), shown(&world, eve).len()), (1, 0));
+    let confirmed = wish::confirmed(lena, glass);
+    world.must(confirmed.by, confirmed.what, None);
+    assert_eq!(cells(&shown(&world, JANE)[0])[9], "lena");
+    assert_eq!(shown(&world, lena).len(), 0, "nothing is left to confirm");
+}

@@ -8,7 +8,8 @@ use super::line::Line;
 
 /// Everything that can be typed, as a hint.
 pub(super) const USAGE: &str = "Type SHOW GRANTS; SHOW REQUESTS; SHOW CUSTOMERS; SHOW SESSION; REQUEST …; OPEN …; \
-                                ANSWER …; WITHDRAW …; RELEASE …; QUESTION …; or SHOW HELP; to see each in full.";
+                                ANSWER …; WITHDRAW …; RELEASE …; QUESTION …; BREAK …; CONFIRM …; or SHOW HELP; to see \
+                                each in full.";
 
 /// What the first word of a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,12 @@ pub(super) enum Verb {
     Withdraw,
     Release,
     Question,
+    Break,
+    Confirm,
 }
 
 impl Verb {
-    pub(super) const ALL: [Verb; 8] = [
+    pub(super) const ALL: [Verb; 10] = [
         Verb::Show,
         Verb::Request,
         Verb::Open,
@@ -32,10 +35,12 @@ impl Verb {
         Verb::Withdraw,
         Verb::Release,
         Verb::Question,
+        Verb::Break,
+        Verb::Confirm,
         Verb::Help,
     ];
-    pub(super) const WORDS: [&str; 8] =
-        ["SHOW", "REQUEST", "OPEN", "ANSWER", "WITHDRAW", "RELEASE", "QUESTION", "HELP"];
+    pub(super) const WORDS: [&str; 10] =
+        ["SHOW", "REQUEST", "OPEN", "ANSWER", "WITHDRAW", "RELEASE", "QUESTION", "BREAK", "CONFIRM", "HELP"];
 
     pub(super) fn of(word: &str) -> Option<Verb> {
         Verb::ALL.into_iter().find(|verb| verb.word() == word)
@@ -49,7 +54,7 @@ impl Verb {
     pub(super) fn usage(self) -> &'static str {
         match self {
             Verb::Help => "HELP",
-            Verb::Show => "SHOW GRANTS | REQUESTS | CUSTOMERS | SESSION | HELP",
+            Verb::Show => "SHOW GRANTS | REQUESTS | CUSTOMERS | EMERGENCIES | SESSION | HELP",
             Verb::Request => {
                 "REQUEST customer FOR '2 hours' REASON '…' TICKET '…' [SCOPE metadata | read | write] [NECESSITY '…'] \
                  [PURPOSE fault | question | operation] [CHANNEL portal | mail | phone | form] [WITHIN '24 hours'] \
@@ -63,6 +68,11 @@ impl Verb {
             Verb::Withdraw => "WITHDRAW r7",
             Verb::Release => "RELEASE customer",
             Verb::Question => "QUESTION customer REASON '…'",
+            Verb::Break => {
+                "BREAK customer FOR '30 min' REASON '…' TICKET '…' [SCOPE read | write] \
+                 [PURPOSE fault | question | operation]"
+            }
+            Verb::Confirm => "CONFIRM b7",
         }
     }
 
@@ -71,7 +81,9 @@ impl Verb {
         match self {
             // psql keeps the word HELP to itself where it is the first of a line.
             Verb::Help => "Shows what can be typed, as SHOW HELP does.",
-            Verb::Show => "Lists your grants, your requests or the customers you look after, or shows this session.",
+            Verb::Show => {
+                "Lists your grants, your requests, the customers you look after or emergencies, or shows this session."
+            }
             Verb::Request => {
                 "Asks the account owner for access. More than metadata needs NECESSITY: why that is not enough. With a CODE \
                  that the owner reads out it is open at once, as far and as long as the code says."
@@ -80,6 +92,13 @@ impl Verb {
             Verb::Answer => "Answers what the account owner asked back.",
             Verb::Withdraw => "Takes a request back that you no longer need.",
             Verb::Release => "Gives your access to a customer back before its time; your sessions there end.",
+            Verb::Break => {
+                "Asks for access in an emergency, where the account owner agreed to that: somebody else has 15 minutes to \
+                 confirm it, one of the two a team lead or of security. The owner is told."
+            }
+            Verb::Confirm => {
+                "Confirms what somebody else asks for in an emergency, which opens it for them for at most an hour."
+            }
             Verb::Question => "Doubts what was instructed: nothing is opened until the account owner has answered.",
         }
     }
