@@ -1,6 +1,7 @@
-//! `portreeve keys`: makes the keys that the configuration names, lists, looks after, backs up and rotates them.
+//! `portreeve keys`: makes the keys that the configuration names, lists, looks after, backs up, rotates and destroys them.
 //! Not here: certificates and passwords, which come from elsewhere; what each verb does has a file of its name.
 
+mod destroy;
 mod doctor;
 mod kept;
 mod list;
@@ -38,6 +39,10 @@ pub enum Command {
     /// Replace keys by new ones.
     #[command(subcommand)]
     Rotate(Rotate),
+    /// Destroy what opens a closed customer's audit records, in the keyring and every copy of it, once the promise allows
+    /// it and no hold forbids it. Nothing brings it back. Cut off, it may be run again. Exit code 4 if a copy still holds
+    /// a key: run it again then, too.
+    Destroy(destroy::Destroy),
 }
 
 /// What can be replaced.
@@ -69,6 +74,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Doctor => doctor::doctor(context)?,
         Command::Backup => kept::back_up(context).await?,
         Command::Rotate(Rotate::Kek { new_credential }) => kept::rotate(context, new_credential).await?,
+        Command::Destroy(wanted) => destroy::destroy(context, wanted).await?,
         Command::Rotate(Rotate::Log { writer }) => (rotate::log(context, &writer).await?, Exit::Done),
     };
     context.show(&table)?;

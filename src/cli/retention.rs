@@ -3,9 +3,9 @@
 //! Not here: the daemon (`retentiond/`), which does all that is due by itself.
 
 mod keys;
-mod people;
+pub(in crate::cli) mod people;
 mod snapshots;
-mod stock;
+pub(in crate::cli) mod stock;
 
 use std::io::{self, Write};
 use std::path::Path;

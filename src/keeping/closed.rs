@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use crate::clock::Timestamp;
 use crate::config::Retention;
 use crate::grant::{self, Customer, People, Purge, Snapshot, SnapshotStatus, State};
-use crate::retention::closure::{Approval, Choice, Closure, Dates, Facts, Hold, Stage};
+use crate::register::Terms;
+use crate::retention::closure::{Approval, Choice, Closure, Dates, Facts, Hold, LEAD, Stage};
 use crate::retention::plan::Rules;
+use crate::retention::promise::Promise;
 
 /// What is known besides the register's state.
 pub(super) struct Known<'a> {
@@ -50,6 +52,14 @@ pub(super) fn closed(state: &State, known: &Known<'_>) -> Vec<(Closure, Facts)> 
 /// How many must approve what is above a cap.
 pub fn people(retention: &Retention) -> People {
     if retention.two_people { People::Two } else { People::One }
+}
+
+/// When the keys of audit records are destroyed: by the promise's terms, and a little earlier, so that it is done by then.
+pub fn terms(promise: &Promise) -> Terms {
+    Terms {
+        values_after: promise.gone_everywhere_after.saturating_sub(LEAD),
+        skeleton_after: promise.audit_skeleton_after.saturating_sub(LEAD),
+    }
 }
 
 /// Whether people approved the purge of the plan that is fixed. Rows that came back were approved to go before, unless

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-pub use closed::{approval, people};
+pub use closed::{approval, people, terms};
 pub use error::Error;
 pub use expire::{Expired, Left, Which};
 pub use inventory::{Standing, inventory};

@@ -1,13 +1,17 @@
-//! How much of each log is one customer's: recognised by its tags, counted, nothing opened.
+//! How much of each log is one customer's: recognised by its tags, counted, nothing opened; and what a notice says of it
+//! once no tag is recognised any more.
 //! Not here: what the records say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::reader::{Content, Reader};
-use crate::audit::keys::{Recipient, Recipients};
+use super::search::logs;
+use crate::audit::keys::{Part, Recipient, Recipients};
+use crate::audit::public::{Notice, Public};
 use crate::audit::tag::Tags;
-use crate::ids::CustomerId;
+use crate::clock::Timestamp;
+use crate::ids::{CustomerId, EventId};
 
 /// What one log holds of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,4 +51,29 @@ pub fn count(dirs: &[PathBuf], customer: CustomerId, recipients: &Recipients) ->
         }
     }
     Ok(all)
+}
+
+/// The first notice of the erasure that this event of the register began, in whichever of the logs in `audit` it stands.
+/// Those of proxies are not looked at: they erase nothing. It reads files: not for threads that serve others.
+///
+/// # Errors
+/// If a log cannot be read.
+pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice>, Error> {
+    let sought = Notice::new(event, part, Timestamp(0), Vec::new());
+    let is_proxys = |dir: &PathBuf| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proxy-"));
+    let mut first: Option<(Timestamp, Notice)> = None;
+    for dir in logs(audit)?.into_iter().filter(|dir| !is_proxys(dir)) {
+        for entry in Reader::open(&dir)?.entries() {
+            let entry = entry?;
+            let Content::Public(bytes) = &entry.content else { continue };
+            let at = entry.descriptor.place.at;
+            if let Some(Public::Notice(notice)) = Public::parse(entry.kind(), bytes)
+                && (notice.id, notice.part) == (sought.id, sought.part)
+                && first.as_ref().is_none_or(|(before, _)| at < *before)
+            {
+                first = Some((at, notice));
+            }
+        }
+    }
+    Ok(first.map(|(_, notice)| notice))
 }

@@ -9,19 +9,24 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use portreeve::audit::checkpoint::SigningKey;
 use portreeve::audit::keys::{Recipient, Recipients};
+use portreeve::audit::public::{Lost, Notice};
 use portreeve::cli::demo::stage::{self, CUSTOMERS, SHARED_DATABASE, Stage};
 use portreeve::clock::{Clock, SystemClock, Timestamp};
 use portreeve::config::{self, Config};
 use portreeve::datamap::DataMap;
 use portreeve::disk::{Disk, RealDisk};
 use portreeve::entropy::{Entropy, OsEntropy};
-use portreeve::grant::{AccountStep, By, Closure, Customer, Draft, Personal, Stage as Reached, State, Trust, What};
+use portreeve::grant::{
+    AccountStep, By, Closure, Customer, Draft, Personal, RecordPart, Stage as Reached, State, Trust, What,
+};
 use portreeve::ids::SnapshotId;
 use portreeve::keeping::{Keeping, Stock};
-use portreeve::keyring::{self, Access, Kept, init};
+use portreeve::keyring::{self, Access, Doom, Kept, init};
+use portreeve::log::count::count;
+use portreeve::log::search::logs;
 use portreeve::log::{self, Log};
 use portreeve::purge::{Pace, Road, Scrub, prepare};
-use portreeve::register::{Acts, Follower, Register};
+use portreeve::register::{Acts, Doomed, Erased, Follower, Gone, Register};
 use portreeve::retentiond::clocks::Witness;
 use portreeve::retentiond::closing::{Clocks, Snapshots, Turned, Upstream, World, turn};
 use portreeve::retentiond::{self, Daemon};
@@ -212,6 +217,31 @@ impl Ground {
         let world = retentiond::World { config, keeping, follower, keyring, recipients, signer, stopped };
         let witness = Follows { clock: Arc::clone(&self.clock), since: self.now() };
         Daemon::new(world, Arc::new(witness), Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Destroys one part's keys as `portreeve keys destroy` does: a notice, the keyring, the register. How many records it
+    /// told of.
+    pub async fn destroyed_by_hand(&self, name: &str, part: RecordPart) -> u64 {
+        let world = self.world().await;
+        let (customer, audit) = (self.customer(name).id, &world.config.audit.directory);
+        let known = Recipients::new();
+        world.keyring.known(&known).await.expect("tag keys");
+        let counted = count(&logs(audit).expect("listed"), customer, &known).expect("counted");
+        let records = counted.iter().map(|counted| counted.records).sum();
+        let (terms, lawful, world) = (portreeve::keeping::terms(&world.config.promise), self.now(), &world);
+        let destroy = |doomed: Doomed| async move {
+            let lost = counted.into_iter().map(|counted| Lost { log: counted.log, records: counted.records });
+            let notice = Notice::new(doomed.event, doomed.part, lawful, lost.collect());
+            world.acts.log.notice(notice).await.expect("durable");
+            let (recipient, parts) = (Recipient::Customer(doomed.customer), vec![doomed.part]);
+            let doom = Doom { event: doomed.event, recipient, parts, periods: Vec::new() };
+            let done = world.keyring.destroy(&doom).await?;
+            Ok::<Gone, keyring::Error>(Gone { keys: done.keys, pending: done.pending })
+        };
+        let erased = world.acts.erase((customer, part), &terms, destroy).await.expect("it is due");
+        assert!(matches!(erased, Erased::Done(keys) if keys > 0), "{erased:?}");
+        world.acts.log.clone().close().expect("the log closes");
+        records
     }
 
     pub fn state(&self) -> Arc<State> {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use portreeve::cli::demo::stage::{SHARED_DATABASE, owner};
-use portreeve::grant::{AccountStep, SnapshotStep, Stage};
+use portreeve::grant::{AccountStep, RecordPart, SnapshotStep, Stage};
 use portreeve::retention::certificate::{Findings, Part};
 
 use super::ground::{DAY, Ground};
@@ -117,6 +117,39 @@ async fn both_layouts_go_from_closing_to_the_last_certificate() {
         assert!(closure.forgotten.is_some() && closure.stage() == Stage::LogsClean, "{id}");
     }
     ground.well().await;
+}
+
+/// Whoever destroys the keys by hand takes the daemon's work, not its certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_destroyed_is_certified_by_what_the_notices_told() {
+    let mut ground = Ground::new().await;
+    ground.close("initech").await;
+    ground.well().await;
+    ground.later(DAY * 32).await;
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    ground.well().await;
+    ground.later(DAY * 9).await;
+    ground.snapshot(1, SnapshotStep::Expiring).await;
+    let confirmed = ground.now();
+    ground.snapshot(1, SnapshotStep::Deleted { confirmed }).await;
+    ground.well().await;
+    ground.later(DAY * 49).await;
+    let told = ground.destroyed_by_hand("initech", RecordPart::Values).await;
+    assert!(told > 0, "the owner's own doings are there");
+    ground.well().await;
+    assert_eq!(ground.stage_of("initech"), Stage::ArchiveDestroyed);
+    ground.later(DAY * 276).await;
+    assert_eq!(ground.destroyed_by_hand("initech", RecordPart::Skeleton).await, told);
+    assert!(!ground.opens("initech").await, "nothing opens any more");
+    ground.well().await;
+    assert_eq!(ground.stage_of("initech"), Stage::LogsClean);
+    let verdict = ground.verified("initech");
+    assert_eq!(verdict.findings, []);
+    let Findings::Logs(logs) = &verdict.parts[3].body.findings else { panic!("part 4 is about logs") };
+    assert_eq!(logs.logs.iter().map(|log| log.unreadable).sum::<u64>(), told, "{logs:?}");
+    assert!(!verdict.parts[3].body.residue.report.iter().any(|line| line.contains("the count is lost")), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

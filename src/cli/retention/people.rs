@@ -34,11 +34,11 @@ pub struct People {
 }
 
 /// Names with the passwords that were given for them.
-pub(super) struct Passwords(Vec<(String, Secret<String>)>);
+pub(in crate::cli) struct Passwords(Vec<(String, Secret<String>)>);
 
 /// Those whose passwords were right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signed {
+pub(in crate::cli) enum Signed {
     /// Only the operator at this machine.
     Operator,
     /// One member of staff.
@@ -52,7 +52,7 @@ impl People {
     ///
     /// # Errors
     /// If two people are needed and not named, or a password cannot be read.
-    pub(super) fn passwords(&self, needs_two: bool) -> Result<Passwords, Failure> {
+    pub(in crate::cli) fn passwords(&self, needs_two: bool) -> Result<Passwords, Failure> {
         if needs_two && (self.by.is_none() || self.second.is_none()) {
             return Err(Failure::refused("two people must approve this: name them with --by NAME and --second NAME"));
         }
@@ -65,7 +65,7 @@ impl People {
 
 impl Passwords {
     /// Whoever they belong to. Whether a name or a password was wrong is not told.
-    pub(super) fn signed_in(&self, state: &State) -> Result<Signed, String> {
+    pub(in crate::cli) fn signed_in(&self, state: &State) -> Result<Signed, String> {
         let mut signed = Vec::new();
         for (name, password) in &self.0 {
             signed.push(signed_in(state, name, password).ok_or("wrong name or password")?);
@@ -82,7 +82,7 @@ impl Passwords {
     ///
     /// # Errors
     /// If that cannot be recorded.
-    pub(super) async fn refuse(&self, desk: Desk, verb: &str, why: &str) -> Result<Failure, Failure> {
+    pub(in crate::cli) async fn refuse(&self, desk: Desk, verb: &str, why: &str) -> Result<Failure, Failure> {
         let mut record = Record::new(SystemClock.now(), Kind::Refused, None);
         record.skeleton.verb = Some(verb.to_owned());
         record.skeleton.result = Some("refused".to_owned());
@@ -110,7 +110,7 @@ impl Signed {
     ///
     /// # Errors
     /// If that cannot be recorded: then nothing may happen.
-    pub(super) async fn record(self, log: &Log, verb: &str, what: &str) -> Result<(), Failure> {
+    pub(in crate::cli) async fn record(self, log: &Log, verb: &str, what: &str) -> Result<(), Failure> {
         let mut record = Record::new(SystemClock.now(), Kind::Decided, None);
         record.skeleton.event = Some(EventId(random(&OsEntropy)).to_string());
         record.skeleton.verb = Some(verb.to_owned());

@@ -36,14 +36,14 @@ pub struct Apply {
 ///
 /// # Errors
 /// If the register, the instance's key or a recipient cannot be read.
-pub(super) fn stock(context: &Context, register: Register) -> Result<Stock, Failure> {
+pub(in crate::cli) fn stock(context: &Context, register: Register) -> Result<Stock, Failure> {
     let key = read_seed(&context.config.retention.instance_key)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     Stock::new(&context.config, &key, register, &disk).map_err(failure)
 }
 
 /// The error with its exit code.
-pub(super) fn failure(error: keeping::Error) -> Failure {
+pub(in crate::cli) fn failure(error: keeping::Error) -> Failure {
     if error.is_configuration() { Failure::configuration(&error) } else { error.into() }
 }
 
@@ -133,6 +133,7 @@ pub(super) async fn status(context: &Context) -> Result<Exit, Failure> {
     Ok(if is_overdue || is_stuck { Exit::Findings } else { Exit::Done })
 }
 
-fn is_frozen(stock: &Stock) -> bool {
+/// Whether the clocks disagreed when a daemon last looked: then nothing is deleted.
+pub(in crate::cli) fn is_frozen(stock: &Stock) -> bool {
     stock.notes.guard().is_some_and(|guard| guard.is_frozen())
 }

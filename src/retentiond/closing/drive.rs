@@ -151,7 +151,10 @@ impl World {
                 // nobody observes them: the promise's term is over, and the certificate says that it is no more than that
                 self.keep(customer.id, &Kept { application_logs: Some(now.0), ..kept.clone() })
             }
-            Act::Certify(part) => self.certify(case, part).await,
+            Act::Certify(part) => {
+                let kept = self.with_records(closure, kept).await?;
+                self.certify(&Case { kept, ..*case }, part).await
+            }
         }
     }
 }

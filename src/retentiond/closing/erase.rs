@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::folder::away;
 use super::kept::Kept;
 use super::{Error, World};
-use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Lost, Notice};
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, Closure, Customer, RecordPart};
+use crate::grant::{AccountStep, Closure, Customer, Erasure, RecordPart};
+use crate::ids::EventId;
+use crate::keeping::terms;
 use crate::keyring::Doom;
-use crate::log::count::count;
+use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, Terms, erasure_due};
-use crate::retention::closure::LEAD;
+use crate::register::{Doomed, Erased, Gone, erasure_due};
 
 /// How long owners may sign in after the end, for the certificate.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30 * 86_400);
@@ -50,10 +51,14 @@ impl World {
         Ok(())
     }
 
-    /// Counts the customer's records, as long as there is a key by which they are recognised.
+    /// Counts the customer's records, as long as there is a key by which they are recognised; without, nothing is counted
+    /// anew.
     async fn count_records(&self, customer: &Customer, kept: &Kept) -> Result<Kept, Error> {
         let known = Recipients::new();
         self.keyring.known(&known).await?;
+        if known.tag(Recipient::Customer(customer.id)).is_none() {
+            return Ok(kept.clone());
+        }
         let (id, audit) = (customer.id, self.config.audit.directory.clone());
         let counting = tokio::task::spawn_blocking(move || count(&logs(&audit)?, id, &known));
         let counted = counting.await.map_err(|_| Error::Bug("the task that counts records panicked"))??;
@@ -72,10 +77,9 @@ impl World {
         kept: &Kept,
         part: RecordPart,
     ) -> Result<(), Error> {
-        // some of its keys may be gone by now: a count would be too low, and a lost one stays lost
-        let is_over = closure.erasure(part).begun().is_some();
-        let kept = if is_over { kept.clone() } else { self.count_records(customer, kept).await? };
-        let terms = self.terms();
+        let is_counted = closure.erasure(part).begun().is_some() && kept.records.is_some();
+        let kept = if is_counted { kept.clone() } else { self.count_records(customer, kept).await? };
+        let terms = terms(&self.config.promise);
         let lawful = erasure_due(closure, part, &terms);
         let destroy = |doomed: Doomed| async move {
             self.notice(&doomed, &kept, lawful).await.map_err(|error| error.to_string())?;
@@ -102,12 +106,32 @@ impl World {
         if kept.noticed.contains(&event) {
             return Ok(());
         }
-        let records = kept.records.clone().unwrap_or_default();
-        let logs = records.into_iter().map(|(log, records)| Lost { log, records }).collect();
-        self.acts.log.notice(Notice::new(doomed.event, doomed.part, lawful, logs)).await?;
+        // an operator may have told of it, or this daemon before it was killed
+        if self.told(doomed.event, doomed.part).await?.is_none() {
+            let records = kept.records.clone().unwrap_or_default();
+            let logs = records.into_iter().map(|(log, records)| Lost { log, records }).collect();
+            self.acts.log.notice(Notice::new(doomed.event, doomed.part, lawful, logs)).await?;
+        }
         let mut kept = kept.clone();
         kept.noticed.insert(event);
         self.keep(doomed.customer, &kept)
+    }
+
+    /// The notes with how many records each log holds: as a notice tells it, where an operator destroyed the last keys.
+    pub(super) async fn with_records(&self, closure: &Closure, kept: &Kept) -> Result<Kept, Error> {
+        let event = match closure.skeleton {
+            Erasure::Done { event, .. } if kept.records.is_none() => event,
+            Erasure::Done { .. } | Erasure::Begun { .. } | Erasure::Kept => return Ok(kept.clone()),
+        };
+        Ok(Kept { records: self.told(event, Part::Skeleton).await?, ..kept.clone() })
+    }
+
+    /// What a notice of that erasure says, in whoever's log it stands: how many records of which log.
+    async fn told(&self, event: EventId, part: Part) -> Result<Option<Vec<(String, u64)>>, Error> {
+        let audit = self.config.audit.directory.clone();
+        let reading = tokio::task::spawn_blocking(move || noticed(&audit, event, part));
+        let notice = reading.await.map_err(|_| Error::Bug("the task that reads notices panicked"))??;
+        Ok(notice.map(|notice| notice.logs.into_iter().map(|lost| (lost.log, lost.records)).collect()))
     }
 
     /// After the end: once its owners had time to fetch the last part of the certificate, the register forgets them.
@@ -129,14 +153,5 @@ impl World {
         let rows = forgetting.await.map_err(|_| Error::Bug("the task that deletes side rows panicked"))??;
         self.step(customer.id, AccountStep::Forgotten { rows }).await?;
         Ok(())
-    }
-
-    /// The promise's terms, and a little earlier, so that it is done by then.
-    fn terms(&self) -> Terms {
-        let promise = &self.config.promise;
-        Terms {
-            values_after: promise.gone_everywhere_after.saturating_sub(LEAD),
-            skeleton_after: promise.audit_skeleton_after.saturating_sub(LEAD),
-        }
     }
 }

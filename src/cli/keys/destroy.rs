@@ -1,0 +1,278 @@
+//! `keys destroy`: destroys what opens a closed customer's audit records, by the road that the retention daemon goes: the
+//! promise and holds are asked, it is recorded who does it, a notice is issued, the keys go, and that is recorded.
+//! Not here: the dates (`retention/closure`), the destroying (`keyring/`). Cut off anywhere, it is done again.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::audit::keys::{Part, Recipient, Recipients};
+use crate::audit::public::{Lost, Notice};
+use crate::cli::context::{Desk, customer, moment};
+use crate::cli::retention::people::People;
+use crate::cli::retention::stock::{failure, is_frozen, stock};
+use crate::cli::{Context, Exit, Failure, Table};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::grant::{Customer, Erasure, RecordPart};
+use crate::ids::{CustomerId, EventId};
+use crate::keeping::terms;
+use crate::keyring::{Client, Doom, init};
+use crate::log;
+use crate::log::count::{count, noticed};
+use crate::log::search::logs;
+use crate::register::{Doomed, Erased, Gone, Register, erasure_due};
+use crate::retention::closure::{Act, Need, Why, next};
+use crate::retention::inventory::Inventory;
+
+/// The verb, as records name it.
+const VERB: &str = "keys.destroy";
+
+/// Whose keys.
+#[derive(Debug, Args)]
+pub struct Destroy {
+    /// Whose, by name or id.
+    customer: String,
+    /// Only those of this part of the records, `values` or `skeleton`; without it, every part whose day has come.
+    #[arg(long)]
+    part: Option<RecordPart>,
+    /// The customer's name once more; without it, it is asked for.
+    #[arg(long, value_name = "NAME")]
+    yes: Option<String>,
+    #[command(flatten)]
+    people: People,
+}
+
+/// How the keys of one part stand.
+enum Standing {
+    /// They may be destroyed; or that was begun, and is not done.
+    Due,
+    /// They are gone since.
+    Gone(Timestamp),
+    /// They are kept, because.
+    Kept(String),
+}
+
+/// Destroys them; a row per part, and exit code 4 if a copy still holds one.
+pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table, Exit), Failure> {
+    let register = context.register()?;
+    let found = customer(register.state()?.as_ref(), &wanted.customer)?.clone();
+    let (id, name) = (found.id, found.name.clone());
+    let stands = standings(context, &register, &found, wanted.part).await?;
+    let due: Vec<RecordPart> =
+        stands.iter().filter(|(_, stands)| matches!(stands, Standing::Due)).map(|(part, _)| *part).collect();
+    let is_refused = due.is_empty() && stands.iter().any(|(_, stands)| matches!(stands, Standing::Kept(_)));
+    if !due.is_empty() {
+        confirm(&name, wanted.yes.as_deref())?;
+    }
+    let passwords = wanted.people.passwords(false)?;
+    let mut table = Table::new(&["customer", "part", "state", "keys", "at", "detail"]);
+    let mut row = |part: RecordPart, state: &str, keys: Value, at: Value, detail: Value| {
+        table.row([name.as_str().into(), part.word().into(), state.into(), keys, at, detail]);
+    };
+    let mut exit = Exit::Done;
+    if !due.is_empty() || is_refused {
+        let desk = context.desk(register.clone(), &[id]).await?;
+        let signed = match passwords.signed_in(register.state()?.as_ref()) {
+            Ok(signed) => signed,
+            Err(why) => return Err(passwords.refuse(desk, VERB, &why).await?),
+        };
+        if is_refused {
+            return Err(passwords.refuse(desk, VERB, &refusal(&name, &stands)).await?);
+        }
+        let words: Vec<&str> = due.iter().map(|part| part.word()).collect();
+        signed.record(desk.log(), VERB, &format!("{id}: {}", words.join(", "))).await?;
+        let destroyed = destroy_parts(context, &desk, id, &due).await;
+        desk.close()?;
+        for (part, erased) in destroyed? {
+            match erased {
+                Erased::Done(keys) => row(part, "destroyed", keys.into(), moment(SystemClock.now()), Value::Null),
+                Erased::Pending(copies) => {
+                    exit = Exit::Findings;
+                    let detail =
+                        format!("copies of the keyring still hold them: {}; run this again", copies.join(", "));
+                    row(part, "pending", Value::Null, Value::Null, detail.into());
+                }
+            }
+        }
+    }
+    for (part, stands) in stands {
+        match stands {
+            Standing::Due => {}
+            Standing::Gone(at) => row(part, "destroyed", Value::Null, moment(at), "before".into()),
+            Standing::Kept(why) => row(part, "kept", Value::Null, Value::Null, why.into()),
+        }
+    }
+    Ok((table, exit))
+}
+
+/// How each part stands, by the same plan that the daemon goes by.
+async fn standings(
+    context: &Context,
+    register: &Register,
+    customer: &Customer,
+    only: Option<RecordPart>,
+) -> Result<Vec<(RecordPart, Standing)>, Failure> {
+    let stock = stock(context, register.clone())?;
+    let now = SystemClock.now();
+    let inventory = stock.inventory(is_frozen(&stock), now).await.map_err(failure)?;
+    let parts = RecordPart::ALL.iter().copied().filter(|part| only.is_none_or(|only| *part == only));
+    Ok(parts.map(|part| (part, standing(&inventory, customer, part, now))).collect())
+}
+
+fn standing(inventory: &Inventory, customer: &Customer, part: RecordPart, now: Timestamp) -> Standing {
+    let erasure = customer.closure.as_ref().map(|closure| closure.erasure(part));
+    if let Some(Erasure::Done { at, .. }) = erasure {
+        return Standing::Gone(at);
+    }
+    let Some((closure, facts)) = inventory.closed.iter().find(|(closure, _)| closure.customer == customer.id) else {
+        return Standing::Kept("the account is open: they are kept as long as it is".to_owned());
+    };
+    let (act, need) = match part {
+        RecordPart::Values => (Act::DestroyValues, Need::ValuesGone),
+        RecordPart::Skeleton => (Act::DestroySkeleton, Need::SkeletonGone),
+    };
+    let step = next(closure, facts, now);
+    let wait = step.waits.iter().find(|wait| wait.need == need);
+    match wait {
+        // its day had come when it was begun, whatever the promise says by now
+        Some(wait) if wait.why == Why::Date && matches!(erasure, Some(Erasure::Begun { .. })) => Standing::Due,
+        Some(wait) => {
+            let until = wait.until.map_or_else(String::new, |until| match wait.why {
+                Why::Held => format!("; the hold is reviewed at {until}"),
+                _ => format!("; it comes at {until}"),
+            });
+            Standing::Kept(format!("{}{until}", wait.why))
+        }
+        None if step.acts.contains(&act) => Standing::Due,
+        None => Standing::Kept("it is not known when they may go: a bug".to_owned()),
+    }
+}
+
+fn refusal(name: &str, stands: &[(RecordPart, Standing)]) -> String {
+    let kept = stands.iter().filter_map(|(part, stands)| match stands {
+        Standing::Kept(why) => Some(format!("the keys of the {part} of \"{name}\" are kept: {why}")),
+        Standing::Due | Standing::Gone(_) => None,
+    });
+    kept.collect::<Vec<_>>().join("; ")
+}
+
+/// Whoever destroys must say the name: no other key of it is anywhere.
+fn confirm(name: &str, said: Option<&str>) -> Result<(), Failure> {
+    let typed = match said {
+        Some(said) => said.to_owned(),
+        None if io::stdin().is_terminal() => {
+            let _nobody = write!(
+                io::stderr(),
+                "nothing will ever open these audit records of \"{name}\" again; type its name to go on: "
+            );
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line)?;
+            line.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        None => {
+            return Err(Failure::usage(format!(
+                "nothing will ever open these audit records again: say --yes {name}, or type the name at a terminal"
+            )));
+        }
+    };
+    if typed == name {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("\"{typed}\" is not the customer's name, which is \"{name}\": nothing is destroyed")))
+}
+
+/// The parts in their order: the skeleton goes after the values.
+async fn destroy_parts(
+    context: &Context,
+    desk: &Desk,
+    customer: CustomerId,
+    parts: &[RecordPart],
+) -> Result<Vec<(RecordPart, Erased)>, Failure> {
+    let config = &context.config.keyring;
+    let keyring = Client::connect(&config.socket, init::read_public_key(&config.public_key)?).await?;
+    let mut destroyed = Vec::new();
+    for part in parts {
+        let erased = destroy_part(context, desk, &keyring, (customer, *part)).await?;
+        let is_pending = matches!(erased, Erased::Pending(_));
+        destroyed.push((*part, erased));
+        if is_pending {
+            break;
+        }
+    }
+    Ok(destroyed)
+}
+
+async fn destroy_part(
+    context: &Context,
+    desk: &Desk,
+    keyring: &Client,
+    (customer, part): (CustomerId, RecordPart),
+) -> Result<Erased, Failure> {
+    let (acts, terms) = (desk.acts(), terms(&context.config.promise));
+    let state = acts.register.state()?;
+    let closure = state.customer(customer).and_then(|customer| customer.closure.as_ref());
+    let lawful = closure.map(|closure| erasure_due(closure, part, &terms)).unwrap_or_else(|| SystemClock.now());
+    let destroy = |doomed: Doomed| async move {
+        let gone = async {
+            tell(context, desk, keyring, &doomed, lawful).await?;
+            let Doomed { event, customer, part } = doomed;
+            let doom = Doom { event, recipient: Recipient::Customer(customer), parts: vec![part], periods: Vec::new() };
+            let done = keyring.destroy(&doom).await?;
+            Ok::<Gone, Failure>(Gone { keys: done.keys, pending: done.pending })
+        };
+        gone.await.map_err(|failure| failure.message().to_owned())
+    };
+    let erased = acts.erase((customer, part), &terms, destroy).await;
+    match erased {
+        Ok(erased) => Ok(erased),
+        // a daemon that was at it at the same moment said so first
+        Err(error) => match acts.register.state()?.customer(customer).and_then(|customer| customer.closure.as_ref()) {
+            Some(closure) => match closure.erasure(part) {
+                Erasure::Done { keys, .. } => Ok(Erased::Done(keys)),
+                Erasure::Kept | Erasure::Begun { .. } => Err(error.into()),
+            },
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// Says in the log, to everybody and naming nobody, how many records nothing opens any more; once for each erasure.
+async fn tell(
+    context: &Context,
+    desk: &Desk,
+    keyring: &Client,
+    doomed: &Doomed,
+    lawful: Timestamp,
+) -> Result<(), Failure> {
+    let (audit, Doomed { event, customer, part }) = (context.config.audit.directory.clone(), *doomed);
+    let known = Recipients::new();
+    keyring.known(&known).await?;
+    let counting = tokio::task::spawn_blocking(move || counted(&audit, (event, customer, part), &known));
+    let counted = counting.await.map_err(|_| Failure::failed("bug: the task that counts records panicked"))??;
+    if let Some(logs) = counted {
+        desk.log().notice(Notice::new(event, part, lawful, logs)).await?;
+    }
+    Ok(())
+}
+
+/// How many records of which log lose that part; none if a notice said so before.
+fn counted(
+    audit: &Path,
+    (event, customer, part): (EventId, CustomerId, Part),
+    known: &Recipients,
+) -> Result<Option<Vec<Lost>>, log::Error> {
+    if noticed(audit, event, part)?.is_some() {
+        return Ok(None);
+    }
+    if known.tag(Recipient::Customer(customer)).is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    let counted = count(&logs(audit)?, customer, known)?.into_iter();
+    Ok(Some(counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect()))
+}
+
+#[cfg(test)]
+#[path = "destroy_tests.rs"]
+mod tests;

@@ -1,0 +1,246 @@
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use super::*;
+use crate::audit::checkpoint::SigningKey;
+use crate::audit::record::{Kind, Record};
+use crate::cli::audit::tests::config;
+use crate::cli::keyring::serve;
+use crate::cli::{Arguments, Command as AnyCommand, Format, dispatch};
+use crate::disk::RealDisk;
+use crate::entropy::OsEntropy;
+use crate::grant::{AccountStep, By, Draft, Layout, Personal, Trust, What};
+use crate::ids::SessionId;
+use crate::log::{Claim, Log, Settings};
+use crate::register::Acts;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The machine's time, so many days ago.
+struct Ago(u32);
+
+impl Clock for Ago {
+    fn now(&self) -> Timestamp {
+        let micros = i64::try_from((DAY * self.0).as_micros()).expect("short");
+        Timestamp(SystemClock.now().0 - micros)
+    }
+}
+
+/// A register with customers that were closed so many days ago, a statement of each, a keyring that really answers.
+struct Stage {
+    dir: tempfile::TempDir,
+    context: Context,
+    keyring: Client,
+    register: Register,
+    log: Log,
+    recipients: Recipients,
+    _served: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+fn open(context: &Context, writer: &str, key: &Path, recipients: &Recipients) -> Log {
+    let signing = SigningKey::from_seed(&init::read_seed(key).expect("a key"));
+    let settings = Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..Settings::new(writer, signing) };
+    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
+    Log::open(disk, &context.config.audit.directory.join(writer), settings, recipients.clone(), clock, entropy)
+        .expect("a log")
+}
+
+impl Stage {
+    /// With a copy of the keyring at each of these places.
+    async fn set(copies: &[&str]) -> Stage {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut context = Context { config: config(dir.path()), format: Format::Json };
+        fs::create_dir_all(dir.path().join("retention")).expect("made");
+        context.config.keyring.copies = copies.iter().map(|copy| dir.path().join(copy)).collect();
+        let made = super::super::run(super::super::Command::Init, &context).await;
+        made.map_err(|failure| failure.message().to_owned()).expect("keys");
+        let config = context.config.clone();
+        let served = tokio::spawn(async { serve(config).await.map_err(|failure| failure.message().to_owned()) });
+        let began = Instant::now();
+        while !context.config.keyring.socket.exists() {
+            assert!(began.elapsed() < Duration::from_secs(10), "the keyring does not answer: {served:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let config = &context.config;
+        let public = init::read_public_key(&config.keyring.public_key).expect("a key");
+        let keyring = Client::connect(&config.keyring.socket, public).await.expect("connected");
+        let trust = Trust { portal_key: init::read_public_key(&config.portal.signing_public_key).expect("a key") };
+        let register = Register::open(&config.register.path, trust).expect("a register");
+        let recipients = Recipients::new();
+        keyring.ensure(&recipients, &[Recipient::Vendor]).await.expect("keys");
+        let log = open(&context, "portal", &config.portal.log_key, &recipients);
+        Stage { dir, context, keyring, register, log, recipients, _served: served }
+    }
+
+    async fn act(&self, days: u32, by: By, what: What, personal: Option<Personal>) -> u64 {
+        let config = &self.context.config;
+        let trust = Trust { portal_key: init::read_public_key(&config.portal.signing_public_key).expect("a key") };
+        let (register, log) = (self.register.clone(), self.log.clone());
+        let acts =
+            Acts { register, log, trust, sockets: vec![], clock: Arc::new(Ago(days)), entropy: Arc::new(OsEntropy) };
+        let done = acts.act(None, |_| Ok(Draft { by, what, personal: personal.clone() })).await.expect("done");
+        done.sequence.0
+    }
+
+    /// A customer with two statements, closed so many days ago.
+    async fn customer(&self, name: &str, closed: Option<u32>) -> CustomerId {
+        let some = |text: &str| Some(text.to_owned());
+        let personal =
+            Personal { name: some(name), cluster: some("main"), database: some(name), ..Personal::default() };
+        let what = What::CustomerCreated { layout: Layout::Database };
+        let customer = CustomerId(self.act(closed.unwrap_or(0), By::Operator, what, Some(personal)).await);
+        self.keyring.ensure(&self.recipients, &[Recipient::Customer(customer)]).await.expect("keys");
+        let config = &self.context.config;
+        let log = open(&self.context, "proxy-gate-1", &config.proxy.log_key, &self.recipients);
+        for frame in [1, 2] {
+            let mut record = Record::new(SystemClock.now(), Kind::Statement, Some(customer));
+            record.values.text = Some(format!("select {name}").into_bytes());
+            let claim = Claim::of(SessionId([1; 8]), frame);
+            log.append(record, claim).expect("queued").await.expect("durable");
+        }
+        log.close().expect("closed");
+        if let Some(days) = closed {
+            let what = What::Account { customer, step: AccountStep::Closed };
+            self.act(days, By::Operator, what, None).await;
+        }
+        customer
+    }
+
+    async fn run(&self, typed: &str) -> Result<Exit, String> {
+        let arguments = Arguments::try_parse_from(typed.split_whitespace()).map_err(|error| error.to_string())?;
+        let AnyCommand::Verb(verb) = arguments.command else { panic!("{typed} is a service") };
+        let path = self.dir.path().join("portreeve.toml");
+        Box::pin(dispatch(verb, &self.context, &path)).await.map_err(|failure| failure.message().to_owned())
+    }
+
+    /// The rows that the command shows.
+    async fn destroy(&self, customer: &str, yes: &str, part: Option<RecordPart>) -> Result<(String, Exit), String> {
+        let people = Arguments::try_parse_from(["portreeve", "keys", "destroy", customer, "--yes", yes]);
+        let people = people.map_err(|error| error.to_string())?;
+        let AnyCommand::Verb(crate::cli::Verb::Keys(super::super::Command::Destroy(wanted))) = people.command else {
+            panic!("another command")
+        };
+        let done = destroy(&self.context, Destroy { part, ..wanted }).await;
+        let (table, exit) = done.map_err(|failure| failure.message().to_owned())?;
+        let mut out = Vec::new();
+        table.write(Format::Json, &mut out).expect("written");
+        Ok((String::from_utf8(out).expect("text"), exit))
+    }
+
+    fn erasure(&self, customer: CustomerId, part: RecordPart) -> Erasure {
+        let state = self.register.state().expect("a state");
+        state.customer(customer).and_then(|customer| customer.closure.as_ref()).expect("closed").erasure(part)
+    }
+
+    async fn opens(&self, customer: CustomerId, part: Part) -> bool {
+        let (_, held) = self.keyring.held().await.expect("listed");
+        held.iter().any(|slot| slot.recipient == Recipient::Customer(customer) && slot.part == part)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_promise_allows_is_destroyed_and_every_log_verifies() {
+    let stage = Stage::set(&[]).await;
+    let (acme, beta) = (stage.customer("acme", Some(400)).await, stage.customer("beta", None).await);
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("destroyed");
+    assert_eq!((exit, rows.matches("\"destroyed\"").count()), (Exit::Done, 2), "{rows}");
+    for part in RecordPart::ALL {
+        assert!(stage.erasure(acme, *part).is_done(), "{part}");
+    }
+    for part in Part::ALL {
+        assert!(!stage.opens(acme, part).await && stage.opens(beta, part).await, "{part}");
+    }
+    // Who it was and what, before it was done; a notice for each part; no alarm.
+    let event = |part| match stage.erasure(acme, part) {
+        Erasure::Done { event, .. } => event,
+        other => panic!("{other:?}"),
+    };
+    for (part, sealed) in [(RecordPart::Values, Part::Values), (RecordPart::Skeleton, Part::Skeleton)] {
+        let notice = noticed(&stage.context.config.audit.directory, event(part), sealed).expect("readable");
+        assert_eq!(notice.expect("a notice").records_of("portreeve/proxy-gate-1"), 2, "{part}");
+    }
+    assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done));
+    assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Done));
+    // Once more is no harm, and says when it was.
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("told");
+    assert_eq!((exit, rows.matches("\"before\"").count()), (Exit::Done, 2), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_promise_or_a_hold_keeps_is_refused_with_the_reason() {
+    let stage = Stage::set(&[]).await;
+    stage.customer("open", None).await;
+    let early = stage.customer("early", Some(40)).await;
+    let half = stage.customer("half", Some(100)).await;
+    let held = stage.customer("held", Some(400)).await;
+    let personal = Personal {
+        authority: Some("court".to_owned()),
+        reason: Some("a suit is pending".to_owned()),
+        ..Personal::default()
+    };
+    let what = What::HoldPlaced { customer: held, review: SystemClock.now().plus(DAY * 30) };
+    stage.act(0, By::Operator, what, Some(personal)).await;
+    for (name, why) in [
+        ("open", "the account is open"),
+        ("early", "its day has not come; it comes at"),
+        ("held", "it is held; the hold is reviewed at"),
+    ] {
+        let refused = stage.destroy(name, name, None).await.expect_err("refused");
+        assert!(refused.contains(why) && refused.contains(name), "{refused}");
+        assert_eq!(stage.run(&format!("portreeve keys destroy {name} --yes {name}")).await, Err(refused));
+    }
+    assert_eq!(stage.erasure(early, RecordPart::Values), Erasure::Kept);
+    assert_eq!(stage.erasure(held, RecordPart::Values), Erasure::Kept);
+    assert!(stage.opens(held, Part::Values).await && stage.opens(early, Part::Values).await);
+    // Of a closure that is between its two days one part goes and the other is told to stay.
+    let refused = stage.destroy("half", "half", Some(RecordPart::Skeleton)).await.expect_err("a year is not over");
+    assert!(refused.contains("the keys of the skeleton of \"half\" are kept"), "{refused}");
+    let (rows, exit) = stage.destroy("half", "half", None).await.expect("half of it");
+    assert!(exit == Exit::Done && rows.contains("\"destroyed\"") && rows.contains("\"kept\""), "{rows}");
+    assert!(!stage.opens(half, Part::Values).await && stage.opens(half, Part::Skeleton).await);
+    assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_destroyed_unless_the_name_is_said() {
+    let stage = Stage::set(&[]).await;
+    let acme = stage.customer("acme", Some(400)).await;
+    let refused = stage.destroy("acme", "Acme", None).await.expect_err("another name");
+    assert!(refused.contains("is not the customer's name"), "{refused}");
+    let refused = stage.run("portreeve keys destroy acme").await.expect_err("not a terminal");
+    assert!(refused.contains("say --yes acme"), "{refused}");
+    let refused = stage.run("portreeve keys destroy nobody --yes nobody").await.expect_err("nobody");
+    assert!(refused.contains("there is no customer \"nobody\""), "{refused}");
+    let people = "portreeve keys destroy acme --yes acme --by jane --password-file";
+    let file = stage.dir.path().join("password");
+    fs::write(&file, "wrong password\n").expect("written");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("private");
+    let refused = stage.run(&format!("{people} {}", file.display())).await.expect_err("no such person");
+    assert!(refused.contains("wrong name or password"), "{refused}");
+    assert_eq!(stage.erasure(acme, RecordPart::Values), Erasure::Kept);
+    assert!(stage.opens(acme, Part::Values).await);
+}
+
+/// A copy on a disk that is away: its keys are gone here and pending there, and the same command finishes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_away_is_pending_until_it_is_asked_again() {
+    let stage = Stage::set(&["away/keyring"]).await;
+    let away = stage.dir.path().join("away");
+    fs::create_dir(&away).expect("made");
+    assert_eq!(stage.run("portreeve keys backup").await, Ok(Exit::Done));
+    let acme = stage.customer("acme", Some(400)).await;
+    fs::rename(&away, stage.dir.path().join("gone")).expect("moved");
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("begun");
+    assert!(exit == Exit::Findings && rows.contains("\"pending\"") && rows.contains("away/keyring"), "{rows}");
+    assert!(!rows.contains("skeleton"), "the skeleton waits for the values: {rows}");
+    let begun = stage.erasure(acme, RecordPart::Values);
+    assert!(matches!(begun, Erasure::Begun { .. }) && !stage.opens(acme, Part::Values).await, "{begun:?}");
+    fs::rename(stage.dir.path().join("gone"), &away).expect("moved back");
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("finished");
+    assert_eq!((exit, rows.matches("\"destroyed\"").count()), (Exit::Done, 2), "{rows}");
+    assert!(stage.erasure(acme, RecordPart::Skeleton).is_done());
+    assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done), "one notice, told once");
+}
