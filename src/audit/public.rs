@@ -55,10 +55,15 @@ pub struct Lost {
 impl Notice {
     /// The notice of the erasure that this event of the register began. Who has only the log cannot tell the event.
     pub fn new(event: EventId, part: Part, lawful: Timestamp, logs: Vec<Lost>) -> Notice {
+        Notice { id: Notice::id_of(event), part, lawful: lawful.0, logs }
+    }
+
+    /// The id of every notice of that erasure.
+    pub fn id_of(event: EventId) -> [u8; 16] {
         let hash = sha256(&[b"portreeve/notice/v1\n", &event.0]);
         let mut id = [0; 16];
         id.iter_mut().zip(hash).for_each(|(byte, hash)| *byte = hash);
-        Notice { id, part, lawful: lawful.0, logs }
+        id
     }
 
     /// From when on they might be erased.

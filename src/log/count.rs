@@ -59,7 +59,7 @@ pub fn count(dirs: &[PathBuf], customer: CustomerId, recipients: &Recipients) ->
 /// # Errors
 /// If a log cannot be read.
 pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice>, Error> {
-    let sought = Notice::new(event, part, Timestamp(0), Vec::new());
+    let sought = (Notice::id_of(event), part);
     let is_proxys = |dir: &PathBuf| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proxy-"));
     let mut first: Option<(Timestamp, Notice)> = None;
     for dir in logs(audit)?.into_iter().filter(|dir| !is_proxys(dir)) {
@@ -68,7 +68,7 @@ pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice
             let Content::Public(bytes) = &entry.content else { continue };
             let at = entry.descriptor.place.at;
             if let Some(Public::Notice(notice)) = Public::parse(entry.kind(), bytes)
-                && (notice.id, notice.part) == (sought.id, sought.part)
+                && (notice.id, notice.part) == sought
                 && first.as_ref().is_none_or(|(before, _)| at < *before)
             {
                 first = Some((at, notice));

@@ -2,7 +2,7 @@
 //! Not here: what each is by itself (`verify.rs`).
 //! FORMAT.md, "What is open to everybody".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::verdict::{Finding, Verdict};
@@ -94,13 +94,14 @@ impl Examined {
     }
 }
 
-/// Compares all logs with each other: what is found, each with the origin of the log that it is about.
-pub fn judge(logs: &[Examined], now: Timestamp) -> Vec<(String, Finding)> {
+/// Compares all logs with each other: what is found, each with the origin of the log that it is about. `under_way` are the
+/// ids of notices whose erasure was begun and, as the register says, is not completed: their keys may still be there.
+pub fn judge(logs: &[Examined], under_way: &BTreeSet<[u8; 16]>, now: Timestamp) -> Vec<(String, Finding)> {
     let mut found = Vec::new();
     for log in logs {
         found.extend(successions(log, logs).map(|finding| (log.origin.clone(), finding)));
     }
-    found.extend(Notices::of(logs, now).judge(logs));
+    found.extend(Notices::of(logs, under_way, now).judge(logs));
     found
 }
 
@@ -152,11 +153,12 @@ fn successor(log: &Examined, key: &str, logs: &[Examined]) -> Option<(Verdict, S
 struct Notices<'a> {
     /// By what they are of: the log it stands in, its position and time.
     all: BTreeMap<([u8; 16], Part), (&'a Examined, u64, Timestamp, &'a Notice)>,
+    under_way: &'a BTreeSet<[u8; 16]>,
     now: Timestamp,
 }
 
 impl<'a> Notices<'a> {
-    fn of(logs: &'a [Examined], now: Timestamp) -> Notices<'a> {
+    fn of(logs: &'a [Examined], under_way: &'a BTreeSet<[u8; 16]>, now: Timestamp) -> Notices<'a> {
         let mut all = BTreeMap::new();
         for log in logs {
             for (position, at, public) in &log.open {
@@ -165,7 +167,7 @@ impl<'a> Notices<'a> {
                 }
             }
         }
-        Notices { all, now }
+        Notices { all, under_way, now }
     }
 
     fn judge(&self, logs: &[Examined]) -> Vec<(String, Finding)> {
@@ -187,9 +189,9 @@ impl<'a> Notices<'a> {
 
     /// What the notices say of one log, against what is there.
     fn compared(&self, log: &Examined, part: Part) -> Option<(Verdict, String)> {
-        let said = |old_enough: bool| {
+        let said = |carried_out: bool| {
             let all = self.all.values().filter(|(.., notice)| notice.part == part);
-            let counted = all.filter(|(_, _, at, _)| !old_enough || at.plus(CARRIED_OUT_WITHIN) < self.now);
+            let counted = all.filter(|(_, _, at, notice)| !carried_out || self.is_carried_out(*at, notice));
             counted.fold(0_u64, |sum, (.., notice)| sum.saturating_add(notice.records_of(&log.origin)))
         };
         let noticed = said(false);
@@ -211,8 +213,18 @@ impl<'a> Notices<'a> {
                 Verdict::RolledBack,
                 format!("notices tell of {noticed} erased {part}, and {lost} are: an old keyring was brought back"),
             )),
+            Some(lost) if lost < noticed => Some((
+                Verdict::Erased,
+                format!("the {part} of {lost} records are erased; notices say {noticed}, and that is under way"),
+            )),
             Some(lost) => Some((Verdict::Erased, format!("the {part} of {lost} records are erased, as notices say"))),
         }
+    }
+
+    /// Whether what a notice told of must have happened by now. One that the register knows to be under way may wait for a
+    /// keyring that does not run, or for a hold: however long that lasts, it is no keyring that was brought back.
+    fn is_carried_out(&self, at: Timestamp, notice: &Notice) -> bool {
+        at.plus(CARRIED_OUT_WITHIN) < self.now && !self.under_way.contains(&notice.id)
     }
 
     /// Logs that notices name and that are not there.

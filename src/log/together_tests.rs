@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +64,7 @@ fn judged(dirs: &[(&Path, u8)]) -> Vec<(String, Verdict)> {
             examined
         })
         .collect();
-    judge(&logs, NOON).into_iter().map(|(origin, finding)| (origin, finding.verdict)).collect()
+    judge(&logs, &BTreeSet::new(), NOON).into_iter().map(|(origin, finding)| (origin, finding.verdict)).collect()
 }
 
 #[test]
@@ -205,9 +206,25 @@ fn what_is_erased_is_told_from_what_is_missing_and_from_what_was_brought_back() 
         ("more than there are", vec![notice(1, Part::Values, 11)], values(10), later, vec![Missing]),
     ];
     for (what, notices, lost, now, expected) in cases {
-        let found = judge(&[log_with(notices, lost)], now);
+        let found = judge(&[log_with(notices, lost)], &BTreeSet::new(), now);
         let found: Vec<_> = found.into_iter().map(|(_, finding)| finding.verdict).collect();
         assert_eq!(found, expected, "{what}");
+    }
+}
+
+/// The keyring was away for two days, or a hold came between: what the register knows to be under way is no alarm.
+#[test]
+fn an_erasure_that_waits_is_no_keyring_that_was_brought_back() {
+    let verdicts = |under_way: &[u8]| {
+        let logs = [log_with(vec![notice(1, Part::Values, 4), notice(2, Part::Values, 3)], values(3))];
+        let under_way = under_way.iter().map(|event| Notice::id_of(EventId([*event; 16]))).collect();
+        let found = judge(&logs, &under_way, NOON.plus(2 * DAY));
+        found.into_iter().map(|(_, finding)| (finding.verdict, finding.detail)).collect::<Vec<_>>()
+    };
+    let waits = "the values of 3 records are erased; notices say 7, and that is under way".to_owned();
+    assert_eq!(verdicts(&[1]), [(Verdict::Erased, waits)]);
+    for others in [&[][..], &[2], &[9]] {
+        assert_eq!(verdicts(others)[0].0, Verdict::RolledBack, "{others:?}: of those that are through, keys are there");
     }
 }
 
@@ -215,7 +232,7 @@ fn what_is_erased_is_told_from_what_is_missing_and_from_what_was_brought_back() 
 fn an_erasure_before_its_time_is_seen_without_any_key() {
     let (at, notice) = notice(1, Part::Values, 4);
     let before = Timestamp(at.0 - 1);
-    let found = judge(&[log_with(vec![(before, notice)], None)], NOON.plus(DAY));
+    let found = judge(&[log_with(vec![(before, notice)], None)], &BTreeSet::new(), NOON.plus(DAY));
     assert_eq!(found[0].1.verdict, Verdict::ErasedEarly, "{found:?}");
     assert_eq!(found[0].1.place, "portreeve/a, position 3");
 }
@@ -224,7 +241,7 @@ fn an_erasure_before_its_time_is_seen_without_any_key() {
 fn a_log_that_a_notice_names_and_that_is_not_there_is_missing() {
     let (at, mut told) = notice(1, Part::Values, 4);
     told.logs.push(Told { log: "portreeve/b".to_owned(), records: 1 });
-    let found = judge(&[log_with(vec![(at, told)], values(4))], NOON);
+    let found = judge(&[log_with(vec![(at, told)], values(4))], &BTreeSet::new(), NOON);
     let found: Vec<_> = found.iter().map(|(origin, finding)| (origin.as_str(), finding.verdict)).collect();
     assert_eq!(found, [("portreeve/a", Verdict::Erased), ("portreeve/b", Verdict::Missing)]);
 }
@@ -244,7 +261,8 @@ fn a_notice_in_a_log_is_nobodys_and_counts() {
     let dir = fixture.dir();
     let examined = examine(&dir, &signing(1).public(), Some(&opening), u64::MAX).expect("readable");
     assert_eq!(examined.lost, values(1));
-    let found: Vec<_> = judge(&[examined], NOON).into_iter().map(|(_, finding)| finding.to_string()).collect();
+    let found: Vec<_> =
+        judge(&[examined], &BTreeSet::new(), NOON).into_iter().map(|(_, finding)| finding.to_string()).collect();
     assert_eq!(found, ["erased: portreeve/proxy-gate-1: the values of 1 records are erased, as notices say"]);
     let reader = Reader::open(&dir).expect("readable");
     let mut places = reader.leaves().map(|leaf| leaf.expect("readable").place);

@@ -1,7 +1,7 @@
 //! The vectors of the format (`audit/vectors.json`), for every implementation: made again here and compared. What is
 //! random by nature (HPKE, and the log that holds such data keys) is opened instead. `VECTORS=write` writes the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -419,7 +419,7 @@ fn the_rotated_logs_of_the_vectors_verify_together() {
         }
         logs.push(examine(&dir, &signing(seed).public(), None, u64::MAX).expect("readable"));
     }
-    let found = judge(&logs, NOON);
+    let found = judge(&logs, &BTreeSet::new(), NOON);
     let found: Vec<_> = found.iter().map(|(origin, finding)| (origin.as_str(), finding.verdict)).collect();
     let erased = |origin| (origin, Verdict::Erased);
     assert_eq!(found, [erased("portreeve/proxy-gate-1"), erased("portreeve/proxy-gate-1.2")]);

@@ -1,15 +1,18 @@
 //! `audit verify`: every log against its pinned key, and against what the register and those elsewhere remember of it.
 //! Not here: the verification itself (`log/verify.rs`), and who remembers elsewhere (`witnessed.rs`).
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::path::{Path, PathBuf};
 
 use super::Auditor;
 use super::witnessed::Elsewhere;
+use crate::audit::public::Notice;
 use crate::audit::tag::Tags;
 use crate::audit::tree::Frontier;
 use crate::cli::{Context, Exit, Failure, Table, keyring};
 use crate::clock::{Clock, SystemClock};
+use crate::grant::Erasure;
 use crate::keyring::{init, pinned};
 use crate::log::name_of;
 use crate::log::open::DataKeys;
@@ -27,7 +30,9 @@ pub(super) async fn verified(
 ) -> Result<(Table, Exit), Failure> {
     let elsewhere = Elsewhere::of(context, copy, memory)?;
     let dirs = search::logs(copy.unwrap_or(&context.config.audit.directory))?;
-    // Looked at before the keyring is asked: everybody whose records stand before there is known to it.
+    // Looked at before the keyring is asked: what is done meanwhile was under way; everybody whose records stand before
+    // there is known to it.
+    let under_way = under_way(context);
     let known: Vec<u64> = dirs.iter().map(|dir| Reader::open(dir).map_or(0, |reader| reader.claimed())).collect();
     let auditor = if open { Some(Auditor::begin(context, "verify", None).await?) } else { None };
     let mut findings = Vec::new();
@@ -42,7 +47,7 @@ pub(super) async fn verified(
             Err(finding) => findings.push((writer, finding)),
         }
     }
-    let together = judge(&logs, SystemClock.now());
+    let together = judge(&logs, &under_way, SystemClock.now());
     findings.extend(together.into_iter().map(|(origin, finding)| (name_of(&origin).to_owned(), finding)));
     if copy.is_none() {
         findings.extend(remembered(context));
@@ -55,6 +60,18 @@ pub(super) async fn verified(
         table.row([writer.into(), verdict.to_string().into(), place.into(), detail.into()]);
     }
     Ok((table, if alarms == 0 { Exit::Done } else { Exit::Findings }))
+}
+
+/// Notices whose erasure was begun and is not completed. Where the register cannot be read, none is known to be.
+fn under_way(context: &Context) -> BTreeSet<[u8; 16]> {
+    let Ok(state) = context.state() else { return BTreeSet::new() };
+    let closures = state.customers().filter_map(|customer| customer.closure.as_ref());
+    let erasures = closures.flat_map(|closure| [closure.values, closure.skeleton]);
+    let begun = erasures.filter_map(|erasure| match erasure {
+        Erasure::Begun { event, .. } => Some(Notice::id_of(event)),
+        Erasure::Kept | Erasure::Done { .. } => None,
+    });
+    begun.collect()
 }
 
 /// One log by itself; or why it cannot even be looked at.

@@ -48,6 +48,20 @@ fn open(context: &Context, writer: &str, key: &Path, recipients: &Recipients) ->
         .expect("a log")
 }
 
+/// Its socket is there before it listens.
+async fn answering(context: &Context, served: &tokio::task::JoinHandle<Result<(), String>>) -> Client {
+    let config = &context.config.keyring;
+    let began = Instant::now();
+    loop {
+        let public = init::read_public_key(&config.public_key).expect("a key");
+        match Client::connect(&config.socket, public).await {
+            Ok(client) => return client,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(10), "{error}: {served:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 impl Stage {
     /// With a copy of the keyring at each of these places.
     async fn set(copies: &[&str]) -> Stage {
@@ -59,14 +73,8 @@ impl Stage {
         made.map_err(|failure| failure.message().to_owned()).expect("keys");
         let config = context.config.clone();
         let served = tokio::spawn(async { serve(config).await.map_err(|failure| failure.message().to_owned()) });
-        let began = Instant::now();
-        while !context.config.keyring.socket.exists() {
-            assert!(began.elapsed() < Duration::from_secs(10), "the keyring does not answer: {served:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let keyring = answering(&context, &served).await;
         let config = &context.config;
-        let public = init::read_public_key(&config.keyring.public_key).expect("a key");
-        let keyring = Client::connect(&config.keyring.socket, public).await.expect("connected");
         let trust = Trust { portal_key: init::read_public_key(&config.portal.signing_public_key).expect("a key") };
         let register = Register::open(&config.register.path, trust).expect("a register");
         let recipients = Recipients::new();
