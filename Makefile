@@ -39,7 +39,7 @@ test: setup ## run every test
 
 soak: setup ## crash, fault and parser tests for as long as SOAK says (1: some minutes)
 	CRASH_SEEDS=$$((20000 * $(or $(SOAK),1))) FAULT_SEEDS=$$((20 * $(or $(SOAK),1))) PARSER_ROUNDS=$$((200000 * $(or $(SOAK),1))) \
-		cargo nextest run --locked --lib --test parsers -E 'test(crash_tests) + test(fault_tests) + binary(parsers)' \
+		cargo nextest run --locked --lib --test parsers -E 'test(crash_tests) + test(fault_tests) + test(rotation_tests) + binary(parsers)' \
 		--profile soak
 
 # cargo-deny would need to download its advisory database; licences, bans and duplicates are checked by a script.

@@ -76,6 +76,10 @@ async fn a_rotated_log_is_searched_proved_and_verified_as_one() {
     let secret = fs::read(&stage.context.config.proxy.log_key).expect("read");
     assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
     assert_ne!(fs::read(&stage.context.config.proxy.log_key).expect("read"), secret, "the old key is gone");
+    // Before its writer ever ran, a new log that was cut again would be missed.
+    let register = stage.context.register().map_err(|failure| failure.message().to_owned()).expect("a register");
+    let (size, _) = register.remembered("proxy-gate-1.2").expect("readable").expect("it is remembered");
+    assert!(size >= 2, "where it comes from, and that it was opened: {size}");
     write(&stage.context).await;
     assert!(stage.log("proxy-gate-1.2").join("checkpoint").exists());
     assert_eq!(stage.run(VERIFY).await, Ok(Exit::Done));

@@ -73,7 +73,7 @@ pub(super) struct ByHand {
 }
 
 impl ByHand {
-    fn new((log, writer, upkeep, lock): (Log, Writer, Upkeep, Box<dyn Lock>)) -> Self {
+    pub(super) fn new((log, writer, upkeep, lock): (Log, Writer, Upkeep, Box<dyn Lock>)) -> Self {
         ByHand { log, writer, upkeep, _lock: lock }
     }
 
@@ -88,7 +88,7 @@ impl ByHand {
         self.upkeep.turn(false);
     }
 
-    /// As the writer does when it looks around once a minute.
+    /// As the writer does when it looks around.
     pub(super) fn forget(&mut self, recipient: Recipient) {
         self.writer.sealer.forget(|whose| whose != recipient);
     }
@@ -98,9 +98,18 @@ impl ByHand {
     }
 
     /// An orderly end, or what becomes of it.
-    pub(super) fn close(mut self) -> Result<(), Error> {
+    pub(super) fn close(self) -> Result<(), Error> {
+        self.end(Log::close)
+    }
+
+    /// The end of the log for good.
+    pub(super) fn close_to_continue(self, writer: &str, public: &[u8; 32]) -> Result<(), Error> {
+        self.end(|log| log.close_to_continue(writer, public))
+    }
+
+    fn end(mut self, close: impl FnOnce(Log) -> Result<(), Error>) -> Result<(), Error> {
         let shared = Arc::clone(&self.log.0.shared);
-        let closing = self.log.close();
+        let closing = close(self.log);
         while let Work::Write(items) = shared.next_work(Duration::ZERO) {
             self.writer.turn(items);
         }
@@ -109,7 +118,7 @@ impl ByHand {
     }
 }
 
-fn answer(enqueued: &mut Enqueued) -> Poll<Result<Receipt, Error>> {
+pub(super) fn answer(enqueued: &mut Enqueued) -> Poll<Result<Receipt, Error>> {
     Pin::new(enqueued).poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -125,7 +125,13 @@ const BRING_BACK: &str = "bring back the newest copy of the directory; if it is 
 
 impl Error {
     pub(super) fn storage(verb: &'static str, path: &Path, error: &io::Error) -> Error {
-        Error::Storage { verb, path: path.to_owned(), detail: error.to_string() }
+        let detail = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("{error}: run this as the user that the log belongs to, or give the file to that user")
+            }
+            _ => error.to_string(),
+        };
+        Error::Storage { verb, path: path.to_owned(), detail }
     }
 
     /// Refuses a segment whose first block another version wrote.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use super::Error;
 use super::crash_tests::World;
 use super::fixture::Fixture;
 use crate::disk::crashing::{Call, Ending, Fault, How};
@@ -109,4 +110,31 @@ fn whatever_call_fails_nothing_acknowledged_is_lost() {
     println!("{did:?} in {:?}", began.elapsed());
     assert!(wrong.is_empty(), "{} faults: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
     assert!(did.len() == 3 && did.values().all(|count| *count > 20), "{did:?}");
+}
+
+/// Whatever may not be used when a log is opened, it is said which file that is and what to do; nothing is touched.
+#[test]
+fn what_may_not_be_used_is_said_with_the_file_and_the_way_out() {
+    let fixture = Arc::new(Fixture::new());
+    let mut refused = 0;
+    for call in Call::ALL {
+        let mut world = World::new(&fixture, 1);
+        let mut hand = world.open().expect("it opens");
+        world.records(&mut hand).expect("durable");
+        hand.close().expect("closed");
+        world.disk.stop();
+        world.restart(Ending::Killed).expect("whole");
+        let nth = world.disk.count(call) + 1;
+        world.disk.fail(Fault { call, nth, kind: ErrorKind::PermissionDenied, how: How::Not });
+        match world.open().map(drop) {
+            Ok(()) => {}
+            Err(Error::Storage { path, detail, .. }) => {
+                assert!(path.starts_with(World::dir()), "{call:?}: {}", path.display());
+                assert!(detail.contains("permission denied: run this as the user"), "{call:?}: {detail}");
+                refused += 1;
+            }
+            Err(error) => assert!(error.to_string().contains("permission denied"), "{call:?}: {error}"),
+        }
+    }
+    assert!(refused >= 3, "{refused} calls");
 }

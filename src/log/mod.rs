@@ -21,12 +21,14 @@ pub(crate) mod proofs;
 pub mod prove;
 pub mod reader;
 mod recovery;
+#[cfg(test)]
+mod rotation_tests;
 pub mod search;
 pub mod segment;
 mod shared;
 pub mod start;
 pub mod stream;
-mod summary;
+pub mod summary;
 #[cfg(test)]
 mod tamper_tests;
 pub mod together;

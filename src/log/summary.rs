@@ -26,6 +26,7 @@ pub type Tags = HashMap<[u8; 16], Hash>;
 /// A segment that is finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
+    /// Its number.
     pub segment: u64,
     /// Where its last batch ends in the file.
     pub end: u64,
@@ -35,6 +36,7 @@ pub struct Summary {
     pub batch: u64,
     /// The digest of its last batch.
     pub previous: Hash,
+    /// The last leaf of each tag in it.
     pub tags: Tags,
 }
 
@@ -48,8 +50,8 @@ impl Summary {
             && next.root == self.tree.root()
     }
 
-    /// `block`: the segment's first one.
-    fn to_bytes(&self, block: &[u8], key: &SigningKey) -> Vec<u8> {
+    /// The file's bytes, signed. `block`: the segment's first one.
+    pub fn to_bytes(&self, block: &[u8], key: &SigningKey) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&sha256(&[block]));
         bytes.extend_from_slice(&self.segment.to_le_bytes());
@@ -70,7 +72,7 @@ impl Summary {
     }
 
     /// None: it is not one that this log's key signed for a segment with that first block.
-    fn parse(bytes: &[u8], block: &[u8], public: &[u8; 32]) -> Option<Summary> {
+    pub fn parse(bytes: &[u8], block: &[u8], public: &[u8; 32]) -> Option<Summary> {
         let (signed, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
         let key = UnparsedPublicKey::new(&ED25519, public);
         key.verify(&[DOMAIN, signed].concat(), signature).ok()?;
@@ -100,6 +102,9 @@ pub fn read(disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], public: &[u
 }
 
 /// Writes it. Without space there is none, and the next start takes longer.
+///
+/// # Errors
+/// [`Error::Storage`].
 pub fn write(disk: &dyn Disk, dir: &Path, summary: &Summary, key: &SigningKey) -> Result<(), Error> {
     let segment = dir.join(file_name(summary.segment));
     let mut block = vec![0; BLOCK_BYTES];
@@ -125,10 +130,12 @@ fn name(segment: u64) -> String {
 pub struct Finished(Mutex<Vec<Summary>>);
 
 impl Finished {
+    /// Adds one.
     pub fn add(&self, summary: Summary) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(summary);
     }
 
+    /// Takes all of them.
     pub fn take(&self) -> Vec<Summary> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

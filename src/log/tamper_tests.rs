@@ -12,10 +12,13 @@ use super::verify::{Opening, Verdict, verify};
 use super::{Error, Log};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
-use crate::audit::keys::Recipient;
+use crate::audit::keys::{Part, Recipient};
+use crate::audit::public::{Lost, Notice};
+use crate::audit::record::Kind;
 use crate::audit::tag::Tagger;
 use crate::audit::tree::{Frontier, sha256};
 use crate::disk::{BLOCK_BYTES, Disk, RealDisk};
+use crate::ids::{CustomerId, EventId};
 
 const FIRST: &str = "000000000000.segment";
 const SECOND: &str = "000000000001.segment";
@@ -33,9 +36,37 @@ fn log() -> Fixture {
     fixture
 }
 
-fn record(log: &Log, count: usize) {
+/// The same layout, of a log that goes on from another, with a notice of erasure in place of the first record.
+fn chained() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.segment_bytes = 20 << 10;
+    let before = Checkpoint { origin: "portreeve/proxy-gate-0".to_owned(), size: 1, root: sha256(&[b"a leaf"]) };
+    let log = fixture.try_open_with(fixture.settings().continuing(before.sign(&signing(3)))).expect("opened");
+    let lost = vec![Lost { log: "portreeve/proxy-gate-1".to_owned(), records: 1 }];
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    for customer in [SEVEN, EIGHT].into_iter().cycle().take(count) {
+    runtime.block_on(log.notice(Notice::new(EventId([1; 16]), Part::Values, NOON, lost))).expect("durable");
+    record_of([EIGHT, SEVEN], &log, 9);
+    log.close().expect("closed");
+    assert!(fixture.file(LAST).exists() && !fixture.file("000000000003.segment").exists());
+    let kinds: Vec<Kind> =
+        Reader::open(&fixture.dir()).expect("readable").leaves().map(|leaf| leaf.expect("whole").place.kind).collect();
+    assert!(kinds[0] == Kind::Continues && kinds.contains(&Kind::Notice), "{kinds:?}");
+    fixture
+}
+
+/// Another log of the same make.
+fn another(fixture: &Fixture) -> Fixture {
+    let first = Reader::open(&fixture.dir()).expect("readable").leaves().next().expect("a leaf").expect("whole");
+    if first.place.kind == Kind::Continues { chained() } else { log() }
+}
+
+fn record(log: &Log, count: usize) {
+    record_of([SEVEN, EIGHT], log, count);
+}
+
+fn record_of(customers: [CustomerId; 2], log: &Log, count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    for customer in customers.into_iter().cycle().take(count) {
         runtime.block_on(log.record(statement(Some(customer), "SELECT 1"))).expect("durable");
     }
 }
@@ -239,7 +270,7 @@ fn cases() -> Vec<Case> {
         case(
             "a segment of another log",
             |f| {
-                let other = fs::read(log().file(SECOND)).expect("read");
+                let other = fs::read(another(f).file(SECOND)).expect("read");
                 f.change(SECOND, |b| *b = other);
             },
             (Forked, "000000000001.segment byte 0"),
@@ -248,7 +279,7 @@ fn cases() -> Vec<Case> {
         case(
             "another log under this checkpoint",
             |f| {
-                put_back(f, image(&log()), |name| name.ends_with(".segment"));
+                put_back(f, image(&another(f)), |name| name.ends_with(".segment"));
             },
             (Forked, CHECKPOINT),
             Forked,
@@ -312,7 +343,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "a record's kind changed likewise",
-            |f| rewrite(f, |leaf| leaf.place.kind = crate::audit::record::Kind::Outcome),
+            |f| rewrite(f, |leaf| leaf.place.kind = Kind::Outcome),
             (WrongKey, "000000000002.segment byte "),
             None,
         ),
@@ -337,6 +368,24 @@ fn alarm(fixture: &Fixture, keys: &DataKeys) -> Option<(Verdict, String)> {
 
 #[test]
 fn whatever_is_done_to_a_log_has_its_verdict_and_its_place() {
+    whatever_is_done_to(log);
+}
+
+/// With a beginning that is another log's end, and a notice; both have summaries beside finished segments.
+#[test]
+fn whatever_is_done_to_a_log_that_goes_on_from_another_has_its_verdict_and_its_place() {
+    whatever_is_done_to(chained);
+    for (what, at) in [("where it comes from", block(1).start), ("a notice", block(2).start)] {
+        let fixture = chained();
+        let bytes = fs::read(fixture.file(FIRST)).expect("read");
+        let BatchHeader { leaves, .. } = BatchHeader::parse(&bytes[at..]).expect("a batch");
+        fixture.change(FIRST, |bytes| bytes[at + content_start(leaves) + 3] ^= 1);
+        let (verdict, place) = alarm(&fixture, &DataKeys::new()).expect("it is found");
+        assert!(verdict == Forked && place.starts_with("000000000000.segment byte "), "{what}: {verdict} {place}");
+    }
+}
+
+fn whatever_is_done_to(log: fn() -> Fixture) {
     for Case { what, done, alarm: (verdict, place), refused } in cases() {
         let fixture = log();
         let keys = fixture.data_keys();

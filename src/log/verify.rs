@@ -69,7 +69,7 @@ pub fn examine(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>, kno
     examine_on(&RealDisk, dir, public, opening, known)
 }
 
-fn examine_on(
+pub(super) fn examine_on(
     disk: &dyn Disk,
     dir: &Path,
     public: &[u8; 32],

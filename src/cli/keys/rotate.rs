@@ -163,13 +163,7 @@ impl Rotation<'_> {
         let note = reader.note().to_owned();
         let ended = Checkpoint::open(&note, &origin(&self.old), &self.public)
             .map_err(|error| Failure::failed(format!("{error}: run \"portreeve audit verify\"")))?;
-        if let Err(error) = self
-            .context
-            .register()
-            .and_then(|register| Ok(register.note_checkpoint(&ended.origin, ended.size, ended.root)?))
-        {
-            warn(&format!("the register does not remember how the log {} ended: {}", self.old, error.message()));
-        }
+        remember(self.context, &ended);
         Ok(note)
     }
 
@@ -177,7 +171,9 @@ impl Rotation<'_> {
     fn begin(self, keys: &Keys) -> Result<(), Failure> {
         let (note, old, new) = (self.ended()?, self.dir(&self.old), self.dir(&self.next.name));
         let settings = log::Settings::new(&self.next.name, self.next.signing).continuing(note);
-        open(self.context, &new, settings, keys)?.close()?;
+        let log = open(self.context, &new, settings, keys)?;
+        log.clone().close()?;
+        remember(self.context, &log.checkpoint());
         own_like(&old, &new)?;
         Ok(own_like(&old, &old)?)
     }
@@ -188,6 +184,14 @@ impl Rotation<'_> {
 
     fn key(&self) -> String {
         verifier_key(&origin(&self.next.name), &self.next.signing.public())
+    }
+}
+
+/// The register remembers how long that log is: the old one as it ended, the new one before its writer ever ran.
+fn remember(context: &Context, Checkpoint { origin, size, root }: &Checkpoint) {
+    let noted = context.register().and_then(|register| Ok(register.note_checkpoint(origin, *size, *root)?));
+    if let Err(error) = noted {
+        warn(&format!("the register does not remember how long the log {origin} is: {}", error.message()));
     }
 }
 
