@@ -8,10 +8,14 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use portreeve::audit::archive;
 use portreeve::audit::checkpoint::{Checkpoint, SigningKey};
+use portreeve::audit::cosignature::{Cosigner, cosigned};
 use portreeve::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
+use portreeve::audit::note::{Algorithm, Note, VerifierKey, checkpoints_in};
 use portreeve::audit::proof::{Key, Proof, check};
+use portreeve::audit::public::Public;
 use portreeve::audit::record::{Kind, Record, Skeleton, Values};
 use portreeve::audit::tree::sha256;
+use portreeve::audit::witnessing::AddCheckpoint;
 use portreeve::clock::Timestamp;
 use portreeve::config;
 use portreeve::datamap::DataMap;
@@ -20,13 +24,14 @@ use portreeve::keyring::file;
 use portreeve::log::segment::{
     BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
 };
+use portreeve::log::summary::Summary;
 use portreeve::retention::certificate;
 use portreeve::secret::Secret;
 use portreeve::snapshots;
 use portreeve::wire::{backend, frame, frontend, scram, startup};
 
 /// Each parser, by the name of its fuzz target.
-pub const PARSERS: [(&str, fn(&[u8])); 15] = [
+pub const PARSERS: [(&str, fn(&[u8])); 19] = [
     ("frames", frames),
     ("backend", messages),
     ("startup", first_packet),
@@ -42,6 +47,10 @@ pub const PARSERS: [(&str, fn(&[u8])); 15] = [
     ("datamap", datamap),
     ("snapshot_header", snapshot_header),
     ("archive_header", archive_header),
+    ("note", note),
+    ("add_checkpoint", add_checkpoint),
+    ("public", public),
+    ("summary", summary),
 ];
 
 /// The parser of that name.
@@ -246,6 +255,65 @@ pub fn archive_header(data: &[u8]) {
     if let Some(header) = archive::Header::read(data) {
         assert!(header.length() <= data.len() as u64);
         let _chunks = header.holds(data.len() as u64);
+    }
+}
+
+/// Signed notes and verifier keys, as witnesses and folders of notes bring them.
+pub fn note(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some(key) = VerifierKey::parse(&text) {
+        assert_eq!(VerifierKey::parse(&key.text()), Some(key));
+    }
+    if let Ok(read) = Note::read(&text) {
+        assert!(text.starts_with(read.text) && read.text.ends_with('\n'), "the text is a part of the note");
+    }
+    let key = Cosigner::new("witness.example/w1", &Secret::new([2; 32])).verifier_key();
+    let _at = cosigned(&text, &key);
+    for one in checkpoints_in(&text) {
+        assert!(Note::read(&one).is_ok() && text.contains(&one), "it stands there, and is one");
+    }
+}
+
+/// What a log asks a witness: what is read is written and read again to the same, and nobody's is cosigned.
+pub fn add_checkpoint(data: &[u8]) {
+    let Ok(request) = AddCheckpoint::read(&String::from_utf8_lossy(data)) else { return };
+    assert_eq!(AddCheckpoint::read(&request.to_body()).as_ref(), Ok(&request));
+    assert!(request.judge(None, None).is_err(), "a log that nobody watches");
+    let public = signing().public();
+    let key = VerifierKey { name: "portreeve/a".to_owned(), algorithm: Algorithm::Ed25519, public };
+    for remembers in [None, Some(Checkpoint { origin: "portreeve/a".to_owned(), size: 5, root: [5; 32] })] {
+        if let Ok(checkpoint) = request.judge(Some(&key), remembers.as_ref()) {
+            assert!(request.note.starts_with(&format!("portreeve/a\n{}\n", checkpoint.size)));
+        }
+    }
+}
+
+/// What is open to everybody: where a log goes on, and notices of erasure.
+pub fn public(data: &[u8]) {
+    let Some((kind, content)) = data.split_first() else { return };
+    let kind = [Kind::Continues, Kind::Continued, Kind::Notice].into_iter().cycle().nth(usize::from(*kind));
+    let kind = kind.expect("it goes round");
+    if let Some(read) = Public::parse(kind, content) {
+        assert_eq!(read.kind(), kind);
+        assert_eq!(Public::parse(kind, &read.to_bytes()).as_ref(), Some(&read));
+        if let Public::Notice(notice) = read {
+            let _records = notice.records_of("portreeve/a");
+        }
+    }
+}
+
+/// A finished segment's summary, its digest and signature made right, so that what is behind them is reached.
+pub fn summary(data: &[u8]) {
+    let (block, key) = ([7; BLOCK_BYTES], signing());
+    assert_eq!(Summary::parse(data, &block, &key.public()), None, "this key signed nothing");
+    let mut bytes = data.to_vec();
+    if let Some(digest) = bytes.get_mut(8..40) {
+        digest.copy_from_slice(&sha256(&[&block]));
+    }
+    let signature = key.sign_bytes(b"portreeve segment summary\0", &bytes);
+    bytes.extend_from_slice(&signature);
+    if let Some(read) = Summary::parse(&bytes, &block, &key.public()) {
+        assert_eq!(Summary::parse(&read.to_bytes(&block, &key), &block, &key.public()).as_ref(), Some(&read));
     }
 }
 

@@ -48,6 +48,11 @@ fn the_logs_parsers_take_anything() {
 }
 
 #[test]
+fn the_parsers_of_what_others_say_of_a_log_take_anything() {
+    each(|name| ["note", "add_checkpoint", "public", "summary"].contains(&name));
+}
+
+#[test]
 fn the_files_parsers_take_anything() {
     let files = ["certificate", "keyring_file", "config", "datamap", "snapshot_header", "archive_header"];
     each(|name| files.contains(&name));

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portreeve::audit::archive;
 use portreeve::audit::keys::{Part, Recipient, RecipientKey, generate_key_pair};
+use portreeve::audit::witnessing::AddCheckpoint;
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::ids::CustomerId;
@@ -35,6 +36,10 @@ pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
         "datamap" => vec![file("config/datamap.toml"), file("config/datamap-shared.toml")],
         "snapshot_header" => vec![snapshot_header()],
         "archive_header" => vec![archive()],
+        "note" => notes(&vectors),
+        "add_checkpoint" => requests(&vectors),
+        "public" => public(&vectors),
+        "summary" => vec![summary()],
         other => panic!("no seeds for {other}"),
     }
 }
@@ -159,5 +164,41 @@ fn snapshot_header() -> Vec<u8> {
     })();
     written.expect("memory takes what is written");
     assert!(minicbor::decode::<portreeve::snapshots::Header>(&bytes).is_ok(), "it is a header");
+    bytes
+}
+
+fn notes(vectors: &Value) -> Vec<Vec<u8>> {
+    let of = ["checkpoint", "cosignature"];
+    let all = of.map(|of| ["note", "verifier_key"].map(|what| text(&vectors[of][what]))).concat();
+    let together = [all[0].as_slice(), b"\n", &all[2], b"half of a no"].concat();
+    all.into_iter().chain([together]).collect()
+}
+
+fn requests(vectors: &Value) -> Vec<Vec<u8>> {
+    let note = String::from_utf8(text(&vectors["checkpoint"]["note"])).expect("UTF-8");
+    let request = |old, hashes: u8| AddCheckpoint {
+        old,
+        proof: (0..hashes).map(|number| [number; 32]).collect(),
+        note: note.clone(),
+    };
+    [request(0, 0), request(5, 3)].iter().map(|request| request.to_body().into_bytes()).collect()
+}
+
+/// The first byte says which kind.
+fn public(vectors: &Value) -> Vec<Vec<u8>> {
+    let (note, continued) = (text(&vectors["checkpoint"]["note"]), text(&vectors["checkpoint"]["verifier_key"]));
+    let notice = hex(&vectors["public"]["notice"]);
+    [note, continued, notice].into_iter().zip(0..).map(|(content, kind)| [vec![kind], content].concat()).collect()
+}
+
+/// Of a segment that ends with seven leaves, without its signature.
+fn summary() -> Vec<u8> {
+    let mut bytes = b"PRTRSUM1".to_vec();
+    bytes.extend_from_slice(&[0; 32]);
+    [3_u64, 8192, 11].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+    bytes.extend_from_slice(&[1; 32]);
+    bytes.extend_from_slice(&7_u64.to_le_bytes());
+    (0..3).for_each(|peak| bytes.extend_from_slice(&[peak; 32]));
+    (0..2).for_each(|tag| bytes.extend_from_slice(&[tag; 48]));
     bytes
 }
