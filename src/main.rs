@@ -4,19 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::{config, observe, portal, proxy, retentiond, witness};
 use tokio::runtime::{Builder, Runtime};
+use zeroizing_alloc::ZeroAlloc;
 
 /// After so many turns of sessions it is looked who was woken by the audit log's thread, and after so many at the sockets:
 /// beside sessions that always have something to relay, the others would wait for long.
 const LOOKS_AROUND: (u32, u32) = (2, 16);
 
-/// Records are made on one thread and freed on another, many times a second.
+/// Records are made on one thread and freed on another, many times a second. What is freed is wiped: statements, rows and
+/// keys pass through many buffers that are not ours, and of what was erased no process memory may yield anything.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();

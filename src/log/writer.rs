@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::disk::{BLOCK_BYTES, BlockFile, Blocks, Disk};
 
 /// How often it is looked whether data keys are older than an epoch.
-const RETIRE_EVERY: Duration = Duration::from_secs(60);
+const RETIRE_EVERY: Duration = Duration::from_secs(10);
 
 /// The segment that is being written.
 pub struct Current {

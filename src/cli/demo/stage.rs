@@ -276,6 +276,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts the keyring again after it was stopped or killed.
+    pub fn start_keyring(&mut self) -> Result<(), Error> {
+        self.keyring = None;
+        self.keyring = Some(self.start("keyring")?);
+        Ok(())
+    }
+
     /// Makes the snapshot and maintenance roles, a recipient's pair and a store, and starts the retention daemon.
     pub async fn start_retention(&mut self) -> Result<(), Error> {
         if !self.path("store/store").exists() {
