@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
 use portreeve::cli::{self, Arguments, Command, Exit, Failure, Service, Verb};
+use portreeve::config::Config;
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::{config, observe, portal, proxy, retentiond, witness};
@@ -20,6 +22,9 @@ const LOOKS_AROUND: (u32, u32) = (2, 16);
 /// keys pass through many buffers that are not ours, and of what was erased no process memory may yield anything.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
+
+/// How long what a role left to threads that wait for files may take, once it ended; a unit waits for 15 seconds.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();
@@ -49,6 +54,14 @@ fn serve(service: Service, path: &Path) -> Result<Exit, Failure> {
         Service::Proxy => Builder::new_multi_thread().worker_threads(config.proxy.threads).enable_all().build()?,
         Service::Portal | Service::Keyring | Service::Retention { .. } => Runtime::new()?,
     };
+    let ended = run_on(&runtime, service, config);
+    // What reads or writes a folder that hangs, such as a mount whose server is away, is not waited for.
+    runtime.shutdown_timeout(ENDED_WITHIN);
+    ended
+}
+
+/// A role, until it is told to stop.
+fn run_on(runtime: &Runtime, service: Service, config: Config) -> Result<Exit, Failure> {
     match service {
         Service::Proxy => runtime
             .block_on(proxy::run(config))

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use portreeve::cli::{Arguments, Service};
+use portreeve::cli::{Arguments, Command, Service, Verb, witness};
 use portreeve::config::{Config, DEFAULT_PATH, Role, User, load};
 
 const ROLES: [(&str, Role); 4] =
@@ -169,6 +169,33 @@ fn every_unit_is_hardened() {
     }
     assert_eq!(one("keyring", "RestrictAddressFamilies"), "AF_UNIX");
     assert_eq!(one("keyring", "PrivateNetwork"), "yes");
+}
+
+/// It runs on another machine: as a user of its own, in no group of the roles, with nothing of theirs.
+#[test]
+fn the_witness_runs_by_itself_and_is_hardened() {
+    let unit = text("systemd/portreeve-witness.service");
+    let lines: BTreeSet<&str> = unit.lines().collect();
+    let absent: Vec<_> = HARDENED.iter().filter(|line| !lines.contains(*line)).collect();
+    assert!(absent.is_empty(), "it lacks {absent:?}");
+    let line = one("witness", "ExecStart");
+    assert!(line.starts_with("/usr/bin/portreeve "), "{line}");
+    let arguments = Arguments::try_parse_from(line.split_whitespace()).expect(&line);
+    let Command::Verb(Verb::Witness(witness::Command::Run(running))) = arguments.command else { panic!("{line}") };
+    assert_eq!(running.state, Path::new("/var/lib").join(one("witness", "StateDirectory")));
+    let handed = values("witness", "LoadCredential");
+    for (path, credential) in [&running.certificate, &running.key].into_iter().zip(&handed) {
+        let name = path.strip_prefix("%d").expect("handed by systemd").display().to_string();
+        assert!(credential.starts_with(&format!("{name}:/etc/portreeve/secrets/")), "{credential}");
+    }
+    assert_eq!(handed.len(), 2, "no secret but the certificate's key; its own key is made where it runs");
+    let (user, group) = (one("witness", "User"), one("witness", "Group"));
+    assert_eq!((user.as_str(), group.as_str()), ("portreeve-witness", "portreeve-witness"));
+    assert!(ROLES.iter().all(|(role, _)| one(role, "User") != user));
+    let (sysusers, tmpfiles) = (text("systemd/portreeve-witness.sysusers"), text("systemd/portreeve-witness.tmpfiles"));
+    assert!(sysusers.lines().any(|line| line.starts_with("u portreeve-witness ")) && !sysusers.contains("\nm "));
+    let folder = format!("d {}  0700 portreeve-witness portreeve-witness -", running.state.display());
+    assert!(tmpfiles.lines().any(|line| line == folder), "{tmpfiles}");
 }
 
 #[test]

@@ -1,20 +1,27 @@
 //! A log and a witness that really runs: over HTTPS, by C2SP tlog-witness. The log grows, is rolled back with all that is
 //! beside it, forks; the witness is away for a while, or somebody else.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use portreeve::audit::checkpoint::{Checkpoint, SigningKey, verifier_key};
 use portreeve::audit::cosignature::cosigned;
 use portreeve::audit::keys::{Part, Recipient, RecipientKey, Recipients, TagKey, generate_key_pair};
 use portreeve::audit::note::VerifierKey;
+use portreeve::audit::public::{Lost, Notice};
 use portreeve::audit::record::{Kind, Record};
+use portreeve::cli::demo::stage::{self, Stage};
 use portreeve::clock::{Clock, SystemClock};
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
+use portreeve::ids::EventId;
 use portreeve::log::growth::{Remembered, compare};
-use portreeve::log::verify::Verdict;
+use portreeve::log::reader::Reader;
+use portreeve::log::together::{Examined, judge};
+use portreeve::log::verify::{Verdict, examine};
 use portreeve::log::{Log, Settings};
 use portreeve::secret::Secret;
 use portreeve::witness::{self, create};
@@ -70,14 +77,17 @@ impl Ground {
         Logs { audit: self.at("audit"), keys: self.at("keys") }
     }
 
+    fn open(&self, name: &str, key: SigningKey, continuing: Option<String>) -> Log {
+        let mut settings = Settings::new(name, key);
+        (settings.segment_bytes, settings.reserve_bytes, settings.continues) = (32 << 10, 0, continuing);
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let dir = self.at("audit").join(name);
+        Log::open(Arc::new(RealDisk), &dir, settings, self.recipients.clone(), clock, entropy).expect("opened")
+    }
+
     /// Opens the log, writes so many records, closes it.
     async fn write(&self, records: usize) {
-        let mut settings = Settings::new(WRITER, signing());
-        (settings.segment_bytes, settings.reserve_bytes) = (32 << 10, 0);
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let dir = self.at("audit").join(WRITER);
-        let log =
-            Log::open(Arc::new(RealDisk), &dir, settings, self.recipients.clone(), clock, entropy).expect("opened");
+        let log = self.open(WRITER, signing(), None);
         for _ in 0..records {
             let mut record = Record::new(SystemClock.now(), Kind::Read, None);
             record.values.message = Some("x".repeat(5000));
@@ -101,7 +111,7 @@ impl Ground {
     fn witness(&self, port: u16, key: &VerifierKey) -> Witness {
         let endpoint = Endpoint::new(&format!("https://localhost:{port}"), key.clone(), &self.certificate.0);
         let at = At::Endpoint(endpoint.expect("an endpoint"));
-        Witness { name: "far".to_owned(), every: std::time::Duration::from_secs(10), at }
+        Witness { name: "far".to_owned(), every: Duration::from_secs(10), at }
     }
 
     fn submitter(&self, port: u16) -> Submitter {
@@ -249,4 +259,88 @@ async fn a_witness_that_is_away_or_somebody_else_is_told_and_recorded() {
     let blind = ground.run(0).await;
     assert_eq!(words(&ground.submitter(blind.port).turn().await), [(WRITER, Some("refused"))]);
     blind.stop().await;
+}
+
+/// The log's key is changed while a witness watches, and an erasure is told of in both logs: all of it together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_goes_on_as_another_is_witnessed_on_with_its_notices() {
+    const NEXT: &str = "portal.2";
+    let next = || SigningKey::from_seed(&Secret::new([2; 32]));
+    let notice = |event, logs: &[(&str, u64)]| {
+        let lost = logs.iter().map(|(log, records)| Lost { log: (*log).to_owned(), records: *records });
+        Notice::new(EventId([event; 16]), Part::Values, SystemClock.now(), lost.collect())
+    };
+    let ground = Ground::new();
+    let running = ground.run(0).await;
+    let mut submitter = ground.submitter(running.port);
+    ground.write(3).await;
+    let log = ground.open(WRITER, signing(), None);
+    log.notice(notice(1, &[(ORIGIN, 1)])).await.expect("durable");
+    assert_eq!(submitter.turn().await, []);
+    log.close_to_continue(NEXT, &next().public()).expect("closed");
+    assert_eq!(submitter.turn().await, [], "its end is cosigned, too");
+    let ended = ground.signed();
+    assert_eq!(ground.remembered(running.port).await.as_ref(), Some(&ended));
+
+    let note = Reader::open(&ground.at("audit").join(WRITER)).expect("readable").note().to_owned();
+    let log = ground.open(NEXT, next(), Some(note));
+    let line = verifier_key("portreeve/portal.2", &next().public());
+    std::fs::write(ground.at("keys").join("portal.2.vkey"), &line).expect("pinned");
+    assert_eq!(words(&submitter.turn().await), [(NEXT, Some("refused"))], "the witness was not told of it");
+    std::fs::write(ground.at("witness").join("logs/portal.2.vkey"), &line).expect("written");
+    let port = running.port;
+    running.stop().await;
+    let running = ground.run(port).await;
+    log.notice(notice(2, &[(ORIGIN, 1), ("portreeve/portal.2", 1)])).await.expect("durable");
+    log.close().expect("closed");
+    assert_eq!(words(&submitter.turn().await), [(NEXT, None)]);
+    assert_eq!(submitter.turn().await, []);
+    assert_eq!(ground.remembered(port).await.as_ref(), Some(&ended), "of the old one what it was");
+
+    let logs: Vec<_> = [(WRITER, signing()), (NEXT, next())]
+        .map(|(name, key)| {
+            let dir = ground.at("audit").join(name);
+            examine(&dir, &key.public(), None, u64::MAX).expect("readable")
+        })
+        .into();
+    let alarms = |log: &Examined| log.findings.iter().filter(|finding| finding.verdict.is_alarm()).count();
+    assert_eq!(logs.iter().map(alarms).sum::<usize>(), 0, "{logs:?}");
+    let found = judge(&logs, &BTreeSet::new(), SystemClock.now());
+    let found: Vec<_> = found.into_iter().map(|(log, finding)| (log, finding.verdict)).collect();
+    assert_eq!(found, [(ORIGIN.to_owned(), Verdict::Erased), ("portreeve/portal.2".to_owned(), Verdict::Erased)]);
+    assert_eq!(ground.verdicts(ended), []);
+    running.stop().await;
+}
+
+/// A folder on a mount whose server is away: whoever opens a file there waits for ever, here in a pipe that nobody writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_hangs_does_not_keep_the_portal_from_ending() {
+    let mut settings = stage::Settings::new(env!("CARGO_BIN_EXE_portreeve"));
+    settings.cache = Some(env!("CARGO_TARGET_TMPDIR").into());
+    settings.seed = false;
+    // The last section of the configuration, and one behind it.
+    settings.lines = vec![("observe".to_owned(), "[witnesses.stuck]\nfolder = \"stuck\"\nevery = \"1s\"".to_owned())];
+    let mut stage = Stage::set_up(settings).await.expect("a stage");
+    let folder = stage.path("stuck");
+    std::fs::create_dir(&folder).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(folder.join("portal.notes")).status().expect("mkfifo runs");
+    assert!(made.success());
+    let portal = stage.portal.as_mut().expect("it runs");
+    let began = Instant::now();
+    while !opens_a_pipe(portal.pid()) {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing is waited for in {}", folder.display());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let said = std::fs::read_to_string(&portal.log).expect("its words");
+    assert!(!said.contains("no witness is configured"), "{said}");
+    let began = Instant::now();
+    assert!(portal.stop().expect("it ends"), "in order: {}", std::fs::read_to_string(&portal.log).expect("its words"));
+    assert!(began.elapsed() < Duration::from_secs(10), "in time, which is 15 seconds: {:?}", began.elapsed());
+}
+
+/// Whether a thread of that process waits for somebody at the other end of a pipe.
+fn opens_a_pipe(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let mut places = tasks.map(|task| std::fs::read_to_string(task.expect("a thread").path().join("wchan")));
+    places.any(|place| place.is_ok_and(|place| place.contains("wait_for_partner")))
 }

@@ -168,6 +168,11 @@ pub async fn run_on(
         observing: config.limits.observing,
     };
     let witnesses = witnesses::witnesses(&config)?;
+    if witnesses.is_empty() {
+        tracing::warn!(
+            "no witness is configured: that logs were cut or rolled back would not be found; see [witnesses.NAME]"
+        );
+    }
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
     let book = Records {

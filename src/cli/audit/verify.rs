@@ -10,6 +10,7 @@ use super::witnessed::Elsewhere;
 use crate::audit::public::Notice;
 use crate::audit::tag::Tags;
 use crate::audit::tree::Frontier;
+use crate::cli::context::warn;
 use crate::cli::{Context, Exit, Failure, Table, keyring};
 use crate::clock::{Clock, SystemClock};
 use crate::grant::Erasure;
@@ -29,6 +30,9 @@ pub(super) async fn verified(
     memory: &[PathBuf],
 ) -> Result<(Table, Exit), Failure> {
     let elsewhere = Elsewhere::of(context, copy, memory)?;
+    if elsewhere.is_nobody() && copy.is_none() {
+        warn("no witness is configured and no --memory given: that logs were cut or rolled back would not be found");
+    }
     let dirs = search::logs(copy.unwrap_or(&context.config.audit.directory))?;
     // Looked at before the keyring is asked: what is done meanwhile was under way; everybody whose records stand before
     // there is known to it.

@@ -52,6 +52,11 @@ impl Elsewhere {
         Ok(Elsewhere { logs, witnesses, notes })
     }
 
+    /// Whether nobody elsewhere is asked, and nothing that was kept elsewhere was given.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.witnesses.is_empty() && self.notes.is_empty()
+    }
+
     /// What is found, each with the log's writer.
     pub(super) async fn findings(&self) -> Result<Vec<(String, Finding)>, Failure> {
         let there: BTreeSet<String> = self.logs.writers().map_err(Failure::failed)?.into_iter().collect();
