@@ -5,13 +5,13 @@ use std::fmt;
 use zeroize::Zeroize;
 
 /// A secret value. `Debug` shows `***`; the memory is wiped when it is dropped; it can be neither cloned nor
-/// serialised by accident.
-pub struct Secret<T: Zeroize>(T);
+/// serialised by accident. It stays in one place: what is moved is where that is, so that no copy is left on the way.
+pub struct Secret<T: Zeroize>(Box<T>);
 
 impl<T: Zeroize> Secret<T> {
     /// Takes the value into keeping.
     pub fn new(value: T) -> Self {
-        Secret(value)
+        Secret(Box::new(value))
     }
 
     /// Shows the value to code that needs it.
@@ -22,7 +22,7 @@ impl<T: Zeroize> Secret<T> {
 
 impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        T::zeroize(&mut self.0);
     }
 }
 
@@ -30,4 +30,10 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Wipes the stack below the caller: what functions that it called left there of keys that were handed on by value.
+#[inline(never)]
+pub fn wipe_stack() {
+    std::hint::black_box(&[0_u8; 16 << 10]);
 }

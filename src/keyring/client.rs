@@ -16,7 +16,7 @@ use super::kept::Written;
 use super::keys::Slot;
 use super::protocol::{self, After, Answer, Erased, ITEMS_MAX, Request, Unread};
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey, TagKey};
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 
 /// An answer takes no longer, or the keyring counts as unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -196,6 +196,7 @@ impl Client {
                 }
                 other => return Err(failed("open", other)),
             }
+            wipe_stack();
         }
         Ok(opened)
     }

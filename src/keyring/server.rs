@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::ids::EventId;
 use crate::log::Log;
+use crate::secret::wipe_stack;
 
 /// A connection that asks nothing for so long is closed; clients connect again by themselves.
 const IDLE_AFTER: Duration = Duration::from_secs(300);
@@ -358,6 +359,7 @@ impl Shared {
             let kept = self.kept.lock().await;
             keys.iter().map(|key| kept.keyring().open(key)).collect::<Result<Vec<_>, _>>()
         };
+        wipe_stack();
         let mut record = self.record(uid, request, if opened.is_ok() { "allowed" } else { "error" });
         record.skeleton.count = Some(saturated(keys.len()));
         record.values.from = Some(who.to_owned());

@@ -7,7 +7,7 @@ use super::reader::{Content, Entry};
 use crate::audit::keys::{Part, Recipient};
 use crate::audit::record::{Record, Skeleton, Values};
 use crate::audit::seal::{Binding, DataKey, open as open_part};
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 
 /// What is wrong with a part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum Error {
 
 /// Opened data keys of one log, by the positions of their leaves.
 #[derive(Debug, Default)]
-pub struct DataKeys(HashMap<u64, DataKey>);
+pub struct DataKeys(HashMap<u64, Box<DataKey>>);
 
 impl DataKeys {
     /// None yet.
@@ -49,7 +49,13 @@ impl DataKeys {
 
     /// Puts in the data key whose leaf stands at that position.
     pub fn insert(&mut self, position: u64, key: &Secret<[u8; 32]>) {
-        self.0.insert(position, DataKey::new(key));
+        self.put(position, key);
+        wipe_stack();
+    }
+
+    #[inline(never)]
+    fn put(&mut self, position: u64, key: &Secret<[u8; 32]>) {
+        self.0.insert(position, Box::new(DataKey::new(key)));
     }
 
     /// Whether the data key of that position is here.

@@ -493,9 +493,9 @@ fn fails(fault: Fault, ending: Ending) -> Result<bool, String> {
     Ok(ended)
 }
 
-/// The n-th call of every kind fails, with an error of the disk and for want of space, while a log is rotated; a third of
-/// them.
-fn faults(third: u64) {
+/// The n-th call of every kind fails, with an error of the disk and for want of space, while a log is rotated; a sixth
+/// of them.
+fn faults(part: u64) {
     let mut world = small();
     assert_eq!(work(&mut world), Ok(false), "nothing fails by itself");
     let replaced: Vec<_> = world.disk.replaced().into_iter().map(|(path, _)| path).collect();
@@ -512,7 +512,7 @@ fn faults(third: u64) {
                 &[How::Not]
             }
         };
-        let own = (1..=count).filter(|nth| nth % 3 == third);
+        let own = (1..=count).filter(|nth| nth % 6 == part);
         for (nth, how) in own.flat_map(|nth| hows.iter().map(move |how| (nth, *how))) {
             let ways = [(ErrorKind::StorageFull, Ending::PowerLost), (ErrorKind::Other, Ending::Killed)];
             // A full disk can be looked at.
@@ -528,20 +528,35 @@ fn faults(third: u64) {
     }
     println!("{tried} faults, {ended} of them ended it");
     assert!(wrong.is_empty(), "{} of {tried}: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
-    assert!(tried > 100 && ended > 50 && ended < tried, "{tried} faults, {ended} of them ended it");
+    assert!(tried > 50 && ended > 20 && ended < tried, "{tried} faults, {ended} of them ended it");
 }
 
 #[test]
-fn the_first_third_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+fn the_first_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
     faults(0);
 }
 
 #[test]
-fn the_second_third_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+fn the_second_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
     faults(1);
 }
 
 #[test]
-fn the_last_third_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+fn the_third_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
     faults(2);
+}
+
+#[test]
+fn the_fourth_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+    faults(3);
+}
+
+#[test]
+fn the_fifth_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+    faults(4);
+}
+
+#[test]
+fn the_last_sixth_of_faults_in_a_rotation_loses_nothing_and_is_taken_up() {
+    faults(5);
 }

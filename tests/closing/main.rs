@@ -4,9 +4,12 @@
 
 mod beside;
 mod ground;
+mod keyring_file;
 mod killed;
+mod memory;
 mod replanned;
 mod replica;
+mod shown;
 mod shut;
 mod steps;
 mod stories;
