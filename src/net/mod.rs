@@ -3,6 +3,7 @@
 
 pub mod entry;
 pub mod https;
+pub mod outgoing;
 pub mod tls;
 pub mod tls_connect;
 pub mod upstream;
