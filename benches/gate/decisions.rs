@@ -51,7 +51,9 @@ fn decide_ns(state: &State) -> Result<f64, Failed> {
     let mut allowed = 0_u64;
     for number in 0..DECISIONS {
         let Some((staff, customer)) = pair(number) else { return Err("there are no grants".into()) };
-        let ask = Ask { staff, customer, address, grant: None, connections: 1, register_read: NOON, locks: &locks };
+        let (grant, credential) = (None, Timestamp::NEVER);
+        let ask =
+            Ask { staff, customer, address, grant, connections: 1, register_read: NOON, credential, locks: &locks };
         if let Decision::Allow(authorized) = decide(state, black_box(&ask), &limits, NOON) {
             allowed += u64::from(authorized.grant() > GrantId(0));
         }

@@ -109,8 +109,8 @@ async fn act(
     let state = register.state()?;
     let password = password(own.password_file.as_deref(), &own.name)?;
     let desk = context.desk(register, &[customer]).await?;
-    let Some(by) = signed_in(&state, &own.name, &password) else {
-        return Err(refuse(desk, &own.name, "break-glass").await?);
+    let Some(by) = signed_in(context.config.staff.sign_in, &state, &own.name, &password) else {
+        return Err(refuse(context, desk, &own.name, "break-glass").await?);
     };
     let draft = Draft { by: By::Staff(by), what: step(by), personal };
     let done = desk.act(|_| Ok(draft.clone())).await?;

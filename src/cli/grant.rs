@@ -14,7 +14,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
 use crate::grant::wish::{self, Why};
-use crate::grant::{Given, Grant, Lock, Purpose, Scope, State, What};
+use crate::grant::{Given, Grant, Lock, Purpose, Scope, SignIn, State, What};
 use crate::ids::{GrantId, StaffId};
 use crate::secret::Secret;
 use crate::wire::scram::Verifier;
@@ -116,16 +116,16 @@ async fn create(context: &Context, wanted: Create) -> Result<Exit, Failure> {
     show(context, &done.state, done.state.grant(GrantId(done.sequence.0)))
 }
 
-/// The staff member, if the password is theirs and they are not suspended. Which of the name and the password was wrong
-/// is not told.
-pub(super) fn signed_in(state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
+/// The staff member, if the password is theirs and they are not suspended: the one that the gate takes as well. Which of
+/// the name and the password was wrong is not told.
+pub(super) fn signed_in(sign_in: SignIn, state: &State, name: &str, password: &Secret<String>) -> Option<StaffId> {
     let staff = state.staff_named(name).filter(|staff| staff.works())?;
-    let verifier: Verifier = staff.verifier.parse().ok()?;
+    let verifier: Verifier = staff.verifier_at(sign_in, SystemClock.now())?.parse().ok()?;
     verifier.fits(password.expose()).then_some(staff.id)
 }
 
 /// Records that somebody without the right password wanted that.
-pub(super) async fn refuse(desk: Desk, name: &str, verb: &str) -> Result<Failure, Failure> {
+pub(super) async fn refuse(context: &Context, desk: Desk, name: &str, verb: &str) -> Result<Failure, Failure> {
     let mut record = Record::new(SystemClock.now(), Kind::Refused, None);
     record.skeleton.verb = Some(verb.to_owned());
     record.skeleton.result = Some("refused".to_owned());
@@ -134,7 +134,14 @@ pub(super) async fn refuse(desk: Desk, name: &str, verb: &str) -> Result<Failure
     record.values.message = Some("wrong name or password".to_owned());
     desk.log().record(record).await?;
     desk.close()?;
-    Ok(Failure::refused(format!("wrong password for \"{name}\", or there is no such active staff member")))
+    let where_from = match context.config.staff.sign_in {
+        SignIn::Password => String::new(),
+        SignIn::Token => format!(
+            "; what is asked for is a short-lived password: get one at {}/staff",
+            context.config.portal.public_url
+        ),
+    };
+    Ok(Failure::refused(format!("wrong password for \"{name}\", or there is no such active staff member{where_from}")))
 }
 
 /// A staff member gives back what is theirs; whose password is asked for the grant says.

@@ -87,7 +87,9 @@ fn in_the_way(
     at: Timestamp,
 ) -> Vec<Condition> {
     let (address, locks) = (IpAddr::from(Ipv4Addr::UNSPECIFIED), Locks::default());
-    let ask = Ask { staff: staff.id, customer, address, grant: None, connections: 0, register_read: at, locks: &locks };
+    let (grant, credential) = (None, Timestamp::NEVER);
+    let ask =
+        Ask { staff: staff.id, customer, address, grant, connections: 0, register_read: at, credential, locks: &locks };
     let is_of_address = |condition: &Condition| {
         matches!(
             condition,

@@ -28,6 +28,7 @@ pub mod render;
 pub mod request;
 pub mod retention;
 mod road;
+mod second_factor;
 mod sign_in;
 pub mod staff;
 mod staff_list;

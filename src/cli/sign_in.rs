@@ -32,9 +32,9 @@ impl Context {
         let customer = customer(&state, of)?.id;
         let password = password(password_file, name)?;
         let desk = self.desk(register, &[customer]).await?;
-        match signed_in(&state, name, &password) {
+        match signed_in(self.config.staff.sign_in, &state, name, &password) {
             Some(staff) => Ok(Signed { desk, staff, customer }),
-            None => Err(refuse(desk, name, verb).await?),
+            None => Err(refuse(self, desk, name, verb).await?),
         }
     }
 }

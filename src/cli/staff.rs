@@ -1,7 +1,6 @@
 //! `portreeve staff`: the vendor's people who may be given access, and what they must fulfil besides.
 //! Not here: access itself; a staff member without a grant reaches nothing. Teams are in `team`.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 use super::context::{moment, new_password, password, staff};
 use super::grant::{refuse, signed_in};
 use super::staff_list;
-use super::{Context, Exit, Failure, Table};
+use super::{Context, Exit, Failure, Table, second_factor};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::units;
 use crate::entropy::{OsEntropy, random};
@@ -20,10 +19,7 @@ use crate::grant::{
     check_name,
 };
 use crate::ids::StaffId;
-use crate::wire::scram::verifier_from_password;
-
-/// As PostgreSQL itself has it.
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not zero");
+use crate::wire::scram::{ITERATIONS, verifier_from_password};
 
 /// What can be done with staff.
 #[derive(Debug, Subcommand)]
@@ -92,6 +88,8 @@ pub enum Command {
         #[arg(long)]
         networks: Option<String>,
     },
+    /// Give a staff member a second factor: with its codes, and their password, they get short-lived passwords in the portal.
+    SecondFactor(second_factor::SecondFactor),
     /// Let a staff member work outside their hours for a while. Takes the password of somebody else, as resume does.
     Except {
         /// Their name or id.
@@ -141,6 +139,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         }
         Command::Remove { staff } => narrow(context, &staff, |staff| What::StaffRemoved { staff }).await,
         Command::Compare(compare) => staff_list::run(compare, context).await,
+        Command::SecondFactor(wanted) => second_factor::run(wanted, context).await,
         Command::Resume { staff, voucher } => vouch(context, &staff, voucher, StaffStep::Resumed, None).await,
         Command::Attest { staff, kind, version, until } => {
             operate(context, &staff, StaffStep::Attested { kind, version, until }, |_| None).await
@@ -189,7 +188,7 @@ async fn narrow(context: &Context, name: &str, what: impl FnOnce(StaffId) -> Wha
 }
 
 /// What the vendor's operator says of somebody.
-async fn operate(
+pub(super) async fn operate(
     context: &Context,
     name: &str,
     step: StaffStep,
@@ -217,8 +216,8 @@ async fn vouch(
     let id = staff(&state, name)?.id;
     let password = password(voucher.password_file.as_deref(), &voucher.name)?;
     let desk = context.desk(register, &[]).await?;
-    let Some(by) = signed_in(&state, &voucher.name, &password) else {
-        return Err(refuse(desk, &voucher.name, step.verb()).await?);
+    let Some(by) = signed_in(context.config.staff.sign_in, &state, &voucher.name, &password) else {
+        return Err(refuse(context, desk, &voucher.name, step.verb()).await?);
     };
     let draft = Draft { by: By::Staff(by), what: What::Staff { staff: id, step }, personal };
     let done = desk.act(|_| Ok(draft.clone())).await?;
@@ -243,6 +242,7 @@ fn table<'s>(state: &State, staff: impl IntoIterator<Item = &'s Staff>, now: Tim
         "hours",
         "networks",
         "excepted_until",
+        "second_factor",
     ];
     let mut table = Table::new(&columns);
     for staff in staff {
@@ -260,6 +260,7 @@ fn table<'s>(state: &State, staff: impl IntoIterator<Item = &'s Staff>, now: Tim
             joined(standing.hours.as_deref(), "; ").into(),
             joined(standing.networks.as_deref(), ", ").into(),
             standing.excepted.map_or(Value::Null, |(until, _)| moment(until)),
+            standing.second_factor.is_some().into(),
         ]);
     }
     table

@@ -103,6 +103,11 @@ fn wrong_values_name_line_key_and_what_was_expected() {
         ),
         ("[fence]\nexamine_every = \"2m\"", ":2: \"fence.examine_every\": expected 1s to 1m"),
         ("[fence]\nexamine_every = \"100ms\"", ":2: \"fence.examine_every\": "),
+        (
+            "[staff]\nsign_in = \"both\"",
+            ":2: \"staff.sign_in\": unknown variant `both`, expected `password` or `token`",
+        ),
+        ("[staff.oidc]\nisuer = \"x\"", ":2: unknown key \"staff.oidc.isuer\"; did you mean \"staff.oidc.issuer\"?"),
         ("proxy = 7", ":1: \"proxy\": invalid type: integer `7`"),
         ("[observe]\nformat = \"xml\"", ":2: \"observe.format\": unknown variant `xml`, expected `text` or `json`"),
         ("[proxy]\nid = \"../x\"", ":2: \"proxy.id\": expected a name of 1 to 40"),
@@ -176,6 +181,34 @@ fn a_back_end_needs_its_place_and_a_purge_its_hours() {
     let whole = with("[limits]\nobserve_until = \"2026-12-20\"").expect("a day");
     let until = whole.limits.observing.map(|observing| observing.until.to_string());
     assert_eq!(until.as_deref(), Some("2026-12-20T00:00:00.000000Z"));
+}
+
+#[test]
+fn an_identity_provider_is_whole_or_not_there() {
+    let with = |more: &str| read(&format!("{LEAST}\n{more}"));
+    let usual = with("").expect("read").staff;
+    assert!(usual.oidc.is_none() && usual.sign_in == grant::SignIn::Password);
+    assert_eq!((usual.token_lives.as_secs(), usual.credential_lives.as_secs()), (600, 12 * 3600));
+    let whole = "[staff.oidc]\nissuer = \"https://login.example\"\nclient_id = \"p\"\n";
+    let config = with(&format!("{whole}client_secret_file = \"oidc.secret\"")).expect("read");
+    let oidc = config.staff.oidc.as_ref().expect("there");
+    assert_eq!((oidc.claim.as_str(), oidc.signed_in_within), ("preferred_username", None));
+    assert!(config.secrets(Role::Portal).contains(&Path::new("/etc/p/oidc.secret")));
+    assert!(!config.secrets(Role::Proxy).contains(&Path::new("/etc/p/oidc.secret")));
+    assert!(with(whole).expect("a public client").staff.oidc.is_some_and(|oidc| oidc.client_secret_file.is_none()));
+    for (lines, says) in [
+        ("[staff]\ntoken_lives = \"2h\"", "\"staff.token_lives\": expected 1s to 1h"),
+        ("[staff]\ntoken_lives = \"0s\"", "\"staff.token_lives\": expected 1s to 1h"),
+        ("[staff]\ncredential_lives = \"5m\"", "\"staff.credential_lives\": expected token_lives or more"),
+        ("[staff.oidc]\nclient_id = \"p\"", "\"staff.oidc.client_id\": goes with issuer"),
+        ("[staff.oidc]\nissuer = \"https://x\"", "\"staff.oidc.issuer\": goes with client_id"),
+        ("[staff.oidc]\nissuer = \"http://x\"", "\"staff.oidc.issuer\": expected an address that starts with https://"),
+        (&format!("{whole}scopes = \"profile\""), "\"staff.oidc.scopes\": expected words with spaces"),
+        (&format!("{whole}claim = \"\""), "\"staff.oidc.claim\": expected the name of a claim"),
+    ] {
+        let refused = with(lines).expect_err(lines);
+        assert!(refused.contains(says), "{refused}");
+    }
 }
 
 #[test]

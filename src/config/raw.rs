@@ -3,6 +3,7 @@
 //! Not here: what the keys mean together, and whether files exist.
 
 mod cluster;
+mod staff;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::staff::{Oidc, SignIn, Staff};
 pub(super) use self::witness::Witness;
 use super::units::{Size, Span};
 use super::user::User;
@@ -424,15 +426,6 @@ impl Default for Cli {
 pub(super) struct Road {
     pub(super) application: Vec<String>,
     pub(super) maintenance: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Staff {
-    pub(super) confidentiality_version: u32,
-    pub(super) training_version: u32,
-    pub(super) list: PathBuf,
-    pub(super) suspend_missing: bool,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

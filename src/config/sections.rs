@@ -1,11 +1,14 @@
 //! The sections of a checked configuration, as the roles use them: paths resolved, quantities with their types.
 //! Not here: defaults (`raw.rs`) and how a file becomes these (`source.rs`).
 
+mod staff;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::staff::{Oidc, Staff};
 use super::error::Error;
 use super::raw::{Checksums, Format, Scrub, SnapshotKind};
 use super::user::User;
@@ -286,19 +289,6 @@ pub struct Road {
     pub maintenance: Vec<String>,
 }
 
-/// `[staff]`: what is asked of the vendor's own people.
-#[derive(Clone, Debug)]
-pub struct Staff {
-    /// The version of the confidentiality agreement in force; none: nobody has to attest it.
-    pub confidentiality_version: Option<u32>,
-    /// The version of the training in force; none: nobody has to attest it.
-    pub training_version: Option<u32>,
-    /// The staff list of record (CSV), which somebody else keeps.
-    pub list: Option<PathBuf>,
-    /// Whether "staff compare" suspends whoever is here and not on that list.
-    pub suspend_missing: bool,
-}
-
 /// `[retention]`: the daemon that keeps the promise.
 #[derive(Clone, Debug)]
 pub struct Retention {
@@ -435,7 +425,11 @@ impl Config {
                 let logins = logins.flat_map(External::logins).map(|login| &login.password_file);
                 [&self.proxy.key, &self.proxy.log_key].into_iter().chain(clusters).chain(logins).collect()
             }
-            Role::Portal => vec![&self.portal.key, &self.portal.signing_key, &self.portal.log_key],
+            Role::Portal => {
+                let client = self.staff.oidc.iter().filter_map(|oidc| oidc.client_secret_file.as_ref());
+                let own = [&self.portal.key, &self.portal.signing_key, &self.portal.log_key];
+                own.into_iter().chain(client).collect()
+            }
             Role::Keyring => vec![&self.keyring.credential, &self.keyring.log_key],
             Role::Retention => {
                 let keys = self.snapshots.values().filter_map(|snapshots| snapshots.certificate.as_ref());

@@ -13,7 +13,7 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Register, Retention, Road, Snapshots, Staff, Witness,
+    Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Register, Retention, Road, Snapshots, Witness,
     WitnessAt,
 };
 use super::{Config, keys};
@@ -23,6 +23,7 @@ use crate::retention::window::Window;
 
 mod clusters;
 mod limits;
+mod staff;
 
 /// What a name that becomes part of a path must be.
 const A_NAME: &str = "expected a name of 1 to 40 of a-z, 0-9, - and _, such as \"gate-1\"";
@@ -164,23 +165,12 @@ impl<'a> Source<'a> {
                 examine_every: raw.fence.examine_every.0,
             },
             limits: self.limits(table, raw.limits)?,
-            staff: self.staff(raw.staff),
+            staff: self.staff(table, raw.staff)?,
             road: Road { application: raw.road.application, maintenance: raw.road.maintenance },
             cli: Cli { log_key: self.secret(raw.cli.log_key), state: self.path(raw.cli.state) },
             observe: Observe { level: raw.observe.level, format: raw.observe.format },
             digest: hexadecimal(digest(&SHA256, self.text.as_bytes()).as_ref()),
         })
-    }
-
-    /// Version 0 and the empty path are none.
-    fn staff(&self, raw: raw::Staff) -> Staff {
-        let version = |number: u32| Some(number).filter(|number| *number > 0);
-        Staff {
-            confidentiality_version: version(raw.confidentiality_version),
-            training_version: version(raw.training_version),
-            list: Some(raw.list).filter(|path| !path.as_os_str().is_empty()).map(|path| self.path(path)),
-            suspend_missing: raw.suspend_missing,
-        }
     }
 
     fn proxy(&self, raw: raw::Proxy) -> Proxy {

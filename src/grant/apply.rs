@@ -48,7 +48,7 @@ pub enum Fault {
     #[error("the side row of event {0} is not the one it was written with")]
     Side(Sequence),
     /// An owner's act without the portal's signature.
-    #[error("event {0} claims an owner's act, or the use of a code, and carries no signature")]
+    #[error("event {0} claims an owner's act, the portal's, or the use of a code, and carries no signature")]
     Unsigned(Sequence),
     /// A signature, and not the portal's.
     #[error("the signature of event {0} is not the portal's, nor that of the code it speaks of")]
@@ -83,6 +83,9 @@ pub fn apply_examined(state: &mut State, examined: Examined) -> Result<(), Fault
     state.check(event, examined.personal.as_ref())?;
     let (event, sequence, hash) = (*event, *sequence, *hash);
     state.commit(&event, sequence, examined.personal.unwrap_or_default());
+    if state.events == 0 {
+        state.seed = hash;
+    }
     (state.events, state.head) = (sequence.0, hash);
     Ok(())
 }

@@ -34,6 +34,8 @@ pub struct Ask<'a> {
     pub connections: usize,
     /// When the register was last read successfully.
     pub register_read: Timestamp,
+    /// Until when what they signed in with carries a session; [`Timestamp::NEVER`]: as long as everything else does.
+    pub credential: Timestamp,
     /// The narrowing locks in force.
     pub locks: &'a Locks,
 }
@@ -95,7 +97,7 @@ impl<S> Authorized<S> {
     }
 
     /// The earliest end of what was given: of the grant, of the owner's consent and its hours, of the staff member's own
-    /// hours and attestations.
+    /// hours and attestations, of what they signed in with.
     pub fn until(&self) -> Timestamp {
         self.until
     }

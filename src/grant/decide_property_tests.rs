@@ -119,6 +119,7 @@ enum Less {
     StalerBy(i64),
     MoreOpen(usize),
     FewerAllowed(usize),
+    CarriedUntil(i64),
 }
 
 fn any_less() -> impl Strategy<Value = Less> {
@@ -152,6 +153,7 @@ fn any_less() -> impl Strategy<Value = Less> {
         (0..10i64).prop_map(Less::StalerBy),
         (0..9usize).prop_map(Less::MoreOpen),
         (0..9usize).prop_map(Less::FewerAllowed),
+        (0..200i64).prop_map(Less::CarriedUntil),
     ]
 }
 
@@ -193,13 +195,15 @@ struct Scene {
     open: usize,
     read: Timestamp,
     now: Timestamp,
+    credential: Timestamp,
     limits: Limits,
 }
 
 impl Scene {
     fn decide(&self) -> Decision {
-        let Scene { world, locks, staff, grant, open, read, now, limits } = self;
-        let ask = Ask { staff: *staff, grant: *grant, connections: *open, register_read: *read, ..ask(*now, locks) };
+        let Scene { world, locks, staff, grant, open, read, now, credential, limits } = self;
+        let (connections, register_read, credential) = (*open, *read, *credential);
+        let ask = Ask { staff: *staff, grant: *grant, connections, register_read, credential, ..ask(*now, locks) };
         decide(&world.state, &ask, limits, *now)
     }
 
@@ -217,6 +221,7 @@ impl Scene {
             Less::Later(by) => self.now = self.now.plus(Duration::from_secs(60 * by.unsigned_abs())),
             Less::StalerBy(seconds) => self.read = Timestamp(self.read.0 - 1_000_000 * seconds),
             Less::MoreOpen(more) => self.open += more,
+            Less::CarriedUntil(minute) => self.credential = self.credential.min(minutes(minute)),
             Less::FewerAllowed(most) => {
                 self.limits.connections_per_grant = self.limits.connections_per_grant.min(most);
             }
@@ -242,8 +247,8 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             }
             let now = world.now.plus(Duration::from_secs(60 * later.unsigned_abs()));
             let read = Timestamp(now.0 - age * 1_000_000);
-            let (locks, limits) = (Locks::default(), Limits::default());
-            Scene { world, locks, staff, grant, open, read, now, limits }
+            let (locks, limits, credential) = (Locks::default(), Limits::default(), Timestamp::NEVER);
+            Scene { world, locks, staff, grant, open, read, now, credential, limits }
         },
     )
 }

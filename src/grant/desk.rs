@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::decide::Limits;
 use super::locks::Locks;
 use super::refusal::minute;
-use super::staff_condition::{StaffCondition, check_network, check_suspended};
+use super::staff_condition::{StaffCondition, check_credential, check_network, check_suspended};
 use super::state::State;
 use crate::clock::Timestamp;
 use crate::ids::StaffId;
@@ -20,6 +20,8 @@ pub struct AtDesk<'a> {
     pub address: IpAddr,
     /// When the register was last read successfully.
     pub register_read: Timestamp,
+    /// Until when what they signed in with carries a session; [`Timestamp::NEVER`]: for good.
+    pub credential: Timestamp,
     /// The narrowing locks in force.
     pub locks: &'a Locks,
 }
@@ -63,12 +65,17 @@ pub fn at_desk(state: &State, who: &AtDesk<'_>, limits: &Limits, now: Timestamp)
             let mut failed = |condition| conditions.push(DeskCondition::Staff(condition));
             check_suspended(staff, &mut failed);
             check_network(staff, who.address, &mut failed);
+            check_credential(who.credential, now, &mut failed);
         }
     }
     if who.locks.shuts(who.staff) {
         conditions.push(DeskCondition::Locked);
     }
-    if conditions.is_empty() { Ok(lease) } else { Err(DeskRefusal { staff: who.staff, conditions }) }
+    if conditions.is_empty() {
+        Ok(lease.min(who.credential))
+    } else {
+        Err(DeskRefusal { staff: who.staff, conditions })
+    }
 }
 
 impl DeskCondition {

@@ -4,7 +4,8 @@ use crate::grant::{By, Lock, Personal, StaffStep, What};
 
 /// What stands in jane's way, coming from 10.1.2.3; empty: nothing.
 fn code(world: &World, locks: &Locks, read: Timestamp) -> String {
-    let who = AtDesk { staff: JANE, address: [10, 1, 2, 3].into(), register_read: read, locks };
+    let (address, credential) = ([10, 1, 2, 3].into(), Timestamp::NEVER);
+    let who = AtDesk { staff: JANE, address, register_read: read, credential, locks };
     at_desk(&world.state, &who, &Limits::default(), world.now).map_or_else(|refusal| refusal.code(), |_| String::new())
 }
 
@@ -36,7 +37,8 @@ fn it_says_why_and_what_to_do() {
     let mut world = World::with_people();
     world.must(By::Operator, What::Staff { staff: JANE, step: StaffStep::Suspended }, None);
     let locks = Locks::default();
-    let who = AtDesk { staff: JANE, address: [10, 1, 2, 3].into(), register_read: world.now, locks: &locks };
+    let (address, credential) = ([10, 1, 2, 3].into(), Timestamp::NEVER);
+    let who = AtDesk { staff: JANE, address, register_read: world.now, credential, locks: &locks };
     let refusal = at_desk(&world.state, &who, &Limits::default(), world.now).expect_err("she is suspended");
     assert_eq!(refusal.message(), "the desk is closed to you: you are suspended");
     assert_eq!(refusal.detail(&world.state), "The staff account \"jane\" is suspended since 2026-11-21 12:00 UTC.");

@@ -172,7 +172,9 @@ impl What {
 
     /// Whether it counts only with a signature, when such an actor causes it: of the portal, or of a code's key.
     pub fn is_signed(&self, by: By) -> bool {
+        let is_of_portal = |step: &StaffStep| matches!(step, StaffStep::TokenIssued { .. });
         matches!((self, by), (_, By::Owner(_)) | (What::CodeRedeemed { .. }, _))
+            || matches!(self, What::Staff { step, .. } if is_of_portal(step))
     }
 
     /// Whether it comes with a side row.

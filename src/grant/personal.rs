@@ -69,6 +69,10 @@ pub struct Personal {
     /// Where a staff member works, such as `DE`.
     #[n(37)]
     pub region: Option<String>,
+    /// The secret of a staff member's second factor, in clear: whoever reads the register's file can compute its codes, and
+    /// still lacks the password, of which only a verifier is stored.
+    #[n(66)]
+    pub second_factor: Option<ByteVec>,
     /// The SHA-256 digest of the code in an invitation's link.
     #[n(45)]
     pub invitation: Option<ByteVec>,

@@ -239,6 +239,15 @@ pub enum Rule {
     /// Networks that are none.
     #[error(transparent)]
     Network(#[from] NetworkFault),
+    /// A short-lived password for longer than that.
+    #[error("a short-lived password is good for an hour at most: lower \"token_lives\" in section [staff]")]
+    TokenTooLong,
+    /// Somebody without a second factor.
+    #[error("{0} has no second factor; an operator gives one: \"portreeve staff second-factor {0}\"")]
+    NoSecondFactor(StaffId),
+    /// A code of the second factor that was used before.
+    #[error("that code was used already: wait until your authenticator shows the next one")]
+    CodeUsed,
     /// A text that breaks its rule.
     #[error(transparent)]
     Text(#[from] TextFault),

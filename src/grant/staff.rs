@@ -15,6 +15,7 @@ use super::personal::{self, Personal, TextFault};
 use super::rule::Rule;
 use super::scope::{NotAWord, words};
 use super::state::{Staff, State};
+use super::token::{SecondFactor, Token};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, Sequence, StaffId};
 
@@ -68,6 +69,13 @@ pub enum StaffStep {
     Limited,
     /// Until then their hours do not count. Side row: reason.
     Excepted { until: Timestamp },
+    /// The portal handed out a short-lived password, for the code of that step where it was asked for a second factor.
+    /// Side row: verifier.
+    TokenIssued { until: Timestamp, code: Option<u64> },
+    /// They have a second factor from now on, and no earlier one. Side row: its secret.
+    SecondFactorSet,
+    /// They have none any more.
+    SecondFactorRemoved,
 }
 
 impl StaffStep {
@@ -79,6 +87,9 @@ impl StaffStep {
             StaffStep::Attested { .. } => "staff.attested",
             StaffStep::Limited => "staff.limited",
             StaffStep::Excepted { .. } => "staff.excepted",
+            StaffStep::TokenIssued { .. } => "token.issued",
+            StaffStep::SecondFactorSet => "second-factor.set",
+            StaffStep::SecondFactorRemoved => "second-factor.removed",
         }
     }
 
@@ -86,15 +97,26 @@ impl StaffStep {
     pub fn narrows(self) -> bool {
         match self {
             StaffStep::Suspended => true,
-            StaffStep::Resumed | StaffStep::Attested { .. } | StaffStep::Limited | StaffStep::Excepted { .. } => false,
+            StaffStep::Resumed
+            | StaffStep::Attested { .. }
+            | StaffStep::Limited
+            | StaffStep::Excepted { .. }
+            | StaffStep::TokenIssued { .. }
+            | StaffStep::SecondFactorSet
+            | StaffStep::SecondFactorRemoved => false,
         }
     }
 
     /// Whether it comes with a side row.
     pub(super) fn has_side(self) -> bool {
         match self {
-            StaffStep::Limited | StaffStep::Excepted { .. } => true,
-            StaffStep::Suspended | StaffStep::Resumed | StaffStep::Attested { .. } => false,
+            StaffStep::Limited
+            | StaffStep::Excepted { .. }
+            | StaffStep::TokenIssued { .. }
+            | StaffStep::SecondFactorSet => true,
+            StaffStep::Suspended | StaffStep::Resumed | StaffStep::Attested { .. } | StaffStep::SecondFactorRemoved => {
+                false
+            }
         }
     }
 }
@@ -103,9 +125,15 @@ impl StaffStep {
 impl fmt::Display for StaffStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StaffStep::Suspended | StaffStep::Resumed | StaffStep::Limited => Ok(()),
+            StaffStep::Suspended
+            | StaffStep::Resumed
+            | StaffStep::Limited
+            | StaffStep::SecondFactorSet
+            | StaffStep::SecondFactorRemoved => Ok(()),
             StaffStep::Attested { kind, version, until } => write!(f, ": {kind} version {version} until {until}"),
             StaffStep::Excepted { until } => write!(f, ": until {until}"),
+            StaffStep::TokenIssued { until, code: None } => write!(f, ": until {until}, by the identity provider"),
+            StaffStep::TokenIssued { until, code: Some(_) } => write!(f, ": until {until}, by a second factor"),
         }
     }
 }
@@ -125,6 +153,10 @@ pub struct Standing {
     pub networks: Option<Vec<Network>>,
     /// Until when their hours do not count, and who said so.
     pub excepted: Option<(Timestamp, By)>,
+    /// Their newest short-lived password, over or not.
+    pub token: Option<Token>,
+    /// Their second factor, if they have one.
+    pub second_factor: Option<SecondFactor>,
 }
 
 impl Standing {
@@ -139,7 +171,13 @@ impl Standing {
 
     fn take(&mut self, step: StaffStep, (at, by, sequence): (Timestamp, By, Sequence), personal: &Personal) {
         match step {
-            StaffStep::Suspended => (self.suspended, self.suspension) = (Some((at, by)), Some(sequence)),
+            StaffStep::Suspended => {
+                (self.suspended, self.suspension) = (Some((at, by)), Some(sequence));
+                // Resuming does not bring it back.
+                if let Some(token) = &mut self.token {
+                    token.until = token.until.min(at);
+                }
+            }
             StaffStep::Resumed => self.suspended = None,
             StaffStep::Attested { kind, version, until } => {
                 self.attested.insert(kind, (version, until));
@@ -149,6 +187,18 @@ impl Standing {
                 Some(Err(_)) | None => (self.hours, self.networks) = (Some(Vec::new()), Some(Vec::new())),
             },
             StaffStep::Excepted { until } => self.excepted = Some((until, by)),
+            StaffStep::TokenIssued { until, code } => {
+                let verifier = personal.verifier.clone().unwrap_or_default();
+                self.token = Some(Token { verifier, issued: at, until, sequence });
+                if let (Some(factor), Some(step)) = (&mut self.second_factor, code) {
+                    factor.used = step;
+                }
+            }
+            StaffStep::SecondFactorSet => {
+                let secret = personal.second_factor.clone().map(Vec::from).unwrap_or_default();
+                self.second_factor = Some(SecondFactor { secret, used: 0 });
+            }
+            StaffStep::SecondFactorRemoved => self.second_factor = None,
         }
     }
 }
@@ -245,6 +295,9 @@ impl State {
                 }
                 personal.map_or(Ok(()), |personal| Ok(personal::check_reason(required(&personal.reason, "reason")?)?))
             }
+            StaffStep::TokenIssued { until, code } => self.check_token(event, (id, until, code), personal),
+            StaffStep::SecondFactorSet => self.check_second_factor(event, (id, true), personal),
+            StaffStep::SecondFactorRemoved => self.check_second_factor(event, (id, false), personal),
         }
     }
 
@@ -280,7 +333,13 @@ impl State {
         }
         match step {
             StaffStep::Suspended => self.end_grants_of(event, id),
-            StaffStep::Resumed | StaffStep::Attested { .. } | StaffStep::Limited | StaffStep::Excepted { .. } => {}
+            StaffStep::Resumed
+            | StaffStep::Attested { .. }
+            | StaffStep::Limited
+            | StaffStep::Excepted { .. }
+            | StaffStep::TokenIssued { .. }
+            | StaffStep::SecondFactorSet
+            | StaffStep::SecondFactorRemoved => {}
         }
     }
 }

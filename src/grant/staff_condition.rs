@@ -27,6 +27,8 @@ pub enum StaffCondition {
     OutOfHours,
     /// Their client is in no network they may come from.
     ElsewhereNetwork { address: IpAddr },
+    /// What they signed in with carries a session no longer.
+    SignInOver { at: Timestamp },
 }
 
 /// Adds whatever stands in the way of that staff member; answers when they have to stop otherwise.
@@ -59,7 +61,8 @@ pub(super) fn check(
         None => failed(StaffCondition::OutOfHours),
     }
     check_network(staff, ask.address, failed);
-    until
+    check_credential(ask.credential, now, failed);
+    until.min(ask.credential)
 }
 
 /// Are they suspended?
@@ -77,11 +80,18 @@ pub(super) fn check_network(staff: &Staff, address: IpAddr, failed: &mut impl Fn
     }
 }
 
+/// Does what they signed in with still carry a session?
+pub(super) fn check_credential(until: Timestamp, now: Timestamp, failed: &mut impl FnMut(StaffCondition)) {
+    if until <= now {
+        failed(StaffCondition::SignInOver { at: until });
+    }
+}
+
 impl StaffCondition {
-    /// Whether it is about where this one client is.
+    /// Whether it is about this one session: where its client is, and what it signed in with.
     pub(super) fn is_of_one_session(&self) -> bool {
         match self {
-            StaffCondition::ElsewhereNetwork { .. } => true,
+            StaffCondition::ElsewhereNetwork { .. } | StaffCondition::SignInOver { .. } => true,
             StaffCondition::Suspended { .. }
             | StaffCondition::NotInTeam { .. }
             | StaffCondition::NotAttested { .. }
@@ -101,6 +111,7 @@ impl StaffCondition {
             StaffCondition::AttestationOver { .. } => "attestation-over",
             StaffCondition::OutOfHours => "off-duty",
             StaffCondition::ElsewhereNetwork { .. } => "elsewhere",
+            StaffCondition::SignInOver { .. } => "sign-in-over",
         }
     }
 
@@ -114,6 +125,7 @@ impl StaffCondition {
             | StaffCondition::AttestationOver { .. } => "something you have to attest is missing or out of date",
             StaffCondition::OutOfHours => "it is not within your hours",
             StaffCondition::ElsewhereNetwork { .. } => "you may not come in from there",
+            StaffCondition::SignInOver { .. } => "what you signed in with holds no longer",
         }
     }
 
@@ -159,6 +171,9 @@ impl StaffCondition {
                     named => format!("\"{name}\" may come in from {}; the client is at {address}.", named.join(", ")),
                 }
             }
+            StaffCondition::SignInOver { at } => {
+                format!("What \"{name}\" signed in with carries a session until {}.", super::refusal::minute(*at))
+            }
         }
     }
 
@@ -189,6 +204,9 @@ impl StaffCondition {
                 "Connect from a network you may come from, or ask an operator; they type: portreeve staff limit {staff} \
                  --networks NETWORKS."
             ),
+            StaffCondition::SignInOver { .. } => {
+                "Get a new short-lived password where you got this one, and connect again.".to_owned()
+            }
         }
     }
 }

@@ -172,6 +172,8 @@ impl fmt::Debug for Owner {
 pub struct State {
     pub(super) events: u64,
     pub(super) head: [u8; 32],
+    /// The hash of the first event; zeros before it.
+    pub(super) seed: [u8; 32],
     pub(super) customers: ById<CustomerId, Customer>,
     pub(super) staff: ById<StaffId, Staff>,
     pub(super) owners: ById<OwnerId, Owner>,
@@ -213,6 +215,12 @@ impl State {
     /// The hash of the last event folded; zeros before the first.
     pub fn head(&self) -> [u8; 32] {
         self.head
+    }
+
+    /// What only those who can read the register know, the same for all of them and for ever: from it comes what a sign-in
+    /// under a name that nobody has is shown.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.seed
     }
 
     /// The customer with that id.

@@ -182,7 +182,8 @@ pub(crate) fn open(scope: Scope, lasting: u64, start_by: Timestamp) -> What {
 /// What Jane asks, connecting to acme.
 pub(crate) fn ask(now: Timestamp, locks: &Locks) -> Ask<'_> {
     let address = std::net::IpAddr::from([127, 0, 0, 1]);
-    Ask { staff: JANE, customer: ACME, address, grant: None, connections: 0, register_read: now, locks }
+    let (grant, credential) = (None, Timestamp::NEVER);
+    Ask { staff: JANE, customer: ACME, address, grant, connections: 0, register_read: now, credential, locks }
 }
 
 /// The first customer of [`World::with_people`].

@@ -1,4 +1,4 @@
-//! What an owner does through the portal, as the portal asks for it.
+//! What an owner does through the portal, and what it hands out to staff, as the portal asks for it.
 //! Not here: how it is done: [`OwnerActs`] records the intent, signs and appends the event, and tells the proxies.
 
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::audit::record::Record;
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Consent, Mode, Personal, Scope, State, What};
-use crate::ids::{CustomerId, GrantId, OwnerId, Sequence};
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
 use crate::log;
 use crate::register::{self, OwnerActs, Revision};
 
@@ -48,6 +48,13 @@ pub trait Acts: Send + Sync + 'static {
         what: What,
         side: Option<Personal>,
     ) -> Acting<'_, Result<Arc<State>, register::Error>>;
+    /// Hands out a short-lived password, good until then, for the code of that step if there was one; keeps its verifier.
+    fn issue_token(
+        &self,
+        staff: StaffId,
+        good: (Timestamp, Option<u64>),
+        verifier: String,
+    ) -> Acting<'_, Result<(), register::Error>>;
     /// Writes a record into the portal's own log, durably.
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>>;
 }
@@ -92,6 +99,15 @@ impl Acts for OwnerActs {
         side: Option<Personal>,
     ) -> Acting<'_, Result<Arc<State>, register::Error>> {
         Box::pin(OwnerActs::change(self, owner, what, side))
+    }
+
+    fn issue_token(
+        &self,
+        staff: StaffId,
+        good: (Timestamp, Option<u64>),
+        verifier: String,
+    ) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(OwnerActs::issue_token(self, staff, good, verifier))
     }
 
     fn record(&self, record: Record) -> Acting<'_, Result<(), log::Error>> {

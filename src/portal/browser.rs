@@ -201,7 +201,7 @@ async fn sign_in(
     with_cookie(to("/"), &session::set_cookie(&id))
 }
 
-fn with_cookie(mut response: Response, cookie: &str) -> Result<Response, Page> {
+pub(super) fn with_cookie(mut response: Response, cookie: &str) -> Result<Response, Page> {
     let mut value = HeaderValue::from_str(cookie).map_err(|error| Error::Bug(format!("a cookie: {error}")))?;
     value.set_sensitive(true);
     response.headers_mut().insert(header::SET_COOKIE, value);

@@ -20,6 +20,7 @@ use super::consent::rfc3339;
 use super::error::Error;
 use super::session::sha256;
 use crate::audit::record::{Kind, Record};
+use crate::clock::Timestamp;
 use crate::grant::{
     Ask, Authorized, Customer, Decision, Limits, Locks, Observed, Refusal, Staff, State, decide_observing,
 };
@@ -77,6 +78,8 @@ async fn access(
         grant: None,
         connections: 0,
         register_read: portal.0.follower.last_read(),
+        // Whoever is at that door was signed in by the vendor's own application.
+        credential: Timestamp::NEVER,
         locks: &Locks::default(),
     };
     let (decision, observed) = decide_observing(&state, &ask, &portal.0.door.limits, portal.0.observing, now);

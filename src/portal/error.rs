@@ -35,6 +35,16 @@ pub enum Error {
     /// The form did not come from our own page.
     #[error("{0}")]
     ForeignForm(String),
+    /// Who they are does not hold, or does not suffice.
+    #[error("{message}")]
+    Denied {
+        /// A short word for programs, and for the record.
+        code: &'static str,
+        /// What does not hold.
+        message: String,
+        /// A full sentence: what to do instead.
+        hint: String,
+    },
     /// Not there, or not this owner's: the two are never told apart.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -84,7 +94,7 @@ impl Error {
             Error::Client { .. } => StatusCode::BAD_REQUEST,
             Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::SignInNeeded(_) => StatusCode::UNAUTHORIZED,
-            Error::ForeignForm(_) => StatusCode::FORBIDDEN,
+            Error::ForeignForm(_) | Error::Denied { .. } => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::InvitationOver => StatusCode::GONE,
@@ -99,7 +109,7 @@ impl Error {
     /// A short word for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::Client { code, .. } => code,
+            Error::Client { code, .. } | Error::Denied { code, .. } => code,
             Error::TooLarge { .. } => "too-large",
             Error::SignInNeeded(_) => "sign-in-needed",
             Error::ForeignForm(_) => "foreign-form",
@@ -118,7 +128,7 @@ impl Error {
     /// A full sentence: what to do now.
     pub fn hint(&self) -> String {
         match self {
-            Error::Client { hint, .. } => hint.clone(),
+            Error::Client { hint, .. } | Error::Denied { hint, .. } => hint.clone(),
             Error::TooLarge { .. } => "Send only what this address asks for.".to_owned(),
             Error::SignInNeeded(_) => {
                 "Sign in on the page, or send \"Authorization: Bearer\" with an owner's token.".to_owned()
@@ -152,6 +162,7 @@ impl Error {
             | Error::TooLarge { .. }
             | Error::SignInNeeded(_)
             | Error::ForeignForm(_)
+            | Error::Denied { .. }
             | Error::NotFound(_)
             | Error::Method(_)
             | Error::InvitationOver

@@ -21,6 +21,7 @@ pub mod requests;
 pub mod requests_page;
 pub mod session;
 pub mod sign_in;
+pub mod staff;
 mod start;
 pub mod terms;
 pub mod words;
@@ -50,6 +51,7 @@ use self::error::Error;
 use self::history::{Away, Book, Entry, Live, Place, Range};
 use self::session::Sessions;
 use self::sign_in::Passwords;
+use self::staff::Handing;
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub door: Door,
     /// A roll-out under way.
     pub observing: Option<Observing>,
+    /// How staff get short-lived passwords; none: the gate takes their stored ones.
+    pub staff: Option<Handing>,
 }
 
 /// Serves until `shutdown` is over, then lets requests under way end, for at most five seconds.
@@ -118,6 +122,7 @@ pub async fn serve(
         standing: settings.standing,
         door: settings.door,
         observing: settings.observing,
+        staff: settings.staff,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         follower,
@@ -154,6 +159,8 @@ fn router(portal: Portal) -> Router {
         .merge(invitation::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(closing::pages().method_not_allowed_fallback(browser::no_such_method))
         .merge(closing::routes().method_not_allowed_fallback(api::no_such_method))
+        .merge(staff::pages().method_not_allowed_fallback(browser::no_such_method))
+        .merge(staff::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(door::routes().method_not_allowed_fallback(api::no_such_method))
         .merge(api::routes().method_not_allowed_fallback(api::no_such_method))
         .fallback(no_such_address)
@@ -235,6 +242,7 @@ struct Parts {
     standing: bool,
     door: Door,
     observing: Option<Observing>,
+    staff: Option<Handing>,
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,

@@ -31,6 +31,20 @@ async fn a_stranger_sees_the_sign_in_and_nothing_else() {
     }
 }
 
+/// Where they are, a whole Portreeve is needed: `tests/signing_in`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_short_lived_password_is_handed_out_where_the_gate_takes_stored_ones() {
+    let site = Site::start().await;
+    for path in ["/staff", "/staff/oidc", "/staff/oidc/callback?code=x&state=y"] {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.body.contains("the gate takes stored passwords"), "{path}: {}", answer.body);
+    }
+    let wanted = r#"{"name":"jane","password":"pencil","code":"123456"}"#;
+    let answer = site.api("POST", "/v1/staff/token", "", Some(wanted)).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (404, Some("not-found")), "{}", answer.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_headers_that_keep_it_safe() {
     let site = Site::start().await;

@@ -14,6 +14,7 @@ use super::attempts::Bounds;
 use super::book::Records;
 use super::door::Door;
 use super::reminders;
+use super::staff::{CALLBACK, Handing, Provider};
 use super::{Settings, serve};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
@@ -21,7 +22,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
-use crate::grant::{Given, Grant, OBSERVING_MAX, Observing, Trust};
+use crate::grant::{Given, Grant, OBSERVING_MAX, Observing, SignIn, Trust};
 use crate::ids::Sequence;
 use crate::log::{self, Log};
 use crate::net::https::ALPN;
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The register.
     #[error(transparent)]
     Register(#[from] register::Error),
+    /// Configuration: the identity provider of staff.
+    #[error("section [staff.oidc]: {0}")]
+    Provider(String),
     /// A witness of the configuration.
     #[error(transparent)]
     Witness(#[from] witnesses::Unusable),
@@ -100,6 +104,7 @@ impl StartError {
             | StartError::ObservingTooLong(_)
             | StartError::Configuration(_)
             | StartError::Certificate(_)
+            | StartError::Provider(_)
             | StartError::Witness(_) => true,
             StartError::Keyring(error) => error.is_configuration(),
             StartError::Log(_)
@@ -166,6 +171,7 @@ pub async fn run_on(
         standing: config.standing,
         door: Door { token: config.portal.vendor_token, limits: config.decision() },
         observing: config.limits.observing,
+        staff: handing(&config)?,
     };
     let witnesses = witnesses::witnesses(&config)?;
     if witnesses.is_empty() {
@@ -201,6 +207,20 @@ pub async fn run_on(
     log.clone().close()?;
     let Checkpoint { origin, size, root } = log.checkpoint();
     Ok(register.note_checkpoint(&origin, size, root)?)
+}
+
+/// How staff get short-lived passwords, if the gate asks for them.
+fn handing(config: &Config) -> Result<Option<Handing>, StartError> {
+    match config.staff.sign_in {
+        SignIn::Password => return Ok(None),
+        SignIn::Token => {}
+    }
+    let provider = config.staff.oidc.clone().map(|oidc| {
+        let secret = oidc.client_secret_file.as_deref().map(config::read_secret_line).transpose()?;
+        let back = format!("{}{CALLBACK}", config.portal.public_url);
+        Provider::new(oidc, secret, back).map_err(StartError::Provider)
+    });
+    Ok(Some(Handing::new(config.staff.token_lives, provider.transpose()?, &OsEntropy)))
 }
 
 struct Assembled {

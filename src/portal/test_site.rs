@@ -27,7 +27,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
 use crate::grant::world::{customer, portal_key, staff, trust};
-use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, State, What};
+use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, StaffStep, State, What};
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::https::ALPN;
 use crate::net::tls::Certificate;
@@ -135,6 +135,19 @@ impl Acts for Direct {
         })
     }
 
+    fn issue_token(
+        &self,
+        staff: StaffId,
+        (until, code): (Timestamp, Option<u64>),
+        verifier: String,
+    ) -> Acting<'_, Result<(), register::Error>> {
+        Box::pin(async move {
+            let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code } };
+            let side = Personal { verifier: Some(verifier), ..Personal::default() };
+            self.append(By::Staff(staff), what, Some(side)).map(drop)
+        })
+    }
+
     fn record(&self, record: Record) -> Acting<'_, Result<(), crate::log::Error>> {
         self.recorded.lock().expect("not poisoned").push(record);
         Box::pin(async { Ok(()) })
@@ -202,6 +215,7 @@ impl Site {
             archives: directory.path().join("archives"),
             standing: true,
             observing: None,
+            staff: None,
             door: Door::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();

@@ -11,6 +11,7 @@ mod examining;
 mod live;
 mod locks;
 mod notifications;
+mod proving;
 mod reason;
 mod refused;
 mod relay;
@@ -40,7 +41,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fence::Fence;
-use crate::grant::{Ask, Decision, Limits, Locks, Observing, State, decide_observing};
+use crate::grant::{Ask, Decision, Limits, Locks, Observing, SignIn, State, decide_observing};
 use crate::ids::CustomerId;
 use crate::keyring;
 use crate::log::Log;
@@ -54,7 +55,6 @@ use crate::proxy::refused::Refused;
 use crate::proxy::roles::{Need, Roles};
 use crate::proxy::who::Who;
 use crate::register::Follower;
-use crate::secret::Secret;
 use crate::wire::response::error_response;
 use crate::wire::startup::Startup;
 
@@ -71,6 +71,8 @@ struct Settings {
     idle_after: Duration,
     stuck_after: Duration,
     sign_in_within: Duration,
+    sign_in: SignIn,
+    credential_lives: Duration,
     connections_per_address: usize,
     examine_every: Duration,
 }
@@ -93,7 +95,6 @@ struct Gate {
     locks: LockBook,
     attempts: Attempts,
     desk: Desk,
-    mock_secret: Secret<[u8; 32]>,
     tls: TlsAcceptor,
     /// No session begins any more. Set before the open ones are told, and looked at after a session has entered.
     is_stopping: AtomicBool,
@@ -140,6 +141,7 @@ impl Gate {
             // The session is among those counted when it was opened; it is not counted against itself again.
             connections: 0,
             register_read: self.follower.last_read(),
+            credential: who.credential,
             locks,
         };
         decide_observing(state, &ask, &self.limits, self.observing, self.clock.now()).0

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::fence::{self, Astray};
 use crate::grant::{DeskRefusal, Refusal, State};
 use crate::net::upstream;
@@ -25,6 +26,22 @@ pub enum Refused {
     Plaintext,
     /// The protocol was broken, a parameter is not taken, or the password is wrong.
     Protocol(Fault),
+    /// No proof of a short-lived password, whether there is one or not, and whether there is such a name or not.
+    NoToken {
+        /// The name.
+        user: String,
+        /// The portal's address; empty: none is named.
+        portal: String,
+    },
+    /// A short-lived password, proved, and over. Said to whoever has it only.
+    TokenOver {
+        /// Whose: number and name.
+        staff: (u64, String),
+        /// Until when it was good.
+        until: Timestamp,
+        /// The portal's address; empty: none is named.
+        portal: String,
+    },
     /// Too many attempts failed.
     TooManyAttempts(Duration),
     /// No such customer. Said to staff who proved who they are only.
@@ -67,6 +84,14 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Who proved who they are, where it is refused nevertheless.
+    pub fn staff(&self) -> Option<(u64, String)> {
+        match self {
+            Refused::TokenOver { staff, .. } => Some(staff.clone()),
+            _ => None,
+        }
+    }
+
     /// The word in the record's skeleton.
     pub fn code(&self) -> String {
         let word = match self {
@@ -77,6 +102,8 @@ impl Refused {
             Refused::Plaintext => "plaintext",
             Refused::Protocol(fault) if fault.sqlstate() == sqlstate::INVALID_PASSWORD => "wrong-password",
             Refused::Protocol(_) => "protocol",
+            Refused::NoToken { .. } => "wrong-password",
+            Refused::TokenOver { .. } => "token-over",
             Refused::TooManyAttempts(_) => "too-many-attempts",
             Refused::UnknownCustomer(_) => "unknown-customer",
             Refused::UnknownReplica { .. } => "unknown-replica",
@@ -99,6 +126,8 @@ impl Refused {
             Refused::Late(within) => format!("not signed in within {within:?}"),
             Refused::Plaintext => "no TLS".to_owned(),
             Refused::Protocol(fault) => fault.to_string(),
+            Refused::NoToken { user, .. } => format!("no proof of a short-lived password for user \"{user}\""),
+            Refused::TokenOver { until, .. } => format!("the short-lived password was good until {until}"),
             Refused::TooManyAttempts(wait) => format!("blocked for another {wait:?}"),
             Refused::UnknownCustomer(name) => format!("no customer \"{name}\""),
             Refused::UnknownReplica { customer, replica, .. } => {
@@ -118,6 +147,25 @@ impl Refused {
         }
     }
 
+    /// What is told of a short-lived password that does not count.
+    fn no_token(&self) -> Option<Report> {
+        let (message, detail, portal) = match self {
+            Refused::NoToken { user, portal } => (
+                format!("password authentication failed for user \"{user}\""),
+                "The gate takes short-lived passwords only; a stored password is not enough.".to_owned(),
+                portal,
+            ),
+            Refused::TokenOver { staff: (_, name), until, portal } => (
+                format!("the short-lived password of user \"{name}\" is over"),
+                format!("It was good for signing in until {until}."),
+                portal,
+            ),
+            _ => return None,
+        };
+        let report = Report::new(Severity::Fatal, sqlstate::INVALID_PASSWORD, message);
+        Some(report.detail(detail).hint(where_from(portal)))
+    }
+
     /// What the client is told; of the vendor's own machinery no particulars.
     pub fn report(&self) -> Option<Report> {
         let fatal = |state: &'static str, message: &str| Report::new(Severity::Fatal, state, message);
@@ -132,6 +180,7 @@ impl Refused {
                     .hint("Connect with sslmode=verify-full and sslrootcert set to the gate's certificate authority.")
             }
             Refused::Protocol(fault) => fault.report(),
+            Refused::NoToken { .. } | Refused::TokenOver { .. } => return self.no_token(),
             Refused::TooManyAttempts(wait) => {
                 fatal(sqlstate::INVALID_AUTHORIZATION_SPECIFICATION, "too many failed sign-ins")
                     .detail("Further attempts from this address are not looked at for a while.")
@@ -218,4 +267,13 @@ fn renamed(name: &str, now: &str) -> Report {
     Report::new(Severity::Fatal, sqlstate::INVALID_CATALOG_NAME, message)
         .detail("It is the same customer, with the same grants; its old name is given to nobody else.")
         .hint(format!("Connect with dbname={now}."))
+}
+
+/// Where a short-lived password comes from.
+fn where_from(portal: &str) -> String {
+    if portal.is_empty() {
+        "Get one on the portal's page for staff (/staff), and connect with it.".to_owned()
+    } else {
+        format!("Get one at {portal}/staff, and connect with it.")
+    }
 }

@@ -19,7 +19,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Config};
 use crate::disk::RealDisk;
-use crate::entropy::{self, Entropy, OsEntropy};
+use crate::entropy::{Entropy, OsEntropy};
 use crate::fence::{self, Accepted, Fence, Replica};
 use crate::grant::{OBSERVING_MAX, Observing, Scope, Trust};
 use crate::keyring;
@@ -35,7 +35,6 @@ use crate::proxy::locks::{self, LockBook};
 use crate::proxy::roles::Roles;
 use crate::proxy::{Gate, Settings, Upstream, accept, control, examining, sweeping};
 use crate::register::{self, Acts, Follower, Noted, Register};
-use crate::secret::Secret;
 
 /// How long the upstream has for connecting and signing in.
 const UPSTREAM_WITHIN: Duration = Duration::from_secs(10);
@@ -254,6 +253,8 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
             idle_after: config.proxy.idle_after,
             stuck_after: STUCK_AFTER,
             sign_in_within: config.limits.sign_in_within,
+            sign_in: config.staff.sign_in,
+            credential_lives: config.staff.credential_lives,
             connections_per_address: config.limits.connections_per_address as usize,
             examine_every: config.fence.examine_every,
         },
@@ -268,7 +269,6 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
             config.limits.attempts_per_address,
             config.limits.attempts_within,
         ),
-        mock_secret: Secret::new(entropy::random(&*entropy)),
         tls: TlsAcceptor::from(certificate.server_config(ALPN)?),
         connections: Arc::new(Semaphore::new(config.limits.connections as usize)),
         is_stopping: AtomicBool::new(false),

@@ -3,7 +3,6 @@
 //! Whatever is refused is recorded before the client is told.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::entropy;
-use crate::grant::{Ask, Authorized, Customer, Decision, Grant, Observed, Refusal, Staff, decide_observing};
+use crate::grant::{Ask, Authorized, Customer, Decision, Grant, Observed, Refusal, decide_observing};
 use crate::ids::{CustomerId, SessionId};
 use crate::log::{Claim, Receipt};
 use crate::net::upstream::Connection;
@@ -25,6 +24,7 @@ use crate::proxy::Gate;
 use crate::proxy::desk;
 use crate::proxy::ending;
 use crate::proxy::live::Opening;
+use crate::proxy::proving::{Proved, authenticate};
 use crate::proxy::reason::{Reason, minutes};
 use crate::proxy::refused::Refused;
 use crate::proxy::relay::{Relay, Streams};
@@ -36,15 +36,12 @@ use crate::session::Session;
 use crate::wire::backend::{Backend, TransactionStatus, Walker};
 use crate::wire::frame::{self, Frame};
 use crate::wire::response;
-use crate::wire::scram::{self, Verifier};
 use crate::wire::startup::{self, Startup, StartupParameters};
 
 /// A password message is small.
 const PASSWORD_BYTES_MAX: usize = 10_000;
 /// How long a sign-in waits for the register to be read once more; then it is decided by what is known, and its age.
 const REGISTER_READ_WITHIN: Duration = Duration::from_secs(1);
-/// What verifiers of staff are made with; the mock of an unknown name shows the same.
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
 
 /// A client that is signing in.
 pub(super) struct Client {
@@ -56,7 +53,7 @@ pub(super) struct Client {
 
 /// Whoever signed in, where to, and by which grant.
 struct Admitted {
-    staff: Staff,
+    staff: Proved,
     customer: Customer,
     /// At which replica; none: at the primary.
     replica: Option<String>,
@@ -129,14 +126,15 @@ async fn open(
     gate.follower.caught_up(gate.clock.now(), REGISTER_READ_WITHIN).await;
     let proving = prove(gate, client, startup.version, &parameters);
     let late = |_| Refused::Late(gate.settings.sign_in_within);
-    let staff = tokio::time::timeout_at(until, proving).await.map_err(late)??;
-    asked.staff = Some((staff.id.0, staff.name.clone()));
+    let proved = tokio::time::timeout_at(until, proving).await.map_err(late)?;
+    let proved = proved.inspect_err(|refused| asked.staff = refused.staff())?;
+    asked.staff = Some((proved.staff.id.0, proved.staff.name.clone()));
     let version = startup::agreed_version(startup.version);
     if parameters.database == desk::NAME {
-        let arrival = desk::arrive(gate, client, staff, parameters.application_name).await?;
+        let arrival = desk::arrive(gate, client, proved, parameters.application_name).await?;
         return Ok(Way::Desk(Box::new(arrival), version));
     }
-    let admitted = admit(gate, client, &parameters, staff, asked)?;
+    let admitted = admit(gate, client, &parameters, proved, asked)?;
     gate.has_room()?;
     gate.ensure_keys(admitted.customer.id).await?;
     let until = admitted.until;
@@ -150,41 +148,11 @@ async fn prove(
     client: &mut Client,
     version: u32,
     parameters: &StartupParameters,
-) -> Result<Staff, Refused> {
+) -> Result<Proved, Refused> {
     if let Some(negotiate) = startup::negotiate_protocol(version, &parameters.unrecognised) {
         client.send(&negotiate).await?;
     }
     authenticate(gate, client, parameters).await
-}
-
-/// SCRAM-SHA-256. An unknown or inactive name runs the whole exchange and fails as a wrong password does.
-async fn authenticate(gate: &Gate, client: &mut Client, parameters: &StartupParameters) -> Result<Staff, Refused> {
-    let (user, address) = (&parameters.user, client.address.ip());
-    if let Some(wait) = gate.attempts.blocked(address, user, gate.clock.now()) {
-        return Err(Refused::TooManyAttempts(wait));
-    }
-    let state = gate.follower.state();
-    let staff = state.staff_named(user).cloned();
-    let stored = staff.as_ref().filter(|staff| staff.active).and_then(|staff| staff.verifier.parse::<Verifier>().ok());
-    let verifier = stored.unwrap_or_else(|| Verifier::mock(gate.mock_secret.expose(), user, ITERATIONS));
-    client.send(&response::authentication_sasl(&[scram::MECHANISM])).await?;
-    let first = scram::initial_response(&client.frame().await?).map_err(Refused::Protocol)?;
-    let nonce = entropy::random(&*gate.entropy);
-    let (challenged, challenge) = scram::challenge(&first, verifier, nonce).map_err(Refused::Protocol)?;
-    client.send(&response::authentication_sasl_continue(&challenge)).await?;
-    let last = scram::response(&client.frame().await?).map_err(Refused::Protocol)?;
-    match (challenged.prove(&last, user), staff) {
-        (Ok(signature), Some(staff)) => {
-            gate.attempts.succeeded(address, user);
-            client.send(&response::authentication_sasl_final(&signature)).await?;
-            Ok(staff)
-        }
-        (Ok(_), None) => Err(Refused::Protocol(scram::wrong_password(user))),
-        (Err(fault), _) => {
-            gate.attempts.failed(address, user, gate.clock.now());
-            Err(Refused::Protocol(fault))
-        }
-    }
 }
 
 /// Which customer is meant, and whether the decision allows it.
@@ -192,7 +160,7 @@ fn admit(
     gate: &Gate,
     client: &Client,
     parameters: &StartupParameters,
-    staff: Staff,
+    staff: Proved,
     asked: &mut Asked,
 ) -> Result<Admitted, Refused> {
     let state = gate.follower.state();
@@ -201,7 +169,7 @@ fn admit(
     let Some(customer) = state.customer_named(named).cloned() else {
         let Some(renamed) = state.customer_formerly(named) else { return Err(unknown()) };
         asked.customer = Some(renamed.id);
-        let may_know = staff.works() && state.serves(staff.id, renamed.id);
+        let may_know = staff.staff.works() && state.serves(staff.staff.id, renamed.id);
         let now = Some(renamed.name.clone()).filter(|_| may_know);
         return Err(Refused::Renamed(named.to_owned(), now));
     };
@@ -219,12 +187,13 @@ fn admit(
 fn ask(
     gate: &Gate,
     client: &Client,
-    staff: &Staff,
+    proved: &Proved,
     customer: &Customer,
     grant: Option<&Grant>,
 ) -> Result<(Authorized, Option<Observed>), Refused> {
     let state = gate.follower.state();
     let locks = gate.locks.current();
+    let staff = &proved.staff;
     let ask = Ask {
         staff: staff.id,
         customer: customer.id,
@@ -232,6 +201,7 @@ fn ask(
         grant: grant.map(|grant| grant.id),
         connections: gate.live.connections(staff.id, customer.id, client.session),
         register_read: gate.follower.last_read(),
+        credential: proved.until,
         locks: &locks,
     };
     match decide_observing(&state, &ask, &gate.limits, gate.observing, gate.clock.now()) {
@@ -247,16 +217,18 @@ async fn connect(
     parameters: &StartupParameters,
     admitted: Admitted,
 ) -> Result<(Who, Connection, Ledger), Refused> {
-    let Admitted { staff, customer, replica, grant, until: _, observed } = admitted;
+    let Admitted { staff: proved, customer, replica, grant, until: _, observed } = admitted;
+    let staff = &proved.staff;
     let configured = || Refused::NotConfigured(customer.cluster.clone());
     let fence = gate.fence(&customer.cluster).ok_or_else(configured)?;
-    let names = Names::of(&staff, &customer, &grant, &parameters.application_name, replica.as_deref());
+    let names = Names::of(staff, &customer, &grant, &parameters.application_name, replica.as_deref());
     let begun = Begun {
         session: client.session,
         staff: staff.id,
         customer: customer.id,
         grant: grant.id,
         address: client.address,
+        credential: proved.until,
         need: Need {
             grant: grant.id,
             cluster: customer.cluster.clone(),
@@ -280,7 +252,7 @@ async fn connect(
         Err(error) => return Err(failed(gate, &begun, Refused::Role(error)).await),
     };
     // Decided again: opening the role took time.
-    let upstream = match ask(gate, client, &staff, &customer, Some(&grant)) {
+    let upstream = match ask(gate, client, &proved, &customer, Some(&grant)) {
         Ok(_) => server::dial(target, parameters, &role, &begun.need).await,
         Err(refused) => Err(refused),
     };
@@ -438,13 +410,13 @@ async fn record_refusal(
 }
 
 impl Client {
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         self.stream.write_all(bytes).await.map_err(Refused::Broken)?;
         self.stream.flush().await.map_err(Refused::Broken)
     }
 
     /// The client's next frame, which is small.
-    async fn frame(&mut self) -> Result<Frame, Refused> {
+    pub(super) async fn frame(&mut self) -> Result<Frame, Refused> {
         loop {
             if let Some(frame) = frame::cut(&mut self.buffer, PASSWORD_BYTES_MAX).map_err(Refused::Protocol)? {
                 return Ok(frame);

@@ -27,6 +27,8 @@ pub struct Begun {
     pub grant: GrantId,
     /// Where the client is.
     pub address: SocketAddr,
+    /// Until when what they signed in with carries the session.
+    pub credential: Timestamp,
     /// Which role of which database the grant needs.
     pub need: Need,
     /// The texts.

@@ -311,6 +311,33 @@ async fn staff_open_a_grant_and_an_owner_ends_it() {
 }
 
 #[tokio::test]
+async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() {
+    let office = Office::open();
+    let acts = office.owner_acts();
+    let until = SystemClock.now().plus(Duration::from_secs(600));
+    for verifier in ["first-verifier", "second-verifier"] {
+        acts.issue_token(JANE, (until, None), verifier.to_owned()).await.expect("she may");
+    }
+    let standing = |state: &State| state.staff(JANE).expect("she is there").standing.clone();
+    let token = standing(&office.acts.register.state().expect("it verifies")).token.expect("she has one");
+    assert_eq!((token.verifier.as_str(), token.until), ("second-verifier", until));
+    // Whoever reads the register from its beginning sees the newest only, and a chain that verifies.
+    let anew = Register::open(&office.path, trust()).expect("it verifies");
+    assert_eq!(standing(&anew.state().expect("it verifies")).token, Some(token));
+    let sides = anew.read_from(Sequence(4)).expect("read").into_iter().map(|stored| stored.side);
+    let bodies: Vec<Option<String>> =
+        sides.map(|side| side.map(|side| String::from_utf8_lossy(&side.body).into_owned())).collect();
+    assert_eq!(bodies.len(), 2, "{bodies:?}");
+    assert!(bodies[0].is_none() && bodies[1].as_ref().is_some_and(|body| body.contains("second-verifier")));
+    let issued: Vec<_> = office.records().into_iter().map(|record| record.values.message.unwrap_or_default()).collect();
+    assert!(issued.iter().all(|text| !text.contains("verifier")), "{issued:?}");
+    assert!(issued[0].starts_with("token.issued s3: until ") && issued[0].ends_with(", by staff s3"), "{issued:?}");
+    assert_eq!(office.story().len(), 4, "each its intent and what became of it");
+    let refused = acts.issue_token(JANE, (until, Some(7)), "x".to_owned()).await;
+    assert!(matches!(&refused, Err(Error::Refused(why)) if why.contains("has no second factor")), "{refused:?}");
+}
+
+#[tokio::test]
 async fn nobody_acts_for_an_owner_without_the_portals_key() {
     let office = Office::open();
     let draft =

@@ -177,6 +177,12 @@ impl Register {
         self.inner.lock().engine.remembered(log)
     }
 
+    /// Erases the side row of an event that a later one has replaced, so that nothing need be folded anew. Where somebody
+    /// reads at that moment, something of it may be left until the engine tidies up by itself.
+    pub(super) fn erase_replaced(&self, side: Sequence) -> Result<(), Error> {
+        self.inner.lock().engine.erase(&[side]).map(drop)
+    }
+
     /// Erases side rows and folds everything anew: how many there were.
     pub(super) fn erase(&self, sides: &[Sequence]) -> Result<u64, Error> {
         let mut open = self.inner.lock();

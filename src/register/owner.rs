@@ -1,5 +1,6 @@
-//! What an owner does through the portal: signed with the portal's key, since only an owner widens.
-//! Not here: who the owner is; the portal has checked that.
+//! What an owner does through the portal: signed with the portal's key, since only an owner widens. Staff get their
+//! short-lived passwords from it, signed as well.
+//! Not here: who somebody is; the portal has checked that.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, State, Terms, What};
-use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, SessionId};
+use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, StaffStep, State, Terms, What};
+use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::log::Log;
 
 /// What an owner makes of the consent that a page showed them.
@@ -122,6 +123,37 @@ impl OwnerActs {
     /// As [`Acts::act`].
     pub async fn change(&self, owner: OwnerId, what: What, side: Option<Personal>) -> Result<Arc<State>, Error> {
         Ok(self.act(owner, what, side).await?.state)
+    }
+
+    /// Hands out a short-lived password to a staff member who has shown who they are: for the code of a second factor, of
+    /// that step, or as the identity provider says. Only its verifier is kept, and that of the one before is erased.
+    ///
+    /// # Errors
+    /// As [`Acts::act`].
+    pub async fn issue_token(
+        &self,
+        staff: StaffId,
+        (until, code): (Timestamp, Option<u64>),
+        verifier: String,
+    ) -> Result<(), Error> {
+        let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code } };
+        let personal = Personal { verifier: Some(verifier), ..Personal::default() };
+        let mut before = None;
+        let build = |state: &State| {
+            before = state.staff(staff).and_then(|staff| staff.standing.token.as_ref()).map(|token| token.sequence);
+            Ok(Draft { by: By::Staff(staff), what, personal: Some(personal.clone()) })
+        };
+        let done = self.acts.act(Some(&self.key), build).await?;
+        done.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        if let Some(before) = before {
+            let erased =
+                super::act::blocking(&self.acts.register, move |register| register.erase_replaced(before)).await;
+            // It opens nothing any more, and what has replaced it is done.
+            if let Err(fault) = erased {
+                tracing::warn!(%staff, "the verifier of a password that counts no more is not erased: {fault}");
+            }
+        }
+        Ok(())
     }
 
     /// Ends one session at once; its grant stays. The caller has seen that it is a session of the owner's customer.

@@ -14,7 +14,7 @@ use crate::wire::{Fault, sqlstate};
 
 mod verifier;
 
-pub use verifier::{NotAVerifier, Verifier, verifier_from_password};
+pub use verifier::{ITERATIONS, NotAVerifier, Verifier, verifier_from_password};
 
 /// The one mechanism offered.
 pub const MECHANISM: &str = "SCRAM-SHA-256";

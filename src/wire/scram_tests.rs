@@ -1,10 +1,6 @@
-use std::num::NonZeroU32;
-
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 
 use super::*;
-
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not 0");
 
 fn stored() -> Verifier {
     let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").expect("base64");
@@ -68,6 +64,10 @@ fn an_unknown_user_gets_the_same_answers() {
     assert_eq!((mock().salt().len(), mock().iterations()), (16, ITERATIONS));
     assert_ne!(mock().salt(), Verifier::mock(&[1; 32], "joe", ITERATIONS).salt());
     assert_ne!(mock().salt(), Verifier::mock(&[2; 32], "jane", ITERATIONS).salt());
+    // Whoever gets a password for a while is shown what was shown before.
+    let real = verifier_from_password("pencil", &Verifier::mock_salt(&[1; 32], "jane"), ITERATIONS);
+    assert_eq!((real.salt(), real.iterations()), (mock().salt(), mock().iterations()));
+    assert!(sign_in(real, "pencil").is_ok());
 }
 
 #[test]

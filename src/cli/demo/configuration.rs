@@ -12,7 +12,7 @@ impl Stage {
         let certificates = self.cluster.certificates();
         let (user, port) = (rustix::process::getuid().as_raw(), self.portal_port);
         let (gate, portal, proxy) = (&certificates.gate, &certificates.portal, &certificates.proxy);
-        let sections: [(&str, String); 14] = [
+        let sections: [(&str, String); 15] = [
             (
                 "proxy",
                 format!(
@@ -61,6 +61,7 @@ impl Stage {
             ),
             ("limits", String::new()),
             ("staff", String::new()),
+            ("staff.oidc", String::new()),
             ("road", String::new()),
             (
                 "retention",

@@ -74,7 +74,7 @@ pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table
     let mut exit = Exit::Done;
     if !due.is_empty() || is_refused {
         let desk = context.desk(register.clone(), &[id]).await?;
-        let signed = match passwords.signed_in(register.state()?.as_ref()) {
+        let signed = match passwords.signed_in(context.config.staff.sign_in, register.state()?.as_ref()) {
             Ok(signed) => signed,
             Err(why) => return Err(passwords.refuse(desk, VERB, &why).await?),
         };

@@ -11,7 +11,7 @@ use crate::cli::context::{Desk, password};
 use crate::cli::grant::signed_in;
 use crate::clock::{Clock, SystemClock};
 use crate::entropy::{OsEntropy, random};
-use crate::grant::{By, State};
+use crate::grant::{By, SignIn, State};
 use crate::ids::{EventId, StaffId};
 use crate::log::Log;
 use crate::secret::Secret;
@@ -65,10 +65,10 @@ impl People {
 
 impl Passwords {
     /// Whoever they belong to. Whether a name or a password was wrong is not told.
-    pub(in crate::cli) fn signed_in(&self, state: &State) -> Result<Signed, String> {
+    pub(in crate::cli) fn signed_in(&self, sign_in: SignIn, state: &State) -> Result<Signed, String> {
         let mut signed = Vec::new();
         for (name, password) in &self.0 {
-            signed.push(signed_in(state, name, password).ok_or("wrong name or password")?);
+            signed.push(signed_in(sign_in, state, name, password).ok_or("wrong name or password")?);
         }
         match signed.as_slice() {
             [] => Ok(Signed::Operator),

@@ -112,7 +112,7 @@ pub(super) async fn restore(context: &Context, wanted: Restore) -> Result<Exit, 
     // As it stands now: whoever was suspended while passwords were typed approves nothing.
     let state = register.state()?;
     let desk = context.desk(register, &[]).await?;
-    let signed = match passwords.signed_in(&state) {
+    let signed = match passwords.signed_in(context.config.staff.sign_in, &state) {
         Ok(signed @ Signed::Two(..)) => signed,
         Ok(Signed::Operator | Signed::One(_)) => {
             return Err(passwords.refuse(desk, "snapshot.restore", "a restore needs two people").await?);

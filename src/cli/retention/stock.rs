@@ -70,7 +70,7 @@ pub(super) async fn apply(context: &Context, wanted: Apply) -> Result<Exit, Fail
     // As it stands now: whoever was suspended while passwords were typed approves nothing.
     let state = register.state()?;
     let desk = context.desk(register, &[]).await?;
-    let signed = match passwords.signed_in(&state) {
+    let signed = match passwords.signed_in(context.config.staff.sign_in, &state) {
         Ok(signed) => signed,
         Err(why) => return Err(passwords.refuse(desk, "retention.apply", &why).await?),
     };

@@ -39,6 +39,11 @@ impl Content {
             }
             StaffStep::Limited => self.what = 55,
             StaffStep::Excepted { until } => (self.what, self.until) = (56, Some(until.0)),
+            StaffStep::TokenIssued { until, code } => {
+                (self.what, self.until, self.count) = (66, Some(until.0), code);
+            }
+            StaffStep::SecondFactorSet => self.what = 67,
+            StaffStep::SecondFactorRemoved => self.what = 68,
         }
     }
 
@@ -79,6 +84,9 @@ impl Content {
             },
             55 => StaffStep::Limited,
             56 => StaffStep::Excepted { until: until? },
+            66 => StaffStep::TokenIssued { until: until?, code: self.count },
+            67 => StaffStep::SecondFactorSet,
+            68 => StaffStep::SecondFactorRemoved,
             _ => return None,
         })
     }

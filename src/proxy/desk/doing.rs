@@ -35,6 +35,8 @@ const USUAL_WITHIN: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub(super) struct Sitter {
     pub(super) staff: StaffId,
+    /// Until when what they signed in with carries the session.
+    pub(super) credential: Timestamp,
     pub(super) name: String,
     pub(super) address: SocketAddr,
     pub(super) application: String,

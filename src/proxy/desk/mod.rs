@@ -19,10 +19,12 @@ use std::net::SocketAddr;
 use tokio::sync::Mutex;
 
 use crate::audit::record::{Kind, Record};
+use crate::clock::Timestamp;
 use crate::grant::{AtDesk, DeskRefusal, Staff, State, at_desk};
 use crate::ids::StaffId;
 use crate::log::Receipt;
 use crate::proxy::Gate;
+use crate::proxy::proving::Proved;
 use crate::proxy::refused::Refused;
 use crate::proxy::sign_in::Client;
 use crate::register::{self, Acts, Noted};
@@ -64,6 +66,8 @@ impl Desk {
 /// Somebody who signed in and may sit down: that is recorded.
 pub struct Arrival {
     staff: Staff,
+    /// Until when what they signed in with carries the session.
+    credential: Timestamp,
     application: String,
     _recorded: Receipt,
 }
@@ -72,9 +76,10 @@ pub struct Arrival {
 ///
 /// # Errors
 /// Why they may not, or why it could not be recorded.
-pub async fn arrive(gate: &Gate, client: &Client, staff: Staff, application: String) -> Result<Arrival, Refused> {
+pub async fn arrive(gate: &Gate, client: &Client, proved: Proved, application: String) -> Result<Arrival, Refused> {
+    let Proved { staff, until: credential } = proved;
     let state = gate.follower.state();
-    allowed(gate, &state, staff.id, client.address)
+    allowed(gate, &state, (staff.id, credential), client.address)
         .map_err(|refusal| Refused::Desk(Box::new(refusal), std::sync::Arc::clone(&state)))?;
     gate.has_room()?;
     let mut record = Record::new(gate.clock.now(), Kind::SignedIn, None);
@@ -86,17 +91,18 @@ pub async fn arrive(gate: &Gate, client: &Client, staff: Staff, application: Str
     record.values.application = Some(application.clone());
     record.values.address = Some(client.address.to_string());
     let recorded = gate.log.record(record).await.map_err(Refused::Log)?;
-    Ok(Arrival { staff, application, _recorded: recorded })
+    Ok(Arrival { staff, credential, application, _recorded: recorded })
 }
 
 /// Asks whether they may be at the desk now.
 fn allowed(
     gate: &Gate,
     state: &State,
-    staff: StaffId,
+    (staff, credential): (StaffId, Timestamp),
     address: SocketAddr,
-) -> Result<crate::clock::Timestamp, DeskRefusal> {
+) -> Result<Timestamp, DeskRefusal> {
     let locks = gate.locks.current();
-    let who = AtDesk { staff, address: address.ip(), register_read: gate.follower.last_read(), locks: &locks };
+    let register_read = gate.follower.last_read();
+    let who = AtDesk { staff, address: address.ip(), register_read, credential, locks: &locks };
     at_desk(state, &who, &gate.limits, gate.clock.now())
 }

@@ -74,6 +74,7 @@ pub async fn sit(gate: Arc<Gate>, client: Client, arrival: Arrival, version: u32
     let since = gate.clock.now();
     let who = Sitter {
         staff: arrival.staff.id,
+        credential: arrival.credential,
         name: arrival.staff.name,
         address: client.address,
         application: arrival.application,
@@ -169,7 +170,9 @@ impl Seat {
         while let Ok(order) = self.place.orders.try_recv() {
             ordered(Some(order))?;
         }
-        let ask = |gate: &Gate| allowed(gate, &gate.follower.state(), self.who.staff, self.who.address);
+        let ask = |gate: &Gate| {
+            allowed(gate, &gate.follower.state(), (self.who.staff, self.who.credential), self.who.address)
+        };
         let refusal = match ask(&self.gate) {
             Ok(lease) => return Ok(lease),
             Err(refusal) => refusal,

@@ -12,6 +12,9 @@ use zeroize::Zeroize;
 
 use super::hmac_sha256;
 
+/// The iterations of every verifier that is made here, and of every mock: PostgreSQL's own number.
+pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("4096 is not zero");
+
 /// A text that is not a verifier. The text is not repeated: it may be a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a SCRAM-SHA-256 verifier, which reads SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>")]
@@ -32,8 +35,14 @@ impl Verifier {
     /// shows nothing. No password fits it. `iterations` should be what real verifiers have.
     pub fn mock(secret: &[u8; 32], user: &str, iterations: NonZeroU32) -> Verifier {
         let part = |part: &str| hmac_sha256(secret, format!("{part}\0{user}").as_bytes());
-        let salt = part("salt").iter().take(16).copied().collect();
+        let salt = Verifier::mock_salt(secret, user).to_vec();
         Verifier { iterations, salt, stored_key: part("stored key"), server_key: part("server key"), mock: true }
+    }
+
+    /// The salt of that mock. A verifier that comes and goes has it as well, so that its coming shows to nobody.
+    pub fn mock_salt(secret: &[u8; 32], user: &str) -> [u8; 16] {
+        let salt = hmac_sha256(secret, format!("salt\0{user}").as_bytes());
+        salt.first_chunk().copied().unwrap_or_default()
     }
 
     pub(super) fn salt(&self) -> &[u8] {

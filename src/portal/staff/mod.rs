@@ -1,0 +1,380 @@
+//! Where staff get the short-lived password that the gate asks them for: from here, once an identity provider has said who
+//! they are, or for their stored password and the code of a second factor.
+//! Not here: what the gate makes of it (`proxy/proving.rs`), and any session: nobody stays signed in here. No password
+//! stands in a URL, in a record or in the register, which has the verifier only.
+
+mod flow;
+mod id_token;
+mod pages;
+mod provider;
+mod wrong_codes;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FormRejection};
+use axum::extract::{ConnectInfo, Form, Query, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::json;
+
+use self::flow::{FLOW_WITHIN, Flows, clear_cookie};
+pub use self::provider::Provider;
+use self::provider::Trouble;
+use self::wrong_codes::WrongCodes;
+use super::api::{json, too_large};
+use super::browser::{Page, form, html, same_origin, with_cookie};
+use super::consent::rfc3339;
+use super::error::Error;
+use super::{Portal, to_its_end};
+use crate::audit::record::{Kind, Record};
+use crate::clock::Timestamp;
+use crate::entropy::{Entropy, random};
+use crate::grant::{Staff, State};
+use crate::net::https::Peer;
+use crate::secret::Secret;
+use crate::wire::scram::{ITERATIONS, Verifier, verifier_from_password};
+
+/// Where the identity provider sends browsers back to.
+pub const CALLBACK: &str = "/staff/oidc/callback";
+/// Bytes of a short-lived password: nobody guesses 144 bits.
+const PASSWORD_BYTES: usize = 18;
+/// The longest name, password and code looked at, in bytes.
+const FIELD_BYTES_MAX: usize = 1024;
+
+/// How short-lived passwords are handed out.
+pub struct Handing {
+    lives: Duration,
+    provider: Option<Provider>,
+    flows: Flows,
+    wrong_codes: WrongCodes,
+}
+
+impl Handing {
+    /// Each is good for `lives`; where there is a provider, it says who somebody is.
+    pub fn new(lives: Duration, provider: Option<Provider>, entropy: &dyn Entropy) -> Handing {
+        Handing { lives, provider, flows: Flows::new(entropy), wrong_codes: WrongCodes::default() }
+    }
+}
+
+/// What somebody takes away with them.
+pub(super) struct Handed {
+    name: String,
+    password: Secret<String>,
+    until: Timestamp,
+}
+
+/// Somebody who has shown who they are.
+struct Shown {
+    staff: Staff,
+    /// The step of their second factor's code.
+    code: Option<u64>,
+    /// By what, for the record.
+    how: String,
+}
+
+/// The pages.
+pub fn pages() -> Router<Portal> {
+    Router::new()
+        .route("/staff", get(welcome))
+        .route("/staff/token", post(by_form))
+        .route("/staff/oidc", get(to_provider))
+        .route(CALLBACK, get(from_provider))
+}
+
+/// The address under `/v1`.
+pub fn routes() -> Router<Portal> {
+    Router::new().route("/v1/staff/token", post(by_api))
+}
+
+/// What is asked for with a second factor.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    name: String,
+    password: String,
+    code: String,
+}
+
+/// With what the provider sends a browser back.
+#[derive(Deserialize)]
+struct Back {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    code: String,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+async fn welcome(Shared(portal): Shared<Portal>) -> Result<Response, Page> {
+    let handing = portal.handing()?;
+    Ok(html(StatusCode::OK, pages::welcome(handing.provider.is_some(), None, "")))
+}
+
+async fn by_form(
+    Shared(portal): Shared<Portal>,
+    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    fields: Result<Form<Credentials>, FormRejection>,
+) -> Result<Response, Page> {
+    same_origin(&portal, &headers)?;
+    let wanted = form(fields)?;
+    let name = wanted.name.trim().to_owned();
+    let has_provider = portal.handing()?.provider.is_some();
+    match portal.by_second_factor(wanted, address).await {
+        Ok(handed) => Ok(html(StatusCode::OK, pages::handed(&handed))),
+        Err(error) => Ok(failed(&error, pages::welcome(has_provider, Some(&error), &name))),
+    }
+}
+
+async fn by_api(
+    Shared(portal): Shared<Portal>,
+    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    let hint = "Send {\"name\", \"password\", \"code\"}, each a text.";
+    // What is wrong is not repeated: it may be a password.
+    let wrong = |_| Error::client("not-credentials", "the request body is not what this address takes", hint);
+    let wanted = serde_json::from_slice(&body.map_err(too_large)?).map_err(wrong)?;
+    Ok(handed_json(&portal.by_second_factor(wanted, address).await?))
+}
+
+/// Sends the browser to the identity provider. A link and not a form, since what a form leads to may be no other site's.
+async fn to_provider(Shared(portal): Shared<Portal>) -> Result<Response, Page> {
+    let (handing, provider) = portal.provider()?;
+    let now = portal.now();
+    let flow = handing.flows.begin(now, portal.0.entropy.as_ref());
+    let there = provider.address(&flow, now).await.map_err(denied)?;
+    let there =
+        HeaderValue::from_str(&there).map_err(|error| Error::Bug(format!("the provider's address: {error}")))?;
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().insert(header::LOCATION, there);
+    with_cookie(response, &flow.set_cookie())
+}
+
+/// The browser is back: a page with the password, or the same as JSON where that is accepted.
+async fn from_provider(
+    Shared(portal): Shared<Portal>,
+    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    Query(back): Query<Back>,
+) -> Result<Response, Page> {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_json = accepts.split([',', ';']).next().map(str::trim) == Some("application/json");
+    let response = match (portal.by_provider(&headers, back, address).await, is_json) {
+        (Ok(handed), true) => handed_json(&handed),
+        (Ok(handed), false) => html(StatusCode::OK, pages::handed(&handed)),
+        (Err(error), true) => error.into_response(),
+        (Err(error), false) => failed(&error, pages::problem(&error)),
+    };
+    with_cookie(response, &clear_cookie())
+}
+
+fn failed(error: &Error, page: maud::Markup) -> Response {
+    error.note();
+    let mut response = html(error.status(), page);
+    error.headers(&mut response);
+    response
+}
+
+fn handed_json(handed: &Handed) -> Response {
+    let Handed { name, password, until } = handed;
+    json(StatusCode::OK, &json!({"user": name, "password": password.expose(), "until": rfc3339(*until)}))
+}
+
+impl Portal {
+    /// How short-lived passwords are handed out, where they are.
+    fn handing(&self) -> Result<&Handing, Error> {
+        self.0
+            .staff
+            .as_ref()
+            .ok_or(Error::NotFound("page: the gate takes stored passwords, and none are handed out here"))
+    }
+
+    fn provider(&self) -> Result<(&Handing, &Provider), Error> {
+        let handing = self.handing()?;
+        let provider = handing.provider.as_ref().ok_or(Error::NotFound("page: no identity provider is set up"))?;
+        Ok((handing, provider))
+    }
+
+    /// Counts an attempt of staff; apart from those of owners.
+    fn admit(&self, address: IpAddr, name: &str) -> Result<(), Error> {
+        let counted = self.0.attempts.admit(address, &format!("staff {name}"), self.now());
+        counted.map_err(|wait| Error::TooMany { wait })
+    }
+
+    async fn by_provider(&self, headers: &HeaderMap, back: Back, address: IpAddr) -> Result<Handed, Error> {
+        let (handing, provider) = self.provider()?;
+        self.admit(address, &address.to_string())?;
+        let now = self.now();
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let Some(flow) = handing.flows.resume(cookies, &back.state, now) else {
+            let minutes = FLOW_WITHIN.as_secs() / 60;
+            let message = format!("this sign-in was not begun in this browser within the last {minutes} minutes");
+            return Err(self.refuse("foreign-flow", message, None, address).await);
+        };
+        if let Some(word) = back.error {
+            let trouble = Trouble::Refuses(provider::plain(&word));
+            return Err(self.refuse("provider-refused", trouble.to_string(), None, address).await);
+        }
+        let identity = match provider.identity(&flow, (&back.code, back.iss.as_deref()), now).await {
+            Ok(identity) => identity,
+            Err(trouble @ Trouble::Away(_)) => return Err(denied(trouble)),
+            Err(trouble @ Trouble::Refuses(_)) => {
+                return Err(self.refuse("provider-refused", trouble.to_string(), None, address).await);
+            }
+            Err(trouble @ Trouble::Rejected(_)) => {
+                return Err(self.refuse("id-token", trouble.to_string(), None, address).await);
+            }
+        };
+        self.0.attempts.succeeded(address, &format!("staff {address}"), now);
+        let state = self.newest_state().await;
+        let name = identity.name;
+        let how = format!("identity provider: {} by {}", identity.subject, identity.methods.join(", "));
+        match state.staff_named(&name).cloned() {
+            Some(staff) if staff.works() => self.hand_out(&state, Shown { staff, code: None, how }, address).await,
+            Some(staff) if staff.active => {
+                let message = format!("the staff account \"{name}\" is suspended");
+                Err(self.refuse("staff-suspended", message, Some((&name, Some(&staff))), address).await)
+            }
+            removed_or_none => {
+                let message = format!("no member of staff here is called \"{name}\"");
+                Err(self.refuse("staff-unknown", message, Some((&name, removed_or_none.as_ref())), address).await)
+            }
+        }
+    }
+
+    async fn by_second_factor(&self, wanted: Credentials, address: IpAddr) -> Result<Handed, Error> {
+        let handing = self.handing()?;
+        let Credentials { name, password, code } = wanted;
+        let (name, password, code) = (name.trim().to_owned(), Secret::new(password), Secret::new(code));
+        if [&name, password.expose(), code.expose()].into_iter().any(|field| field.len() > FIELD_BYTES_MAX) {
+            return Err(Error::client("too-long", "that is longer than any of ours", "Type what you have."));
+        }
+        self.admit(address, &name)?;
+        let state = self.newest_state().await;
+        let staff = state.staff_named(&name).filter(|staff| staff.works()).cloned();
+        let wrong = "that name, password and code do not belong together".to_owned();
+        let Some(staff) = self.with_password(&state, staff, &name, password).await? else {
+            return Err(self.refuse("wrong-password", wrong, Some((&name, None)), address).await);
+        };
+        let now = self.now();
+        let Some(factor) = &staff.standing.second_factor else {
+            let message = format!("\"{name}\" has no second factor");
+            return Err(self.refuse("no-second-factor", message, Some((&name, Some(&staff))), address).await);
+        };
+        if let Some(wait) = handing.wrong_codes.blocked(staff.id, now) {
+            return Err(Error::TooMany { wait });
+        }
+        // Authenticators show it in two halves.
+        let digits: Secret<String> = Secret::new(code.expose().chars().filter(|c| !c.is_whitespace()).collect());
+        match factor.step_of(digits.expose(), now) {
+            None => {
+                handing.wrong_codes.failed(staff.id, now);
+                Err(self.refuse("wrong-code", wrong, Some((&name, Some(&staff))), address).await)
+            }
+            Some(step) if step <= factor.used => {
+                let message = "that code was used already".to_owned();
+                Err(self.refuse("code-used", message, Some((&name, Some(&staff))), address).await)
+            }
+            Some(step) => {
+                self.0.attempts.succeeded(address, &format!("staff {name}"), now);
+                handing.wrong_codes.succeeded(staff.id);
+                let how = "password and second factor".to_owned();
+                self.hand_out(&state, Shown { staff, code: Some(step), how }, address).await
+            }
+        }
+    }
+
+    /// The staff member, if the password is theirs. A name that is not there costs the same work.
+    async fn with_password(
+        &self,
+        state: &State,
+        staff: Option<Staff>,
+        name: &str,
+        password: Secret<String>,
+    ) -> Result<Option<Staff>, Error> {
+        let stored = staff.as_ref().and_then(|staff| staff.verifier.parse::<Verifier>().ok());
+        let verifier = stored.unwrap_or_else(|| Verifier::mock(state.seed(), name, ITERATIONS));
+        let _turn = self.0.passwords.turn("the sign-in").await?;
+        let fits = tokio::task::spawn_blocking(move || verifier.fits(password.expose())).await;
+        let fits = fits.map_err(|error| Error::Bug(format!("a password check did not end: {error}")))?;
+        Ok(staff.filter(|_| fits))
+    }
+
+    /// Records who came and by what, then has the register take the verifier; only then is the password shown.
+    async fn hand_out(&self, state: &State, shown: Shown, address: IpAddr) -> Result<Handed, Error> {
+        self.fresh()?;
+        let Shown { staff, code, how } = shown;
+        let now = self.now();
+        let mut record = self.staff_record(Kind::SignedIn, Some((&staff.name, Some(&staff))), address);
+        record.values.message = Some(how);
+        let unwritten =
+            |fault: crate::log::Error| Error::Unavailable { place: "the audit log", cause: fault.to_string() };
+        self.0.acts.record(record).await.map_err(unwritten)?;
+        let password = Secret::new(URL_SAFE_NO_PAD.encode(random::<PASSWORD_BYTES>(self.0.entropy.as_ref())));
+        // The salt of the mock that the gate shows otherwise: that there is one now shows to nobody.
+        let salt = Verifier::mock_salt(state.seed(), &staff.name);
+        let text = Secret::new(password.expose().clone());
+        let made = move || verifier_from_password(text.expose(), &salt, ITERATIONS).to_stored();
+        let verifier = tokio::task::spawn_blocking(made).await;
+        let verifier = verifier.map_err(|error| Error::Bug(format!("a verifier was not made: {error}")))?;
+        let until = now.plus(self.handing()?.lives);
+        let (acts, id) = (std::sync::Arc::clone(&self.0.acts), staff.id);
+        to_its_end(async move { acts.issue_token(id, (until, code), verifier).await }).await??;
+        Ok(Handed { name: staff.name, password, until })
+    }
+
+    /// A refusal, which is recorded. A log that cannot be written keeps nobody from being refused.
+    async fn refuse(
+        &self,
+        code: &'static str,
+        message: String,
+        who: Option<(&str, Option<&Staff>)>,
+        address: IpAddr,
+    ) -> Error {
+        let mut record = self.staff_record(Kind::Refused, who, address);
+        record.skeleton.verb = Some(code.to_owned());
+        record.skeleton.result = Some("refused".to_owned());
+        record.values.message = Some(message.clone());
+        if let Err(error) = self.0.acts.record(record).await {
+            tracing::error!(%error, code, "a refusal could not be recorded");
+        }
+        Error::Denied { code, message, hint: hint(code) }
+    }
+
+    fn staff_record(&self, kind: Kind, who: Option<(&str, Option<&Staff>)>, address: IpAddr) -> Record {
+        let mut record = Record::new(self.now(), kind, None);
+        record.skeleton.verb = Some("staff-portal".to_owned());
+        record.skeleton.staff = who.and_then(|(_, staff)| staff).map(|staff| staff.id.0);
+        record.values.staff = who.map(|(name, _)| name.to_owned());
+        record.values.from = Some(address.to_string());
+        record
+    }
+}
+
+/// The way out of each refusal.
+fn hint(code: &str) -> String {
+    match code {
+        "foreign-flow" => "Begin again on the page /staff, in one browser, with cookies.",
+        "staff-unknown" => "Ask an operator; they type: portreeve staff create NAME, with the name the provider gives.",
+        "staff-suspended" => "Ask a team lead or a member of security; they type: portreeve staff resume.",
+        "no-second-factor" => "Ask an operator for one; they type: portreeve staff second-factor NAME.",
+        "code-used" => "Wait until your authenticator shows the next code.",
+        "wrong-password" | "wrong-code" => "Try again with the code that your authenticator shows now.",
+        _ => "Sign in again on the page /staff; tell an operator if it stays so.",
+    }
+    .to_owned()
+}
+
+/// What is said of a provider that cannot be asked.
+fn denied(trouble: Trouble) -> Error {
+    Error::Unavailable { place: "the identity provider", cause: trouble.to_string() }
+}

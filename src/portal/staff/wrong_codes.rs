@@ -1,0 +1,42 @@
+//! How often somebody with the right password may give a wrong code: six digits are soon guessed otherwise.
+//! Not here: attempts without the password (`portal/attempts.rs`). Counts live in memory; a restart forgives.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::ids::StaffId;
+
+/// So many, wherever from; then none is looked at until [`WINDOW`] has passed: some 500 a day, among a million.
+const WRONG_MAX: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// The wrong codes of the last while.
+#[derive(Default)]
+pub(super) struct WrongCodes(Mutex<HashMap<StaffId, (u32, Timestamp)>>);
+
+impl WrongCodes {
+    /// How long no code of theirs is looked at; none: it is.
+    pub(super) fn blocked(&self, staff: StaffId, now: Timestamp) -> Option<Duration> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = *counts.get(&staff)?;
+        let until = since.plus(WINDOW);
+        (count >= WRONG_MAX && now < until).then(|| until.since(now))
+    }
+
+    /// A wrong one.
+    pub(super) fn failed(&self, staff: StaffId, now: Timestamp) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = counts.entry(staff).or_insert((0, now));
+        if now >= since.plus(WINDOW) {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+    }
+
+    /// The right one.
+    pub(super) fn succeeded(&self, staff: StaffId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&staff);
+    }
+}
