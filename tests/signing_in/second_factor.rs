@@ -1,0 +1,98 @@
+//! Without an identity provider: the stored password and a code of the authenticator, each used once.
+
+use portreeve::clock::{Clock as _, SystemClock};
+use portreeve::grant::{SECRET_BYTES, base32, code_of, step_at};
+use serde_json::{Value, json};
+
+use crate::browser::Shown;
+use crate::ground::{Ground, Place};
+
+/// The secret in the file that an operator hands to jane.
+fn secret(ground: &Ground, who: &str) -> Vec<u8> {
+    let file = ground.stage.path(&format!("{who}.otpauth"));
+    ground.must(&["staff", "second-factor", who, "--file", &file.to_string_lossy()]);
+    let text = std::fs::read_to_string(&file).expect("the file");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).expect("its mode").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let begins = format!("otpauth://totp/Portreeve:{who}?secret=");
+    let typed = text.strip_prefix(&begins).and_then(|rest| rest.split('&').next()).expect(&text);
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let bits = typed.chars().map(|letter| letters.find(letter).expect("a letter of base32"));
+    let bits: String = bits.map(|five| format!("{five:05b}")).collect();
+    let bytes = bits.as_bytes().chunks_exact(8).map(|byte| std::str::from_utf8(byte).expect("digits"));
+    let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 2).expect("eight bits")).collect();
+    assert_eq!((bytes.len(), base32(&bytes).as_str()), (SECRET_BYTES, typed));
+    bytes
+}
+
+fn ask(ground: &Ground, name: &str, password: &str, code: &str) -> Shown {
+    let body = json!({"name": name, "password": password, "code": code}).to_string();
+    ground.browser("api").one(&ground.portal("/v1/staff/token"), Some(&body), &["Content-Type: application/json"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_and_a_code_are_worth_a_short_lived_password_once() {
+    let lines = [("staff", "sign_in = \"token\""), ("limits", "attempts_per_address = 1000\nattempts_per_name = 100")];
+    let lines = lines.map(|(section, line)| (section.to_owned(), line.to_owned())).to_vec();
+    let ground = Ground::with(Place::new(), lines).await;
+    let stored = ground.stage.secret("jane.password").expect("a password");
+
+    ask(&ground, "jane", &stored, "123456").refuses(403, "no second factor");
+    let secret = secret(&ground, "jane");
+    let step = step_at(SystemClock.now());
+    let code = code_of(&secret, step);
+    let wrong = "do not belong together";
+    ask(&ground, "jane", "something else", &code).refuses(403, wrong);
+    ask(&ground, "nobody", &stored, &code).refuses(403, wrong);
+    ask(&ground, "jane", &stored, "").refuses(403, wrong);
+    ground.is_recorded("wrong-password", "nobody");
+    ground.is_recorded("wrong-code", "jane");
+
+    let shown = ask(&ground, "jane", &stored, &format!("{} {}", &code[..3], &code[3..]));
+    let answer: Value = serde_json::from_str(&shown.body).expect("JSON");
+    assert_eq!((shown.status, &answer["user"]), (200, &Value::from("jane")), "{shown:?}");
+    let token = answer["password"].as_str().expect("a password").to_owned();
+    ground.use_password(&token);
+    ground.stage.grant("acme", "read").expect("a grant");
+    ground.is_let_in(&token);
+    ground.is_turned_away("jane", &stored);
+
+    // The same code again, from the page; and the page only from itself.
+    let form = format!("name=jane&password={stored}&code={code}");
+    let origin = format!("Origin: {}", ground.portal(""));
+    let page = |headers: &[&str]| ground.browser("page").one(&ground.portal("/staff/token"), Some(&form), headers);
+    page(&[]).refuses(403, "was not sent from");
+    page(&["Origin: https://evil.example"]).refuses(403, "was not sent from");
+    let again = page(&[&origin]);
+    assert_eq!(again.status, 403, "{again:?}");
+    if step_at(SystemClock.now()) <= step + 1 {
+        again.refuses(403, "That code was used already");
+        ground.is_recorded("code-used", "jane");
+    }
+    ground.is_let_in(&token);
+    let next = format!("name=jane&password={stored}&code={}", code_of(&secret, step_at(SystemClock.now()) + 1));
+    let newer = ground.browser("page").one(&ground.portal("/staff/token"), Some(&next), &[&origin]).password();
+    ground.is_let_in(&newer);
+
+    // Whoever guesses codes is stopped, with the right one as well.
+    let (blocked, mut tries) = ("too many attempts", 0);
+    loop {
+        let shown = ask(&ground, "jane", &stored, "000000x");
+        if shown.status == 429 {
+            break shown.refuses(429, blocked);
+        }
+        shown.refuses(403, wrong);
+        tries += 1;
+        assert!(tries <= 5, "{tries} wrong codes");
+    }
+    ask(&ground, "jane", &stored, &code_of(&secret, step_at(SystemClock.now()) + 1)).refuses(429, blocked);
+
+    // Taken away, it is of no use, and what she has goes on until its end.
+    ground.must(&["staff", "second-factor", "jane", "--remove"]);
+    ask(&ground, "jane", &stored, &code_of(&secret, step_at(SystemClock.now()))).refuses(403, "no second factor");
+    ground.is_let_in(&newer);
+    ask(&ground, "jane", "", "{").refuses(403, wrong);
+    let not_json = ground.browser("api").one(&ground.portal("/v1/staff/token"), Some("{"), &[]);
+    not_json.refuses(400, "not what this address takes");
+    ground.browser("none").one(&ground.portal("/staff/oidc"), None, &[]).refuses(404, "no identity provider");
+}
