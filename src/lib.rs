@@ -70,11 +70,11 @@
 //!
 //! `tests/tidy` reads every `crate::` path and holds this: words import nothing; core and adapters import the words;
 //! `session` also `wire`, `statement` and `audit::record`; `log` also `audit`, `statement` and `disk`; `keyring` also
-//! `audit`, `log` and `disk`; `register` these and `grant`; `fence` also `grant`, `wire` and `net`; `snapshots` also
-//! `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`;
-//! `witnesses` also `audit`, `log`, `disk`, `net` and `config`; `keeping` also `retention`, `grant`,
-//! `register`, `snapshots`, `config` and `disk`; `net` also `wire`; `config` also `retention` and
-//! `disk`; services import everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
+//! `audit`, `log` and `disk`; `register` these, `grant`, `net` and `config`; `fence` also `grant`, `wire` and `net`;
+//! `snapshots` also `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `witnesses` also `audit`,
+//! `log`, `disk`, `net` and `config`; `keeping` also `retention`, `grant`, `register`, `snapshots`, `config` and
+//! `disk`; `net` also `wire`; `config` also `retention` and `disk`; services import everything below them. The table
+//! in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
 pub mod entropy;

@@ -21,7 +21,7 @@ use crate::grant::{By, Customer, Draft, ERASED, Grant, Lock, Owner, Staff, State
 use crate::ids::CustomerId;
 use crate::keyring;
 use crate::log::{self, Log};
-use crate::register::{self, Acts, Done, Error, Hands, Register, Shut};
+use crate::register::{self, Acts, At, Done, Error, Hands, Register, Shut};
 use crate::secret::Secret;
 
 /// How long a command waits for another command to be done with the log.
@@ -51,7 +51,7 @@ impl Context {
     /// As [`Register::open_seen`] and [`Register::hold_against`].
     pub(super) fn register(&self) -> Result<Register, Failure> {
         let seen = self.seen();
-        let register = Register::open_seen(&self.config.register.path, self.trust()?, &seen)?;
+        let register = Register::open_seen(&self.config.register, self.trust()?, &seen)?;
         register.hold_against(&seen)?;
         Ok(register)
     }
@@ -62,9 +62,9 @@ impl Context {
     /// # Errors
     /// As [`Context::register`], with what the proxies did.
     pub(super) async fn register_to_narrow(&self, shut: Option<Lock>) -> Result<(Register, Arc<State>), Failure> {
-        let (path, trust, seen) = (self.config.register.path.clone(), self.trust()?, self.seen());
+        let (at, trust, seen) = (At::from(&self.config.register), self.trust()?, self.seen());
         let mut reading = tokio::task::spawn_blocking(move || {
-            let register = Register::open_seen(&path, trust, &seen)?;
+            let register = Register::open_seen(at, trust, &seen)?;
             register.hold_against(&seen)?;
             let state = register.state()?;
             Ok((register, state))

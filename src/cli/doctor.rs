@@ -18,7 +18,7 @@ use crate::fence::{Accepted, Fence, Place, Replica, Report};
 use crate::grant::{Layout, Scope, State};
 use crate::keyring::{self, init};
 use crate::net::tls::{self, Certificate};
-use crate::register::{self, Register};
+use crate::register::{self, At, Register};
 
 /// How long a role may take to answer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
@@ -92,10 +92,9 @@ fn certificate(chain: &Path, key: &Path) -> Result<String, String> {
 }
 
 fn look_at_register(context: &Context, findings: &mut Findings) -> Option<Arc<State>> {
-    let place = context.config.register.path.display();
-    let read = || -> Result<Arc<State>, Failure> {
-        Ok(Register::open(&context.config.register.path, context.trust()?)?.state()?)
-    };
+    let place = At::from(&context.config.register).place();
+    let read =
+        || -> Result<Arc<State>, Failure> { Ok(Register::open(&context.config.register, context.trust()?)?.state()?) };
     match read() {
         Ok(state) => {
             let detail = format!(

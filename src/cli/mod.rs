@@ -24,6 +24,7 @@ pub mod keyring;
 pub mod keys;
 pub mod owner;
 pub mod prepare;
+mod register;
 pub mod render;
 pub mod request;
 pub mod retention;
@@ -144,6 +145,9 @@ pub enum Verb {
     /// Break-glass: access in an emergency, opened by two, where an owner agreed to it.
     #[command(subcommand)]
     BreakGlass(glass::Command),
+    /// Where decisions are kept, if that is a server.
+    #[command(subcommand)]
+    Register(register::Command),
     /// Holds: what is kept because an authority demands it.
     #[command(subcommand)]
     Hold(hold::Command),
@@ -263,6 +267,7 @@ async fn dispatch(verb: Verb, context: &Context, path: &Path) -> Result<Exit, Fa
         Verb::Consent(command) => consent::run(command, context).await,
         Verb::BreakGlass(command) => glass::run(command, context).await,
         Verb::Hold(command) => hold::run(command, context).await,
+        Verb::Register(command) => register::run(command, context).await,
         Verb::History(arguments) => history::run(&arguments, context),
         Verb::Audit(command) => audit::run(command, context).await,
         Verb::Fence(_) if context.format == Format::Csv => {

@@ -18,7 +18,7 @@ pub use raw::{Checksums, Format, Scrub, SnapshotKind};
 pub use secrets::{read_secret, read_secret_line};
 pub use sections::{
     Audit, Cli, Cluster, External, Fence, Keyring, Limits, Login, Maintenance, Observe, Oidc, Portal, Pressing, Proxy,
-    Register, Replica, Retention, Road, Role, Snapshots, Staff, Witness, WitnessAt,
+    Register, RegisterServer, Replica, Retention, Road, Role, Snapshots, Staff, Witness, WitnessAt,
 };
 pub use user::User;
 

@@ -48,7 +48,7 @@ fn unknown_keys_name_the_nearest_right_one() {
             ":3: unknown key \"clusters.main.hostt\"; did you mean \"clusters.main.host\"?",
         ),
         ("[proxy]\nrevoke_public = true", ":2: unknown key \"proxy.revoke_public\"; it belongs in section [fence]"),
-        ("[register]\nzzzzzzzz = 1", ":2: unknown key \"register.zzzzzzzz\"; known here: path"),
+        ("[register]\nzzzzzzzz = 1", ":2: unknown key \"register.zzzzzzzz\"; known here: ca, certificate, "),
         ("[proxy.tls]\nkey = 1", ":1: unknown key \"proxy.tls\"; known here: certificate, "),
     ] {
         let refused = read(text).expect_err(text);

@@ -3,6 +3,7 @@
 //! Not here: what the keys mean together, and whether files exist.
 
 mod cluster;
+mod register;
 mod staff;
 mod witness;
 
@@ -20,6 +21,7 @@ use super::user::User;
 use crate::retention::plan::Caps;
 use crate::retention::promise;
 pub(super) use cluster::{Cluster, FenceOf, Replica};
+pub(super) use register::{EngineOf, Register};
 
 /// The name that stands for any name in [`Raw::specimen`].
 pub(super) const ANY_NAME: &str = "*";
@@ -90,18 +92,6 @@ impl Default for Proxy {
             state: "/var/lib/portreeve-proxy".into(),
             log_key: "/etc/portreeve/secrets/proxy-log.key".into(),
         }
-    }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Register {
-    pub(super) path: PathBuf,
-}
-
-impl Default for Register {
-    fn default() -> Self {
-        Register { path: "/var/lib/portreeve/register/register.sqlite".into() }
     }
 }
 

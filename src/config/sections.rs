@@ -124,6 +124,27 @@ pub struct Maintenance {
 pub struct Register {
     /// The SQLite file.
     pub path: PathBuf,
+    /// The server that keeps it instead, if one does.
+    pub server: Option<RegisterServer>,
+}
+
+/// `engine = "postgresql"`: the server that keeps the register.
+#[derive(Clone, Debug)]
+pub struct RegisterServer {
+    /// Where it is; its certificate carries this name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The database that `portreeve register prepare` made ready.
+    pub database: String,
+    /// The role that may append, and erase side rows.
+    pub role: String,
+    /// That role's password (one line, secret).
+    pub password_file: PathBuf,
+    /// Who signed the server's certificate (PEM).
+    pub ca: PathBuf,
+    /// A client certificate and its key (PEM, secret), where the server asks for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[audit]`: what happened.
@@ -443,7 +464,11 @@ impl Config {
             }
             Role::Cli => vec![&self.cli.log_key],
         };
-        files.into_iter().map(PathBuf::as_path).collect()
+        let register = self.register.server.as_ref().filter(|_| role != Role::Keyring);
+        let register = register.into_iter().flat_map(|server| {
+            std::iter::once(&server.password_file).chain(server.certificate.as_ref().map(|(_, key)| key))
+        });
+        files.into_iter().chain(register).map(PathBuf::as_path).collect()
     }
 
     /// Whether `role` can read its secrets and nobody else can.

@@ -13,8 +13,7 @@ use toml::de::DeTable;
 use super::error::Error;
 use super::raw::{self, Raw};
 use super::sections::{
-    Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Register, Retention, Road, Snapshots, Witness,
-    WitnessAt,
+    Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Retention, Road, Snapshots, Witness, WitnessAt,
 };
 use super::{Config, keys};
 use crate::retention::plan::{self, Caps};
@@ -23,6 +22,7 @@ use crate::retention::window::Window;
 
 mod clusters;
 mod limits;
+mod register;
 mod staff;
 
 /// What a name that becomes part of a path must be.
@@ -155,7 +155,7 @@ impl<'a> Source<'a> {
             retention: self.retention(table, raw.retention)?,
             clusters: clusters.collect::<Result<BTreeMap<_, _>, Error>>()?,
             proxy: self.proxy(raw.proxy),
-            register: Register { path: self.path(raw.register.path) },
+            register: self.register(table, raw.register)?,
             audit: self.audit(raw.audit),
             keyring: self.keyring(raw.keyring),
             portal: self.portal(table, raw.portal)?,

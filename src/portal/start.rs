@@ -236,9 +236,9 @@ impl Assembled {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
         let key = signing_key(&config.portal.signing_key, &config.portal.signing_public_key, &trust)?;
-        let (path, seen) = (&config.register.path, config.portal.state.join("seen"));
-        let register = Register::open_seen(path, trust.clone(), &seen)?;
-        let follower = Follower::start_behind(register.state()?, path, trust.clone(), &seen, Arc::clone(&clock))?;
+        let (at, seen) = (&config.register, config.portal.state.join("seen"));
+        let register = Register::open_seen(at, trust.clone(), &seen)?;
+        let follower = Follower::start_behind(register.state()?, at, trust.clone(), &seen, Arc::clone(&clock))?;
         let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
         let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;
         let recipients = Recipients::new();

@@ -228,9 +228,9 @@ async fn assemble(config: &Config, certificate: &Arc<Certificate>) -> Result<(Ar
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
-    let (path, seen) = (&config.register.path, config.proxy.state.join("register.seen"));
-    let register = Register::open_seen(path, trust.clone(), &seen)?;
-    let follower = Follower::start_behind(register.state()?, path, trust.clone(), &seen, Arc::clone(&clock))?;
+    let (at, seen) = (&config.register, config.proxy.state.join("register.seen"));
+    let register = Register::open_seen(at, trust.clone(), &seen)?;
+    let follower = Follower::start_behind(register.state()?, at, trust.clone(), &seen, Arc::clone(&clock))?;
     let recipients = Recipients::new();
     let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
     let keyring = keyring::Client::connect(&config.keyring.socket, keyring_key).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::kept::{Kept, at_of, proposal, wait_for};
+use super::kept::{Kept, Shelf, at_of, proposal, wait_for};
 use super::{Error, Follower, Register, Remembered};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
@@ -17,7 +17,17 @@ use crate::ids::{CodeId, EventId, Sequence};
 macro_rules! conforming {
     ($($body:ident,)*) => {
         mod in_a_file {
-            $(#[test] fn $body() { super::$body(&mut super::Kept::file()); })*
+            $(#[test] fn $body() { super::$body(&super::Kept::file()); })*
+        }
+
+        /// One after the other: a server takes longer to start than any of them.
+        #[test]
+        fn on_a_server() {
+            let shelf = Shelf::start();
+            $(
+                println!("{}", stringify!($body));
+                $body(&Kept::on(&shelf));
+            )*
         }
     };
 }
@@ -76,7 +86,7 @@ fn mode_of(follower: &Follower) -> Option<Mode> {
     follower.state().customer(ACME).map(|acme| acme.consent.mode)
 }
 
-fn what_was_appended_is_there_after_opening_again(kept: &mut Kept) {
+fn what_was_appended_is_there_after_opening_again(kept: &Kept) {
     let mut world = World::with_people();
     world.consent(Mode::Standing, Scope::Read, None);
     let grant = world.grant(Scope::Read, minutes(60));
@@ -93,7 +103,7 @@ fn what_was_appended_is_there_after_opening_again(kept: &mut Kept) {
     assert_eq!(register.find(EventId([0xff; 16])).expect("it reads"), None);
 }
 
-fn many_open_it_at_once(kept: &mut Kept) {
+fn many_open_it_at_once(kept: &Kept) {
     let open = |_| {
         let at = kept.at.clone();
         std::thread::spawn(move || Register::open(at, trust()).map(drop))
@@ -102,7 +112,7 @@ fn many_open_it_at_once(kept: &mut Kept) {
     threads.into_iter().for_each(|thread| thread.join().expect("no panic").expect("it opens"));
 }
 
-fn of_two_writers_one_loses_and_tries_again(kept: &mut Kept) {
+fn of_two_writers_one_loses_and_tries_again(kept: &Kept) {
     let mut world = World::with_people();
     let first = kept.holding(&world);
     let second = kept.open();
@@ -115,7 +125,7 @@ fn of_two_writers_one_loses_and_tries_again(kept: &mut Kept) {
     assert!(first.state().expect("it verifies").staff_named("joe").is_some());
 }
 
-fn those_appended_together_stand_together_or_not_at_all(kept: &mut Kept) {
+fn those_appended_together_stand_together_or_not_at_all(kept: &Kept) {
     let mut world = World::with_people();
     let (first, second) = (kept.holding(&world), kept.open());
     let together = |world: &World, names: [&str; 2]| {
@@ -165,7 +175,7 @@ fn write(register: &Register, count: usize, mut tell: impl FnMut(Sequence, Event
     lost
 }
 
-fn racing_writers_never_share_a_place(kept: &mut Kept) {
+fn racing_writers_never_share_a_place(kept: &Kept) {
     let register = kept.holding(&World::with_people());
     let race = |_| {
         let register = kept.open();
@@ -236,7 +246,7 @@ impl Writer {
     }
 }
 
-fn racing_processes_never_share_a_place(kept: &mut Kept) {
+fn racing_processes_never_share_a_place(kept: &Kept) {
     const EACH: usize = 20;
     let register = kept.holding(&World::with_people());
     let mut writers = [Writer::start(kept, EACH), Writer::start(kept, EACH)];
@@ -253,7 +263,7 @@ fn racing_processes_never_share_a_place(kept: &mut Kept) {
     assert_eq!(kept.open().state().expect("it verifies").sequence(), Sequence(3 + 2 * EACH as u64));
 }
 
-fn what_a_killed_writer_appended_is_there_and_whole(kept: &mut Kept) {
+fn what_a_killed_writer_appended_is_there_and_whole(kept: &Kept) {
     const ROUNDS: u64 = 10;
     drop(kept.holding(&World::with_people()));
     let mut acknowledged = Vec::new();
@@ -279,7 +289,7 @@ fn what_a_killed_writer_appended_is_there_and_whole(kept: &mut Kept) {
     assert!((least..=least + ROUNDS).contains(&state.sequence().0), "{} of {least}", state.sequence());
 }
 
-fn what_would_not_apply_is_never_stored(kept: &mut Kept) {
+fn what_would_not_apply_is_never_stored(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let on = What::ConsentSet { customer: ACME, mode: Mode::Standing, scope: Scope::Read, until: None };
@@ -297,7 +307,7 @@ fn what_would_not_apply_is_never_stored(kept: &mut Kept) {
     assert!(matches!(register.append(&own), Err(Error::Refused(why)) if why.contains("--scope read")));
 }
 
-fn every_change_behind_its_back_is_found(kept: &mut Kept) {
+fn every_change_behind_its_back_is_found(kept: &Kept) {
     let mut world = World::with_people();
     world.consent(Mode::Standing, Scope::Read, None);
     drop(kept.holding(&world));
@@ -347,7 +357,7 @@ fn every_change_behind_its_back_is_found(kept: &mut Kept) {
     assert_eq!(fault(kept), Fault::Gap { expected: Sequence(2), found: Sequence(3) });
 }
 
-fn one_in_use_notices_too_and_stores_nothing_more(kept: &mut Kept) {
+fn one_in_use_notices_too_and_stores_nothing_more(kept: &Kept) {
     let world = World::with_people();
     let register = kept.holding(&world);
     kept.alter(&format!("UPDATE event SET hash = {} WHERE sequence = 3", kept.bytes(&[0; 32])));
@@ -361,7 +371,7 @@ fn one_in_use_notices_too_and_stores_nothing_more(kept: &mut Kept) {
     assert_eq!(register.find(joe(&world).id).expect("it reads"), None);
 }
 
-fn events_take_no_change_and_an_erased_side_row_is_erased(kept: &mut Kept) {
+fn events_take_no_change_and_an_erased_side_row_is_erased(kept: &Kept) {
     drop(kept.holding(&World::with_people()));
     for sql in ["UPDATE event SET signature = NULL", "DELETE FROM event"] {
         let refused = kept.refusal(sql);
@@ -372,7 +382,7 @@ fn events_take_no_change_and_an_erased_side_row_is_erased(kept: &mut Kept) {
     assert_eq!(state.staff(JANE).map(|staff| staff.name.as_str()), Some(ERASED));
 }
 
-fn what_is_forgotten_is_gone_from_the_state_too(kept: &mut Kept) {
+fn what_is_forgotten_is_gone_from_the_state_too(kept: &Kept) {
     let mut world = World::with_people();
     world.must(By::Operator, What::CustomerCreated { layout: Layout::Database }, Some(customer("globex")));
     let register = kept.holding(&world);
@@ -389,7 +399,7 @@ fn what_is_forgotten_is_gone_from_the_state_too(kept: &mut Kept) {
     }
 }
 
-fn a_logs_checkpoint_only_grows(kept: &mut Kept) {
+fn a_logs_checkpoint_only_grows(kept: &Kept) {
     let register = kept.open();
     assert_eq!(register.last_checkpoint("proxy-gate-1").expect("it reads"), None);
     register.note_checkpoint("proxy-gate-1", 10, [1; 32]).expect("the first");
@@ -406,7 +416,7 @@ fn a_logs_checkpoint_only_grows(kept: &mut Kept) {
     assert_eq!(register.state().expect("it verifies").sequence(), Sequence(0), "outside the chain");
 }
 
-fn an_unused_customer_is_still_a_customer(kept: &mut Kept) {
+fn an_unused_customer_is_still_a_customer(kept: &Kept) {
     let mut world = World::with_people();
     world.must(By::Operator, What::CustomerCreated { layout: Layout::Database }, Some(customer("globex")));
     let state = kept.holding(&world).state().expect("it verifies");
@@ -414,7 +424,7 @@ fn an_unused_customer_is_still_a_customer(kept: &mut Kept) {
 }
 
 /// What a newer version wrote is not guessed at: a role that does not know an event does not start.
-fn an_event_of_a_newer_version_refuses_to_open_and_says_so(kept: &mut Kept) {
+fn an_event_of_a_newer_version_refuses_to_open_and_says_so(kept: &Kept) {
     let world = World::with_people();
     drop(kept.holding(&world));
     let mut event = world.make(By::System, What::CodeMissed { code: CodeId(9) }, None);
@@ -428,7 +438,7 @@ fn an_event_of_a_newer_version_refuses_to_open_and_says_so(kept: &mut Kept) {
     assert!(told.contains("a newer version of portreeve wrote it") && told.contains("stop every role"), "{told}");
 }
 
-fn tables_of_a_newer_version_are_refused(kept: &mut Kept) {
+fn tables_of_a_newer_version_are_refused(kept: &Kept) {
     drop(kept.holding(&World::with_people()));
     kept.upgrade();
     let told = kept.try_open().map(drop).expect_err("it refuses");
@@ -436,7 +446,7 @@ fn tables_of_a_newer_version_are_refused(kept: &mut Kept) {
     assert!(matches!(kept.follow().map(drop), Err(Error::NotARegister(_))));
 }
 
-fn a_change_is_seen_within_100_ms_at_p99(kept: &mut Kept) {
+fn a_change_is_seen_within_100_ms_at_p99(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let follower = kept.follow().expect("it starts");
@@ -462,7 +472,7 @@ fn block_on<F: Future>(what: F) -> F::Output {
     runtime.block_on(what)
 }
 
-fn each_change_is_told(kept: &mut Kept) {
+fn each_change_is_told(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let follower = kept.follow().expect("it starts");
@@ -475,7 +485,7 @@ fn each_change_is_told(kept: &mut Kept) {
     assert_eq!(follower.state().sequence(), Sequence(4), "published before it was told");
 }
 
-fn whoever_asks_after_a_change_knows_of_it(kept: &mut Kept) {
+fn whoever_asks_after_a_change_knows_of_it(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let follower = kept.follow().expect("it starts");
@@ -498,7 +508,7 @@ impl Clock for Hand {
     }
 }
 
-fn an_unsigned_widening_stops_the_follower_for_good(kept: &mut Kept) {
+fn an_unsigned_widening_stops_the_follower_for_good(kept: &Kept) {
     let mut world = World::with_people();
     drop(kept.holding(&world));
     let clock = Arc::new(Hand(AtomicI64::new(1_000)));
@@ -515,7 +525,7 @@ fn an_unsigned_widening_stops_the_follower_for_good(kept: &mut Kept) {
     assert!(follower.fault().is_some_and(|fault| fault.contains("carries no signature")), "{:?}", follower.fault());
 }
 
-fn one_that_goes_away_ages_and_is_followed_again_when_it_is_back(kept: &mut Kept) {
+fn one_that_goes_away_ages_and_is_followed_again_when_it_is_back(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let follower = kept.follow().expect("it starts");
@@ -530,7 +540,7 @@ fn one_that_goes_away_ages_and_is_followed_again_when_it_is_back(kept: &mut Kept
     wait_for(|| follower.state().sequence() == sequence);
 }
 
-fn an_old_copy_is_refused_with_what_to_do(kept: &mut Kept) {
+fn an_old_copy_is_refused_with_what_to_do(kept: &Kept) {
     let mut world = World::with_people();
     world.consent(Mode::Off, Scope::Read, None);
     let register = kept.holding(&world);
@@ -544,7 +554,7 @@ fn an_old_copy_is_refused_with_what_to_do(kept: &mut Kept) {
     assert!(matches!(kept.open().hold_against(&kept.seen()), Err(Error::RolledBack { .. })), "the command line, too");
 }
 
-fn another_history_is_refused(kept: &mut Kept) {
+fn another_history_is_refused(kept: &Kept) {
     drop(kept.holding(&World::with_people()));
     let mut other = World::new();
     for name in ["eve", "mallory", "trudy"] {
@@ -559,7 +569,7 @@ fn another_history_is_refused(kept: &mut Kept) {
     assert!(matches!(kept.follow().map(drop), Err(Error::SeenUnreadable(_))));
 }
 
-fn what_was_seen_is_kept_at_the_end(kept: &mut Kept) {
+fn what_was_seen_is_kept_at_the_end(kept: &Kept) {
     let mut world = World::with_people();
     let register = kept.holding(&world);
     let follower = kept.follow().expect("it starts");
@@ -573,7 +583,7 @@ fn what_was_seen_is_kept_at_the_end(kept: &mut Kept) {
     assert!(matches!(kept.follow().map(drop), Err(Error::Broken { .. })));
 }
 
-fn signatures_that_were_seen_are_verified_once_and_the_chain_each_time(kept: &mut Kept) {
+fn signatures_that_were_seen_are_verified_once_and_the_chain_each_time(kept: &Kept) {
     let mut world = World::with_people();
     world.consent(Mode::Standing, Scope::Read, None);
     drop(kept.holding(&world));

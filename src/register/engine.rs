@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::at::At;
 use super::error::Error;
+use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use crate::grant::{Proposal, Stored};
 use crate::ids::{EventId, Sequence};
@@ -50,10 +51,11 @@ pub(super) trait Engine: Send {
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error>;
 }
 
-/// Opens the register there; an empty file is made if there is none.
+/// Opens the register there; an empty file is made if there is none, a server was prepared before.
 pub(super) fn open(at: &At) -> Result<Box<dyn Engine>, Error> {
     match at {
         At::File(path) => Ok(Box::new(Sqlite::open(path)?)),
+        At::Server(server) => Ok(Box::new(Postgres::open(server)?)),
     }
 }
 

@@ -7,7 +7,8 @@ use super::at::Place;
 use super::narrow::Told;
 use crate::grant::{Fault, Lock};
 use crate::ids::Sequence;
-use crate::{grant, log};
+use crate::net::tls_connect;
+use crate::{config, grant, log};
 
 /// Why the register did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +48,9 @@ pub enum Error {
     /// The file was replaced under a running role.
     #[error("the register {} was replaced while it was in use; start this role again", .0.display())]
     Replaced(PathBuf),
-    /// The file is some other SQLite database, or of a newer version.
-    #[error("{} is not a register of this version; check [register] path in the configuration", .0.display())]
-    NotARegister(PathBuf),
+    /// It is some other database, or of a newer version.
+    #[error("{0} is not a register of this version; check [register] in the configuration")]
+    NotARegister(Place),
     /// A log's checkpoint went back, or changed without growing.
     #[error(
         "the audit log {log} stands at {found} records, but the register remembers {known}: the log was cut or an \
@@ -59,6 +60,18 @@ pub enum Error {
     /// SQLite could not do it.
     #[error("cannot {doing} the register {}: {source}", path.display())]
     Sqlite { doing: &'static str, path: PathBuf, source: rusqlite::Error },
+    /// The server could not do it, or cannot be reached.
+    #[error("cannot {doing} the register {place}: {said}")]
+    Server { doing: &'static str, place: Place, said: String },
+    /// The server, or what is there for the register, is not as it must be.
+    #[error("the register {place} cannot be used: {why}")]
+    Unfit { place: Place, why: String },
+    /// The password's file.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// The certificates of the road to the server.
+    #[error(transparent)]
+    Tls(#[from] tls_connect::Error),
     /// A file verb failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
@@ -129,12 +142,21 @@ impl Error {
 
     /// Whether an append that ended so may have stored its event all the same.
     pub(super) fn is_unsure(&self) -> bool {
-        matches!(self, Error::Sqlite { .. })
+        matches!(self, Error::Sqlite { .. } | Error::Server { .. })
     }
 
     /// Whether it may pass by itself: then the register is read again and again, and until then nothing is decided from it.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Error::Sqlite { .. } | Error::File { .. } | Error::Thread { .. })
+        matches!(
+            self,
+            Error::Sqlite { .. }
+                | Error::File { .. }
+                | Error::Thread { .. }
+                | Error::Server { .. }
+                | Error::Unfit { .. }
+                | Error::Configuration(_)
+                | Error::Tls(_)
+        )
     }
 }
 

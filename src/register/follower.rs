@@ -112,9 +112,7 @@ impl Follower {
             shared: Arc::clone(&shared),
         };
         let named = std::thread::Builder::new().name("register".to_owned());
-        let handle = named
-            .spawn(move || watching.run(&woken))
-            .map_err(Error::file("start a thread to follow it beside", seen))?;
+        let handle = named.spawn(move || watching.run(&woken)).map_err(Error::thread("follow changes"))?;
         let thread = Thread { shared: Arc::clone(&shared), handle: Mutex::new(Some(handle)) };
         Ok(Follower { shared, _thread: Arc::new(thread) })
     }

@@ -1,5 +1,5 @@
 //! Forgetting a customer at the very end: the register's own texts about it and its owners, its holds and the grants to it
-//! stand in side rows, and those go, from the file and from its write-ahead log. Events stay: ids, times and numbers.
+//! stand in side rows, and those go, from the files of what keeps it, too. Events stay: ids, times and numbers.
 //! Not here: when (`retentiond/closing`). What other roles hold in memory goes with their next start.
 
 use super::error::Error;

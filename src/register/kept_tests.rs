@@ -2,15 +2,18 @@
 //! Not here: what must hold of them (`conformance_tests.rs`).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{At, Error, Follower, Register};
+use super::{At, Error, Follower, Register, prepare};
+use crate::cli::demo::cluster::{self, Cluster};
 use crate::clock::{Clock, SystemClock};
+use crate::config::RegisterServer;
 use crate::grant::world::{World, trust};
 use crate::grant::{Event, Proposal, Stored};
+use crate::secret::Secret;
 
 /// The event as something to append.
 pub(super) fn proposal(stored: Stored) -> Proposal {
@@ -37,9 +40,100 @@ pub(super) struct Kept {
 /// What it is kept in.
 enum Behind {
     File(PathBuf),
+    Server(Arc<Shelf>, RegisterServer),
+}
+
+/// A server, with a register in each of its databases.
+pub(super) struct Shelf {
+    runtime: tokio::runtime::Runtime,
+    cluster: Mutex<Cluster>,
+    /// Of the password's file.
+    directory: TempDir,
+}
+
+/// The role of Portreeve there.
+const ROLE: &str = "portreeve_register";
+
+impl Shelf {
+    pub(super) fn start() -> Arc<Shelf> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // Beside the binaries of tests, where other tests keep one, too.
+        let this = std::env::current_exe().expect("this binary");
+        let cache = this.ancestors().find(|path| path.ends_with("target")).map(|target| target.join("tmp"));
+        let cluster = runtime.block_on(Cluster::start(cluster::Settings { cache, ..cluster::Settings::default() }));
+        let (cluster, directory) = (cluster.expect("a cluster"), tempfile::tempdir().expect("a directory"));
+        let sql = format!("create role {ROLE} login password '{}'", verifier("secret"));
+        runtime.block_on(cluster.run_sql("postgres", &sql)).expect("a role");
+        let shelf = Shelf { runtime, cluster: Mutex::new(cluster), directory };
+        shelf.write_password("secret");
+        Arc::new(shelf)
+    }
+
+    pub(super) fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        self.cluster.lock().expect("no panic while it was held")
+    }
+
+    pub(super) fn write_password(&self, password: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.password_file();
+        std::fs::write(&path, password).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("closed");
+    }
+
+    fn password_file(&self) -> PathBuf {
+        self.directory.path().join("register.password")
+    }
+
+    /// As a superuser.
+    pub(super) fn sql(&self, database: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, cluster::Error> {
+        let cluster = self.cluster();
+        self.runtime.block_on(cluster.run_sql(database, sql))
+    }
+
+    /// As the machine would. What was written until now is in its place, so that the next start need not replay all of it.
+    pub(super) fn crash(&self) {
+        self.sql("postgres", "checkpoint").expect("written");
+        self.cluster().stop();
+    }
+
+    pub(super) fn start_again(&self) {
+        let mut cluster = self.cluster();
+        self.runtime.block_on(cluster.start_again()).expect("it is back");
+    }
+
+    /// A new database, with nothing in it.
+    pub(super) fn database(&self) -> RegisterServer {
+        let named: [u8; 6] = crate::entropy::random(&crate::entropy::OsEntropy);
+        let database = named.iter().fold("r".to_owned(), |name, byte| format!("{name}{byte:02x}"));
+        self.sql("postgres", &format!("create database {database}")).expect("made");
+        let (port, ca) = {
+            let cluster = self.cluster();
+            (cluster.port(), cluster.certificates().cluster_ca.clone())
+        };
+        let (host, role) = ("localhost".to_owned(), ROLE.to_owned());
+        RegisterServer { host, port, database, role, password_file: self.password_file(), ca, certificate: None }
+    }
+
+    pub(super) fn prepare(&self, server: &RegisterServer) -> Result<(), Error> {
+        let dsn = Secret::new(self.cluster().superuser_dsn("postgres"));
+        self.runtime.block_on(prepare(&dsn, server))
+    }
+}
+
+/// A password as a server keeps it.
+pub(super) fn verifier(password: &str) -> String {
+    postgres_protocol::password::scram_sha_256(password.as_bytes())
 }
 
 impl Kept {
+    /// On a server, in a database of its own.
+    pub(super) fn on(shelf: &Arc<Shelf>) -> Kept {
+        let server = shelf.database();
+        shelf.prepare(&server).expect("prepared");
+        let (at, behind) = (At::Server(server.clone()), Behind::Server(Arc::clone(shelf), server));
+        Kept { at, behind, directory: tempfile::tempdir().expect("a directory") }
+    }
+
     /// In a file.
     pub(super) fn file() -> Kept {
         let directory = tempfile::tempdir().expect("a directory");
@@ -82,6 +176,7 @@ impl Kept {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match &self.behind {
             Behind::File(_) => format!("x'{digits}'"),
+            Behind::Server(..) => format!("'\\x{digits}'"),
         }
     }
 
@@ -95,6 +190,15 @@ impl Kept {
     pub(super) fn alter(&self, sql: &str) {
         match &self.behind {
             Behind::File(path) => tamper(path, sql),
+            Behind::Server(shelf, server) => {
+                let off = "alter table portreeve_register.event disable trigger all";
+                let on = "alter table portreeve_register.event enable trigger all;
+                    alter table portreeve_register.event enable always trigger event_stays,
+                        enable always trigger event_stays_whole";
+                for sql in [off, &format!("set search_path = portreeve_register; {sql}"), on] {
+                    shelf.sql(&server.database, sql).expect("it is done");
+                }
+            }
         }
     }
 
@@ -105,6 +209,10 @@ impl Kept {
                 let connection = rusqlite::Connection::open(path).expect("it opens");
                 connection.execute(sql, []).expect_err("it is refused").to_string()
             }
+            Behind::Server(shelf, server) => {
+                let sql = format!("set role {ROLE}; set search_path = portreeve_register; {sql}");
+                shelf.sql(&server.database, &sql).expect_err("it is refused").to_string()
+            }
         }
     }
 
@@ -112,20 +220,23 @@ impl Kept {
     pub(super) fn upgrade(&self) {
         match &self.behind {
             Behind::File(_) => self.alter("PRAGMA user_version = 2"),
+            Behind::Server(..) => self.alter("update register set version = 2"),
         }
     }
 
     /// It cannot be reached any more.
-    pub(super) fn go_away(&mut self) {
-        match &mut self.behind {
-            Behind::File(path) => std::fs::rename(&*path, path.with_extension("aside")).expect("it is moved"),
+    pub(super) fn go_away(&self) {
+        match &self.behind {
+            Behind::File(path) => std::fs::rename(path, path.with_extension("aside")).expect("it is moved"),
+            Behind::Server(shelf, _) => shelf.crash(),
         }
     }
 
     /// It can be reached again.
-    pub(super) fn come_back(&mut self) {
-        match &mut self.behind {
-            Behind::File(path) => std::fs::rename(path.with_extension("aside"), &*path).expect("it is back"),
+    pub(super) fn come_back(&self) {
+        match &self.behind {
+            Behind::File(path) => std::fs::rename(path.with_extension("aside"), path).expect("it is back"),
+            Behind::Server(shelf, _) => shelf.start_again(),
         }
     }
 
@@ -133,13 +244,27 @@ impl Kept {
     pub(super) fn name(&self) -> String {
         match &self.at {
             At::File(path) => path.display().to_string(),
+            At::Server(server) => {
+                let RegisterServer { port, database, password_file, ca, .. } = server;
+                format!("{port}|{database}|{}|{}", password_file.display(), ca.display())
+            }
         }
     }
 }
 
 /// The place that [`Kept::name`] named.
 pub(super) fn at_of(name: &str) -> At {
-    At::from(Path::new(name))
+    let parts: Vec<&str> = name.split('|').collect();
+    let [port, database, password_file, ca] = parts.as_slice() else { return At::from(Path::new(name)) };
+    At::Server(RegisterServer {
+        host: "localhost".to_owned(),
+        port: port.parse().expect("a port"),
+        database: (*database).to_owned(),
+        role: ROLE.to_owned(),
+        password_file: password_file.into(),
+        ca: ca.into(),
+        certificate: None,
+    })
 }
 
 /// Writes to the file behind the register's back.

@@ -1,4 +1,4 @@
-//! The register: the hash-chained events of what was decided, kept by an engine (SQLite), followed by every role.
+//! The register: the hash-chained events of what was decided, kept in a file or on a server, followed by every role.
 //! Not here: what events mean (`grant/`).
 
 mod act;
@@ -13,6 +13,7 @@ mod narrow;
 mod noted;
 mod opened;
 mod owner;
+mod postgres;
 mod reading;
 mod resolve;
 mod seen;
@@ -31,6 +32,7 @@ pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions
 pub use noted::Noted;
 pub use opened::Register;
 pub use owner::{OwnerActs, Revision};
+pub use postgres::prepare;
 pub use resolve::{has_intents, note_resolved, open_intents, resolved_up_to};
 pub use upkeep::keep_checkpoint;
 

@@ -191,7 +191,7 @@ impl Register {
         fold_new(open.engine.as_mut(), &mut state, &self.inner.place, &self.inner.trust)?;
         open.state = state;
         erased.ok_or_else(|| {
-            let why = "somebody reads the register, so that what is deleted is still in its write-ahead log";
+            let why = "somebody reads the register, so that what was deleted may still be in its files";
             Error::Refused(why.to_owned())
         })
     }

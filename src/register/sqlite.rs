@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::at::At;
 use super::engine::{Engine, Remembered, Wake};
 use super::error::Error;
 use crate::grant::{Proposal, Side, Stored};
@@ -164,7 +165,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Ok(Some(connection)) => return Ok(connection),
-            Ok(None) => return Err(Error::NotARegister(path.to_owned())),
+            Ok(None) => return Err(Error::NotARegister(At::from(path).place())),
             Err(fault) => return Err(Error::sqlite("open", path)(fault)),
         }
     }

@@ -170,7 +170,7 @@ impl Assembled {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let trust = Trust { portal_key: keyring::init::read_public_key(&config.portal.signing_public_key)? };
-        let register = Register::open(&config.register.path, trust.clone())?;
+        let register = Register::open(&config.register, trust.clone())?;
         let keyring_key = keyring::init::read_public_key(&config.keyring.public_key)?;
         let instance = keyring::init::read_seed(&config.retention.instance_key)?;
         let signer = Arc::new(signer(config)?);
@@ -181,8 +181,8 @@ impl Assembled {
         let Some(log) = opened else { return Ok(None) };
         // What this role saw last is its own while it leads.
         let seen = config.retention.state.join("seen");
-        let path = &config.register.path;
-        let follower = Follower::start_behind(register.state()?, path, trust.clone(), &seen, Arc::clone(&clock))?;
+        let at = &config.register;
+        let follower = Follower::start_behind(register.state()?, at, trust.clone(), &seen, Arc::clone(&clock))?;
         keyring.ensure(&recipients, &follower.recipients()).await?;
         let Checkpoint { origin, size, root } = log.checkpoint();
         register.note_checkpoint(&origin, size, root)?;

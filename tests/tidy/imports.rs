@@ -63,7 +63,7 @@ const LAW: [(&str, Layer, &[&str]); 28] = [
     ("datamap", Core, &[]),
     ("disk", Adapter, &[]),
     ("log", Adapter, &["audit", "statement", "disk"]),
-    ("register", Adapter, &["grant", "audit", "log", "disk"]),
+    ("register", Adapter, &["grant", "audit", "log", "disk", "net", "config"]),
     ("keyring", Adapter, &["audit", "log", "disk"]),
     ("fence", Adapter, &["grant", "wire", "net"]),
     ("snapshots", Adapter, &["audit::keys", "disk", "net"]),

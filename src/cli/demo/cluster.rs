@@ -56,6 +56,7 @@ hostssl all       portreeve_provisioner  127.0.0.1/32  scram-sha-256 clientcert=
 hostssl all       app                    127.0.0.1/32  scram-sha-256
 hostssl all,replication portreeve_snapshot  127.0.0.1/32  scram-sha-256
 hostssl all       portreeve_maintenance  127.0.0.1/32  scram-sha-256
+hostssl all       portreeve_register     127.0.0.1/32  scram-sha-256
 host    all       all                    all           reject
 ";
 
@@ -357,7 +358,9 @@ impl Cluster {
             if state.lines().nth(7).is_some_and(|line| line.trim() == "ready") {
                 return Ok(());
             }
-            if log().contains("FATAL: ") {
+            // Whoever connects meanwhile is told so with such a line, too.
+            let is_fatal = |line: &str| line.contains("FATAL: ") && !line.contains("FATAL:  the database system is ");
+            if log().lines().any(is_fatal) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

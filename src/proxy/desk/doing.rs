@@ -380,6 +380,10 @@ fn refused(fault: &Error) -> Report {
         | Error::NotARegister(_)
         | Error::LogBehind { .. }
         | Error::Sqlite { .. }
+        | Error::Server { .. }
+        | Error::Unfit { .. }
+        | Error::Configuration(_)
+        | Error::Tls(_)
         | Error::File { .. }
         | Error::Thread { .. }
         | Error::Open { .. }

@@ -1,0 +1,301 @@
+//! What is particular to a server; what holds of every register is in `conformance_tests.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::*;
+use crate::entropy::{OsEntropy, random};
+use crate::grant::world::{ACME, NOON, World, customer, staff, trust};
+use crate::grant::{By, Draft, Layout, Mode, Scope, What};
+use crate::register::kept::{Kept, Shelf, proposal, verifier, wait_for};
+use crate::register::{At, Register};
+
+fn refused(server: &RegisterServer) -> String {
+    Register::open(At::Server(server.clone()), trust()).map(drop).expect_err("it is refused").to_string()
+}
+
+/// Each thing that is not as it must be, what is said of it, and how it is mended.
+fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
+    let server = shelf.database();
+    let is_open = || drop(Register::open(At::Server(server.clone()), trust()).expect("it opens"));
+    let nothing = refused(&server);
+    assert!(nothing.contains("holds no tables of a register; run \"portreeve register prepare\""), "{nothing}");
+    shelf.prepare(&server).expect("prepared");
+    is_open();
+    let on = "on portreeve_register";
+    let cases = [
+        (
+            format!("grant update {on}.event to portreeve_register"),
+            "register that only grows allows (update on event)",
+            "",
+        ),
+        (format!("grant update (hash) {on}.event to portreeve_register"), "(update on event)", ""),
+        (
+            format!("grant truncate {on}.side to public"),
+            "(truncate on side)",
+            "revoke truncate on portreeve_register.side from public",
+        ),
+        (
+            "alter role portreeve_register superuser".to_owned(),
+            "neither a superuser nor the tables' owner",
+            "alter role portreeve_register nosuperuser",
+        ),
+        (format!("revoke insert {on}.event from portreeve_register"), "lacks insert on event; run", ""),
+        (format!("revoke delete {on}.side from portreeve_register"), "lacks delete on side; run", ""),
+        ("revoke usage on schema portreeve_register from portreeve_register".to_owned(), "may not use the schema", ""),
+        (
+            "alter table portreeve_register.event disable trigger event_stays".to_owned(),
+            "triggers that keep events from being changed",
+            "",
+        ),
+        (format!("drop trigger event_under_way {on}.event"), "are not all there; run", ""),
+        (
+            "alter role portreeve_register nologin".to_owned(),
+            "is not permitted to log in",
+            "alter role portreeve_register login",
+        ),
+    ];
+    for (sql, says, undo) in cases {
+        shelf.sql(&server.database, &sql).expect("it is done");
+        let told = refused(&server);
+        assert!(told.contains(says) && told.contains(&server.database), "{sql}: {told}");
+        // What prepares it mends what it made.
+        match undo {
+            "" => shelf.prepare(&server).expect("prepared"),
+            undo => drop(shelf.sql(&server.database, undo).expect("undone")),
+        }
+        is_open();
+    }
+    let newer = "update portreeve_register.register set version = 2";
+    shelf.sql(&server.database, newer).expect("a newer version");
+    let told = shelf.prepare(&server).expect_err("it is not made older").to_string();
+    assert!(told.contains("the register is of version 2, which a newer portreeve made"), "{told}");
+}
+
+fn a_road_that_does_not_lead_there_is_said_to(shelf: &Shelf) {
+    let server = shelf.database();
+    shelf.prepare(&server).expect("prepared");
+    let nobody = RegisterServer { port: 1, ..server.clone() };
+    assert!(
+        refused(&nobody).contains("cannot connect to the register postgresql://localhost:1/"),
+        "{}",
+        refused(&nobody)
+    );
+    let no_password = RegisterServer { password_file: "/nonexistent".into(), ..server.clone() };
+    assert!(refused(&no_password).contains("secret file /nonexistent"), "{}", refused(&no_password));
+    // Another CA than the server's own, and a name that its certificate does not carry.
+    let other = shelf.cluster().certificates().gate_ca.clone();
+    let untrusted = RegisterServer { ca: other, ..server.clone() };
+    assert!(refused(&untrusted).contains("invalid peer certificate"), "{}", refused(&untrusted));
+    let misnamed = RegisterServer { host: "127.0.0.2".to_owned(), ..server.clone() };
+    assert!(refused(&misnamed).contains("cannot connect"), "{}", refused(&misnamed));
+    let wrong = RegisterServer { role: "app".to_owned(), ..server };
+    assert!(refused(&wrong).contains("password authentication failed"), "{}", refused(&wrong));
+}
+
+/// A password that is changed on the server and in its file needs no restart.
+fn a_new_password_is_read_at_the_next_connection(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let register = kept.holding(&World::with_people());
+    let change = |password: &str| {
+        let sql = format!("alter role portreeve_register password '{}'", verifier(password));
+        shelf.sql("postgres", &sql).expect("changed");
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'portreeve_register'";
+        shelf.sql("postgres", end).expect("ended");
+    };
+    change("another");
+    wait_for(|| register.state().is_err());
+    let told = register.state().expect_err("the old password").to_string();
+    assert!(told.contains("password authentication failed"), "{told}");
+    shelf.write_password("another");
+    wait_for(|| register.state().is_ok());
+    change("secret");
+    shelf.write_password("secret");
+    wait_for(|| register.state().is_ok());
+}
+
+/// The server's crash, at any point of appends that go on: what was said to be appended is, and what was unsure is known.
+fn what_was_appended_survives_the_servers_crash(shelf: &Arc<Shelf>) {
+    const CRASHES: u64 = 4;
+    shelf.sql("postgres", "checkpoint").expect("so that a start replays little");
+    let kept = Kept::on(shelf);
+    let register = kept.holding(&World::with_people());
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopping, writing) = (Arc::clone(&stop), register.clone());
+    let (tell, told) = mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let mut unsure = 0;
+        while !stopping.load(Ordering::Relaxed) {
+            // Down: it comes back by itself.
+            let Ok(state) = writing.state() else { continue };
+            let id = EventId(random(&OsEntropy));
+            let draft = Draft { by: By::Operator, what: What::StaffCreated, personal: Some(staff(&id.to_string())) };
+            let proposal = draft.propose(id, NOON, random(&OsEntropy), (state.sequence(), state.head()));
+            match writing.append(&proposal) {
+                Ok(sequence) => tell.send((id, Some(sequence))).expect("somebody counts"),
+                Err(fault) => {
+                    assert!(fault.is_unsure(), "{fault}");
+                    unsure += 1;
+                    let found = loop {
+                        if let Ok(found) = writing.find(id) {
+                            break found;
+                        }
+                    };
+                    tell.send((id, found)).expect("somebody counts");
+                }
+            }
+        }
+        unsure
+    });
+    let mut known = Vec::new();
+    for crash in 0..CRASHES {
+        known.extend(told.iter().take(5));
+        std::thread::sleep(Duration::from_micros(731 * crash));
+        shelf.cluster().stop();
+        shelf.start_again();
+    }
+    known.extend(told.iter().take(1));
+    stop.store(true, Ordering::Relaxed);
+    let unsure: u32 = writer.join().expect("no panic");
+    known.extend(told.iter());
+    let there = known.iter().filter(|(_, sequence)| sequence.is_some()).count();
+    println!("{there} appended over {CRASHES} crashes, {unsure} of them or of those that were not unsure at first");
+    let register = kept.open();
+    for (id, sequence) in known {
+        assert_eq!(register.find(id).expect("it reads"), sequence);
+    }
+    let last = register.state().expect("it verifies").sequence();
+    assert_eq!(last, Sequence(3 + u64::try_from(there).expect("a number")));
+}
+
+/// Whoever asks what became of an append waits until nobody is at it any more.
+fn an_append_under_way_is_waited_for(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    let register = kept.holding(&World::with_people());
+    let mut world = World::with_people();
+    world.must(By::Operator, What::StaffCreated, Some(staff("joe")));
+    let (event, id) = (world.events[3].clone(), EventId([9; 16]));
+    // What a process that died left behind: a transaction in which the event is, for a second.
+    let insert = format!(
+        "begin; insert into portreeve_register.event values (4, {}, {}, {}, null); select pg_sleep(1); commit",
+        kept.bytes(&id.0),
+        kept.bytes(&event.content),
+        kept.bytes(&event.hash)
+    );
+    let (left, database) = (Arc::clone(shelf), server.database.clone());
+    let dying = std::thread::spawn(move || {
+        // Beside the superuser's connection of the test, which waits below.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let dsn = left.cluster().superuser_dsn(&database);
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&dsn, tokio_postgres::NoTls).await.expect("it connects");
+            let driver = tokio::spawn(connection);
+            client.batch_execute(&insert).await.expect("it is appended");
+            drop(client);
+            driver.await.expect("no panic").expect("it ended well");
+        });
+    });
+    let held = "select 1 from pg_locks where locktype = 'advisory' and mode = 'ShareLock' and granted";
+    wait_for(|| !shelf.sql(&server.database, held).expect("locks").is_empty());
+    assert_eq!(register.find(id).expect("it reads"), Some(Sequence(4)), "not before it is known");
+    dying.join().expect("no panic");
+}
+
+/// Without the server's telling, it is asked often enough.
+fn what_is_not_told_is_found_by_asking(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let mut world = World::with_people();
+    let register = kept.holding(&world);
+    let follower = kept.follow().expect("it starts");
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    let deaf = "alter table portreeve_register.event disable trigger event_told";
+    shelf.sql(&server.database, deaf).expect("nobody is told");
+    let mut took = Vec::new();
+    for round in 0..20 {
+        world.consent(if round % 2 == 0 { Mode::Standing } else { Mode::Off }, Scope::Read, None);
+        let before = Instant::now();
+        let sequence = register.append(&proposal(world.events.last().expect("made").clone())).expect("it applies");
+        wait_for(|| follower.state().sequence() == sequence);
+        took.push(before.elapsed());
+    }
+    took.sort();
+    println!("by asking alone: median {:?}, slowest {:?}", took[10], took[19]);
+    assert!(took[10] < Duration::from_millis(500), "{took:?}");
+}
+
+/// Nothing of an erased row is in the table's files; while somebody has a snapshot with it, it is not said to be gone.
+fn what_is_forgotten_is_in_no_file_of_the_table(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let mut world = World::with_people();
+    world.must(By::Operator, What::CustomerCreated { layout: Layout::Database }, Some(customer("globex")));
+    let register = kept.holding(&world);
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    let files = || {
+        let path = "checkpoint; select pg_relation_filepath('portreeve_register.side')";
+        let rows = shelf.sql(&server.database, path).expect("a path");
+        let path = rows.into_iter().flatten().flatten().next().expect("a path");
+        std::fs::read(shelf.cluster().directory().join("data").join(path)).expect("the table's file")
+    };
+    let body = |at: usize| world.events[at].side.as_ref().expect("a side row").body.clone();
+    let is_in = |file: &[u8], body: &[u8]| file.windows(body.len()).any(|bytes| bytes == body);
+    assert!(is_in(&files(), &body(0)) && is_in(&files(), &body(3)));
+    let dsn = shelf.cluster().superuser_dsn(&server.database);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (client, connection) =
+        runtime.block_on(tokio_postgres::connect(&dsn, tokio_postgres::NoTls)).expect("connected");
+    runtime.spawn(connection);
+    let snapshot = "begin isolation level repeatable read; select count(*) from portreeve_register.event";
+    runtime.block_on(client.batch_execute(snapshot)).expect("a snapshot");
+    let told = register.forget(ACME).expect_err("somebody reads").to_string();
+    assert!(told.contains("somebody reads the register"), "{told}");
+    assert!(is_in(&files(), &body(0)), "it is still there, as was said");
+    runtime.block_on(client.batch_execute("commit")).expect("it ends");
+    assert_eq!(register.forget(ACME).expect("nobody reads"), 0, "it was deleted before");
+    let file = files();
+    assert!(!is_in(&file, &body(0)) && !is_in(&file, &body(1)) && is_in(&file, &body(3)));
+}
+
+/// Events stay whoever asks, the server's superuser too; truncating is changing.
+fn no_role_changes_an_event(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    drop(kept.holding(&World::with_people()));
+    for sql in [
+        "update portreeve_register.event set signature = null",
+        "delete from portreeve_register.event",
+        "truncate portreeve_register.event cascade",
+        "set session_replication_role = replica; delete from portreeve_register.event",
+    ] {
+        let told = shelf.sql(&server.database, sql).expect_err("they stay").to_string();
+        assert!(told.contains("the register is append-only"), "{sql}: {told}");
+    }
+    for sql in [
+        "update side set salt = body",
+        "truncate side",
+        "delete from checkpoint",
+        "update checkpoint set log = 'another'",
+        "update register set version = 0",
+        "alter table event disable trigger all",
+        "drop table side",
+        "create table mine ()",
+        "cluster side using side_pkey",
+    ] {
+        let told = kept.refusal(sql);
+        assert!(told.contains("permission denied") || told.contains("must be owner"), "{sql}: {told}");
+    }
+}
+
+#[test]
+fn what_is_particular_to_a_server() {
+    let shelf = Shelf::start();
+    what_cannot_be_used_is_refused_with_what_to_do(&shelf);
+    a_road_that_does_not_lead_there_is_said_to(&shelf);
+    a_new_password_is_read_at_the_next_connection(&shelf);
+    an_append_under_way_is_waited_for(&shelf);
+    what_is_not_told_is_found_by_asking(&shelf);
+    what_is_forgotten_is_in_no_file_of_the_table(&shelf);
+    no_role_changes_an_event(&shelf);
+    what_was_appended_survives_the_servers_crash(&shelf);
+}
