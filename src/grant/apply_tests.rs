@@ -1,6 +1,6 @@
 use super::*;
-use crate::grant::chain;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, issue, minutes, owner, reason, staff, trust};
+use crate::grant::{Side, chain};
 
 /// What the fold answers to the next event of that world.
 fn answer(world: &World, by: By, what: What, personal: Option<Personal>) -> Result<(), Fault> {
@@ -92,7 +92,7 @@ fn a_side_row_is_the_one_it_was_or_is_erased() {
     let world = World::with_people();
     let next = world.make(By::Operator, What::StaffCreated, Some(staff("joe")));
     let mut swapped = next.clone();
-    swapped.side = swapped.side.map(|side| super::super::Side { body: staff("eve").encode(), ..side });
+    swapped.side = swapped.side.map(|side| Side { body: staff("eve").encode(), ..side });
     assert_eq!(apply(&mut world.state.clone(), &swapped, &trust()), Err(Fault::Side(next.sequence)));
     let mut state = world.state.clone();
     assert_eq!(apply(&mut state, &Stored { side: None, ..next }, &trust()), Ok(()));
@@ -249,6 +249,33 @@ fn names_and_reasons_are_held_to_their_form() {
 }
 
 #[test]
+fn an_owners_token_is_theirs() {
+    let world = World::with_people();
+    assert_eq!(world.state.owner_with_token(&[4; 32]).map(|owner| owner.id), Some(OLGA));
+}
+
+#[test]
+fn what_has_no_side_row_comes_with_none() {
+    let world = World::with_people();
+    let side = world.events[0].side.clone();
+    let with = world.make(By::Operator, What::StaffRemoved { staff: JANE }, None);
+    let event = Event { side: side.as_ref().map(Side::digest), ..Event::decode(&with.content).expect("an event") };
+    let content = event.encode();
+    let stored = Stored { hash: chain(&world.state.head(), &content), content, side, ..with };
+    assert_eq!(apply(&mut world.state.clone(), &stored, &trust()), Err(Fault::Side(Sequence(4))));
+}
+
+#[test]
+fn an_own_grant_lasts_as_long_as_the_owner_allows_and_no_longer() {
+    let mut world = World::with_people();
+    let terms = Terms { longest: Duration::from_secs(1800), ..Terms::default() };
+    world.agree(Mode::Standing, Scope::Read, &terms).expect("it can be kept");
+    let own = |ends| answer(&world, By::Staff(JANE), issue(Scope::Read, ends), Some(reason()));
+    assert_eq!(own(minutes(30)), Ok(()));
+    assert_eq!(own(minutes(31)), Err(Rule::LongerThanAllowed(Duration::from_secs(1800)).into()));
+}
+
+#[test]
 fn whoever_may_narrow_ends_a_grant_and_nobody_else() {
     let mut world = World::with_people();
     world.consent(Mode::Standing, Scope::Read, None);
@@ -256,7 +283,9 @@ fn whoever_may_narrow_ends_a_grant_and_nobody_else() {
     let grant = world.grant(Scope::Read, minutes(60));
     let end = What::GrantEnded { grant };
     for by in [By::Staff(JANE), By::Owner(OLGA), By::Operator, By::System, By::VendorApp] {
-        assert_eq!(answer(&world, by, end, None), Ok(()), "{by}");
+        let mut world = world.clone();
+        world.must(by, end, None);
+        assert_eq!(world.state.grant(grant).and_then(|grant| grant.ended), Some((world.now, by)));
     }
     let refused = answer(&world, By::Staff(joe), end, None);
     assert!(matches!(refused, Err(Fault::Rule(Rule::NotYours { .. }))), "{refused:?}");

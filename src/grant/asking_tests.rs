@@ -3,7 +3,7 @@ use crate::entropy::OsEntropy;
 use crate::grant::world::{
     ACME, JANE, NOON, OLGA, World, ask, minutes, open, owner, portal_key, reason, said, staff, wish,
 };
-use crate::grant::{CODE_MISSES_MAX, Decision, Fault, Limits, Locks, NewCode, What, decide};
+use crate::grant::{CODE_MISSES_MAX, Decision, Fault, Limit, Limits, Locks, NewCode, What, decide};
 use crate::secret::Secret;
 
 fn refused(answer: Result<Sequence, Fault>) -> String {
@@ -126,6 +126,55 @@ fn what_waited_too_long_opens_nothing() {
     assert!(refused(world.approve(OLGA, request, 60)).contains("(too-late)"));
     let again = world.open(Scope::Read, 60);
     assert!(world.approve(OLGA, again, 60).is_ok(), "the old one is not in the way");
+}
+
+#[test]
+fn a_request_is_answered_by_a_clock_that_is_five_seconds_behind() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    let at = |behind: i64| {
+        let mut world = World { now: Timestamp(NOON.0 - behind), ..world.clone() };
+        world.approve(OLGA, request, 60).map(drop)
+    };
+    assert_eq!(at(5_000_000), Ok(()));
+    assert!(matches!(at(5_000_001), Err(Fault::Rule(Rule::ClockBehind(_)))));
+}
+
+#[test]
+fn a_grant_begins_within_a_week() {
+    let world = World::asked();
+    let by = |start_by| world.clone().try_to(By::Staff(JANE), open(Scope::Read, 60, start_by), Some(wish())).map(drop);
+    let week = minutes(7 * 1440);
+    assert_eq!(by(week), Ok(()));
+    assert_eq!(by(Timestamp(week.0 + 1)), Err(Rule::StartTooFar.into()));
+}
+
+#[test]
+fn what_was_asked_for_before_the_terms_were_set_is_approved_within_them() {
+    let mut world = World::asked();
+    let day = Terms { longest: hour(24), ..Terms::default() };
+    world.agree(Mode::PerRequest, Scope::Write, &day).expect("it can be kept");
+    let request = world.open(Scope::Read, 12 * 60);
+    assert!(world.clone().approve(OLGA, request, 12 * 60).is_ok(), "for longer than is usual");
+    let shorter = Terms { longest: Duration::from_secs(1800), ..Terms::default() };
+    world.agree(Mode::PerRequest, Scope::Write, &shorter).expect("it can be kept");
+    let sequence = world.approve(OLGA, request, 12 * 60).expect("it was asked for");
+    assert_eq!(world.state.grant(GrantId(sequence.0)).map(|grant| grant.ends), Some(minutes(30)));
+}
+
+#[test]
+fn terms_have_one_spelling() {
+    let world = World::asked();
+    let hours = Limit::To("mon-wed 09:00-17:00 UTC".parse().expect("hours"));
+    let terms = Terms { hours, ..Terms::default() };
+    let agreed = |hours: &str| {
+        let (mode, scope, until) = (Mode::PerRequest, Scope::Read, None);
+        let what = What::ConsentAgreed { customer: ACME, mode, scope, until, terms: terms.bounds() };
+        let side = Personal { hours: Some(hours.to_owned()), ..Personal::default() };
+        world.clone().try_to(By::Owner(OLGA), what, Some(side)).map(drop)
+    };
+    assert_eq!(agreed("mon-wed 09:00-17:00 UTC"), Ok(()));
+    assert!(agreed("mon,tue,wed 09:00-17:00 UTC").is_err());
 }
 
 #[test]

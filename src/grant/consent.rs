@@ -112,3 +112,7 @@ impl Consent {
         mode > self.mode_at(at) || scope > self.scope || until.unwrap_or(Timestamp::NEVER) > self.deadline()
     }
 }
+
+#[cfg(test)]
+#[path = "consent_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, staff};
-use crate::grant::{Attestation, By, Given, Limit, Lock, Mode, Purpose, Questioned, What};
+use crate::grant::{Attestation, By, Closure, Given, Limit, Lock, Mode, Purpose, Questioned, StaffStep, What};
 use crate::ids::{CodeId, RequestId};
 
 /// What a data protection officer reads, and what is tested.
@@ -43,7 +45,7 @@ pub(super) fn state_of(row: &Row<'_>) -> State {
     (staff.active, staff.region) = (presence != "gone", region.parse().ok());
     let standing = &mut staff.standing;
     match presence {
-        "here" | "gone" | "teamless" => {}
+        "here" | "nobody" | "gone" | "teamless" => {}
         "suspended" => standing.suspended = Some((NOON, By::Operator)),
         "till 12:20" => standing.hours = Some(vec!["daily 08:00-12:20 UTC".parse().expect("hours")]),
         "trained" => drop(standing.attested.insert(Attestation::Training, (3, minutes(40)))),
@@ -68,6 +70,7 @@ pub(super) fn state_of(row: &Row<'_>) -> State {
         ("doubt", _) => {
             acme.questioned = Some(Questioned { at: NOON, by: By::Staff(JANE), reason: String::new() });
         }
+        ("closed", _) => acme.closure = Some(Closure::new(NOON, By::Owner(OLGA), Sequence(8))),
         (other, _) => panic!("{other} is no term"),
     }
     if let Some((scope, given)) = row[5].split_once(" by ") {
@@ -101,7 +104,62 @@ fn the_decision_table() {
     for row in rows() {
         assert_eq!(answer(&row), row[11], "{row:?}");
     }
-    assert_eq!(rows().len(), 70);
+    assert_eq!(rows().len(), 74);
+}
+
+/// Every answer there is but two: a grant's scope is always offered where it was issued, and sessions beyond the cap, like
+/// all else, have rows of their own.
+#[test]
+fn the_decision_table_has_every_way_to_be_refused() {
+    let told: BTreeSet<&str> = rows().iter().flat_map(|row| row[11].split(',')).collect();
+    let refusals: BTreeSet<&str> = told.into_iter().filter(|answer| !answer.starts_with("until ")).collect();
+    let all = "address-not-allowed attestation-outdated attestation-over consent-off consent-over customer-closed \
+               customer-unknown elsewhere grant-ended grant-not-begun grant-over instruction-questioned locked no-grant \
+               not-asked not-attested not-in-team off-duty out-of-hours region-not-allowed register-stale \
+               scope-too-wide staff-inactive staff-suspended staff-unknown too-many-connections";
+    assert_eq!(refusals, all.split_ascii_whitespace().collect());
+}
+
+#[test]
+fn an_answer_says_until_when_it_holds() {
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, Scope::Read, None);
+    world.grant(Scope::Read, minutes(60));
+    let (locks, read) = (Locks::default(), Timestamp(NOON.0 - 2_000_000));
+    let asked = Ask { register_read: read, ..ask(NOON, &locks) };
+    let Decision::Allow(authorized) = decide(&world.state, &asked, &Limits::default(), NOON) else {
+        panic!("it was granted");
+    };
+    let lease = read.plus(Duration::from_secs(5));
+    assert_eq!((authorized.until(), authorized.lease(), authorized.deadline()), (minutes(60), lease, lease));
+    assert_eq!((authorized.sequence(), authorized.scope()), (world.state.sequence(), Scope::Read));
+}
+
+#[test]
+fn a_clock_may_be_a_second_behind_and_no_more() {
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, Scope::Read, None);
+    world.grant(Scope::Read, minutes(60));
+    let at = |behind: i64| {
+        let (now, locks) = (Timestamp(NOON.0 - behind), Locks::default());
+        match decide(&world.state, &ask(now, &locks), &Limits::default(), now) {
+            Decision::Allow(_) => String::new(),
+            Decision::Refuse(refusal) => refusal.code(),
+        }
+    };
+    assert_eq!((at(1_000_000), at(1_000_001)), (String::new(), "grant-not-begun".to_owned()));
+}
+
+#[test]
+fn a_lock_outlasts_what_the_register_said_before_it() {
+    let mut world = World::with_people();
+    let moved = world.consent(Mode::Standing, Scope::Read, None);
+    let suspended = world.must(By::Operator, What::Staff { staff: JANE, step: StaffStep::Suspended }, None);
+    let mut locks = Locks::default();
+    locks.place(Lock::Customer(ACME), moved);
+    locks.place(Lock::Staff(JANE), suspended);
+    assert_eq!(locks.lift_confirmed(&world.state), []);
+    assert!(!locks.is_empty());
 }
 
 #[test]
@@ -116,17 +174,20 @@ fn answer(row: &Row<'_>) -> String {
     let now = time(row[9]).expect("now");
     let (mut locks, mut limits) = (Locks::default(), Limits::default());
     let (mut connections, mut register_read, mut address) = (0, now, IpAddr::from([127, 0, 0, 1]));
+    let mut customer = ACME;
     match row[10].split_once(' ').unwrap_or((row[10], "")) {
         ("-", _) => {}
         ("specific", _) => limits.standing = false,
         ("training", version) => limits.attestations.training = version.parse().ok(),
         ("locked", lock) => locks.place(lock.parse().expect("a lock"), Sequence(3)),
         ("register", at) => register_read = time(at).expect("a time"),
+        ("customer", "unknown") => customer = CustomerId(99),
         ("from", from) => address = from.parse().expect("an address"),
         (open, "open") => connections = open.parse().expect("a count"),
         (other, _) => panic!("{other} is nothing besides"),
     }
-    let ask = Ask { connections, register_read, address, ..ask(now, &locks) };
+    let staff = if row[0] == "nobody" { StaffId(99) } else { JANE };
+    let ask = Ask { staff, customer, connections, register_read, address, ..ask(now, &locks) };
     match decide(&state, &ask, &limits, now) {
         Decision::Allow(authorized) => format!("until {}", shown(authorized.until())),
         Decision::Refuse(refusal) => refusal.code(),

@@ -37,6 +37,7 @@ const TABLE: &str = "
 | daily 02:30-04:00 Europe/Berlin   | 2027-03-28 01:00 | 2027-03-28 02:00 | 2027-03-28 01:00 |
 | sun 02:10-02:50 Europe/Berlin     | 2027-03-28 00:00 | -                | 2027-04-04 00:10 |
 | fri 08:00-18:00 Pacific/Apia      | 2011-12-30 12:00 | -                | 2012-01-05 18:00 |
+| fri 12:00-06:00 Pacific/Apia      | 2011-12-30 12:00 | 2011-12-30 16:00 | 2011-12-30 12:00 |
 ";
 
 #[test]
@@ -49,7 +50,7 @@ fn they_end_and_open_by_the_wall_clock() {
         assert_eq!((told(hours.end(now)).as_str(), told(hours.opens(now)).as_str()), (row[2], row[3]), "{row:?}");
         assert_eq!(hours.to_string().parse(), Ok(hours), "{row:?}");
     }
-    assert_eq!(rows.len(), 24);
+    assert_eq!(rows.len(), 25);
 }
 
 #[test]
@@ -63,16 +64,36 @@ fn what_is_no_hours_is_named() {
         ("mon- 09:00-17:00 UTC", "\"\" is no day"),
         ("mon 9:00-17:00 UTC", "\"9:00\" is no time of day"),
         ("mon 09:00-24:01 UTC", "\"24:01\" is no time of day"),
+        ("mon 09:60-17:00 UTC", "\"09:60\" is no time of day"),
         ("mon 09:00-09:00 UTC", "is no time at all"),
         ("mon 24:00-09:00 UTC", "is no time at all"),
         ("mon 09:00-17:00 Europe/Berlni", "did you mean Europe/Berlin?"),
+        ("mon 09:00-17:00 Europe/Berln", "did you mean Europe/Berlin?"),
         ("mon 09:00-17:00 berlin", "did you mean Europe/Berlin?"),
         ("mon 09:00-17:00 europe/berlin", "did you mean Europe/Berlin?"),
         ("mon 09:00-17:00 Atlantis/Poseidonia", "no time zone"),
+        ("mon 09:00-17:00 Qqqqqqqq/Zzzzzzzz", "use one of the IANA database, such as Europe/Berlin"),
     ];
     for (text, says) in table {
         let fault = text.parse::<Hours>().expect_err(text).to_string();
         assert!(fault.contains(says), "{text}: {fault}");
+    }
+}
+
+#[test]
+fn days_are_written_as_a_range_where_they_are_one() {
+    let table = [
+        ("daily 09:00-17:00 UTC", "daily 09:00-17:00 UTC"),
+        ("mon,tue,wed 09:00-24:00 UTC", "mon-wed 09:00-24:00 UTC"),
+        ("thu,tue,wed 09:00-17:00 UTC", "tue-thu 09:00-17:00 UTC"),
+        ("sat-sun 09:00-17:00 UTC", "sat,sun 09:00-17:00 UTC"),
+        ("mon,wed,fri 22:00-06:00 UTC", "mon,wed,fri 22:00-06:00 UTC"),
+        ("fri-mon 09:00-17:00 UTC", "mon,fri,sat,sun 09:00-17:00 UTC"),
+        ("tue 00:00-24:00 UTC", "tue 00:00-24:00 UTC"),
+    ];
+    for (text, written) in table {
+        let hours: Hours = text.parse().expect("hours");
+        assert_eq!((hours.to_string(), format!("{hours:?}")), (written.to_owned(), format!("Hours({written})")));
     }
 }
 

@@ -262,3 +262,7 @@ pub(super) fn told(span: Duration) -> String {
         _ => format!("{seconds} s"),
     }
 }
+
+#[cfg(test)]
+#[path = "rule_tests.rs"]
+mod tests;

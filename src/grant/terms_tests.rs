@@ -20,6 +20,18 @@ fn they_are_numbers_in_the_event_and_texts_beside_it() {
 }
 
 #[test]
+fn whatever_is_limited_has_a_side_row() {
+    let Terms { hours, networks, regions, .. } = limited();
+    let some = [
+        Terms { hours, ..Terms::default() },
+        Terms { networks, ..Terms::default() },
+        Terms { regions, ..Terms::default() },
+        limited(),
+    ];
+    assert!(some.iter().all(Terms::has_side) && !Terms::default().has_side());
+}
+
+#[test]
 fn what_was_erased_fits_nothing() {
     let erased = Terms::from_parts(limited().bounds(), &Personal::default()).expect("it reads");
     assert_eq!(erased, Terms::erased(limited().bounds()));
@@ -35,14 +47,21 @@ fn contradictions_are_refused_with_the_way_out() {
     let usual = Terms::default;
     let on = Mode::PerRequest;
     let hours = Limit::To("mon 09:00-17:00 UTC".parse().expect("hours"));
-    let table: [(Terms, Mode, Option<Timestamp>, &str); 9] = [
+    let seconds = Duration::from_secs;
+    let table: [(Terms, Mode, Option<Timestamp>, &str); 14] = [
         (Terms { longest: Duration::ZERO, ..usual() }, on, None, "the longest grant is 0 s: give at least 1m"),
         (Terms { longest: LONGEST_MAX * 2, ..usual() }, on, None, "at most 7d are possible, and there is no"),
+        (Terms { longest: seconds(59), ..usual() }, on, None, "the longest grant is 59 s: give at least 1m"),
+        (Terms { longest: seconds(60), ..usual() }, on, None, ""),
+        (Terms { longest: seconds(7 * 86_400), ..usual() }, on, None, ""),
+        (Terms { longest: seconds(7 * 86_400 + 1), ..usual() }, on, None, "at most 7d are possible"),
         (Terms { approvals: 0, ..usual() }, on, None, "0 approvals are none"),
         (Terms { approvals: 3, ..usual() }, on, None, "3 owners should approve, but the account has 2"),
         (Terms { approvals: 2, ..usual() }, Mode::Standing, None, "mode standing lets staff in without asking"),
         // Noon is a Saturday's.
         (Terms { hours: hours.clone(), ..usual() }, on, Some(minutes(60)), "next begin at 2026-11-23T09:00:00.000000Z"),
+        // Monday, 09:00: as they begin, the switch goes off.
+        (Terms { hours: hours.clone(), ..usual() }, on, Some(minutes(45 * 60)), "next begin at"),
         (Terms { approvals: 2, ..usual() }, on, None, ""),
         (Terms { hours: hours.clone(), ..usual() }, on, Some(minutes(4 * 1440)), ""),
         (Terms { hours, ..usual() }, on, None, ""),
