@@ -21,6 +21,7 @@ use portreeve::config;
 use portreeve::datamap::DataMap;
 use portreeve::disk::{BLOCK_BYTES, ReadAt, RealDisk};
 use portreeve::keyring::file;
+use portreeve::log::index::{HEAD_BYTES, Head, Index};
 use portreeve::log::segment::{
     BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
 };
@@ -31,13 +32,14 @@ use portreeve::snapshots;
 use portreeve::wire::{backend, frame, frontend, scram, startup};
 
 /// Each parser, by the name of its fuzz target.
-pub const PARSERS: [(&str, fn(&[u8])); 19] = [
+pub const PARSERS: [(&str, fn(&[u8])); 20] = [
     ("frames", frames),
     ("backend", messages),
     ("startup", first_packet),
     ("descriptor", descriptor),
     ("segment", segment),
     ("batch", batch),
+    ("index", index),
     ("record", record),
     ("checkpoint", checkpoint),
     ("proof", proof),
@@ -147,6 +149,22 @@ fn look_at(bytes: Vec<u8>) {
     }
     last_not_zero(&file, 0, length).expect("memory can be read");
     next_header(&file, 0, length).expect("memory can be read");
+}
+
+/// A segment's index, its body's hash and its signature made right likewise; what is accepted is written back the same.
+pub fn index(data: &[u8]) {
+    let _unfixed = Head::parse(data, &signing().public());
+    let mut bytes = data.to_vec();
+    bytes.resize(data.len().max(HEAD_BYTES), 0);
+    let (head, body) = bytes.split_at_mut(HEAD_BYTES);
+    let (signed, signature) = head.split_at_mut(HEAD_BYTES - 64);
+    signed.iter_mut().rev().zip(sha256(&[body]).iter().rev()).for_each(|(byte, hash)| *byte = *hash);
+    signature.copy_from_slice(&signing().sign_bytes(b"portreeve segment index\0", signed));
+    let Some(index) = Head::parse(head, &signing().public()).and_then(|head| Index::parse(head, body)) else { return };
+    let leaves: usize = index.batches().map(|(_, leaves)| leaves.len()).sum();
+    assert_eq!(leaves, index.head.leaves as usize, "each leaf is in a batch");
+    assert!(index.leaves_of(&[0; 16]).len() <= leaves);
+    assert_eq!(index.to_bytes(&signing()), bytes);
 }
 
 struct InMemory(Vec<u8>);

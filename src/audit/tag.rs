@@ -57,7 +57,13 @@ pub struct Tags {
 impl Tags {
     /// Every recipient whose tag key is in `recipients`, in the log of that origin.
     pub fn new(recipients: &Recipients, origin: &str) -> Self {
-        let taggers = recipients.tags().into_iter().map(|(whose, key)| (whose, Tagger::new(&key, origin))).collect();
+        Tags::of(recipients, origin, None)
+    }
+
+    /// The same of one recipient alone, if there is one given.
+    pub fn of(recipients: &Recipients, origin: &str, only: Option<Recipient>) -> Self {
+        let keys = recipients.tags().into_iter().filter(|(whose, _)| only.is_none_or(|only| only == *whose));
+        let taggers = keys.map(|(whose, key)| (whose, Tagger::new(&key, origin))).collect();
         Tags { taggers, segment: None, known: HashMap::new() }
     }
 

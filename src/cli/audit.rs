@@ -5,6 +5,7 @@
 mod csv;
 mod export;
 mod object;
+mod progress;
 mod prove;
 mod search;
 mod show;
@@ -15,7 +16,7 @@ pub(super) mod when;
 mod witnessed;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,8 +26,9 @@ use super::{Context, Exit, Failure};
 use crate::audit::keys::{Recipients, SealedDataKey};
 use crate::grant::State;
 use crate::ids::{CustomerId, StaffId};
-use crate::keyring::{Client, init};
-use crate::log::search::{Found, Query};
+use crate::keyring::{Client, init, pinned};
+use crate::log::search::{Found, Query, search_watched};
+use crate::log::stream::Watch;
 use crate::secret::Secret;
 
 /// What can be done with the audit logs.
@@ -35,10 +37,10 @@ pub enum Command {
     /// Find records: one row per statement, with what became of it; oldest first. Exit code 4 if a
     /// record does not open.
     #[command(after_help = object::FIELDS)]
-    Search(search::Looked),
+    Search(Box<search::Looked>),
     /// Show records as they come, until Ctrl-C; an outcome that comes later has its own row.
     #[command(after_help = object::FIELDS)]
-    Tail(search::Looked),
+    Tail(Box<search::Looked>),
     /// Print everything about one record.
     Show {
         /// The log and the position in it, as a search shows them, such as `proxy-gate-1/17`.
@@ -107,6 +109,8 @@ type Place = (String, u64);
 /// An auditor at work: the keyring, everybody's tag keys, and names if the register can be read.
 struct Auditor {
     keyring: Client,
+    /// Where the keyring's public key is; those of the logs are beside it.
+    public_key: PathBuf,
     recipients: Recipients,
     state: Option<Arc<State>>,
     who: String,
@@ -132,7 +136,8 @@ impl Auditor {
                 None
             }
         };
-        Ok(Auditor { keyring, recipients, state, who, why, opened: RefCell::default() })
+        let public_key = config.public_key.clone();
+        Ok(Auditor { keyring, public_key, recipients, state, who, why, opened: RefCell::default() })
     }
 
     fn customer(&self, name: &str) -> Result<CustomerId, Failure> {
@@ -150,8 +155,19 @@ impl Auditor {
         shown::Names { customer: Box::new(customer), staff: Box::new(staff) }
     }
 
+    /// The pinned keys of these logs, by which their indexes are believed.
+    fn pinned(&self, dirs: &[PathBuf]) -> BTreeMap<String, [u8; 32]> {
+        pinned::log_keys(&self.public_key, dirs)
+    }
+
     async fn search(&self, dirs: &[PathBuf], query: &Query) -> Result<Vec<Found>, Failure> {
-        Ok(crate::log::search::search(dirs, query, &self.recipients, |keys| self.open(keys)).await?)
+        self.search_watched(dirs, query, &Arc::default()).await
+    }
+
+    /// The same, with how far it is told to `watch`.
+    async fn search_watched(&self, dirs: &[PathBuf], query: &Query, watch: &Arc<Watch>) -> Result<Vec<Found>, Failure> {
+        let query = Query { pinned: self.pinned(dirs), ..query.clone() };
+        Ok(search_watched(dirs, &query, &self.recipients, watch, |keys| self.open(keys)).await?)
     }
 
     /// Has data keys opened, each once however often it is asked for.

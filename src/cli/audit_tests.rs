@@ -70,6 +70,7 @@ pub(in crate::cli) async fn write(context: &Context) {
         let mut record = Record::new(SystemClock.now(), Kind::Statement, Some(CustomerId(7)));
         record.skeleton.staff = Some(3);
         record.skeleton.verb = Some("query".to_owned());
+        record.skeleton.relations = (frame != 2).then(|| vec!["contacts".to_owned()]);
         record.values.staff = Some("jane".to_owned());
         record.values.text = Some(text.as_bytes().to_vec());
         record.values.binds = Some(vec![Bind { type_oid: 23, format: 1, value: Some(vec![0, 0, 0, 42]) }]);
@@ -100,7 +101,7 @@ fn json(table: &Table) -> Vec<serde_json::Value> {
 
 /// What a search prints for programs.
 async fn objects(context: &Context, looked: Looked) -> Vec<serde_json::Value> {
-    let auditor = plain(Auditor::begin(context, "search", looked.reason.as_deref()).await);
+    let auditor = plain(Auditor::begin(context, &looked.asked("search"), looked.reason.as_deref()).await);
     let found = plain(found(context, &auditor, &looked).await);
     found.iter().map(|found| object::object(found, &auditor.names())).collect()
 }
@@ -135,6 +136,21 @@ async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
     let newest = objects(&context, looked).await;
     assert_eq!(newest.len(), 1);
     assert_eq!(newest.first().and_then(|row| row.get("text")), Some(&"update contacts".into()));
+    let of = |looked: &Looked| looked.asked("search");
+    let by_table = Looked { table: Some("contacts".to_owned()), ..Looked::default() };
+    assert_eq!((of(&by_table).as_str(), objects(&context, by_table).await.len()), ("search --table contacts", 2));
+    let failed = Looked { sqlstate: Some("42601".to_owned()), kind: vec![Kind::Statement], ..Looked::default() };
+    let asked = of(&failed);
+    let rows = objects(&context, failed).await;
+    assert_eq!(rows.iter().map(|row| row.get("result")).collect::<Vec<_>>(), [Some(&"42601 syntax error".into())]);
+    assert!(
+        search::sqlstate("4260").is_err() && search::sqlstate("4260a").is_err() && search::sqlstate("42P01").is_ok()
+    );
+    // What was looked for is recorded with who and why, as far as it is not too long.
+    let reads = Looked { kind: vec![Kind::KeysOpened], text: Some(format!("audit {asked}")), ..Looked::default() };
+    assert!(!objects(&context, reads).await.is_empty());
+    let long = of(&Looked { text: Some("ö".repeat(900)), ..Looked::default() });
+    assert!(long.ends_with("ö...") && long.chars().count() == 203, "{long}");
     // The keyring's own log is searched like any other: it says who read.
     let reads = Looked { kind: vec![Kind::KeysOpened], text: Some("audit search".to_owned()), ..Looked::default() };
     assert!(!objects(&context, reads).await.is_empty());

@@ -2,11 +2,13 @@
 //! Not here: changing it (`portreeve keys rotate log`).
 //! The first log of a writer is called as the writer, the next ones `<writer>.2`, `<writer>.3` and so on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::file::storage;
 use super::init::read_public_key;
+use crate::log::origin;
 
 /// Where the public key of the log of that name is pinned: `log-keys/<name>.vkey` beside the keyring's public key, so
 /// that who can write the logs cannot exchange it. A log of another machine is added by copying its file there.
@@ -45,6 +47,13 @@ pub fn log_name(keyring_public: &Path, writer: &str, public: &[u8; 32]) -> Resul
         }
     }
     Ok(writer.to_owned())
+}
+
+/// The pinned keys of the logs in these directories, by origin; a log whose key is not pinned, or is none, is left out.
+pub fn log_keys(keyring_public: &Path, dirs: &[PathBuf]) -> BTreeMap<String, [u8; 32]> {
+    let names = dirs.iter().filter_map(|dir| dir.file_name()?.to_str());
+    let keyed = names.filter_map(|name| Some((origin(name), read_public_key(&log_key(keyring_public, name)).ok()?)));
+    keyed.collect()
 }
 
 #[cfg(test)]

@@ -249,7 +249,7 @@ impl World {
                     }
                     return Ok(());
                 }
-                1..5 => hand.tick(),
+                1..4 => hand.tick(),
                 _ => self.records(&mut hand)?,
             }
             if self.disk.is_down() {

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod alarm_tests;
 mod batch;
+mod choice;
 pub mod count;
 #[cfg(test)]
 mod crash_tests;
@@ -14,6 +15,8 @@ mod fault_tests;
 #[cfg(test)]
 mod fixture;
 pub mod growth;
+pub mod index;
+mod indexes;
 pub mod open;
 mod plan;
 #[cfg(test)]

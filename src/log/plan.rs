@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 
 use super::Error;
+use super::choice::Choice;
+use super::indexes::Indexes;
 use super::open::{DataKeys, Opened, open};
 use super::reader::{Content, Entries, Entry, Reader};
 use super::search::{Found, Query};
@@ -17,25 +19,48 @@ use crate::secret::Secret;
 /// Which data keys one log needs, and how far it was read to know that.
 pub(super) struct Plan {
     reader: Reader,
+    indexes: Indexes,
     keys: BTreeMap<u64, SealedDataKey>,
     /// Where data keys stand that nothing opens any more.
     erased: BTreeSet<u64>,
+    /// The segments in which there is a record that may be of the answer.
+    segments: BTreeSet<u64>,
     pub(super) start: u64,
     pub(super) end: u64,
 }
 
 impl Plan {
-    /// Reads the whole log once, opening nothing. Kept are only data keys that may be those of the answer.
+    /// Reads once what may be of the answer, opening nothing. Kept are only data keys that may be those of the answer.
     pub(super) fn make(dir: &Path, query: &Query, recipients: &Recipients, watch: &Watch) -> Result<Plan, Error> {
         let reader = Reader::open(dir)?;
-        let mut tags = Tags::new(recipients, reader.origin());
+        let indexes = Indexes::of(query.pinned.get(reader.origin()).copied());
         let start = query.start(reader.origin());
-        let (mut sealed, mut wanted, mut end) = (HashMap::new(), BTreeSet::new(), start);
-        let mut entries = reader.entries_from(start);
-        for entry in entries.by_ref() {
-            let entry = entry?;
-            end = entry.position() + 1;
-            watch.count()?;
+        let (keys, erased, segments) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut plan = Plan { reader, indexes, keys, erased, segments, start, end: start };
+        let (sealed, wanted) = plan.survey(query, recipients, watch)?;
+        plan.take_keys(sealed, wanted, query, recipients)?;
+        Ok(plan)
+    }
+
+    /// The data keys that were met, and where the wanted ones stand.
+    fn survey(
+        &mut self,
+        query: &Query,
+        recipients: &Recipients,
+        watch: &Watch,
+    ) -> Result<(HashMap<u64, SealedDataKey>, BTreeSet<u64>), Error> {
+        let reader = &self.reader;
+        let mut tags = Tags::of(recipients, reader.origin(), query.recipient());
+        let choice = Choice::new(&self.indexes, query, recipients, reader.origin());
+        let (mut sealed, mut wanted) = (HashMap::new(), BTreeSet::new());
+        let mut entries = reader.chosen_from(self.start, choice);
+        while let Some(entry) = entries.next().transpose()? {
+            let end = entry.position() + 1;
+            watch.pass(end - self.end)?;
+            self.end = end;
+            if query.at.is_some_and(|at| entry.position() > at) {
+                return Ok((sealed, wanted));
+            }
             let Some(recipient) = entry.recipient(&mut tags) else { continue };
             if let Some(key) = entry.data_key(reader.origin(), recipient) {
                 if query.concerns(recipient) {
@@ -43,24 +68,50 @@ impl Plan {
                 }
             } else if query.may_match(&entry, recipient) {
                 wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
+                self.segments.insert(entry.descriptor.place.segment);
             }
         }
-        entries.check_end(end)?;
-        let (mut keys, mut erased) = (BTreeMap::new(), BTreeSet::new());
+        self.end = entries.position();
+        entries.check_end(self.end)?;
+        Ok((sealed, wanted))
+    }
+
+    fn take_keys(
+        &mut self,
+        mut sealed: HashMap<u64, SealedDataKey>,
+        wanted: BTreeSet<u64>,
+        query: &Query,
+        recipients: &Recipients,
+    ) -> Result<(), Error> {
+        let mut tags = Tags::of(recipients, self.reader.origin(), query.recipient());
         for position in wanted {
             let key = match sealed.remove(&position) {
-                // It stands before where reading began.
-                None => data_key_at(&reader, &mut tags, position)?,
+                // It stands before where reading began, or in a batch that was left out.
+                None => self.data_key_at(&mut tags, position, query, recipients)?,
                 key => key,
             };
             match key {
                 Some(key) if recipients.is_erased(key.recipient, key.part, key.period) => {
-                    erased.insert(position);
+                    self.erased.insert(position);
                 }
-                key => keys.extend(key.map(|key| (position, key))),
+                key => self.keys.extend(key.map(|key| (position, key))),
             }
         }
-        Ok(Plan { reader, keys, erased, start, end })
+        Ok(())
+    }
+
+    fn data_key_at(
+        &self,
+        tags: &mut Tags,
+        position: u64,
+        query: &Query,
+        recipients: &Recipients,
+    ) -> Result<Option<SealedDataKey>, Error> {
+        let only = Query { customer: query.customer, at: Some(position), ..Query::default() };
+        let choice = Choice::new(&self.indexes, &only, recipients, self.reader.origin());
+        let Some(entry) = self.reader.chosen_from(position, choice).next().transpose()? else { return Ok(None) };
+        let recipient = entry.recipient(tags).filter(|_| entry.position() == position);
+        Ok(recipient.and_then(|recipient| entry.data_key(self.reader.origin(), recipient)))
     }
 
     /// The data keys to open, in order.
@@ -86,9 +137,11 @@ impl Plan {
         watch: &'a Watch,
         from: u64,
     ) -> Records<'a> {
-        let tags = Tags::new(recipients, self.reader.origin());
-        let entries = self.reader.entries_from(from);
-        Records { plan: self, query, keys, watch, only: None, tags, entries, unfolded: VecDeque::new(), position: from }
+        let tags = Tags::of(recipients, self.reader.origin(), query.recipient());
+        let choice = Choice::new(&self.indexes, query, recipients, self.reader.origin());
+        let entries = self.reader.chosen_from(from, choice.within(&self.segments));
+        let (only, unfolded) = (None, VecDeque::new());
+        Records { plan: self, query, keys, watch, only, tags, entries, unfolded, position: from, passed: from }
     }
 
     fn erased_of(&self, entry: &Entry, sealed: &[Part]) -> Vec<Part> {
@@ -99,12 +152,6 @@ impl Plan {
     pub(super) fn origin(&self) -> &str {
         self.reader.origin()
     }
-}
-
-fn data_key_at(reader: &Reader, tags: &mut Tags, position: u64) -> Result<Option<SealedDataKey>, Error> {
-    let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
-    let recipient = entry.recipient(tags).filter(|_| entry.position() == position);
-    Ok(recipient.and_then(|recipient| entry.data_key(reader.origin(), recipient)))
 }
 
 /// The opened records of one log; one that does not open is given with its fault.
@@ -121,6 +168,8 @@ pub(super) struct Records<'a> {
     unfolded: VecDeque<Found>,
     /// The next position; while there is more of a record, its own.
     pub(super) position: u64,
+    /// Up to where who watches was told.
+    passed: u64,
 }
 
 impl Iterator for Records<'_> {
@@ -132,18 +181,15 @@ impl Iterator for Records<'_> {
             return Some(Ok(found));
         }
         loop {
-            let entry = match self.entries.next()? {
-                Ok(entry) => entry,
+            let entry = match self.entries.next().transpose() {
+                Ok(entry) => entry.filter(|entry| entry.position() < self.plan.end),
                 Err(error) => return Some(Err(error)),
             };
-            if entry.position() >= self.plan.end {
-                return None;
-            }
-            self.position = entry.position() + 1;
-            let watched = if self.only.is_none() { self.watch.count() } else { self.watch.go_on() };
-            if let Err(error) = watched {
+            if let Err(error) = self.pass(entry.as_ref().map_or(self.plan.end, |entry| entry.position() + 1)) {
                 return Some(Err(error));
             }
+            let entry = entry?;
+            self.position = entry.position() + 1;
             if self.only.is_some_and(|only| only != entry.kind()) {
                 continue;
             }
@@ -161,6 +207,12 @@ impl Records<'_> {
     /// Those of that kind only, looked at beside the others.
     pub(super) fn only(self, kind: Kind) -> Self {
         Records { only: Some(kind), ..self }
+    }
+
+    /// Tells who watches that all up to that position is read or passed over.
+    fn pass(&mut self, position: u64) -> Result<(), Error> {
+        let passed = position.saturating_sub(std::mem::replace(&mut self.passed, position));
+        self.watch.pass(if self.only.is_none() { passed } else { 0 })
     }
 
     /// A row for each frame or outcome that the record tells of.

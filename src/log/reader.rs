@@ -10,7 +10,10 @@ use bytes::Bytes;
 
 use super::Error;
 use super::batch::DATA_KEY_BYTES;
-use super::segment::{Depth, Found, Leaf, SegmentHeader, batch_at, file_name, next_header, number_of};
+use super::choice::{Choice, Visits};
+use super::segment::{
+    Bad, Batch, Depth, Found, Leaf, SegmentHeader, batch_at, chosen_at, file_name, next_header, number_of,
+};
 use super::upkeep::CHECKPOINT;
 use super::verify::Verdict;
 use crate::audit::checkpoint::Checkpoint;
@@ -189,7 +192,13 @@ impl Reader {
     /// The entries from that position on.
     pub fn entries_from(&self, position: u64) -> Entries<'_> {
         let (depth, read) = (Depth::Parts, VecDeque::new());
-        Entries { reader: self, depth, position, segment: None, file: None, offset: 0, read }
+        let (choice, visits) = (None, None);
+        Entries { reader: self, depth, position, segment: None, file: None, offset: 0, read, choice, visits }
+    }
+
+    /// The entries from that position on that are of interest, where an index tells; else all.
+    pub(super) fn chosen_from<'a>(&'a self, position: u64, choice: Choice<'a>) -> Entries<'a> {
+        Entries { choice: Some(choice), ..self.entries_from(position) }
     }
 
     /// Every data key whose recipient is in `tags`, for the keyring to open.
@@ -214,16 +223,36 @@ impl Reader {
         let names = self.disk.names(&self.dir).map_err(|error| Error::storage("list", &self.dir, &error))?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
         numbers.sort_unstable();
+        if let Some(segment) = self.halved(&numbers, position)? {
+            return Ok(segment);
+        }
         for segment in numbers.into_iter().rev() {
-            let Some((file, length)) = self.segment(segment)? else {
-                continue;
-            };
-            let header = self.header(segment, file.as_ref(), length)?;
-            if header.is_some_and(|header| header.first_position <= position) {
+            if self.first_position(segment)?.is_some_and(|first| first <= position) {
                 return Ok(segment);
             }
         }
         Ok(0)
+    }
+
+    /// The same by halving, for which every header that is looked at must be there.
+    fn halved(&self, numbers: &[u64], position: u64) -> Result<Option<u64>, Error> {
+        let (mut low, mut high) = (0, numbers.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let Some(segment) = numbers.get(middle) else { return Ok(None) };
+            match self.first_position(*segment)? {
+                None => return Ok(None),
+                Some(first) if first <= position => low = middle + 1,
+                Some(_) => high = middle,
+            }
+        }
+        Ok(low.checked_sub(1).and_then(|last| numbers.get(last)).copied())
+    }
+
+    /// The position of a segment's first leaf; none if it is not begun.
+    fn first_position(&self, segment: u64) -> Result<Option<u64>, Error> {
+        let Some((file, length)) = self.segment(segment)? else { return Ok(None) };
+        Ok(self.header(segment, file.as_ref(), length)?.map(|header| header.first_position))
     }
 
     fn segment(&self, segment: u64) -> Result<Option<OpenSegment>, Error> {
@@ -237,13 +266,17 @@ impl Reader {
 
     /// The segment's header; none if it is not begun yet.
     fn header(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Option<SegmentHeader>, Error> {
+        Ok(SegmentHeader::parse(&self.first_block(segment, file, length)?))
+    }
+
+    fn first_block(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Vec<u8>, Error> {
         let mut block = vec![0; BLOCK_BYTES];
         if length >= BLOCK_BYTES as u64 {
             let path = self.dir.join(file_name(segment));
             file.read_at(0, &mut block).map_err(|error| Error::storage("read", &path, &error))?;
             Error::check_version(&path, &block)?;
         }
-        Ok(SegmentHeader::parse(&block))
+        Ok(block)
     }
 }
 
@@ -257,6 +290,10 @@ pub struct Entries<'a> {
     file: Option<OpenSegment>,
     offset: u64,
     read: VecDeque<Leaf>,
+    /// Leaves that it leaves out are not given, where an index tells which.
+    choice: Option<Choice<'a>>,
+    /// What is still to be read of a segment that has an index.
+    visits: Option<Visits>,
 }
 
 /// The leaves of a log, as [`Entries`] gives its entries.
@@ -294,7 +331,7 @@ impl Entries<'_> {
                 if position < self.position {
                     continue;
                 }
-                if position > self.position {
+                if position > self.position && self.visits.is_none() {
                     let missing = format!("positions {} to {} are not there", self.position, position - 1);
                     self.position = position;
                     self.read.push_front(leaf);
@@ -311,8 +348,16 @@ impl Entries<'_> {
         }
     }
 
+    /// Up to which position all is read, or was left out.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Reads the next batch; false if there is none yet.
     fn read_batch(&mut self) -> Result<bool, Error> {
+        if self.visits.is_some() {
+            return self.visit().map(|()| true);
+        }
         let segment = match self.segment {
             Some(segment) => segment,
             None => *self.segment.insert(self.reader.segment_of(self.position)?),
@@ -321,10 +366,19 @@ impl Entries<'_> {
             let Some((file, length)) = self.reader.segment(segment)? else {
                 return Ok(false);
             };
-            if self.reader.header(segment, file.as_ref(), length)?.is_none() {
+            let block = self.reader.first_block(segment, file.as_ref(), length)?;
+            if SegmentHeader::parse(&block).is_none() {
                 return Ok(false);
             }
             (self.file, self.offset) = (Some((file, length)), BLOCK_BYTES as u64);
+            let Reader { disk, dir, .. } = self.reader;
+            self.visits = self
+                .choice
+                .as_ref()
+                .and_then(|choice| choice.visits(disk.as_ref(), dir, segment, &block, self.position));
+            if self.visits.is_some() {
+                return Ok(true);
+            }
         }
         let Some((file, length)) = &self.file else {
             return Ok(false);
@@ -364,6 +418,33 @@ impl Entries<'_> {
                     Found::Batch(_) | Found::Nothing => Ok(true),
                 }
             }
+        }
+    }
+
+    /// Reads the next batch of a segment that has an index, or goes on to the next segment.
+    fn visit(&mut self) -> Result<(), Error> {
+        let (Some(visits), Some(choice), Some(segment), Some((file, length))) =
+            (&mut self.visits, &self.choice, self.segment, &self.file)
+        else {
+            return Ok(());
+        };
+        let Some(visit) = visits.batches.pop_front() else {
+            self.position = self.position.max(visits.end);
+            (self.segment, self.file, self.visits) = (Some(segment + 1), None, None);
+            return Ok(());
+        };
+        let found = chosen_at(file.as_ref(), visit.offset, *length, |leaf| choice.wants(&visit, leaf))
+            .map_err(|error| Error::storage("read", &self.reader.dir.join(file_name(segment)), &error))?;
+        let wrong = |what: &str, offset| self.unsound(&format!("{what} ({} at byte {offset})", file_name(segment)));
+        match found {
+            Found::Batch(Batch { header, leaves, .. })
+                if (header.first_position, header.leaves) == (visit.first, visit.leaves) =>
+            {
+                self.read.extend(leaves);
+                Ok(())
+            }
+            Found::Batch(_) | Found::Nothing => Err(wrong("the batch is not the one that was indexed", visit.offset)),
+            Found::Bad(Bad { offset, what, .. }) => Err(wrong(what, offset)),
         }
     }
 

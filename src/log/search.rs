@@ -1,14 +1,16 @@
 //! Searches several logs as one: leaves are chosen by what they show, their data keys opened, the rest decided inside.
-//! Not here: the keyring (whoever calls brings a closure that asks it), and an index: every leaf is looked at.
+//! Not here: the keyring (whoever calls brings a closure that asks it), and which leaves are looked at (`choice.rs`).
 //! Only the data keys of leaves that may match are opened, all in one request.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::Entry;
-use super::stream::{self, Prepared};
+use super::stream::{self, Prepared, Watch};
+use crate::audit::descriptor::Descriptor;
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
@@ -34,6 +36,10 @@ pub struct Query {
     pub since: Option<Timestamp>,
     /// Before.
     pub until: Option<Timestamp>,
+    /// With this SQLSTATE, its own or its outcome's.
+    pub sqlstate: Option<String>,
+    /// Of a statement that names this relation: `contacts`, or with its schema, `public.contacts`.
+    pub table: Option<String>,
     /// In the statement, a bind value, or any other text of it; upper and lower case are alike.
     pub text: Option<String>,
     /// At most so many, the newest; 0 is all.
@@ -42,6 +48,9 @@ pub struct Query {
     pub from: BTreeMap<String, u64>,
     /// At exactly that position.
     pub at: Option<u64>,
+    /// The pinned keys of logs, by origin: an index is believed only if the log signed it. A log whose key is not here is
+    /// read leaf by leaf.
+    pub pinned: BTreeMap<String, [u8; 32]>,
 }
 
 /// One record that was found.
@@ -117,7 +126,25 @@ where
     O: FnOnce(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
-    let prepared = stream::prepare(dirs, query, recipients, &Arc::default(), opener).await?;
+    search_watched(dirs, query, recipients, &Arc::default(), opener).await
+}
+
+/// The same, with how far it is told to `watch`.
+///
+/// # Errors
+/// As for [`search`].
+pub async fn search_watched<O, F, E>(
+    dirs: &[PathBuf],
+    query: &Query,
+    recipients: &Recipients,
+    watch: &Arc<Watch>,
+    opener: O,
+) -> Result<Vec<Found>, Error<E>>
+where
+    O: FnOnce(Vec<SealedDataKey>) -> F,
+    F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
+{
+    let prepared = stream::prepare(dirs, query, recipients, watch, opener).await?;
     let found = tokio::task::spawn_blocking(move || collect(&prepared));
     Ok(found.await.map_err(|_| Error::Stopped)??)
 }
@@ -145,11 +172,13 @@ struct Newest {
     /// How many were dropped in front.
     dropped: usize,
     statements: HashMap<(SessionId, u64), usize>,
+    /// Statements that match if their outcomes do.
+    waiting: HashMap<(SessionId, u64), Found>,
 }
 
 impl Newest {
     fn new(limit: usize) -> Self {
-        Newest { limit, kept: VecDeque::new(), dropped: 0, statements: HashMap::new() }
+        Newest { limit, kept: VecDeque::new(), dropped: 0, statements: HashMap::new(), waiting: HashMap::new() }
     }
 
     /// Takes a record if it matches; an outcome goes to its statement.
@@ -157,6 +186,8 @@ impl Newest {
         let key = found.record.skeleton.session.zip(found.record.skeleton.frame);
         if found.fault.is_some() {
             self.push(found);
+        } else if query.sqlstate.is_some() {
+            self.take_for_its_state(query, found);
         } else if found.record.kind == Kind::Outcome
             && let Some(index) = key.and_then(|key| self.statements.get(&key))
         {
@@ -172,8 +203,26 @@ impl Newest {
         }
     }
 
+    /// The same where the SQLSTATE decides, which a statement's outcome has.
+    fn take_for_its_state(&mut self, query: &Query, found: Found) {
+        let key = found.record.skeleton.session.zip(found.record.skeleton.frame);
+        let awaited = key.filter(|_| found.record.kind == Kind::Outcome);
+        let found = match awaited.and_then(|key| self.waiting.remove(&key)) {
+            Some(statement) => Found { outcome: Some(found.record), ..statement },
+            None if query.matches(&found) => found,
+            None => return,
+        };
+        if query.matches_with_outcome(&found) {
+            self.push(found);
+        } else if let Some(key) = key.filter(|_| found.outcome.is_none() && found.record.awaits_outcome()) {
+            self.waiting.insert(key, found);
+        }
+    }
+
+    /// Puts it where it belongs by its position: at the end, but for a statement that waited.
     fn push(&mut self, found: Found) {
-        self.kept.push_back(found);
+        let at = self.kept.partition_point(|kept| kept.position <= found.position);
+        self.kept.insert(at, found);
         if self.limit > 0 && self.kept.len() > self.limit {
             self.kept.pop_front();
             self.dropped += 1;
@@ -191,33 +240,79 @@ impl Query {
         self.customer.is_none_or(|customer| recipient == Recipient::Customer(customer))
     }
 
+    /// Whose records alone are asked for.
+    pub(super) fn recipient(&self) -> Option<Recipient> {
+        self.customer.map(Recipient::Customer)
+    }
+
     /// Where reading that log begins.
     pub(super) fn start(&self, origin: &str) -> u64 {
         self.at.or_else(|| self.from.get(origin).copied()).unwrap_or(0)
     }
 
-    /// Whether a leaf may belong to the answer, by what it shows without being opened.
-    pub(super) fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
-        let at = entry.descriptor.place.at;
-        let asks = self.asks(Kind::Statement) || self.asks(Kind::Desk);
-        let joins = entry.kind() == Kind::Outcome && asks && self.at.is_none();
-        let until = self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until });
-        self.at.is_none_or(|at| entry.position() == at)
-            && (joins || self.asks(entry.kind()))
-            && self.concerns(recipient)
-            && self.since.is_none_or(|since| at >= since)
-            && until.is_none_or(|until| at < until)
+    /// Whether outcomes are looked for, to go with what they are of.
+    fn joins(&self) -> bool {
+        (self.asks(Kind::Statement) || self.asks(Kind::Desk)) && self.at.is_none()
     }
 
-    /// Whether an opened record is one that was asked for.
+    /// Before when a leaf must be.
+    fn until(&self, joins: bool) -> Option<Timestamp> {
+        self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until })
+    }
+
+    /// Whether leaves from one time to another may belong to the answer, both included.
+    pub(super) fn reaches(&self, earliest: Timestamp, latest: Timestamp) -> bool {
+        let until = self.until(self.joins());
+        self.since.is_none_or(|since| latest >= since) && until.is_none_or(|until| earliest < until)
+    }
+
+    /// Whether no leaf at these positions can belong to the answer.
+    pub(super) fn is_outside(&self, positions: &Range<u64>) -> bool {
+        self.at.is_some_and(|at| !positions.contains(&at))
+    }
+
+    /// Whether a leaf may belong to the answer, whosesoever it is.
+    pub(super) fn may_show(&self, leaf: &Descriptor) -> bool {
+        let place = &leaf.place;
+        let joins = place.kind == Kind::Outcome && self.joins();
+        self.at.is_none_or(|at| place.position == at)
+            && (joins || self.asks(place.kind))
+            && self.since.is_none_or(|since| place.at >= since)
+            && self.until(joins).is_none_or(|until| place.at < until)
+    }
+
+    /// Whether a leaf may belong to the answer, by what it shows without being opened.
+    pub(super) fn may_match(&self, entry: &Entry, recipient: Recipient) -> bool {
+        self.concerns(recipient) && self.may_show(&entry.descriptor)
+    }
+
+    /// Whether an opened record is one that was asked for, as far as it can be told without its outcome.
     pub(super) fn matches(&self, found: &Found) -> bool {
         let (record, skeleton) = (&found.record, &found.record.skeleton);
         self.asks(record.kind)
             && self.until.is_none_or(|until| record.at < until)
             && self.staff.is_none_or(|staff| skeleton.staff == Some(staff.0))
             && self.session.is_none_or(|session| skeleton.session == Some(session))
+            && self.table.as_ref().is_none_or(|table| names(record, table))
             && self.text.as_ref().is_none_or(|text| contains(record, &text.to_lowercase()))
     }
+
+    /// Whether it is one for its outcome too, which is with it if there is one.
+    pub(super) fn matches_with_outcome(&self, found: &Found) -> bool {
+        let outcome = found.outcome.as_ref().map(|outcome| &outcome.skeleton);
+        let mut states =
+            [Some(&found.record.skeleton), outcome].into_iter().flatten().map(|skeleton| &skeleton.sqlstate);
+        found.fault.is_some() || self.sqlstate.is_none() || states.any(|state| *state == self.sqlstate)
+    }
+}
+
+/// Whether the record names that relation, in whatever schema if `table` has none.
+fn names(record: &Record, table: &str) -> bool {
+    let is_it = |relation: &String| {
+        let last = relation.rsplit_once('.').map_or(relation.as_str(), |(_, last)| last);
+        relation.eq_ignore_ascii_case(table) || last.eq_ignore_ascii_case(table)
+    };
+    record.skeleton.relations.iter().flatten().any(is_it)
 }
 
 /// Whether any text of the record contains `text`, which is in lower case.

@@ -98,6 +98,7 @@ pub(in crate::log) fn outcome(log: &Log, frame: u64, second: u64, customer: Opti
     let mut outcome = Record::new(at(second), Kind::Outcome, customer);
     (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(frame));
     outcome.skeleton.result = Some(word.to_owned());
+    outcome.skeleton.sqlstate = frame.is_multiple_of(4).then(|| "57014".to_owned());
     log.note(outcome).expect("queued");
 }
 
@@ -128,6 +129,58 @@ async fn queries_choose_and_outcomes_go_with_their_statements() {
         let joined = |found: &Found| found.outcome.as_ref().and_then(|outcome| outcome.skeleton.frame);
         assert!(found.iter().all(|found| joined(found) == found.record.skeleton.frame), "{case}");
     }
+}
+
+/// Statements on three tables, some of which fail, and one refusal with an SQLSTATE of its own.
+async fn on_tables() -> Written {
+    let (written, log) = Written::empty();
+    for frame in 1..=12 {
+        let mut record = Record::new(at(frame), Kind::Statement, Some(ACME));
+        let table = ["contacts", "public.orders", "Contacts"][frame as usize % 3];
+        (record.skeleton.relations, record.skeleton.verb) = (Some(vec![table.to_owned()]), Some("query".to_owned()));
+        let _receipt = log.append(record, Claim::of(SESSION, frame)).expect("queued").await.expect("durable");
+    }
+    // In another order than the statements, and of one there is none.
+    for frame in (1..=11).rev() {
+        let mut outcome = Record::new(at(20 + frame), Kind::Outcome, Some(ACME));
+        (outcome.skeleton.session, outcome.skeleton.frame) = (Some(SESSION), Some(frame));
+        outcome.skeleton.sqlstate = frame.is_multiple_of(4).then(|| "42501".to_owned());
+        log.note(outcome).expect("queued");
+    }
+    let mut refused = Record::new(at(40), Kind::Refused, Some(ACME));
+    refused.skeleton.sqlstate = Some("42501".to_owned());
+    log.record(refused).await.expect("durable");
+    log.close().expect("closed");
+    written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_found_by_its_name_and_a_failure_by_its_sqlstate() {
+    let written = on_tables().await;
+    let table = |name: &str| Query { table: Some(name.to_owned()), kinds: vec![Kind::Statement], ..Query::default() };
+    let cases: [(&str, &[u64]); 5] = [
+        ("contacts", &[2, 3, 5, 6, 8, 9, 11, 12]),
+        ("orders", &[1, 4, 7, 10]),
+        ("public.orders", &[1, 4, 7, 10]),
+        ("public.contacts", &[]),
+        ("order", &[]),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(frames(&written.search(&table(name)).await.0), expected, "{name}");
+    }
+    let state = |code: &str| Query { sqlstate: Some(code.to_owned()), ..Query::default() };
+    let (found, _) = written.search(&state("42501")).await;
+    let kinds: Vec<_> = found.iter().map(|found| (found.record.kind, found.record.skeleton.frame)).collect();
+    assert_eq!(kinds, [(Kind::Statement, Some(4)), (Kind::Statement, Some(8)), (Kind::Refused, None)]);
+    let outcome = |found: &Found| found.outcome.as_ref().and_then(|outcome| outcome.skeleton.sqlstate.clone());
+    assert_eq!(found.iter().filter_map(outcome).collect::<Vec<_>>(), ["42501", "42501"]);
+    for (limit, expected) in [(2, &[8_u64][..]), (3, &[4, 8]), (1, &[])] {
+        assert_eq!(frames(&written.search(&Query { limit, ..state("42501") }).await.0), expected, "the newest {limit}");
+    }
+    assert_eq!(frames(&written.search(&Query { table: Some("orders".into()), ..state("42501") }).await.0), [4]);
+    let outcomes = Query { kinds: vec![Kind::Outcome], ..state("42501") };
+    assert_eq!(frames(&written.search(&outcomes).await.0), [4, 8]);
+    assert_eq!(written.search(&state("99999")).await.0, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

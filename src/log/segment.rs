@@ -270,6 +270,61 @@ pub fn batch_at(file: &dyn ReadAt, offset: u64, file_length: u64, depth: Depth) 
     Ok(read_batch(&Bytes::from(bytes), header, offset, depth))
 }
 
+/// Reads the batch at that offset, but of its parts those alone whose leaves are wanted; the other leaves are left out.
+///
+/// # Errors
+/// Of reading the file.
+pub fn chosen_at(
+    file: &dyn ReadAt,
+    offset: u64,
+    file_length: u64,
+    wants: impl Fn(&Descriptor) -> bool,
+) -> io::Result<Found> {
+    let mut batch = match batch_at(file, offset, file_length, Depth::Leaves)? {
+        Found::Batch(batch) => batch,
+        other => return Ok(other),
+    };
+    let bad = |leaf: &Leaf, what| {
+        let (position, header) = (Some(leaf.descriptor.place.position), Some(batch.header.clone()));
+        Found::Bad(Bad { offset: leaf.offset, position, header, what })
+    };
+    let (mut at, end) = (offset + content_start(batch.header.leaves) as u64, offset + batch.header.length);
+    let mut wanted = Vec::new();
+    for mut leaf in std::mem::take(&mut batch.leaves) {
+        leaf.offset = at;
+        at = at.saturating_add(parts_bytes(&leaf));
+        if at > end {
+            return Ok(bad(&leaf, "the sealed parts do not fit in the batch"));
+        }
+        if wants(&leaf.descriptor) {
+            wanted.push(leaf);
+        }
+    }
+    for row in wanted.chunk_by_mut(|a, b| a.offset + parts_bytes(a) == b.offset) {
+        let start = row.first().map_or(0, |leaf| leaf.offset);
+        let length = row.iter().map(parts_bytes).sum::<u64>();
+        // Not more than the batch is long, which is not longer than the file.
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        file.read_at(start, &mut bytes)?;
+        let (bytes, mut at) = (Bytes::from(bytes), 0);
+        for leaf in row {
+            let Descriptor { values, skeleton, .. } = leaf.descriptor;
+            leaf.values = part(&bytes, &mut at, values.len).unwrap_or_default();
+            leaf.skeleton = part(&bytes, &mut at, skeleton.len).unwrap_or_default();
+            if hash_of(&leaf.values) != values.hash || hash_of(&leaf.skeleton) != skeleton.hash {
+                return Ok(bad(leaf, "a sealed part does not match its leaf"));
+            }
+        }
+    }
+    batch.leaves = wanted;
+    Ok(Found::Batch(batch))
+}
+
+/// How many bytes its parts take together.
+fn parts_bytes(leaf: &Leaf) -> u64 {
+    u64::from(leaf.descriptor.values.len) + u64::from(leaf.descriptor.skeleton.len)
+}
+
 fn read_batch(bytes: &Bytes, header: BatchHeader, offset: u64, depth: Depth) -> Found {
     let bad = |at: usize, position, what| {
         Found::Bad(Bad { offset: offset + at as u64, position: Some(position), header: Some(header.clone()), what })

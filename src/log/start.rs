@@ -98,6 +98,7 @@ impl Ready {
         let spare = Arc::new(Spare::new(dir, segment_bytes));
         shared.set_room(free_bytes(disk.as_ref(), dir)? >= settings.reserve_bytes);
         let signed_size = recovered.signed_size.unwrap_or(0);
+        let unlooked = (0..recovered.last.as_ref().map_or(0, |last| last.segment)).collect();
         let mut writer = Writer {
             current: current(disk.as_ref(), dir, &recovered)?,
             disk: Arc::clone(&disk),
@@ -132,6 +133,7 @@ impl Ready {
             shared: Arc::clone(&shared),
             spare,
             finished,
+            unlooked,
             signed_size,
             every: EVERY,
         };

@@ -26,7 +26,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Leaves read, of how many; those are 0 as long as nobody knows.
+    /// Leaves read or passed over, of how many; those are 0 as long as nobody knows.
     pub fn progress(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed))
     }
@@ -38,11 +38,16 @@ impl Watch {
 
     /// One leaf was read.
     pub(super) fn count(&self) -> Result<(), Error> {
-        self.read.fetch_add(1, Ordering::Relaxed);
+        self.pass(1)
+    }
+
+    /// So many leaves were read, or need not be.
+    pub(super) fn pass(&self, leaves: u64) -> Result<(), Error> {
+        self.read.fetch_add(leaves, Ordering::Relaxed);
         self.go_on()
     }
 
-    pub(super) fn go_on(&self) -> Result<(), Error> {
+    fn go_on(&self) -> Result<(), Error> {
         if self.is_stopped.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
     }
 
@@ -71,8 +76,8 @@ pub struct Prepared {
     pub(super) window: Window,
 }
 
-/// Reads the logs of `dirs` once and has the data keys opened that the answer needs, all in one request. Memory: some
-/// 300 bytes for each, of which a customer has two per 15 minutes or 64 MiB.
+/// Reads what the logs of `dirs` hold for the query once and has the data keys opened that the answer needs, all in one
+/// request. Memory: some 300 bytes for each, of which a customer has two per 15 minutes or 64 MiB.
 ///
 /// # Errors
 /// [`search::Error`].
@@ -187,7 +192,10 @@ impl Iterator for Joined<'_> {
             let step = match self.held.front() {
                 None if self.is_over => return None,
                 Some(held) if is_full && held.awaits && !self.is_over => self.look_ahead(),
-                Some(_) if is_full || self.is_over => return self.give().map(Ok),
+                Some(_) if is_full || self.is_over => match self.give() {
+                    Some(found) if !self.prepared.query.matches_with_outcome(&found) => Ok(()),
+                    found => return found.map(Ok),
+                },
                 Some(_) | None => self.read(),
             };
             if let Err(error) = step {

@@ -53,6 +53,7 @@ async fn a_stream_gives_what_a_search_gives() {
             Query { since: at(7), until: at(21), ..of(ACME) },
             Query { until: at(5), ..statements.clone() },
             Query { text: Some("select 1".to_owned()), ..of(ACME) },
+            Query { sqlstate: Some("57014".to_owned()), ..of(ACME) },
         ] {
             let expected = searched(&written, &query).await;
             for records in [31, 100, 4096] {

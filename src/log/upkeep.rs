@@ -1,5 +1,5 @@
 //! What a log needs once a second, on a thread of its own so that nobody waits for it: a signed checkpoint, a look at
-//! the free space, a spare segment filled with zeros before it is needed, and the summaries of finished ones.
+//! the free space, a spare segment filled with zeros before it is needed, and the summaries and indexes of finished ones.
 //! Not here: records (`writer.rs`).
 
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Error;
+use super::indexes;
 use super::shared::Shared;
 use super::summary::{self, Finished};
 use super::writer::{FailsOnPanic, is_full};
@@ -16,6 +17,10 @@ use crate::disk::Disk;
 
 /// How often there is upkeep.
 pub const EVERY: Duration = Duration::from_secs(1);
+/// How many segments' indexes are looked at in one turn, which takes a millisecond each.
+const LOOKED_AT: usize = 64;
+/// How many of them are made anew in one turn, which takes some tens of milliseconds each.
+const MADE: usize = 8;
 /// The file name of the checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";
 /// The file name of the spare segment.
@@ -75,6 +80,8 @@ pub struct Upkeep {
     pub shared: Arc<Shared>,
     pub spare: Arc<Spare>,
     pub finished: Arc<Finished>,
+    /// Segments that were finished before the start and whose indexes are still to be looked at, the newest last.
+    pub unlooked: Vec<u64>,
     /// How long the log was at the last checkpoint.
     pub signed_size: u64,
     pub every: Duration,
@@ -106,13 +113,34 @@ impl Upkeep {
         }
         for summary in self.finished.take() {
             summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
+            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, &self.signing)?;
         }
+        self.look_at_indexes()?;
         if stops || self.shared.result().is_err() {
             return Ok(());
         }
         let free = free_bytes(self.disk.as_ref(), &self.dir)?;
         self.shared.set_room(free >= self.reserve_bytes);
         self.spare.make(self.disk.as_ref(), free, self.reserve_bytes)
+    }
+}
+
+impl Upkeep {
+    /// Looks at some of the indexes that were there at the start, the newest first, and makes those anew that nobody would
+    /// believe.
+    fn look_at_indexes(&mut self) -> Result<(), Error> {
+        let (disk, public, mut made) = (self.disk.as_ref(), self.signing.public(), 0);
+        for _ in 0..LOOKED_AT {
+            if made == MADE {
+                break;
+            }
+            let Some(segment) = self.unlooked.pop() else { break };
+            if !indexes::is_there(disk, &self.dir, segment, &public) {
+                indexes::write(disk, &self.dir, segment, &self.signing)?;
+                made += 1;
+            }
+        }
+        Ok(())
     }
 }
 

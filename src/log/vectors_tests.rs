@@ -224,8 +224,23 @@ fn fixed() -> BTreeMap<&'static str, Value> {
         ("checkpoint", checkpoint()),
         ("cosignature", cosignature()),
         ("headers", headers()),
+        ("index", index()),
         ("public", public()),
     ])
+}
+
+/// The index of a segment with these leaves.
+fn index() -> Value {
+    use super::index::tests::{batches, header, index};
+    let batches = batches().map(|(offset, batch)| {
+        let leaves: Vec<String> = batch.leaves.iter().map(|leaf| hex(&leaf.descriptor.to_bytes())).collect();
+        json!({"block": offset / 4096, "leaves": leaves})
+    });
+    json!({
+        "block_hash": hex(&crate::audit::tree::sha256(&[&header().to_bytes()])), "segment": header().segment,
+        "batches": batches, "next_batch": 43, "digest": hex(&[42; 32]), "public": hex(&signing(1).public()),
+        "index": hex(&index().to_bytes(&signing(1))),
+    })
 }
 
 /// Bytes of a log's end and of a notice.

@@ -13,7 +13,7 @@ use crate::audit::keys::{Recipient, Recipients, SealedDataKey};
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
-use crate::keyring;
+use crate::keyring::{self, pinned};
 use crate::log::search::{self, Found, Query};
 use crate::register::{self, OwnerActs};
 use crate::secret::Secret;
@@ -32,6 +32,8 @@ pub struct Records {
     pub recipients: Recipients,
     /// Opens data keys, and records for whom.
     pub keyring: keyring::Client,
+    /// `[keyring] public_key`, beside which the keys of the logs are pinned.
+    pub keyring_public: PathBuf,
     /// The way to the proxies' sockets.
     pub acts: Arc<OwnerActs>,
 }
@@ -99,7 +101,8 @@ impl Records {
         let dirs = search::logs(&self.directory).map_err(unread)?;
         let (keyring, who) = (self.keyring.clone(), reader.to_string());
         let opener = |sealed| async move { keyring.open(sealed, &who, WHY).await };
-        search::search(&dirs, query, &self.recipients, opener).await.map_err(unread)
+        let query = Query { pinned: pinned::log_keys(&self.keyring_public, &dirs), ..query.clone() };
+        search::search(&dirs, &query, &self.recipients, opener).await.map_err(unread)
     }
 }
 

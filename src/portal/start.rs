@@ -185,6 +185,7 @@ pub async fn run_on(
         directory: config.audit.directory.clone(),
         recipients: parts.recipients.clone(),
         keyring: parts.keyring.clone(),
+        keyring_public: config.keyring.public_key.clone(),
         acts: Arc::clone(&acts),
     };
     let (log, register) = (parts.acts.log.clone(), parts.acts.register.clone());

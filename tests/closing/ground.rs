@@ -226,7 +226,9 @@ impl Ground {
         let (customer, audit) = (self.customer(name).id, &world.config.audit.directory);
         let known = Recipients::new();
         world.keyring.known(&known).await.expect("tag keys");
-        let counted = count(&logs(audit).expect("listed"), customer, &known).expect("counted");
+        let dirs = logs(audit).expect("listed");
+        let pinned = keyring::pinned::log_keys(&world.config.keyring.public_key, &dirs);
+        let counted = count(&dirs, customer, &known, &pinned).expect("counted");
         let records = counted.iter().map(|counted| counted.records).sum();
         let (terms, lawful, world) = (portreeve::keeping::terms(&world.config.promise), self.now(), &world);
         let destroy = |doomed: Doomed| async move {

@@ -44,7 +44,7 @@ fn the_wires_parsers_take_anything() {
 
 #[test]
 fn the_logs_parsers_take_anything() {
-    each(|name| ["descriptor", "segment", "batch", "record", "checkpoint", "proof"].contains(&name));
+    each(|name| ["descriptor", "segment", "batch", "index", "record", "checkpoint", "proof"].contains(&name));
 }
 
 #[test]

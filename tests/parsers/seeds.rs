@@ -27,6 +27,7 @@ pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
         "descriptor" => vec![hex(&vectors["leaf"]["leaf"])],
         "segment" => vec![first_segment(&vectors)[..4096].to_vec(), hex(&vectors["headers"]["segment"]["front"])],
         "batch" => first_segment(&vectors)[4096..].chunks(4096).map(<[u8]>::to_vec).collect(),
+        "index" => vec![hex(&vectors["index"]["index"])],
         "record" => records(&vectors),
         "checkpoint" => vec![text(&vectors["checkpoint"]["note"]), text(&vectors["proof"]["logs"][0]["checkpoint"])],
         "proof" => vec![vectors["proof"].to_string().into_bytes()],

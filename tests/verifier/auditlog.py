@@ -20,6 +20,7 @@ from primitives import (
     unbase64,
     verifier_key,
 )
+from index import check_index
 from together import CONTINUED, PUBLIC, check_place
 
 BLOCK = 4096
@@ -74,11 +75,16 @@ class Log:
         with open(os.path.join(directory, "checkpoint"), encoding="utf-8") as file:
             self.note = file.read()
         self.size, self.root = open_checkpoint(self.note, name, public)
+        self.indexes = 0
         names = sorted(n for n in os.listdir(directory) if re.fullmatch(r"\d{12}\.segment", n))
         for number, file in enumerate(names):
             demand(file == f"{number:012}.segment", f"{number:012}.segment is missing")
             with open(os.path.join(directory, file), "rb") as opened:
                 self._segment(file, number, opened.read())
+            index = os.path.join(directory, f"{number:012}.index")
+            if self.finished and os.path.exists(index):
+                with open(index, "rb") as opened:
+                    self.indexes += check_index(opened.read(), *self.finished, public, f"{number:012}.index")
         demand(len(self.hashes) >= self.size, f"rolled back: {len(self.hashes)} of {self.size} signed leaves")
         demand(root(self.hashes[: self.size]) == self.root, "forked: the leaves are not those that were signed")
         self.whole_root = root(self.hashes)
@@ -89,9 +95,14 @@ class Log:
         begun = found[3]
         expected = (number, len(self.hashes), self.batch, begun, len(data), self.previous, root(self.hashes), self.origin)
         demand(found == expected, f"{file} does not continue the one before")
-        at = BLOCK
+        at, batches = BLOCK, []
         while at < len(data) and data[at : at + BLOCK].strip(b"\0"):
-            at += self._batch(f"{file} byte {at}", number, data[at:])
+            known = len(self.entries)
+            length = self._batch(f"{file} byte {at}", number, data[at:])
+            batches.append((at // BLOCK, [entry.leaf for entry in self.entries[known:]]))
+            at += length
+        # What an index is checked against, if there is one: none is needed to verify a log.
+        self.finished = batches and (sha256(data[:BLOCK]), number, batches, self.batch, self.previous)
         demand(not data[at:].strip(b"\0"), f"{file} byte {at}: bytes after the last batch")
 
     def _batch(self, where, segment, data):

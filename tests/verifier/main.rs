@@ -5,4 +5,5 @@
 #![expect(clippy::panic, reason = "a test fails by panicking, in its own functions too")]
 
 mod gate;
+mod indexes;
 mod python;

@@ -12,6 +12,7 @@ import auditlog
 import primitives
 import proof as proofs
 import together
+from index import check_index
 from primitives import demand
 
 
@@ -76,6 +77,12 @@ def leaf(vector):
         expected = (raw(vector[part]["hash"]), vector[part]["length"], vector[part]["key"])
         demand((found.hashes[index], found.lengths[index], found.keys[index]) == expected, f"the leaf's {part}")
     demand(primitives.leaf_hash(found.raw) == raw(vector["hash"]), "the leaf's hash")
+
+
+def index(vector):
+    batches = [(batch["block"], [auditlog.parse_leaf(raw(leaf)) for leaf in batch["leaves"]]) for batch in vector["batches"]]
+    place = (raw(vector["block_hash"]), vector["segment"], batches, vector["next_batch"], raw(vector["digest"]))
+    demand(check_index(raw(vector["index"]), *place, raw(vector["public"]), "the index"), "the index's signature")
 
 
 def recipient_keys(vectors):

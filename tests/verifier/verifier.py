@@ -37,7 +37,8 @@ def run(verb, path, *more):
     elif verb == "log":
         log = auditlog.Log(path, *primitives.parse_verifier_key(read(more[0])))
         kinds = [entry.leaf.kind for entry in log.entries]
-        print(json.dumps({"origin": log.origin, "size": log.size, "leaves": len(kinds), "kinds": kinds}))
+        print(json.dumps({"origin": log.origin, "size": log.size, "leaves": len(kinds), "kinds": kinds,
+                          "indexes": log.indexes}))
         for keys in more[1:]:
             for position, kind, customer, skeleton, values in log.records(*auditlog.read_keys(json.loads(read(keys)))):
                 print(json.dumps({"position": position, "kind": kind, "customer": customer,

@@ -18,7 +18,7 @@ use crate::entropy::OsEntropy;
 use crate::grant::{AccountStep, By, Draft, Layout, Personal, RecordPart, Trust, What};
 use crate::ids::EventId;
 use crate::ids::SessionId;
-use crate::keyring::Doom;
+use crate::keyring::{Doom, pinned};
 use crate::log::count::count;
 use crate::log::search::logs;
 use crate::log::{self, Claim, Log};
@@ -99,7 +99,8 @@ impl Stage {
         let (known, lawful) = (Recipients::new(), SystemClock.now());
         self.keyring.known(&known).await.expect("known");
         let dirs = logs(&self.context.config.audit.directory).expect("listed");
-        let counted = count(&dirs, self.acme, &known).expect("counted").into_iter();
+        let pinned = pinned::log_keys(&self.context.config.keyring.public_key, &dirs);
+        let counted = count(&dirs, self.acme, &known, &pinned).expect("counted").into_iter();
         let lost = counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect();
         let destroy = |Doomed { event, customer, part }| async move {
             self.acts.log.notice(Notice::new(event, part, lawful, lost)).await.expect("durable");

@@ -2,26 +2,20 @@
 //! Not here: reading in bounded memory (`log/stream.rs`) and a file that is there wholly or not at all
 //! (`disk/new_file.rs`).
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::progress::{self, say};
 use super::{Auditor, csv, object, shown, when};
 use crate::cli::{Context, Exit, Failure, Format};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::new_file::NewFile;
 use crate::log::search::{self, Found, Query};
 use crate::log::stream::{Prepared, Watch, prepare};
-
-/// How often a terminal shows how far it is.
-const SHOWN_EVERY: Duration = Duration::from_millis(200);
-/// How often that is said where there is no terminal.
-const SAID_EVERY: Duration = Duration::from_secs(5);
 
 /// Which records, and where to.
 #[derive(Debug, Args)]
@@ -44,7 +38,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn query(&self, auditor: &Auditor) -> Result<Query, Failure> {
+    fn query(&self, auditor: &Auditor, dirs: &[PathBuf]) -> Result<Query, Failure> {
         let now = SystemClock.now();
         let at = |when: &Option<String>| when.as_deref().map(|when| when::read(when, now)).transpose();
         let (since, until) = (at(&self.from).map_err(Failure::usage)?, at(&self.to).map_err(Failure::usage)?);
@@ -53,7 +47,8 @@ impl Wanted {
         {
             return Err(Failure::usage(format!("the period ends at {until}, before it begins at {since}")));
         }
-        Ok(Query { customer: Some(auditor.customer(&self.customer)?), since, until, ..Query::default() })
+        let (customer, pinned) = (Some(auditor.customer(&self.customer)?), auditor.pinned(dirs));
+        Ok(Query { customer, since, until, pinned, ..Query::default() })
     }
 }
 
@@ -77,7 +72,7 @@ pub(super) async fn export(context: &Context, wanted: &Wanted) -> Result<Exit, F
     let watch = Arc::new(Watch::default());
     let exported = tokio::select! {
         exported = exported(context, wanted, &watch) => exported,
-        () = told(&watch) => Err(Failure::failed("bug: the progress came to an end")),
+        () = progress::told(&watch, "exporting") => Err(Failure::failed("bug: the progress came to an end")),
         _ = terminated.recv() => Err(stopped(&watch)),
         _ = interrupted.recv() => Err(stopped(&watch)),
     };
@@ -100,17 +95,12 @@ fn stopped(watch: &Watch) -> Failure {
 async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Result<Written, Failure> {
     let target = Target::begin(wanted.output.as_deref())?;
     let auditor = Auditor::begin(context, "export", wanted.reason.as_deref()).await?;
-    let query = wanted.query(&auditor)?;
     let dirs = search::logs(&context.config.audit.directory)?;
+    let query = wanted.query(&auditor, &dirs)?;
     let prepared = prepare(&dirs, &query, &auditor.recipients, watch, |keys| auditor.open(keys)).await?;
     let (names, format) = (auditor.names(), context.format);
     let written = tokio::task::spawn_blocking(move || target.fill(&prepared, format, &names));
     written.await.map_err(|_| Failure::failed("bug: the export panicked"))?
-}
-
-/// On standard error; if that is gone there is nobody to tell.
-fn say(text: &str) {
-    let _nobody = writeln!(io::stderr(), "portreeve: {text}");
 }
 
 impl Target {
@@ -170,37 +160,6 @@ fn one(out: &mut dyn Write, found: &Found, format: Format, names: &shown::Names)
         Format::Csv => csv::row(out, found, names),
         Format::Json | Format::Table => writeln!(out, "{}", object::object(found, names)),
     }
-}
-
-/// Tells how far it is for as long as it is polled: a bar on a terminal, else a line now and then.
-async fn told(watch: &Watch) {
-    let is_terminal = io::stderr().is_terminal();
-    let bar = if is_terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    // However it ends, what is said next has a line of its own.
-    let bar = bar.with_finish(ProgressFinish::AndClear);
-    let mut said = Instant::now();
-    loop {
-        tokio::time::sleep(SHOWN_EVERY).await;
-        let (read, of) = watch.progress();
-        let doing = if of == 0 { "reading the logs" } else { "exporting" };
-        if is_terminal {
-            draw(&bar, doing, read, of);
-        } else if said.elapsed() >= SAID_EVERY {
-            said = Instant::now();
-            let whole = if of == 0 { String::new() } else { format!(" of {of}") };
-            say(&format!("{doing}: {read}{whole} leaves so far"));
-        }
-    }
-}
-
-fn draw(bar: &ProgressBar, doing: &'static str, read: u64, of: u64) {
-    if of > 0 && bar.length() != Some(of) {
-        bar.set_length(of);
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} %, {eta} to go");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    }
-    bar.set_message(doing);
-    bar.set_position(read);
 }
 
 #[cfg(test)]

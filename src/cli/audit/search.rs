@@ -1,17 +1,21 @@
 //! `audit search` and `audit tail`: rows for people, or whole objects for programs.
 //! Not here: how leaves are chosen and opened (`log/search.rs`) and what a row says (`shown.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Auditor, csv, object, shown, when};
+use super::{Auditor, csv, object, progress, shown, when};
 use crate::audit::record::Kind;
 use crate::cli::{Context, Exit, Failure, Format, lines, to_stdout};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::SessionId;
 use crate::log::search::{self, Found, Query};
+use crate::log::stream::Watch;
 
+/// Of what is looked for, the keyring is told so many characters.
+const ASKED_MAX: usize = 200;
 /// How often `tail` looks for more.
 const TAIL_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,13 @@ pub struct Looked {
     /// Of this kind, such as `statement` or `refused`; may be given several times.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     pub(super) kind: Vec<Kind>,
+    /// Statements that name this table, as they name it: `contacts` is found in every schema, `public.contacts` where the
+    /// schema is named too. A statement can reach tables that it does not name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) table: Option<String>,
+    /// Refused or failed with this SQLSTATE, such as 42501.
+    #[arg(long, value_name = "CODE", value_parser = sqlstate)]
+    pub(super) sqlstate: Option<String>,
     /// With this in the statement, a bind value, or any other text; upper and lower case are alike.
     #[arg(long, value_name = "TEXT")]
     pub(super) text: Option<String>,
@@ -50,6 +61,13 @@ pub struct Looked {
 pub(super) fn kind(word: &str) -> Result<Kind, String> {
     let known = || Kind::ALL.map(Kind::word).join(", ");
     Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| format!("known are: {}", known()))
+}
+
+pub(super) fn sqlstate(code: &str) -> Result<String, String> {
+    let is_one = code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    is_one
+        .then(|| code.to_owned())
+        .ok_or_else(|| "an SQLSTATE is five digits or capital letters, such as 42501".to_owned())
 }
 
 /// The kinds that are shown if none is asked for: what somebody did, not what a log says of itself.
@@ -85,16 +103,41 @@ impl Looked {
             kinds: if self.kind.is_empty() { DONE_BY_SOMEBODY.to_vec() } else { self.kind.clone() },
             since: at(&self.since).map_err(Failure::usage)?,
             until: at(&self.until).map_err(Failure::usage)?,
+            table: self.table.clone(),
+            sqlstate: self.sqlstate.clone(),
             text: self.text.clone(),
             limit: self.limit,
             ..Query::default()
         })
     }
+
+    /// What is looked for, as it was asked: the keyring records it with who and why.
+    pub(super) fn asked(&self, verb: &str) -> String {
+        let mut asked = verb.to_owned();
+        let session = self.session.map(|session| session.to_string());
+        for (name, value) in [
+            ("customer", &self.customer),
+            ("staff", &self.staff),
+            ("session", &session),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("table", &self.table),
+            ("sqlstate", &self.sqlstate),
+            ("text", &self.text),
+        ] {
+            asked.extend(value.as_ref().map(|value| format!(" --{name} {value}")));
+        }
+        asked.extend(self.kind.iter().map(|kind| format!(" --kind {}", kind.word())));
+        match asked.char_indices().nth(ASKED_MAX) {
+            Some((end, _)) => format!("{}...", asked.get(..end).unwrap_or_default()),
+            None => asked,
+        }
+    }
 }
 
 /// Shows what is found.
 pub(super) async fn search(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
-    let auditor = Auditor::begin(context, "search", looked.reason.as_deref()).await?;
+    let auditor = Auditor::begin(context, &looked.asked("search"), looked.reason.as_deref()).await?;
     let found = found(context, &auditor, looked).await?;
     head(context)?;
     show(context, &found, &auditor.names())?;
@@ -107,8 +150,12 @@ pub(super) fn exit_of(found: &[Found]) -> Exit {
 }
 
 pub(super) async fn found(context: &Context, auditor: &Auditor, looked: &Looked) -> Result<Vec<Found>, Failure> {
-    let query = looked.query(auditor)?;
-    auditor.search(&search::logs(&context.config.audit.directory)?, &query).await
+    let (query, watch) = (looked.query(auditor)?, Arc::new(Watch::default()));
+    let dirs = search::logs(&context.config.audit.directory)?;
+    tokio::select! {
+        found = auditor.search_watched(&dirs, &query, &watch) => found,
+        () = progress::told(&watch, "searching") => Err(Failure::failed("bug: the progress came to an end")),
+    }
 }
 
 /// What stands above all that is shown.
@@ -133,7 +180,7 @@ fn show(context: &Context, found: &[Found], names: &shown::Names) -> Result<(), 
 }
 
 pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
-    let auditor = Auditor::begin(context, "tail", looked.reason.as_deref()).await?;
+    let auditor = Auditor::begin(context, &looked.asked("tail"), looked.reason.as_deref()).await?;
     let mut query = looked.query(&auditor)?;
     query.since = query.since.or_else(|| Some(SystemClock.now()));
     query.limit = 0;

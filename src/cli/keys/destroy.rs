@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::grant::{Customer, Erasure, RecordPart};
 use crate::ids::{CustomerId, EventId};
 use crate::keeping::terms;
-use crate::keyring::{Client, Doom, init};
+use crate::keyring::{Client, Doom, init, pinned};
 use crate::log;
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
@@ -249,7 +249,9 @@ async fn tell(
     let (audit, Doomed { event, customer, part }) = (context.config.audit.directory.clone(), *doomed);
     let known = Recipients::new();
     keyring.known(&known).await?;
-    let counting = tokio::task::spawn_blocking(move || counted(&audit, (event, customer, part), &known));
+    let keyring_public = context.config.keyring.public_key.clone();
+    let counting =
+        tokio::task::spawn_blocking(move || counted(&audit, (event, customer, part), &known, &keyring_public));
     let counted = counting.await.map_err(|_| Failure::failed("bug: the task that counts records panicked"))??;
     if let Some(logs) = counted {
         desk.log().notice(Notice::new(event, part, lawful, logs)).await?;
@@ -262,6 +264,7 @@ fn counted(
     audit: &Path,
     (event, customer, part): (EventId, CustomerId, Part),
     known: &Recipients,
+    keyring_public: &Path,
 ) -> Result<Option<Vec<Lost>>, log::Error> {
     if noticed(audit, event, part)?.is_some() {
         return Ok(None);
@@ -269,7 +272,8 @@ fn counted(
     if known.tag(Recipient::Customer(customer)).is_none() {
         return Ok(Some(Vec::new()));
     }
-    let counted = count(&logs(audit)?, customer, known)?.into_iter();
+    let dirs = logs(audit)?;
+    let counted = count(&dirs, customer, known, &pinned::log_keys(keyring_public, &dirs))?.into_iter();
     Ok(Some(counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect()))
 }
 

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Closure, Customer, Erasure, RecordPart};
 use crate::ids::EventId;
 use crate::keeping::terms;
-use crate::keyring::Doom;
+use crate::keyring::{Doom, pinned};
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
 use crate::register::{Doomed, Erased, Gone, erasure_due};
@@ -60,7 +60,11 @@ impl World {
             return Ok(kept.clone());
         }
         let (id, audit) = (customer.id, self.config.audit.directory.clone());
-        let counting = tokio::task::spawn_blocking(move || count(&logs(&audit)?, id, &known));
+        let keyring_public = self.config.keyring.public_key.clone();
+        let counting = tokio::task::spawn_blocking(move || {
+            let dirs = logs(&audit)?;
+            count(&dirs, id, &known, &pinned::log_keys(&keyring_public, &dirs))
+        });
         let counted = counting.await.map_err(|_| Error::Bug("the task that counts records panicked"))??;
         let records = counted.into_iter().map(|counted| (counted.log, counted.records)).collect();
         let kept = Kept { records: Some(records), ..kept.clone() };

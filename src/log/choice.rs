@@ -1,0 +1,125 @@
+//! Which leaves of a log a query can be about, where an index tells: the batches to read, and in each the leaves.
+//! Not here: leaves of segments without an index that can be believed, which are all looked at; and whether a leaf that is
+//! read belongs to the answer (`search.rs`): every other leaf that is left out could not.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+use std::path::Path;
+
+use super::index::{Index, Span};
+use super::indexes::{self, Indexes};
+use super::search::Query;
+use crate::audit::descriptor::Descriptor;
+use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::record::Kind;
+use crate::audit::tag::Tagger;
+use crate::disk::Disk;
+
+/// Chooses for one query in one log.
+#[derive(Debug)]
+pub(super) struct Choice<'a> {
+    pub(super) indexes: &'a Indexes,
+    query: &'a Query,
+    whose: Whose,
+    /// The only segments in which there is anything, if that is known.
+    segments: Option<&'a BTreeSet<u64>>,
+}
+
+#[derive(Debug)]
+enum Whose {
+    /// Anybody's.
+    All,
+    /// One recipient's.
+    One(Box<Tagger>),
+    /// Nobody's: there is no key by which they would be recognised.
+    Nobody,
+}
+
+/// What is to be read of a segment.
+#[derive(Debug)]
+pub(super) struct Visits {
+    pub(super) batches: VecDeque<Visit>,
+    /// The position behind the segment's last leaf, if another segment follows.
+    pub(super) end: u64,
+}
+
+/// A batch to be read.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) offset: u64,
+    /// The position of its first leaf.
+    pub(super) first: u64,
+    /// How many leaves it has.
+    pub(super) leaves: u32,
+    /// Which of them, in order; none: all.
+    slots: Option<Vec<u32>>,
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn new(indexes: &'a Indexes, query: &'a Query, recipients: &Recipients, origin: &str) -> Choice<'a> {
+        let whose = match query.customer {
+            None => Whose::All,
+            Some(customer) => match recipients.tag(Recipient::Customer(customer)) {
+                Some(key) => Whose::One(Box::new(Tagger::new(&key, origin))),
+                None => Whose::Nobody,
+            },
+        };
+        Choice { indexes, query, whose, segments: None }
+    }
+
+    /// The same, of which it is known by now that it is in these segments only.
+    pub(super) fn within(self, segments: &'a BTreeSet<u64>) -> Choice<'a> {
+        Choice { segments: Some(segments), ..self }
+    }
+
+    /// What is to be read of that segment from a position on; none if no index tells.
+    pub(super) fn visits(&self, disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], from: u64) -> Option<Visits> {
+        if self.segments.is_some_and(|segments| !segments.contains(&segment)) {
+            let end = indexes::header(disk, dir, segment + 1).map_or(from, |next| next.first_position);
+            return Some(Visits { batches: VecDeque::new(), end });
+        }
+        let head = self.indexes.head(disk, dir, segment, block)?;
+        let (first, end) = (head.first_position, head.end_position());
+        let mut visits = Visits { batches: VecDeque::new(), end };
+        let is_concerned = self.query.reaches(head.earliest, head.latest) && !self.query.is_outside(&(first..end));
+        if is_concerned && !matches!(self.whose, Whose::Nobody) {
+            let index = self.indexes.whole(disk, dir, &head)?;
+            let own = match &self.whose {
+                Whose::One(tagger) => Some(index.leaves_of(&tagger.tag(segment))),
+                Whose::All | Whose::Nobody => None,
+            };
+            visits.batches = self.batches(&index, own, from);
+        }
+        Some(visits)
+    }
+
+    /// The batches in which one of `own` is, or all; without those that are too early or too late.
+    fn batches(&self, index: &Index, own: Option<&[u32]>, from: u64) -> VecDeque<Visit> {
+        let (first, mut own) = (index.head.first_position, own);
+        let mut visit = |(span, within): (Span, Range<u32>)| {
+            let slots = own.as_mut().map(|own| {
+                let (here, rest) = own.split_at(own.partition_point(|leaf| *leaf < within.end));
+                *own = rest;
+                here.iter().map(|leaf| leaf - within.start).collect::<Vec<u32>>()
+            });
+            let positions = first + u64::from(within.start)..first + u64::from(within.end);
+            let is_wanted = !slots.as_ref().is_some_and(Vec::is_empty)
+                && positions.end > from
+                && !self.query.is_outside(&positions)
+                && self.query.reaches(span.earliest, span.latest);
+            let leaves = within.end - within.start;
+            is_wanted.then(|| Visit { offset: span.offset(), first: positions.start, leaves, slots })
+        };
+        index.batches().filter_map(&mut visit).collect()
+    }
+
+    /// Whether the parts of a leaf in a visited batch are read.
+    pub(super) fn wants(&self, visit: &Visit, leaf: &Descriptor) -> bool {
+        let is_own = visit.slots.as_ref().is_none_or(|slots| slots.binary_search(&leaf.place.slot).is_ok());
+        is_own && (leaf.place.kind == Kind::DataKey || self.query.may_show(leaf))
+    }
+}
+
+#[cfg(test)]
+#[path = "choice_tests.rs"]
+mod tests;

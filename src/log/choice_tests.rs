@@ -1,0 +1,242 @@
+//! Whatever becomes of the indexes, a search gives what it gives without them, or says that the log is damaged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::indexes;
+use super::super::search::tests::{ACME, BETA, SESSION, Written, outcome, statement};
+use super::super::search::{self, Found};
+use super::*;
+use crate::audit::checkpoint::SigningKey;
+use crate::audit::keys::SealedDataKey;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::disk::{BLOCK_BYTES, RealDisk};
+use crate::ids::{CustomerId, StaffId};
+use crate::log::{Log, Settings};
+use crate::secret::Secret;
+
+fn signing(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&Secret::new([seed; 32]))
+}
+
+fn pinned() -> BTreeMap<String, [u8; 32]> {
+    [("portreeve/w".to_owned(), signing(3).public())].into()
+}
+
+/// Statements of both customers with their outcomes, in several segments.
+async fn written() -> Written {
+    let (written, log) = Written::empty();
+    write(&log, 1..=130).await;
+    log.close().expect("closed");
+    written
+}
+
+async fn write(log: &Log, frames: std::ops::RangeInclusive<u64>) {
+    for frame in frames {
+        let customer = Some(if frame % 3 == 0 { ACME } else { BETA });
+        statement(log, frame, customer).await;
+        // Every fifth has none, and every seventh has it much later.
+        match frame {
+            frame if frame % 5 == 0 => {}
+            frame if frame % 7 == 0 => outcome(log, frame, frame + 90_000, customer, "late"),
+            frame => outcome(log, frame, frame + 1, customer, "done"),
+        }
+    }
+}
+
+fn open(written: &Written) -> Log {
+    let settings = Settings { segment_bytes: 32 << 10, reserve_bytes: 0, ..Settings::new("w", signing(3)) };
+    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(crate::entropy::OsEntropy));
+    Log::open(disk, &dir(written), settings, written.recipients.clone(), clock, entropy).expect("a log")
+}
+
+fn dir(written: &Written) -> PathBuf {
+    written.dirs().pop().expect("a log")
+}
+
+fn files(written: &Written, ending: &str) -> Vec<PathBuf> {
+    let names = fs::read_dir(dir(written)).expect("listed").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = names.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
+    files.sort();
+    files
+}
+
+async fn searched(written: &Written, query: &Query, pinned: BTreeMap<String, [u8; 32]>) -> Result<Vec<Found>, String> {
+    let query = Query { pinned, ..query.clone() };
+    let opener = async |keys: Vec<SealedDataKey>| written.open(&keys);
+    search::search(&written.dirs(), &query, &written.recipients, opener).await.map_err(|error| error.to_string())
+}
+
+fn queries() -> Vec<(&'static str, Query)> {
+    let at = |second: i64| Some(Timestamp(1_000_000 * second));
+    let of = |customer| Query { customer: Some(customer), ..Query::default() };
+    let statements = Query { kinds: vec![Kind::Statement], ..Query::default() };
+    vec![
+        ("all", Query::default()),
+        ("customer", of(ACME)),
+        ("nobody", of(CustomerId(1))),
+        ("since", Query { since: at(100), ..of(BETA) }),
+        ("until", Query { until: at(20), kinds: vec![Kind::Outcome], ..of(ACME) }),
+        ("between", Query { since: at(60), until: at(65), ..Query::default() }),
+        ("today", Query { since: Some(Timestamp(SystemClock.now().0 - 3_600_000_000)), ..Query::default() }),
+        ("staff", Query { staff: Some(StaffId(2)), ..statements.clone() }),
+        ("session", Query { session: Some(SESSION), ..of(ACME) }),
+        ("text", Query { text: Some("SELECT 81 ".to_owned()), ..of(ACME) }),
+        ("limit", Query { limit: 3, ..of(BETA) }),
+        ("from", Query { from: [("portreeve/w".to_owned(), 171)].into(), ..of(ACME) }),
+        ("at", Query { at: Some(150), ..Query::default() }),
+    ]
+}
+
+/// All answers, by reading everything.
+async fn answers(written: &Written) -> Vec<Vec<Found>> {
+    let mut answers = Vec::new();
+    for (what, query) in queries() {
+        answers.push(searched(written, &query, BTreeMap::new()).await.expect(what));
+    }
+    answers
+}
+
+async fn assert_same(written: &Written, expected: &[Vec<Found>], why: &str) {
+    for ((what, query), expected) in queries().into_iter().zip(expected) {
+        let found = searched(written, &query, pinned()).await;
+        assert!(found.as_ref() == Ok(expected), "{why}, {what}: {:?}", found.map(|found| found.len()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_by_the_indexes_gives_what_reading_everything_gives() {
+    let written = written().await;
+    let (segments, indexed) = (files(&written, "segment").len(), files(&written, "index").len());
+    assert!(indexed > 4 && indexed == segments - 1, "{indexed} of {segments}");
+    let expected = answers(&written).await;
+    assert!(expected.iter().filter(|found| found.is_empty()).count() <= 2, "the queries find something");
+    assert_same(&written, &expected, "as written").await;
+    // And while it is written further.
+    let log = open(&written);
+    write(&log, 131..=145).await;
+    let expected = answers(&written).await;
+    assert_same(&written, &expected, "open").await;
+    log.close().expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_customers_own_leaves_are_read() {
+    let written = written().await;
+    let query = Query { customer: Some(ACME), ..Query::default() };
+    let expected = searched(&written, &query, BTreeMap::new()).await.expect("whole");
+    let (mut of_others, mut own) = (0, 0);
+    for segment in files(&written, "segment").iter().take(3) {
+        let image = fs::read(segment).expect("read");
+        for at in (BLOCK_BYTES..image.len() - BLOCK_BYTES).step_by(BLOCK_BYTES) {
+            let mut changed = image.clone();
+            // The first bytes of what follows two leaves.
+            changed[at + 128 + 168 * 2 + 40] ^= 1;
+            fs::write(segment, &changed).expect("written");
+            let (found, all) =
+                (searched(&written, &query, pinned()).await, searched(&written, &query, [].into()).await);
+            match (found, all) {
+                (Ok(found), Err(_)) => {
+                    assert!(found == expected, "block {at}");
+                    of_others += 1;
+                }
+                (Err(error), Err(_)) => {
+                    assert!(error.contains("forked") && error.contains(".segment at byte"), "{error}");
+                    own += 1;
+                }
+                (found, all) => {
+                    assert!(image[at..at + 8] != *b"PRTRBAT1", "a batch that is damaged is noticed: {all:?}");
+                    assert!(found.is_ok_and(|found| found == expected), "block {at}");
+                }
+            }
+        }
+        fs::write(segment, &image).expect("written");
+    }
+    assert!(of_others > 8 && own > 3, "{of_others} of others, {own} of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_gone_changed_or_of_something_else_is_passed_over() {
+    let (written, other) = (written().await, written().await);
+    let expected = answers(&written).await;
+    let indexes = files(&written, "index");
+    let images: Vec<Vec<u8>> = indexes.iter().map(|path| fs::read(path).expect("read")).collect();
+    let theirs = fs::read(&files(&other, "index")[1]).expect("read");
+    let (path, image) = (&indexes[1], &images[1]);
+    for at in (0..image.len()).step_by(image.len() / 24).chain([image.len() - 1]) {
+        let mut changed = image.clone();
+        changed[at] ^= 0x20;
+        fs::write(path, &changed).expect("written");
+        let query = Query { customer: Some(ACME), ..Query::default() };
+        assert!(searched(&written, &query, pinned()).await.as_ref() == Ok(&expected[1]), "byte {at}");
+    }
+    let cases: [(&str, Option<&[u8]>); 6] = [
+        ("cut", Some(&image[..image.len() / 2])),
+        ("empty", Some(&[])),
+        ("longer", Some(&[image.as_slice(), &[0]].concat())),
+        ("of another segment", Some(&images[2])),
+        ("of another log with the same name and key", Some(&theirs)),
+        ("gone", None),
+    ];
+    for (what, bytes) in cases {
+        match bytes {
+            Some(bytes) => fs::write(path, bytes).expect("written"),
+            None => fs::remove_file(path).expect("removed"),
+        }
+        assert_same(&written, &expected, what).await;
+    }
+    indexes.iter().filter(|path| path.exists()).for_each(|path| fs::remove_file(path).expect("removed"));
+    assert_same(&written, &expected, "all gone").await;
+    // The next starts make them anew, some at a time, from the leaves alone, and just as they were.
+    for _ in 0..indexes.len().div_ceil(8) {
+        open(&written).close().expect("closed");
+    }
+    let made: Vec<Vec<u8>> = indexes.iter().map(|path| fs::read(path).expect("made anew")).collect();
+    assert!(made == images);
+    fs::write(path, &images[2]).expect("written");
+    open(&written).close().expect("closed");
+    assert!(fs::read(path).expect("read") == *image);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_another_key_signed_is_passed_over() {
+    let written = written().await;
+    let expected = answers(&written).await;
+    let dir = dir(&written);
+    let index = indexes::make(&RealDisk, &dir, 1).expect("read").expect("whole");
+    fs::write(dir.join("000000000001.index"), index.to_bytes(&signing(4))).expect("written");
+    assert_same(&written, &expected, "another key").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_segment_that_went_on_since_is_passed_over() {
+    let written = written().await;
+    let last = files(&written, "segment").len() as u64 - 1;
+    let path = dir(&written).join(super::super::index::file_name(last));
+    // As if the segment after it had been begun, and was dropped in a recovery.
+    indexes::write(&RealDisk, &dir(&written), last, &signing(3)).expect("written");
+    let stale = fs::read(&path).expect("read");
+    let expected = answers(&written).await;
+    assert_same(&written, &expected, "of the segment that is written").await;
+    let log = open(&written);
+    write(&log, 131..=190).await;
+    log.close().expect("closed");
+    assert!(files(&written, "segment").len() as u64 > last + 1, "it was finished");
+    let expected = answers(&written).await;
+    assert!(fs::read(&path).expect("read") != stale);
+    assert_same(&written, &expected, "made when it was finished").await;
+    fs::write(&path, stale).expect("written");
+    assert_same(&written, &expected, "of a part of the segment").await;
+}
+
+/// It is made from what everybody can read: so it tells nobody more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_says_nothing_that_the_leaves_do_not() {
+    let written = written().await;
+    for (segment, path) in (0..).zip(files(&written, "index")) {
+        let index = indexes::make(&RealDisk, &dir(&written), segment).expect("read").expect("whole");
+        assert!(fs::read(path).expect("read") == index.to_bytes(&signing(3)));
+    }
+}

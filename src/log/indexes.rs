@@ -1,0 +1,130 @@
+//! The indexes of a log's finished segments: made from a segment's leaves, and believed only if the log's key signed them
+//! for just that segment.
+//! Not here: what is looked for in them (`choice.rs`). One that is missing or does not fit is passed over: then the
+//! segment is read leaf by leaf, and its writer makes it anew.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Error;
+use super::index::{Builder, HEAD_BYTES, Head, Index, file_name};
+use super::segment::{self, Depth, Found, SegmentHeader, batch_at};
+use super::writer::is_full;
+use crate::audit::checkpoint::SigningKey;
+use crate::disk::{BLOCK_BYTES, Disk};
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// Makes the index of a finished segment and writes it. Without space, and of a segment that is not as it was written,
+/// there is none: then who searches reads the segment, and who verifies finds what is wrong with it.
+pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, key: &SigningKey) -> Result<(), Error> {
+    let path = dir.join(file_name(segment));
+    let Some(index) = make(disk, dir, segment)? else {
+        tracing::warn!(path = %path.display(), "no index is made of a segment that is not as it was written");
+        return Ok(());
+    };
+    match disk.replace(&path, &index.to_bytes(key), 0o640) {
+        Err(error) if is_full(error.kind()) => {
+            tracing::warn!(path = %path.display(), "no space for a segment's index; searches read the segment");
+            Ok(())
+        }
+        written => written.map_err(|error| Error::storage("write", &path, &error)),
+    }
+}
+
+/// The index of a finished segment, from its leaves.
+pub fn make(disk: &dyn Disk, dir: &Path, segment: u64) -> Result<Option<Index>, Error> {
+    let path = dir.join(segment::file_name(segment));
+    let storage = |error| Error::storage("read", &path, &error);
+    let file = disk.open_to_read(&path).map_err(storage)?;
+    let length = file.len().map_err(storage)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    file.read_at(0, &mut block).map_err(storage)?;
+    let Some(header) = SegmentHeader::parse(&block) else { return Ok(None) };
+    let (mut builder, mut offset) = (Builder::default(), BLOCK);
+    loop {
+        match batch_at(file.as_ref(), offset, length, Depth::Leaves).map_err(storage)? {
+            Found::Nothing => return Ok(builder.finish(&block, &header)),
+            Found::Bad(_) => return Ok(None),
+            Found::Batch(batch) if builder.add(offset, &batch).is_none() => return Ok(None),
+            Found::Batch(batch) => offset += batch.header.length,
+        }
+    }
+}
+
+/// Those of one log that can be believed.
+#[derive(Debug)]
+pub struct Indexes {
+    /// By which the log signs; none: no index is believed.
+    public: Option<[u8; 32]>,
+    heads: Mutex<BTreeMap<u64, Option<Arc<Head>>>>,
+    last: Mutex<Option<Arc<Index>>>,
+}
+
+impl Indexes {
+    /// Of a log whose pinned key is this.
+    pub fn of(public: Option<[u8; 32]>) -> Indexes {
+        Indexes { public, heads: Mutex::default(), last: Mutex::default() }
+    }
+
+    /// What the index of that segment is of, if there is one that fits. `block` is the segment's first.
+    pub fn head(&self, disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8]) -> Option<Arc<Head>> {
+        let public = self.public.as_ref()?;
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(head)) = heads.get(&segment) {
+            return Some(Arc::clone(head));
+        }
+        let head = read_head(disk, dir, segment, public).filter(|head| {
+            let next = header(disk, dir, segment + 1);
+            next.is_some_and(|next| head.is_of(segment, block, &next))
+        });
+        let head = head.map(Arc::new);
+        heads.insert(segment, head.clone());
+        head
+    }
+
+    /// The whole index that this is the head of; none if the rest of it was changed.
+    pub fn whole(&self, disk: &dyn Disk, dir: &Path, head: &Head) -> Option<Arc<Index>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = last.as_ref().filter(|index| index.head == *head) {
+            return Some(Arc::clone(index));
+        }
+        // One that cannot be read is like none: then the segment itself is.
+        let file = disk.open_to_read(&dir.join(file_name(head.segment))).ok()?;
+        if file.len().ok()? != (HEAD_BYTES + head.body_bytes()) as u64 {
+            return None;
+        }
+        let mut body = vec![0; head.body_bytes()];
+        file.read_at(HEAD_BYTES as u64, &mut body).ok()?;
+        let index = Arc::new(Index::parse(head.clone(), &body)?);
+        *last = Some(Arc::clone(&index));
+        Some(index)
+    }
+}
+
+/// Whether there is an index that a reader will believe, of that finished segment.
+pub fn is_there(disk: &dyn Disk, dir: &Path, segment: u64, public: &[u8; 32]) -> bool {
+    let Some(block) = first_block(disk, dir, segment) else { return false };
+    let indexes = Indexes::of(Some(*public));
+    indexes.head(disk, dir, segment, &block).is_some_and(|head| indexes.whole(disk, dir, &head).is_some())
+}
+
+fn read_head(disk: &dyn Disk, dir: &Path, segment: u64, public: &[u8; 32]) -> Option<Head> {
+    let file = disk.open_to_read(&dir.join(file_name(segment))).ok()?;
+    let mut bytes = [0; HEAD_BYTES];
+    file.read_at(0, &mut bytes).ok()?;
+    Head::parse(&bytes, public)
+}
+
+/// The header of that segment, if it is begun.
+pub fn header(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<SegmentHeader> {
+    SegmentHeader::parse(&first_block(disk, dir, segment)?)
+}
+
+fn first_block(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<Vec<u8>> {
+    let file = disk.open_to_read(&dir.join(segment::file_name(segment))).ok()?;
+    let mut block = vec![0; BLOCK_BYTES];
+    file.read_at(0, &mut block).ok()?;
+    Some(block)
+}
