@@ -7,8 +7,30 @@ use aws_lc_rs::digest;
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
+/// As much as is put together before it is hashed: a context costs more than hashing a node or a leaf.
+const SHORT_BYTES: usize = 192;
+
 /// SHA-256 of the parts, one after the other.
 pub fn sha256(parts: &[&[u8]]) -> Hash {
+    if let [whole] = parts {
+        return whole_sha256(whole);
+    }
+    let (mut short, mut used) = ([0; SHORT_BYTES], 0);
+    for part in parts {
+        let Some(place) = short.get_mut(used..used + part.len()) else { return long_sha256(parts) };
+        place.copy_from_slice(part);
+        used += part.len();
+    }
+    whole_sha256(short.get(..used).unwrap_or_default())
+}
+
+fn whole_sha256(bytes: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+fn long_sha256(parts: &[&[u8]]) -> Hash {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(part);

@@ -89,3 +89,16 @@ fn every_inclusion_proof_holds_for_its_own_leaf_and_place_only() {
         }
     }
 }
+
+#[test]
+fn parts_of_any_length_hash_as_one_text() {
+    let bytes: Vec<u8> = (0..400_u16).map(|byte| byte as u8).collect();
+    for length in [0, 1, 64, 169, 191, 192, 193, 400] {
+        let whole = sha256(&[&bytes[..length]]);
+        for at in [0, length / 3, length] {
+            let (first, rest) = bytes[..length].split_at(at);
+            assert_eq!(sha256(&[first, rest]), whole, "{length} at {at}");
+            assert_eq!(sha256(&[first, &[], rest, &[]]), whole, "{length} at {at}");
+        }
+    }
+}

@@ -64,6 +64,10 @@ pub enum Command {
         /// Also have the keyring open every record.
         #[arg(long)]
         open: bool,
+        /// Only the leaves, the tree over them and its signature: quick, but not whether the records' bytes are still
+        /// those of their leaves.
+        #[arg(long, conflicts_with = "open")]
+        tree: bool,
         /// Verify a copy of the logs in this folder instead. It may be older than what the register remembers of the
         /// logs themselves, so it is not compared with that.
         #[arg(long, value_name = "PATH")]
@@ -95,8 +99,13 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             context.show(&table)?;
             Ok(exit)
         }
-        Command::Verify { open, directory, memory } => {
-            let (table, exit) = verify::verified(context, open, directory.as_deref(), &memory).await?;
+        Command::Verify { open, tree, directory, memory } => {
+            let depth = match (open, tree) {
+                (true, _) => verify::Depth::Opened,
+                (false, true) => verify::Depth::Tree,
+                (false, false) => verify::Depth::Sealed,
+            };
+            let (table, exit) = verify::verified_to(context, depth, directory.as_deref(), &memory).await?;
             context.show(&table)?;
             Ok(exit)
         }

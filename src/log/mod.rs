@@ -29,6 +29,7 @@ mod rotation_tests;
 pub mod search;
 pub mod segment;
 mod shared;
+mod signed;
 pub mod start;
 pub mod stream;
 pub mod summary;

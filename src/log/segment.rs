@@ -320,6 +320,26 @@ pub fn chosen_at(
     Ok(Found::Batch(batch))
 }
 
+/// Reads the batch at that offset, but of its parts only those that are open to everybody.
+///
+/// # Errors
+/// Of reading the file.
+pub fn tree_at(file: &dyn ReadAt, offset: u64, file_length: u64) -> io::Result<Found> {
+    let mut found = batch_at(file, offset, file_length, Depth::Leaves)?;
+    let is_open = |leaf: &Descriptor| leaf.place.kind.is_public();
+    if let Found::Batch(batch) = &mut found
+        && batch.leaves.iter().any(|leaf| is_open(&leaf.descriptor))
+    {
+        let open = match chosen_at(file, offset, file_length, is_open)? {
+            Found::Batch(open) => open.leaves,
+            other => return Ok(other),
+        };
+        let places = batch.leaves.iter_mut().filter(|leaf| is_open(&leaf.descriptor));
+        places.zip(open).for_each(|(place, leaf)| *place = leaf);
+    }
+    Ok(found)
+}
+
 /// How many bytes its parts take together.
 fn parts_bytes(leaf: &Leaf) -> u64 {
     u64::from(leaf.descriptor.values.len) + u64::from(leaf.descriptor.skeleton.len)

@@ -10,13 +10,13 @@ use super::open::{DataKeys, open};
 use super::reader::{Content, Entry};
 use super::segment::{
     Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, file_name, last_not_zero, next_header,
-    number_of,
+    number_of, tree_at,
 };
+use super::signed::read_checkpoint;
 use super::start::LOCK;
 use super::together::{Examined, Lost};
 use super::upkeep::CHECKPOINT;
 pub use super::verdict::{Finding, Verdict};
-use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::Public;
 use crate::audit::record::Kind;
@@ -69,7 +69,27 @@ pub fn examine(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>, kno
     examine_on(&RealDisk, dir, public, opening, known)
 }
 
+/// What the leaves of that log are by themselves: the chain of its batches, its tree and the signature over it. What they
+/// are leaves of is not looked at, but for what is open to everybody.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn examine_tree(dir: &Path, public: &[u8; 32]) -> Result<Examined, Error> {
+    examine_to(Depth::Leaves, &RealDisk, dir, public, None, u64::MAX)
+}
+
 pub(super) fn examine_on(
+    disk: &dyn Disk,
+    dir: &Path,
+    public: &[u8; 32],
+    opening: Option<&Opening<'_>>,
+    known: u64,
+) -> Result<Examined, Error> {
+    examine_to(Depth::Parts, disk, dir, public, opening, known)
+}
+
+fn examine_to(
+    depth: Depth,
     disk: &dyn Disk,
     dir: &Path,
     public: &[u8; 32],
@@ -87,6 +107,7 @@ pub(super) fn examine_on(
     let origin = checkpoint.as_ref().map(|checkpoint| checkpoint.origin.clone());
     let tags = opening.zip(origin.as_ref()).map(|(opening, origin)| Tags::new(opening.recipients, origin));
     let mut check = Check {
+        depth,
         disk,
         dir,
         origin,
@@ -120,35 +141,8 @@ pub(super) fn examine_on(
     Ok(check.conclude(expected, public))
 }
 
-fn read_checkpoint(
-    disk: &dyn Disk,
-    dir: &Path,
-    public: &[u8; 32],
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Checkpoint>, Error> {
-    let path = dir.join(CHECKPOINT);
-    let mut find = |verdict, detail: &str| {
-        findings.push(Finding { verdict, place: CHECKPOINT.to_owned(), detail: detail.to_owned() });
-    };
-    let note = match disk.read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            find(Verdict::Missing, "there is no checkpoint");
-            return Ok(None);
-        }
-        Err(error) => return Err(Error::storage("read", &path, &error)),
-    };
-    let note = String::from_utf8(note).unwrap_or_default();
-    let origin = Checkpoint::claimed_origin(&note).unwrap_or_default();
-    match Checkpoint::open(&note, origin, public) {
-        Ok(checkpoint) => return Ok(Some(checkpoint)),
-        Err(error @ checkpoint::Error::WrongKey { .. }) => find(Verdict::WrongKey, &error.to_string()),
-        Err(error @ checkpoint::Error::Changed(_)) => find(Verdict::Forked, &error.to_string()),
-    }
-    Ok(None)
-}
-
 struct Check<'a> {
+    depth: Depth,
     disk: &'a dyn Disk,
     dir: &'a Path,
     origin: Option<String>,
@@ -203,7 +197,7 @@ impl Check<'_> {
         self.check_header(segment, header.as_ref(), length);
         let mut offset = BLOCK;
         loop {
-            match batch_at(file.as_ref(), offset, length, Depth::Parts).map_err(storage)? {
+            match self.batch(file.as_ref(), offset, length).map_err(storage)? {
                 Found::Batch(batch) => {
                     let end = offset + batch.header.length;
                     self.check_batch(segment, offset, batch);
@@ -217,6 +211,14 @@ impl Check<'_> {
             }
         }
         self.check_rest(segment, offset, file.as_ref(), length, is_last)
+    }
+
+    /// The batch at that offset, as deep as it is looked into.
+    fn batch(&self, file: &dyn ReadAt, offset: u64, length: u64) -> std::io::Result<Found> {
+        match self.depth {
+            Depth::Leaves => tree_at(file, offset, length),
+            Depth::Parts => batch_at(file, offset, length, Depth::Parts),
+        }
     }
 
     /// Whether the last segment holds nothing: it was allocated for a batch that never came.
@@ -286,13 +288,17 @@ impl Check<'_> {
             wrong(self, Verdict::Forked, "the leaf is of another segment");
         }
         self.check_root();
+        if self.open.last().is_some_and(|(.., last)| last.kind() == Kind::Continued) {
+            wrong(self, Verdict::Forked, "a leaf stands behind the one that ended the log");
+        }
+        if self.depth == Depth::Leaves && !place.kind.is_public() {
+            self.records += u64::from(place.kind != Kind::DataKey);
+            return;
+        }
         let (values_key, skeleton_key) = (leaf.descriptor.values.key, leaf.descriptor.skeleton.key);
         let Some(entry) = Entry::of(leaf) else {
             return wrong(self, Verdict::Forked, "the leaf does not hold what its kind says");
         };
-        if self.open.last().is_some_and(|(.., last)| last.kind() == Kind::Continued) {
-            wrong(self, Verdict::Forked, "a leaf stands behind the one that ended the log");
-        }
         if let Content::DataKey { part, period, .. } = entry.content {
             self.key_positions.insert(place.position, (place.tag, part, period));
             return;

@@ -62,6 +62,32 @@ fn every_flipped_byte_is_found_and_placed() {
     assert_eq!(alarms(&fixture), []);
 }
 
+#[test]
+fn the_tree_alone_finds_what_is_changed_in_it_and_looks_at_no_record() {
+    let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2"]);
+    let tree = || examine_tree(&fixture.dir(), &signing(1).public()).expect("readable");
+    let whole = tree();
+    assert_eq!(whole.findings, findings(&fixture));
+    let all = examine(&fixture.dir(), &signing(1).public(), None, u64::MAX).expect("readable");
+    assert_eq!((whole.size, whole.root, whole.records), (all.size, all.root, all.records));
+    let bytes = fs::read(fixture.file(SEGMENT)).expect("read");
+    let mut parts = vec![false; bytes.len()];
+    for (offset, block) in (0..).step_by(BLOCK_BYTES).zip(bytes.chunks(BLOCK_BYTES)) {
+        if let Some(header) = BatchHeader::parse(block) {
+            let start = offset + super::super::segment::content_start(header.leaves);
+            parts[start..offset + header.length as usize].fill(true);
+        }
+    }
+    assert!(parts.contains(&true));
+    for at in (0..bytes.len()).step_by(11) {
+        flip(&fixture.file(SEGMENT), at, bytes[at] ^ 4);
+        assert_eq!(tree().findings.iter().any(|finding| finding.verdict.is_alarm()), !parts[at], "byte {at}");
+        flip(&fixture.file(SEGMENT), at, bytes[at]);
+    }
+    let of_another = examine_tree(&fixture.dir(), &signing(2).public()).expect("readable");
+    assert_eq!(of_another.findings[0].verdict, Verdict::WrongKey);
+}
+
 fn flip(path: &Path, at: usize, byte: u8) {
     use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(path).expect("opened");

@@ -20,12 +20,34 @@ use crate::log::open::DataKeys;
 use crate::log::reader::Reader;
 use crate::log::search;
 use crate::log::together::{Examined, judge};
-use crate::log::verify::{Finding, Opening, Verdict, examine};
+use crate::log::verify::{Finding, Opening, Verdict, examine, examine_tree};
 
-/// A row per finding, and whether one of them is an alarm.
+/// How deep it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The leaves and the tree over them.
+    Tree,
+    /// Also the sealed bytes of every record.
+    Sealed,
+    /// Also what they seal.
+    Opened,
+}
+
+/// As `audit verify` does it, with `--open` or without.
+#[cfg(test)]
 pub(super) async fn verified(
     context: &Context,
     open: bool,
+    copy: Option<&Path>,
+    memory: &[PathBuf],
+) -> Result<(Table, Exit), Failure> {
+    verified_to(context, if open { Depth::Opened } else { Depth::Sealed }, copy, memory).await
+}
+
+/// A row per finding, and whether one of them is an alarm.
+pub(super) async fn verified_to(
+    context: &Context,
+    depth: Depth,
     copy: Option<&Path>,
     memory: &[PathBuf],
 ) -> Result<(Table, Exit), Failure> {
@@ -38,12 +60,12 @@ pub(super) async fn verified(
     // there is known to it.
     let under_way = under_way(context);
     let known: Vec<u64> = dirs.iter().map(|dir| Reader::open(dir).map_or(0, |reader| reader.claimed())).collect();
-    let auditor = if open { Some(Auditor::begin(context, "verify", None).await?) } else { None };
+    let auditor = if depth == Depth::Opened { Some(Auditor::begin(context, "verify", None).await?) } else { None };
     let mut findings = Vec::new();
     let mut logs = Vec::new();
     for (dir, known) in dirs.iter().zip(known) {
         let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match examined(context, auditor.as_ref(), dir, known).await? {
+        match examined(context, depth, auditor.as_ref(), dir, known).await? {
             Ok(mut examined) => {
                 findings.extend(mem::take(&mut examined.findings).into_iter().map(|finding| (writer.clone(), finding)));
                 logs.push(examined);
@@ -81,6 +103,7 @@ fn under_way(context: &Context) -> BTreeSet<[u8; 16]> {
 /// One log by itself; or why it cannot even be looked at.
 async fn examined(
     context: &Context,
+    depth: Depth,
     auditor: Option<&Auditor>,
     dir: &Path,
     known: u64,
@@ -94,6 +117,9 @@ async fn examined(
             return Ok(Err(Finding { verdict: Verdict::WrongKey, place, detail }));
         }
     };
+    if depth == Depth::Tree {
+        return Ok(Ok(examine_tree(dir, &public)?));
+    }
     let keys = match auditor {
         Some(auditor) => Some((data_keys(auditor, dir).await?, &auditor.recipients)),
         None => None,
