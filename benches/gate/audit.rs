@@ -23,6 +23,7 @@ use portreeve::log::{Log, Settings, verify};
 use portreeve::secret::Secret;
 
 use super::Failed;
+use super::process;
 use super::samples::{Measured, percentile};
 
 /// How many append at once, each waiting for its record.
@@ -32,6 +33,9 @@ const VERIFIED_RECORD_BYTES: usize = 16 * 1024;
 /// Bytes a record of that many bytes in `values` has besides: about what a statement's skeleton takes.
 const SKELETON_BYTES: usize = 128;
 const DURABLE_WRITES: usize = 200;
+const SMALL_RECORD_BYTES: usize = 300;
+/// How many of them go into one batch.
+const SMALL_AT_ONCE: u64 = 200;
 const CUSTOMER: CustomerId = CustomerId(7);
 const SEED: [u8; 32] = [7; 32];
 
@@ -40,15 +44,20 @@ pub async fn run(dir: &Path, is_quick: bool) -> Result<[(&'static str, Measured)
     let span = if is_quick { Duration::from_millis(500) } else { Duration::from_secs(2) };
     let verified_bytes = if is_quick { 32 << 20 } else { 256 << 20 };
     let appended = append(&dir.join("append"), span).await?;
+    let (one, write) = one_writer_us(&dir.join("one")).await?;
+    let cpu = record_cpu_us(&dir.join("cpu"), if is_quick { 100_000 } else { 400_000 }).await?;
     let (verify_rate, leaves) = verify_rate(&dir.join("verify"), verified_bytes).await?;
     let ours = vec![
         ("append_per_s", appended),
         ("append_mb_per_s", appended * RECORD_BYTES as f64 / 1e6),
+        ("one_writer_us", one),
+        ("record_300_cpu_us", cpu),
         ("verify_mb_per_s", verify_rate),
         ("verify_records_per_s", leaves),
     ];
     let floor = vec![
         ("append_per_s", sealed_per_second(span / 2)),
+        ("one_writer_us", write),
         ("verify_mb_per_s", hashed_mb_per_second(span / 2)),
         ("durable_write_us", durable_write_us(dir)?),
     ];
@@ -102,6 +111,76 @@ async fn append(dir: &Path, span: Duration) -> Result<f64, Failed> {
     let seconds = begun.elapsed().as_secs_f64();
     log.close()?;
     Ok(count as f64 / seconds)
+}
+
+/// How long one writer waits for a record that nobody else writes beside, and how long one durable write of as many
+/// bytes takes by itself, in turns; medians in microseconds.
+async fn one_writer_us(dir: &Path) -> Result<(f64, f64), Failed> {
+    let log = open(dir)?;
+    let path = dir.with_extension("beside");
+    RealDisk.allocate(&path, (DURABLE_WRITES * BLOCK_BYTES) as u64)?;
+    let (file, blocks) = (RealDisk.open(&path)?, Blocks::of(&[7; BLOCK_BYTES]));
+    let (mut appends, mut writes) = (Vec::new(), Vec::new());
+    for at in 0..DURABLE_WRITES {
+        let record = record(SMALL_RECORD_BYTES);
+        let begun = Instant::now();
+        log.record(record).await?;
+        appends.push(begun.elapsed().as_secs_f64() * 1e6);
+        let begun = Instant::now();
+        file.write_durably((at * BLOCK_BYTES) as u64, &blocks)?;
+        writes.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    log.close()?;
+    let median = |times: &mut Vec<f64>| {
+        times.sort_unstable_by(f64::total_cmp);
+        percentile(times, 0.5).unwrap_or_default()
+    };
+    Ok((median(&mut appends), median(&mut writes)))
+}
+
+/// Processor time of one small record among many, from its making to its receipt, without that of the durable writes.
+async fn record_cpu_us(dir: &Path, records: u64) -> Result<f64, Failed> {
+    let log = open(dir)?;
+    let spent = || process::cpu(std::process::id()).ok_or("this process is there");
+    let begun = spent()?;
+    for number in 0..records {
+        if number % SMALL_AT_ONCE == SMALL_AT_ONCE - 1 {
+            log.record(record(SMALL_RECORD_BYTES)).await?;
+        } else {
+            log.note(record(SMALL_RECORD_BYTES))?;
+        }
+    }
+    let spent_on_records = spent()? - begun;
+    let bytes = written(dir)?;
+    log.close()?;
+    // The same bytes in as many writes, into segments that are there already.
+    let writes = records / SMALL_AT_ONCE;
+    let length = usize::try_from(bytes / writes)?.next_multiple_of(BLOCK_BYTES);
+    let path = dir.with_extension("beside");
+    RealDisk.allocate(&path, length as u64)?;
+    let (file, blocks) = (RealDisk.open(&path)?, Blocks::of(&vec![7; length]));
+    let begun = spent()?;
+    (0..writes).try_for_each(|_| file.write_durably(0, &blocks))?;
+    let spent_on_writes = spent()? - begun;
+    Ok(spent_on_records.saturating_sub(spent_on_writes).as_secs_f64() * 1e6 / records as f64)
+}
+
+/// How many bytes of records the log's segments hold: the last one's zeros are not counted.
+fn written(dir: &Path) -> Result<u64, Failed> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "segment") {
+            segments.push(path);
+        }
+    }
+    segments.sort_unstable();
+    let mut bytes = 0;
+    for path in &segments {
+        let content = fs::read(path)?;
+        bytes += content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+    }
+    Ok(bytes)
 }
 
 /// How many such records one core seals and hashes a second, with nothing else to do: both parts sealed, each part

@@ -6,7 +6,9 @@ mod audit;
 mod bouncer;
 mod bulk;
 mod decisions;
+mod erasing;
 mod ground;
+mod long_log;
 mod pgbench;
 mod process;
 mod relay;
@@ -42,8 +44,10 @@ struct Plan {
     purged_rows: u64,
     /// Events of the register that is opened.
     events: u64,
-    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `revocation`, `snapshots`, `retention`,
-    /// `decisions`, or one load's.
+    /// Records of the long log.
+    log_records: u64,
+    /// Of these names only, if there are any: `select`, `write`, `bulk`, `audit`, `long_log`, `revocation`,
+    /// `snapshots`, `retention`, `decisions`, or one load's.
     only: Vec<String>,
 }
 
@@ -57,6 +61,7 @@ impl Plan {
             value_bytes: 100_000_000,
             purged_rows: 1_000_000,
             events: 1_000_000,
+            log_records: 10_000_000,
             only: Vec::new(),
         };
         let mut arguments = arguments;
@@ -65,7 +70,7 @@ impl Plan {
                 "--quick" => {
                     (plan.rounds, plan.seconds) = (1, 3);
                     (plan.copied_rows, plan.value_bytes) = (50_000, 10_000_000);
-                    (plan.purged_rows, plan.events) = (200_000, 200_000);
+                    (plan.purged_rows, plan.events, plan.log_records) = (200_000, 200_000, 500_000);
                 }
                 "--binary" => plan.binary = arguments.next().map(PathBuf::from).unwrap_or(plan.binary),
                 "--rounds" => plan.rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(plan.rounds),
@@ -87,6 +92,15 @@ fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
     if std::env::args().nth(1).as_deref() == Some(relay::ARGUMENT) {
         return runtime.block_on(relay::run(arguments.by_ref().skip(1)));
+    }
+    if let Some(argument @ (long_log::ARGUMENT | long_log::OPEN_ARGUMENT)) = std::env::args().nth(1).as_deref() {
+        let dir = PathBuf::from(arguments.by_ref().nth(1).ok_or("which directory?")?);
+        return match arguments.next() {
+            Some(records) if argument == long_log::ARGUMENT => {
+                runtime.block_on(long_log::write(&dir, records.parse()?))
+            }
+            _ => long_log::open_it(&dir),
+        };
     }
     let plan = Plan::from_arguments(arguments);
     runtime.block_on(measure(&plan))
@@ -122,6 +136,14 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
                 samples.add("audit", what, measured);
             }
         }
+        // Ten million records take a while to write: once.
+        if plan.has("long_log") && round == 1 {
+            say(&format!("a log of {} records; erasing a customer", plan.log_records));
+            let measured = long_log::run(&ground.stage.path("bench-long-log"), plan.log_records).await?;
+            samples.add(&long_log::cell(plan.log_records), "portreeve", measured);
+            let erased = erasing::erase_s(&ground.stage.path("bench-erasing")).await?;
+            samples.add("erasing", "portreeve", vec![("one_of_10k_s", erased)]);
+        }
         // Ten million rows take a while to make: once.
         if plan.has("retention") && round == 1 {
             say("retention: plan, coverage, purge");
@@ -149,7 +171,7 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
             }
         }
     }
-    report.fill(&samples);
+    report.fill(&samples, &long_log::cell(plan.log_records));
     report.show(&samples);
     let path = report.write()?;
     say(&format!("done; {}", path.display()));

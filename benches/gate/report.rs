@@ -75,7 +75,7 @@ impl Report {
     }
 
     /// Compares the medians.
-    pub fn fill(&mut self, samples: &Samples) {
+    pub fn fill(&mut self, samples: &Samples, long_log: &str) {
         for mode in ["simple", "prepared"] {
             for clients in [1, 8, 32] {
                 self.select(samples, &format!("select_{mode}_c{clients}"), clients);
@@ -95,11 +95,29 @@ impl Report {
         for (figure, unit, beside, due) in [
             ("append_per_s", "records/s", Beside::Floor, Due::RatioFrom(0.5)),
             ("append_mb_per_s", "MB/s", Beside::Nobody, Due::Nothing),
+            ("one_writer_us", "us", Beside::Floor, Due::Ratio(1.25)),
+            ("record_300_cpu_us", "us CPU/record", Beside::Nobody, Due::Most(3.0)),
             ("verify_mb_per_s", "MB/s", Beside::Floor, Due::RatioFrom(0.7)),
             ("verify_records_per_s", "records/s", Beside::Nobody, Due::Nothing),
         ] {
             self.row(samples, Wanted { cell: "audit", figure, unit, beside, due });
         }
+        for (figure, unit, due) in [
+            ("leaves", "leaves", Due::Nothing),
+            ("written_per_s", "records/s", Due::Nothing),
+            ("writing_mib", "MiB at most", Due::Most(64.0)),
+            ("open_ms", "ms", Due::Most(1000.0)),
+            ("opening_mib", "MiB at most", Due::Nothing),
+            ("tree_s", "s", Due::Most(5.0)),
+            ("search_week_ms", "ms", Due::Most(100.0)),
+            ("search_week_most_ms", "ms", Due::Nothing),
+            ("found_per_week", "statements", Due::Nothing),
+            ("search_all_ms", "ms", Due::Nothing),
+        ] {
+            self.row(samples, Wanted { cell: long_log, figure, unit, beside: Beside::Nobody, due });
+        }
+        let (figure, beside, due) = ("one_of_10k_s", Beside::Nobody, Due::Most(5.0));
+        self.row(samples, Wanted { cell: "erasing", figure, unit: "s", beside, due });
         for (figure, unit, due) in [
             ("decide_ns", "ns", Due::Most(1000.0)),
             ("first_open_ms", "ms", Due::Nothing),
