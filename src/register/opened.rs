@@ -90,7 +90,7 @@ impl Register {
     ///
     /// # Errors
     /// [`Error::LostRace`] if another event stands there, [`Error::Refused`] if the rules forbid it. After an error that
-    /// [`Error::is_unsure`] it may or may not be stored: ask [`Register::find`].
+    /// `Error::is_unsure` it may or may not be stored: ask [`Register::find`].
     pub fn append(&self, proposal: &Proposal) -> Result<Sequence, Error> {
         self.append_all(std::slice::from_ref(proposal))
     }

@@ -104,7 +104,7 @@ impl Provider {
     /// Who came back with that code. `issuer` is what the browser says about where it comes from, if it says it.
     ///
     /// # Errors
-    /// Any [`Trouble`].
+    /// Any `Trouble`.
     pub async fn identity(
         &self,
         flow: &Flow,
