@@ -15,7 +15,7 @@ use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, SessionId, StaffId};
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 use crate::statement::value;
 
 /// An outcome may come this much later than the last statement asked for.
@@ -145,7 +145,11 @@ where
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
     let prepared = stream::prepare(dirs, query, recipients, watch, opener).await?;
-    let found = tokio::task::spawn_blocking(move || collect(&prepared));
+    let found = tokio::task::spawn_blocking(move || {
+        let found = collect(&prepared);
+        wipe_stack();
+        found
+    });
     Ok(found.await.map_err(|_| Error::Stopped)??)
 }
 

@@ -60,7 +60,7 @@ class Desk {
                     count++;
                 }
             }
-            expect(count == 8, "every verb: " + count);
+            expect(count == 10, "every verb: " + count);
         }
         connection.commit();
         connection.setAutoCommit(true);

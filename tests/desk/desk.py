@@ -66,5 +66,5 @@ with contextlib.closing(psycopg.connect(conninfo, autocommit=True)) as connectio
         assert left > 0, "nothing was answered before Sync"
         if select.select([raw.socket], [], [], left)[0]:
             raw.consume_input()
-    assert raw.get_result().ntuples == 8
+    assert raw.get_result().ntuples == 10
 print("done")

@@ -59,7 +59,7 @@ async fn portals_give_their_rows_in_portions_and_run_once() {
             break;
         }
     }
-    assert_eq!(count, [3, 3, 2]);
+    assert_eq!(count, [3, 3, 3, 1]);
     let again = transaction.query_portal(&portal, 3).await.expect_err("it ran");
     assert_eq!(again.code().map(tokio_postgres::error::SqlState::code), Some("55000"));
     transaction.rollback().await.expect("nothing is undone");

@@ -282,14 +282,14 @@ async fn bounded(stage: &Stage) {
     assert!(peak > 0 && peak < MEMORY_KIB_MAX, "{peak} KiB for {size} bytes");
 }
 
-/// A segment of which a byte was changed is named, the export fails, and there is no file.
+/// A segment of which bytes were changed is named, the export fails, and there is no file.
 fn damaged(stage: &mut Stage) {
     stage.proxy = None;
     let log = stage.audit().join("proxy-gate-1");
     let segment = log.join("000000000000.segment");
     let mut bytes = fs::read(&segment).expect("a segment");
-    let byte = bytes.get_mut(4096 + 700).expect("within the first batch");
-    *byte ^= 1;
+    // One in each block, since an export looks at this customer's batches alone.
+    bytes.iter_mut().skip(4096 + 700).step_by(4096).for_each(|byte| *byte ^= 1);
     fs::write(&segment, &bytes).expect("written");
     let path = stage.path("damaged.jsonl");
     let refused = export(stage, &["--output", path.to_str().expect("UTF-8")]);
