@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portreeve::audit::record::{Kind, Record};
 use portreeve::cli::demo::stage::{STAFF, Stage, said};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::auditor::Auditor;
@@ -16,7 +18,9 @@ use crate::ground::{BINARY, OTHER, SOON, psql, stage};
 
 const ROUNDS: u64 = 100;
 const CLIENTS: usize = 2;
-/// The load before each kill, from when all clients are in; other moments each round.
+/// So many answers, and there is load.
+const ANSWERS: u32 = CLIENTS as u32 + 1;
+/// The load before each kill, from when there is some; other moments each round.
 const LOAD: Duration = Duration::from_millis(60);
 /// A round with psql too costs more.
 const PSQL_EVERY: u64 = 5;
@@ -69,10 +73,13 @@ async fn cut_off(stage: &mut Stage, round: u64, spent: &mut Spent) -> Vec<String
     let began = Instant::now();
     let names =
         (0..CLIENTS).flat_map(|client| [STAFF, OTHER].map(|staff| (staff, format!("r{round}-{staff}{client}"))));
-    let clients = names.map(|(staff, name)| load(stage, staff, name));
+    let answers = Arc::new(Semaphore::new(0));
+    let clients = names.map(|(staff, name)| load(stage, staff, name, Arc::clone(&answers)));
     let clients = futures_util::future::join_all(clients).await;
     let script = round.is_multiple_of(PSQL_EVERY).then(|| scripted(stage, &format!("r{round}-psql")));
     let ready = Instant::now();
+    let loaded = tokio::time::timeout(SOON, answers.acquire_many(ANSWERS)).await;
+    assert!(loaded.is_ok_and(|answered| answered.is_ok()), "round {round}: hardly anything is answered");
     let longer = if script.is_some() { 2 * LOAD } else { LOAD };
     tokio::time::sleep(longer + Duration::from_micros(round * 7919 % 60_000)).await;
     stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
@@ -89,7 +96,7 @@ async fn cut_off(stage: &mut Stage, round: u64, spent: &mut Spent) -> Vec<String
 }
 
 /// A client that asks numbered statements, alternately plain and with parameters, until it is cut off; what it saw.
-async fn load(stage: &Stage, staff: &'static str, name: String) -> JoinHandle<Vec<String>> {
+async fn load(stage: &Stage, staff: &'static str, name: String, answers: Arc<Semaphore>) -> JoinHandle<Vec<String>> {
     let session = sign_in(stage, staff, "acme", &name).await;
     let Session { client, port, connection, .. } = session.unwrap_or_else(|error| unreachable!("{}", words(&error)));
     tokio::spawn(async move {
@@ -110,6 +117,7 @@ async fn load(stage: &Stage, staff: &'static str, name: String) -> JoinHandle<Ve
                 break;
             }
             seen.push(mark);
+            answers.add_permits(1);
         }
         drop(client);
         let (_, error) = tokio::time::timeout(SOON, connection).await.expect("cut off").expect("no panic");
