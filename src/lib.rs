@@ -51,8 +51,8 @@
 //!   customers' database: reads its catalog, purges, verifies; [`witnesses`] tells those elsewhere how long the logs are;
 //!   [`keeping`] joins the snapshot stores and the register's catalog, takes what is due and deletes what a plan says.
 //! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary. The proxy also serves
-//!   the desk, `dbname=portreeve`, where staff ask for access and give it back. [`witness`] runs at a customer's or an
-//!   auditor's, and sees how long logs are and nothing of what they hold.
+//!   the desk, `dbname=portreeve`, where staff ask for access and give it back; the portal hands them short-lived
+//!   passwords, at `/staff`. [`witness`] runs at a customer's or an auditor's, and sees how long logs are and nothing of what they hold.
 //!
 //! # What must not be
 //!
@@ -73,8 +73,8 @@
 //! `audit`, `log` and `disk`; `register` these, `grant`, `net` and `config`; `fence` also `grant`, `wire` and `net`;
 //! `snapshots` also `audit::keys`, `disk` and `net`; `purge` also `datamap` and `net`; `witnesses` also `audit`,
 //! `log`, `disk`, `net` and `config`; `keeping` also `retention`, `grant`, `register`, `snapshots`, `config` and
-//! `disk`; `net` also `wire`; `config` also `retention` and `disk`; services import everything below them. The table
-//! in `tests/tidy/imports.rs` is the law; this is its summary.
+//! `disk`; `net` also `wire`; `config` also `retention`, `grant` and `disk`; `observe` also `config`; services import
+//! everything below them. The table in `tests/tidy/imports.rs` is the law; this is its summary.
 
 pub mod clock;
 pub mod entropy;

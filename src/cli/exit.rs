@@ -11,7 +11,7 @@ use crate::retention::solve::Unkeepable;
 use crate::{config, keyring, register};
 
 /// The end of the help text; keep it equal to [`Exit`].
-pub const CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused; 4 the verification has findings; \
+pub const CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused; 4 there are findings; \
                          5 the configuration is wrong";
 
 /// How the program ends.
@@ -26,7 +26,7 @@ pub enum Exit {
     Usage = 2,
     /// Somebody who may not do this asked for it.
     Refused = 3,
-    /// The verification ran to its end and found something.
+    /// It ran to its end and found something.
     Findings = 4,
     /// The configuration, or a file that it names, must be mended first.
     Configuration = 5,

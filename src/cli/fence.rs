@@ -24,7 +24,7 @@ pub enum Command {
     Plan(Change),
     /// Put the fence up, or bring it up to date, in one transaction
     Apply(Change),
-    /// Examine what a grant of each scope could do; exit code 1 if the fence does not hold
+    /// Examine what a grant of each scope could do; exit code 4 if the fence does not hold
     Check(Target),
     /// Take the fence down and give back to PUBLIC what apply took
     Remove(Target),

@@ -227,15 +227,12 @@ pub(super) fn fence(cluster: &Cluster, server: (&str, u16), accepted: Vec<Accept
     let fence = match &cluster.external {
         None => Fence::accepting(upstream, accepted),
         Some(external) => {
-            let scopes =
-                [(Scope::Metadata, &external.metadata), (Scope::Read, &external.read), (Scope::Write, &external.write)];
-            let named = scopes.into_iter().filter_map(|(scope, login)| Some((scope, login.as_ref()?)));
             let login = |(scope, login): (Scope, &config::Login)| Login {
                 scope,
                 role: login.role.clone(),
                 password: Secret::new(String::new()),
             };
-            Fence::external(upstream, accepted, named.map(login).collect())
+            Fence::external(upstream, accepted, external.logins().map(login).collect())
         }
     };
     fence.map_err(|fault| Failure::failed(fault.to_string()))

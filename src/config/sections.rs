@@ -13,7 +13,7 @@ use super::error::Error;
 use super::raw::{Checksums, Format, Scrub, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
-use crate::grant::Observing;
+use crate::grant::{Observing, Scope};
 use crate::retention::plan::{Caps, OnCeiling, Rules};
 use crate::retention::solve::{Backend, Unkeepable};
 use crate::retention::window::Window;
@@ -102,9 +102,10 @@ pub struct Login {
 }
 
 impl External {
-    /// All of them.
-    pub fn logins(&self) -> impl Iterator<Item = &Login> {
-        [&self.metadata, &self.read, &self.write].into_iter().flatten()
+    /// All of them, each with its scope.
+    pub fn logins(&self) -> impl Iterator<Item = (Scope, &Login)> {
+        let each = [(Scope::Metadata, &self.metadata), (Scope::Read, &self.read), (Scope::Write, &self.write)];
+        each.into_iter().filter_map(|(scope, login)| Some((scope, login.as_ref()?)))
     }
 }
 
@@ -443,7 +444,7 @@ impl Config {
             Role::Proxy => {
                 let clusters = self.clusters.values().flat_map(|cluster| [&cluster.key, &cluster.password_file]);
                 let logins = self.clusters.values().filter_map(|cluster| cluster.external.as_ref());
-                let logins = logins.flat_map(External::logins).map(|login| &login.password_file);
+                let logins = logins.flat_map(External::logins).map(|(_, login)| &login.password_file);
                 [&self.proxy.key, &self.proxy.log_key].into_iter().chain(clusters).chain(logins).collect()
             }
             Role::Portal => {

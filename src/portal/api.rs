@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::consent::{Wish, consent_json, rfc3339, timestamp, unknown};
@@ -132,6 +133,18 @@ async fn end_session(
 /// The path is one of the API's, the method is not.
 pub async fn no_such_method(method: Method) -> Error {
     Error::Method(method.to_string())
+}
+
+/// A body that may be left out.
+pub(super) fn optional<T: DeserializeOwned + Default>(
+    body: Result<Bytes, BytesRejection>,
+    hint: &str,
+) -> Result<T, Error> {
+    let body = body.map_err(too_large)?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| Error::client("not-json", error.to_string(), hint))
 }
 
 /// A body that did not arrive whole.

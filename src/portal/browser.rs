@@ -209,8 +209,8 @@ pub(super) fn with_cookie(mut response: Response, cookie: &str) -> Result<Respon
 }
 
 #[derive(Deserialize)]
-struct Csrf {
-    csrf: String,
+pub(super) struct Csrf {
+    pub(super) csrf: String,
 }
 
 async fn sign_out(

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Portal;
-use super::api::{Bearer, json, too_large};
+use super::api::{Bearer, json, optional};
 use super::browser::{Page, SignedIn, form, html, to};
 use super::closing_page::{self, View};
 use super::consent::rfc3339;
@@ -148,11 +148,7 @@ async fn take_step_by_token(
 ) -> Result<Response, Error> {
     let customer = bearer.customer(&id)?;
     let (step, must_confirm) = step_of(&word)?;
-    let body = body.map_err(too_large)?;
-    let hint = "Send nothing, or an object such as {\"confirm\": \"acme\"}.";
-    let not_json = |error: serde_json::Error| Error::client("json", error.to_string(), hint);
-    let given =
-        if body.is_empty() { Confirmation::default() } else { serde_json::from_slice(&body).map_err(not_json)? };
+    let given: Confirmation = optional(body, "Send nothing, or an object such as {\"confirm\": \"acme\"}.")?;
     confirmed(customer, must_confirm, given.confirm.as_deref())?;
     portal.step(&bearer.owner, step).await?;
     Ok(json(StatusCode::OK, &json!({"customer": customer.id.to_string(), "step": word, "done": true})))

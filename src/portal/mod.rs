@@ -1,4 +1,5 @@
-//! The owners' portal: a page and a JSON API over HTTPS for the switch, who is in now, and what was done.
+//! The owners' portal: a page and a JSON API over HTTPS for the switch, who is in now, and what was done. Staff get their
+//! short-lived passwords here (`staff/`), and the vendor's own application asks at `door`.
 //! Not here: the rules (`grant/`), the writing of decisions (`register/`), any key that opens a record (`keyring/`).
 
 pub mod acts;

@@ -9,13 +9,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::Portal;
-use super::api::{Bearer, json, too_large};
-use super::browser::{Page, SignedIn, form, html, to};
+use super::api::{Bearer, json, optional};
+use super::browser::{Csrf, Page, SignedIn, form, html, to};
 use super::consent::{by_json, rfc3339, unknown};
 use super::error::Error;
 use super::requests_page;
@@ -179,11 +178,6 @@ async fn make_code(
     Ok(html(StatusCode::OK, page))
 }
 
-#[derive(Deserialize)]
-struct Csrf {
-    csrf: String,
-}
-
 async fn settle_doubt(
     signed_in: SignedIn,
     Shared(portal): Shared<Portal>,
@@ -243,15 +237,6 @@ async fn show(
     Ok(json(StatusCode::OK, &request_json(&state, request, portal.now())))
 }
 
-/// A body that may be left out.
-fn read<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejection>, hint: &str) -> Result<T, Error> {
-    let body = body.map_err(too_large)?;
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(&body).map_err(|error| Error::client("not-json", error.to_string(), hint))
-}
-
 async fn answer_by_token(
     bearer: Bearer,
     Shared(portal): Shared<Portal>,
@@ -262,7 +247,7 @@ async fn answer_by_token(
     let state = portal.newest_state().await;
     let request = portal.request(&state, &bearer.owner, &request)?;
     let hint = "Send nothing, or an object such as {\"for\": \"30m\", \"scope\": \"read\"} or {\"question\": \"…\"}.";
-    let answer = Answer::new(request, &word, read(body, hint)?)?;
+    let answer = Answer::new(request, &word, optional(body, hint)?)?;
     portal.say(&bearer.owner, request.id, answer).await?;
     let state = portal.newest_state().await;
     let request = portal.request(&state, &bearer.owner, &request.id.to_string())?;
@@ -284,7 +269,8 @@ async fn make_code_by_token(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
     bearer.customer(&id)?;
-    let wanted: CodeWanted = read(body, "Send nothing, or an object such as {\"for\": \"1h\", \"scope\": \"read\"}.")?;
+    let wanted: CodeWanted =
+        optional(body, "Send nothing, or an object such as {\"for\": \"1h\", \"scope\": \"read\"}.")?;
     let scope = wanted.scope.as_deref().map_or(Ok(Scope::Read), scope_of)?;
     let span = wanted.lasting.as_deref().map_or(Ok(Duration::from_secs(3600)), |text| lasting("for", text))?;
     let (digits, expires) = portal.code(&bearer.owner, scope, span).await?;

@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::disk::RealDisk;
 use crate::entropy::{Entropy, OsEntropy};
 use crate::fence::{self, Accepted, Fence, Replica};
-use crate::grant::{OBSERVING_MAX, Observing, Scope, Trust};
+use crate::grant::{OBSERVING_MAX, Observing, Trust};
 use crate::keyring;
 use crate::log::{self, Log};
 use crate::net::entry::ALPN;
@@ -360,10 +360,8 @@ fn target(upstream: &fence::Upstream) -> Target {
 }
 
 fn logins(external: &config::External) -> Result<Vec<fence::Login>, config::Error> {
-    let scopes =
-        [(Scope::Metadata, &external.metadata), (Scope::Read, &external.read), (Scope::Write, &external.write)];
-    let named = scopes.into_iter().filter_map(|(scope, login)| Some((scope, login.as_ref()?)));
-    named
+    external
+        .logins()
         .map(|(scope, login)| {
             let password = config::read_secret_line(&login.password_file)?;
             Ok(fence::Login { scope, role: login.role.clone(), password })

@@ -40,8 +40,6 @@ pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 pub const SERIALIZATION_FAILURE: &str = "40001";
 /// 53100: the disk of the audit log is full.
 pub const DISK_FULL: &str = "53100";
-/// 53300: too many connections.
-pub const TOO_MANY_CONNECTIONS: &str = "53300";
 /// 54000: larger than a limit.
 pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
 /// 55000: not in the state for it.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::progress::{self, say};
+use super::progress;
 use super::{Auditor, csv, object, shown, when};
+use crate::cli::context::tell;
 use crate::cli::{Context, Exit, Failure, Format};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::new_file::NewFile;
@@ -78,10 +79,10 @@ pub(super) async fn export(context: &Context, wanted: &Wanted) -> Result<Exit, F
     };
     let Written { records, faults } = exported?;
     if let Some(path) = &wanted.output {
-        say(&format!("{records} records are in {}", path.display()));
+        tell(&format!("{records} records are in {}", path.display()));
     }
     if faults > 0 {
-        say(&format!("{faults} of {records} records do not open: run \"portreeve audit verify\""));
+        tell(&format!("{faults} of {records} records do not open: run \"portreeve audit verify\""));
     }
     Ok(if faults == 0 { Exit::Done } else { Exit::Findings })
 }

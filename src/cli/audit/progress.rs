@@ -1,22 +1,18 @@
 //! How far a reading of the logs is, told while it runs: a bar on a terminal, else a line now and then.
 //! Not here: what is read. All of it goes to standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use crate::cli::context::tell;
 use crate::log::stream::Watch;
 
 /// How often a terminal shows how far it is.
 const SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// How often that is said where there is no terminal.
 const SAID_EVERY: Duration = Duration::from_secs(5);
-
-/// On standard error; if that is gone there is nobody to tell.
-pub(super) fn say(text: &str) {
-    let _nobody = writeln!(io::stderr(), "portreeve: {text}");
-}
 
 /// Tells how far it is for as long as it is polled: a bar on a terminal, else a line now and then.
 pub(super) async fn told(watch: &Watch, then: &'static str) {
@@ -34,7 +30,7 @@ pub(super) async fn told(watch: &Watch, then: &'static str) {
         } else if said.elapsed() >= SAID_EVERY {
             said = Instant::now();
             let whole = if of == 0 { String::new() } else { format!(" of {of}") };
-            say(&format!("{doing}: {read}{whole} leaves so far"));
+            tell(&format!("{doing}: {read}{whole} leaves so far"));
         }
     }
 }

@@ -206,8 +206,13 @@ impl Portal {
 
     /// Counts an attempt of staff; apart from those of owners.
     fn admit(&self, address: IpAddr, name: &str) -> Result<(), Error> {
-        let counted = self.0.attempts.admit(address, &format!("staff {name}"), self.now());
+        let counted = self.0.attempts.admit(address, &attempts_of(name), self.now());
         counted.map_err(|wait| Error::TooMany { wait })
+    }
+
+    /// What was counted under that name is forgotten.
+    fn succeeded(&self, address: IpAddr, name: &str, now: Timestamp) {
+        self.0.attempts.succeeded(address, &attempts_of(name), now);
     }
 
     async fn by_provider(&self, headers: &HeaderMap, back: Back, address: IpAddr) -> Result<Handed, Error> {
@@ -234,7 +239,7 @@ impl Portal {
                 return Err(self.refuse("id-token", trouble.to_string(), None, address).await);
             }
         };
-        self.0.attempts.succeeded(address, &format!("staff {address}"), now);
+        self.succeeded(address, &address.to_string(), now);
         let state = self.newest_state().await;
         let name = identity.name;
         let how = format!("identity provider: {} by {}", identity.subject, identity.methods.join(", "));
@@ -285,7 +290,7 @@ impl Portal {
                 Err(self.refuse("code-used", message, Some((&name, Some(&staff))), address).await)
             }
             Some(step) => {
-                self.0.attempts.succeeded(address, &format!("staff {name}"), now);
+                self.succeeded(address, &name, now);
                 handing.wrong_codes.succeeded(staff.id);
                 let how = "password and second factor".to_owned();
                 self.hand_out(&state, Shown { staff, code: Some(step), how }, address).await
@@ -358,6 +363,11 @@ impl Portal {
         record.values.from = Some(address.to_string());
         record
     }
+}
+
+/// What attempts of staff are counted by.
+fn attempts_of(name: &str) -> String {
+    format!("staff {name}")
 }
 
 /// The way out of each refusal.

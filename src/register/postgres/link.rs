@@ -123,7 +123,7 @@ impl Link {
     }
 
     /// As [`Link::once`]; false, and nothing was done, if that unique constraint has what was to be inserted already.
-    pub(super) async fn place(
+    pub(super) async fn insert(
         &mut self,
         doing: &'static str,
         sql: &str,

@@ -152,7 +152,7 @@ impl Engine for Postgres {
                 (&salts, Type::BYTEA_ARRAY),
                 (&bodies, Type::BYTEA_ARRAY),
             ];
-            link.place("write to", APPEND, &parameters, "event_pkey").await
+            link.insert("write to", APPEND, &parameters, "event_pkey").await
         })
     }
 
