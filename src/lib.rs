@@ -52,7 +52,8 @@
 //!   [`keeping`] joins the snapshot stores and the register's catalog, takes what is due and deletes what a plan says.
 //! - [`proxy`], [`portal`], [`keyring`] and [`retentiond`] run under a user each, from one binary. The proxy also serves
 //!   the desk, `dbname=portreeve`, where staff ask for access and give it back; the portal hands them short-lived
-//!   passwords, at `/staff`. [`witness`] runs at a customer's or an auditor's, and sees how long logs are and nothing of what they hold.
+//!   passwords, at `/staff`. [`witness`] runs at a customer's or an auditor's, and sees how long logs are and nothing of
+//!   what they hold.
 //!
 //! # What must not be
 //!
