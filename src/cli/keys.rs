@@ -6,6 +6,7 @@ mod doctor;
 mod kept;
 mod list;
 mod rotate;
+mod standing;
 
 pub(super) use doctor::look_at_keys;
 

@@ -70,6 +70,13 @@ pub fn erasure_due(closure: &Closure, part: RecordPart, terms: &Terms) -> Timest
     }
 }
 
+/// From when on that part might be erased, as a notice says it. What was begun when it was due stays lawful under a
+/// longer promise that came afterwards.
+pub fn lawful_from(closure: &Closure, part: RecordPart, terms: &Terms) -> Timestamp {
+    let due = erasure_due(closure, part, terms);
+    closure.erasure(part).begun().map_or(due, |begun| begun.min(due))
+}
+
 /// What is to be erased at that moment: what is due and not held, and what was begun and not completed.
 pub fn erasures_due(state: &State, terms: &Terms, now: Timestamp) -> Vec<(CustomerId, RecordPart)> {
     let closed = state.customers().filter_map(|customer| Some((customer.id, customer.closure.as_ref()?)));

@@ -120,3 +120,17 @@ async fn a_hold_keeps_the_keys_and_the_keyring_is_not_even_asked() {
     assert!(refused.to_string().contains("a hold forbids it"), "{refused}");
     assert!(!asked);
 }
+
+#[test]
+fn what_was_begun_stays_lawful_when_the_promise_gets_longer() {
+    let mut world = closed();
+    let begin = AccountStep::ErasureBegun { part: RecordPart::Values };
+    world.must(By::System, What::Account { customer: ACME, step: begin }, None);
+    let closure = world.state.customer(ACME).and_then(|acme| acme.closure.clone()).expect("closed");
+    let begun = closure.values.begun().expect("begun");
+    assert!(erasure_due(&closure, RecordPart::Values, &Terms::default()) > begun);
+    assert_eq!(lawful_from(&closure, RecordPart::Values, &Terms::default()), begun);
+    assert_eq!(lawful_from(&closure, RecordPart::Values, &AT_ONCE), NOON, "its day, if that was before");
+    let skeleton = lawful_from(&closure, RecordPart::Skeleton, &Terms::default());
+    assert_eq!(skeleton, erasure_due(&closure, RecordPart::Skeleton, &Terms::default()));
+}

@@ -116,6 +116,11 @@ impl Guard {
         self.frozen.is_some()
     }
 
+    /// Whether a wall clock that says `now` was set back since it was last trusted.
+    pub fn is_behind(&self, now: Timestamp) -> bool {
+        now.plus(TOLERANCE) < self.high
+    }
+
     /// By which time snapshots are taken: the wall clock's, unless the two others agree against it. A start written down
     /// by a clock that is ahead would keep the snapshot for as much too long.
     pub fn agreed(&self) -> Timestamp {

@@ -191,3 +191,17 @@ fn snapshots_go_by_what_two_of_three_say() {
         assert_eq!(guard.after(machine.at(hour)).agreed(), expected, "{what}");
     }
 }
+
+#[test]
+fn a_clock_that_says_less_than_was_trusted_is_behind() {
+    let (guard, _) = run(&[(RIGHT, 10)]);
+    let last = START.plus(9 * MINUTE);
+    for (now, is_behind) in [
+        (last, false),
+        (last.plus(MINUTE), false),
+        (Timestamp(last.plus(MINUTE).0 - 180_000_000), false),
+        (START, true),
+    ] {
+        assert_eq!(guard.is_behind(now), is_behind, "{now}");
+    }
+}

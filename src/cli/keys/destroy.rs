@@ -8,23 +8,21 @@ use std::path::Path;
 use clap::Args;
 use serde_json::Value;
 
+use super::standing::{Standing, refusal, standings};
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Lost, Notice};
 use crate::cli::context::{Desk, customer, moment};
 use crate::cli::retention::people::People;
-use crate::cli::retention::stock::{failure, is_frozen, stock};
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::grant::{Customer, Erasure, RecordPart};
+use crate::grant::{Erasure, RecordPart};
 use crate::ids::{CustomerId, EventId};
 use crate::keeping::terms;
 use crate::keyring::{Client, Doom, init, pinned};
 use crate::log;
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, Register, erasure_due};
-use crate::retention::closure::{Act, Need, Why, next};
-use crate::retention::inventory::Inventory;
+use crate::register::{Doomed, Erased, Gone, lawful_from};
 
 /// The verb, as records name it.
 const VERB: &str = "keys.destroy";
@@ -42,16 +40,6 @@ pub struct Destroy {
     yes: Option<String>,
     #[command(flatten)]
     people: People,
-}
-
-/// How the keys of one part stand.
-enum Standing {
-    /// They may be destroyed; or that was begun, and is not done.
-    Due,
-    /// They are gone since.
-    Gone(Timestamp),
-    /// They are kept, because.
-    Kept(String),
 }
 
 /// Destroys them; a row per part, and exit code 4 if a copy still holds one.
@@ -107,57 +95,6 @@ pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table
     Ok((table, exit))
 }
 
-/// How each part stands, by the same plan that the daemon goes by.
-async fn standings(
-    context: &Context,
-    register: &Register,
-    customer: &Customer,
-    only: Option<RecordPart>,
-) -> Result<Vec<(RecordPart, Standing)>, Failure> {
-    let stock = stock(context, register.clone())?;
-    let now = SystemClock.now();
-    let inventory = stock.inventory(is_frozen(&stock), now).await.map_err(failure)?;
-    let parts = RecordPart::ALL.iter().copied().filter(|part| only.is_none_or(|only| *part == only));
-    Ok(parts.map(|part| (part, standing(&inventory, customer, part, now))).collect())
-}
-
-fn standing(inventory: &Inventory, customer: &Customer, part: RecordPart, now: Timestamp) -> Standing {
-    let erasure = customer.closure.as_ref().map(|closure| closure.erasure(part));
-    if let Some(Erasure::Done { at, .. }) = erasure {
-        return Standing::Gone(at);
-    }
-    let Some((closure, facts)) = inventory.closed.iter().find(|(closure, _)| closure.customer == customer.id) else {
-        return Standing::Kept("the account is open: they are kept as long as it is".to_owned());
-    };
-    let (act, need) = match part {
-        RecordPart::Values => (Act::DestroyValues, Need::ValuesGone),
-        RecordPart::Skeleton => (Act::DestroySkeleton, Need::SkeletonGone),
-    };
-    let step = next(closure, facts, now);
-    let wait = step.waits.iter().find(|wait| wait.need == need);
-    match wait {
-        // its day had come when it was begun, whatever the promise says by now
-        Some(wait) if wait.why == Why::Date && matches!(erasure, Some(Erasure::Begun { .. })) => Standing::Due,
-        Some(wait) => {
-            let until = wait.until.map_or_else(String::new, |until| match wait.why {
-                Why::Held => format!("; the hold is reviewed at {until}"),
-                _ => format!("; it comes at {until}"),
-            });
-            Standing::Kept(format!("{}{until}", wait.why))
-        }
-        None if step.acts.contains(&act) => Standing::Due,
-        None => Standing::Kept("it is not known when they may go: a bug".to_owned()),
-    }
-}
-
-fn refusal(name: &str, stands: &[(RecordPart, Standing)]) -> String {
-    let kept = stands.iter().filter_map(|(part, stands)| match stands {
-        Standing::Kept(why) => Some(format!("the keys of the {part} of \"{name}\" are kept: {why}")),
-        Standing::Due | Standing::Gone(_) => None,
-    });
-    kept.collect::<Vec<_>>().join("; ")
-}
-
 /// Whoever destroys must say the name: no other key of it is anywhere.
 fn confirm(name: &str, said: Option<&str>) -> Result<(), Failure> {
     let typed = match said {
@@ -211,12 +148,16 @@ async fn destroy_part(
     (customer, part): (CustomerId, RecordPart),
 ) -> Result<Erased, Failure> {
     let (acts, terms) = (desk.acts(), terms(&context.config.promise));
+    // Passwords were typed, records counted since: a hold may have come, or a clock been set.
+    still_due(context, desk, (customer, part)).await?;
     let state = acts.register.state()?;
     let closure = state.customer(customer).and_then(|customer| customer.closure.as_ref());
-    let lawful = closure.map(|closure| erasure_due(closure, part, &terms)).unwrap_or_else(|| SystemClock.now());
+    let lawful = closure.map(|closure| lawful_from(closure, part, &terms)).unwrap_or_else(|| SystemClock.now());
     let destroy = |doomed: Doomed| async move {
         let gone = async {
             tell(context, desk, keyring, &doomed, lawful).await?;
+            // Counting takes its time as well.
+            still_due(context, desk, (customer, part)).await?;
             let Doomed { event, customer, part } = doomed;
             let doom = Doom { event, recipient: Recipient::Customer(customer), parts: vec![part], periods: Vec::new() };
             let done = keyring.destroy(&doom).await?;
@@ -235,6 +176,19 @@ async fn destroy_part(
             },
             None => Err(error.into()),
         },
+    }
+}
+
+/// Refuses what is kept by now. What is gone meanwhile is found where it is told.
+async fn still_due(context: &Context, desk: &Desk, (id, part): (CustomerId, RecordPart)) -> Result<(), Failure> {
+    let register = &desk.acts().register;
+    let state = register.state()?;
+    let customer =
+        state.customer(id).ok_or_else(|| Failure::refused(format!("{id} is not in the register any more")))?;
+    let stands = standings(context, register, customer, Some(part)).await?;
+    match refusal(&customer.name, &stands) {
+        why if why.is_empty() => Ok(()),
+        why => Err(Failure::refused(why)),
     }
 }
 

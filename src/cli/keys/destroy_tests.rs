@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use super::super::standing::standing;
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::record::{Kind, Record};
@@ -15,7 +16,9 @@ use crate::entropy::OsEntropy;
 use crate::grant::{AccountStep, By, Draft, Layout, Personal, Trust, What};
 use crate::ids::SessionId;
 use crate::log::{Claim, Log, Settings};
-use crate::register::Acts;
+use crate::register::{Acts, Register};
+use crate::retention::clock_guard::{Guard, Reading};
+use crate::retention::closure::Why;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -138,6 +141,30 @@ impl Stage {
         Ok((String::from_utf8(out).expect("text"), exit))
     }
 
+    /// The erasure of the values is begun, and the keyring does not answer.
+    async fn begin(&self, customer: CustomerId) {
+        let config = &self.context.config;
+        let trust = Trust { portal_key: init::read_public_key(&config.portal.signing_public_key).expect("a key") };
+        let (register, log) = (self.register.clone(), self.log.clone());
+        let acts =
+            Acts { register, log, trust, sockets: vec![], clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
+        let away = |_| async { Err::<Gone, _>("nobody answers") };
+        let begun = acts.erase((customer, RecordPart::Values), &terms(&config.promise), away).await;
+        let begun = begun.expect_err("nobody answers");
+        assert!(begun.to_string().contains("nobody answers"), "{begun}");
+        assert!(matches!(self.erasure(customer, RecordPart::Values), Erasure::Begun { .. }));
+    }
+
+    async fn hold(&self, customer: CustomerId) {
+        let personal = Personal {
+            authority: Some("court".to_owned()),
+            reason: Some("a suit is pending".to_owned()),
+            ..Personal::default()
+        };
+        let what = What::HoldPlaced { customer, review: SystemClock.now().plus(DAY * 30) };
+        self.act(0, By::Operator, what, Some(personal)).await;
+    }
+
     fn erasure(&self, customer: CustomerId, part: RecordPart) -> Erasure {
         let state = self.register.state().expect("a state");
         state.customer(customer).and_then(|customer| customer.closure.as_ref()).expect("closed").erasure(part)
@@ -184,13 +211,7 @@ async fn what_the_promise_or_a_hold_keeps_is_refused_with_the_reason() {
     let early = stage.customer("early", Some(40)).await;
     let half = stage.customer("half", Some(100)).await;
     let held = stage.customer("held", Some(400)).await;
-    let personal = Personal {
-        authority: Some("court".to_owned()),
-        reason: Some("a suit is pending".to_owned()),
-        ..Personal::default()
-    };
-    let what = What::HoldPlaced { customer: held, review: SystemClock.now().plus(DAY * 30) };
-    stage.act(0, By::Operator, what, Some(personal)).await;
+    stage.hold(held).await;
     for (name, why) in [
         ("open", "the account is open"),
         ("early", "its day has not come; it comes at"),
@@ -251,4 +272,44 @@ async fn a_copy_that_is_away_is_pending_until_it_is_asked_again() {
     assert_eq!((exit, rows.matches("\"destroyed\"").count()), (Exit::Done, 2), "{rows}");
     assert!(stage.erasure(acme, RecordPart::Skeleton).is_done());
     assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done), "one notice, told once");
+}
+
+/// What was begun is ended whatever the promise says by now, but neither by a clock that went back nor under a hold that
+/// was placed while a password was typed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_waits_for_the_clocks_and_for_a_hold() {
+    let stage = Stage::set(&[]).await;
+    let acme = stage.customer("acme", Some(400)).await;
+    stage.begin(acme).await;
+    let state = stage.register.state().expect("a state");
+    let customer = state.customer(acme).expect("there").clone();
+    let stock = failed(crate::cli::retention::stock::stock(&stage.context, stage.register.clone()));
+    let before = Ago(399).now();
+    for (is_frozen, expected) in [(false, Standing::Due), (true, Standing::Kept(Why::Frozen.to_string()))] {
+        let inventory = stock.inventory(is_frozen, before).await.expect("listed");
+        assert_eq!(standing(&inventory, &customer, RecordPart::Values, before), expected, "frozen: {is_frozen}");
+    }
+    // The daemon was last sure of a time that is to come: since then the clock was set back.
+    let (last, since_boot) = (SystemClock.now().plus(DAY), Duration::ZERO);
+    stock
+        .notes
+        .keep_guard(&Guard::first(Reading { wall: last, since_boot, boot: [1; 16], database: None }))
+        .expect("kept");
+    let refused = stage.destroy("acme", "acme", None).await.expect_err("refused");
+    assert!(refused.contains("the clocks disagree"), "{refused}");
+    let now = Reading { wall: SystemClock.now(), since_boot, boot: [1; 16], database: None };
+    stock.notes.keep_guard(&Guard::first(now)).expect("kept");
+    assert_eq!(failed(standings(&stage.context, &stage.register, &customer, None).await)[0].1, Standing::Due);
+    stage.hold(acme).await;
+    let desk = failed(stage.context.desk(stage.register.clone(), &[acme]).await);
+    let destroyed = destroy_part(&stage.context, &desk, &stage.keyring, (acme, RecordPart::Values)).await;
+    let refused = destroyed.expect_err("held").message().to_owned();
+    assert!(refused.contains("are kept: it is held; the hold is reviewed at"), "{refused}");
+    assert!(matches!(stage.erasure(acme, RecordPart::Values), Erasure::Begun { .. }));
+    assert!(stage.opens(acme, Part::Values).await);
+    failed(desk.close());
+}
+
+fn failed<T>(result: Result<T, Failure>) -> T {
+    result.map_err(|failure| failure.message().to_owned()).expect("it works")
 }

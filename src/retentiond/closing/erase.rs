@@ -15,7 +15,7 @@ use crate::keeping::terms;
 use crate::keyring::{Doom, pinned};
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, erasure_due};
+use crate::register::{Doomed, Erased, Gone, lawful_from};
 
 /// How long owners may sign in after the end, for the certificate.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30 * 86_400);
@@ -84,9 +84,14 @@ impl World {
         let is_counted = closure.erasure(part).begun().is_some() && kept.records.is_some();
         let kept = if is_counted { kept.clone() } else { self.count_records(customer, kept).await? };
         let terms = terms(&self.config.promise);
-        let lawful = erasure_due(closure, part, &terms);
+        let lawful = lawful_from(closure, part, &terms);
         let destroy = |doomed: Doomed| async move {
             self.notice(&doomed, &kept, lawful).await.map_err(|error| error.to_string())?;
+            // Counting takes its time, and the register asks nobody again of what was begun before.
+            let state = self.state().await.map_err(|error| error.to_string())?;
+            if state.holds_on(doomed.customer).next().is_some() {
+                return Err("a hold keeps the keys".to_owned());
+            }
             let recipient = Recipient::Customer(doomed.customer);
             let doom = Doom { event: doomed.event, recipient, parts: vec![doomed.part], periods: Vec::new() };
             let done = self.keyring.destroy(&doom).await.map_err(|error| error.to_string())?;
