@@ -420,6 +420,17 @@ impl Recipients {
         self.read(|known| [None, Some(period)].iter().any(|period| known.erased.contains(&(recipient, part, *period))))
     }
 
+    /// Whether the keys of that recipient and part were destroyed for all time.
+    pub fn is_gone(&self, recipient: Recipient, part: Part) -> bool {
+        self.read(|known| known.erased.contains(&(recipient, part, None)))
+    }
+
+    /// Whether the recipient's records could not be told from others', though its keys were never destroyed: whoever gave
+    /// out these keys is not who made those.
+    pub fn is_stranger(&self, recipient: Recipient, part: Part) -> bool {
+        self.tag(recipient).is_none() && !self.is_gone(recipient, part)
+    }
+
     /// Whether there are recipients both of whose parts were erased: their records are claimed by no living key.
     pub fn any_unclaimed(&self) -> bool {
         self.read(|known| {

@@ -103,3 +103,15 @@ fn sealing_needs_both_parts_keys_and_the_tag_key() {
     recipients.forget(customer);
     assert!(recipients.seal_to(customer, 2026).is_none());
 }
+
+#[test]
+fn a_recipient_without_a_tag_key_is_a_stranger_unless_its_keys_were_destroyed() {
+    let (recipients, seven) = (Recipients::new(), Recipient::Customer(CustomerId(7)));
+    assert!(recipients.is_stranger(seven, Part::Values));
+    recipients.set_erased(seven, Part::Values, Some(202_611));
+    assert!(recipients.is_stranger(seven, Part::Values), "one period is not all of them");
+    recipients.set_erased(seven, Part::Values, None);
+    assert!(!recipients.is_stranger(seven, Part::Values) && recipients.is_stranger(seven, Part::Skeleton));
+    recipients.set_tag(seven, TagKey(Secret::new([1; 32])));
+    assert!(!recipients.is_stranger(seven, Part::Skeleton) && !recipients.is_gone(seven, Part::Skeleton));
+}

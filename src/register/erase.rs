@@ -59,6 +59,27 @@ pub enum Erased {
     Pending(Vec<String>),
 }
 
+/// A keyring that does not know the keys it is to destroy: that it has none is no proof that they are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this keyring does not know the keys of the {part} of {customer}, and did not destroy them: it is an older copy or \
+     another one; bring back the newest file of the keyring, see \"portreeve keys doctor\""
+)]
+pub struct Unknown {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Of which part.
+    pub part: RecordPart,
+}
+
+/// The part, as records name it.
+pub fn sealed_part(part: RecordPart) -> Part {
+    match part {
+        RecordPart::Values => Part::Values,
+        RecordPart::Skeleton => Part::Skeleton,
+    }
+}
+
 /// When that part of a closed customer's records must be gone: at once for the values where the owner asked for
 /// immediate removal.
 pub fn erasure_due(closure: &Closure, part: RecordPart, terms: &Terms) -> Timestamp {
@@ -110,11 +131,7 @@ impl Acts {
         E: std::fmt::Display,
     {
         let event = self.begin_erasure(customer, part, terms).await?;
-        let sealed = match part {
-            RecordPart::Values => Part::Values,
-            RecordPart::Skeleton => Part::Skeleton,
-        };
-        let destroyed = destroy(Doomed { event, customer, part: sealed }).await;
+        let destroyed = destroy(Doomed { event, customer, part: sealed_part(part) }).await;
         let Gone { keys, pending } = destroyed.map_err(|why| Error::NotDestroyed(why.to_string()))?;
         if !pending.is_empty() {
             return Ok(Erased::Pending(pending));

@@ -25,7 +25,7 @@ mod upkeep;
 pub use act::{Acts, Done, Hands, OpenIntent};
 pub use at::{At, Place};
 pub use engine::Remembered;
-pub use erase::{Doomed, Erased, Gone, Terms, erasure_due, erasures_due, lawful_from};
+pub use erase::{Doomed, Erased, Gone, Terms, Unknown, erasure_due, erasures_due, lawful_from, sealed_part};
 pub use error::Error;
 pub use follower::Follower;
 pub use narrow::{Shut, Told, end_session, lock, lock_unread, locks_for, sessions};

@@ -22,7 +22,7 @@ use crate::keyring::{Client, Doom, init, pinned};
 use crate::log;
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, lawful_from};
+use crate::register::{Doomed, Erased, Gone, Unknown, lawful_from, sealed_part};
 
 /// The verb, as records name it.
 const VERB: &str = "keys.destroy";
@@ -150,12 +150,17 @@ async fn destroy_part(
     let (acts, terms) = (desk.acts(), terms(&context.config.promise));
     // Passwords were typed, records counted since: a hold may have come, or a clock been set.
     still_due(context, desk, (customer, part)).await?;
+    let known = Recipients::new();
+    keyring.known(&known).await?;
+    if known.is_stranger(Recipient::Customer(customer), sealed_part(part)) {
+        return Err(Failure::refused(Unknown { customer, part }.to_string()));
+    }
     let state = acts.register.state()?;
     let closure = state.customer(customer).and_then(|customer| customer.closure.as_ref());
     let lawful = closure.map(|closure| lawful_from(closure, part, &terms)).unwrap_or_else(|| SystemClock.now());
     let destroy = |doomed: Doomed| async move {
         let gone = async {
-            tell(context, desk, keyring, &doomed, lawful).await?;
+            tell(context, desk, known, &doomed, lawful).await?;
             // Counting takes its time as well.
             still_due(context, desk, (customer, part)).await?;
             let Doomed { event, customer, part } = doomed;
@@ -196,13 +201,11 @@ async fn still_due(context: &Context, desk: &Desk, (id, part): (CustomerId, Reco
 async fn tell(
     context: &Context,
     desk: &Desk,
-    keyring: &Client,
+    known: Recipients,
     doomed: &Doomed,
     lawful: Timestamp,
 ) -> Result<(), Failure> {
     let (audit, Doomed { event, customer, part }) = (context.config.audit.directory.clone(), *doomed);
-    let known = Recipients::new();
-    keyring.known(&known).await?;
     let keyring_public = context.config.keyring.public_key.clone();
     let counting =
         tokio::task::spawn_blocking(move || counted(&audit, (event, customer, part), &known, &keyring_public));
@@ -223,6 +226,7 @@ fn counted(
     if noticed(audit, event, part)?.is_some() {
         return Ok(None);
     }
+    // Its keys are destroyed, and nothing told of it: then nobody can count any more.
     if known.tag(Recipient::Customer(customer)).is_none() {
         return Ok(Some(Vec::new()));
     }

@@ -141,6 +141,19 @@ impl Stage {
         Ok((String::from_utf8(out).expect("text"), exit))
     }
 
+    /// Another keyring that answers, from the file in that folder; its log is its own.
+    async fn served_from(&self, old: &Path) -> (Context, tokio::task::JoinHandle<Result<(), String>>) {
+        let mut context = Context { config: self.context.config.clone(), format: Format::Json };
+        let keyring = &mut context.config.keyring;
+        let file = keyring.file.file_name().expect("a name");
+        (keyring.file, keyring.socket) = (old.join(file), old.join("socket"));
+        let mut config = context.config.clone();
+        config.audit.directory = old.join("audit");
+        let served = tokio::spawn(async { serve(config).await.map_err(|failure| failure.message().to_owned()) });
+        answering(&context, &served).await;
+        (context, served)
+    }
+
     /// The erasure of the values is begun, and the keyring does not answer.
     async fn begin(&self, customer: CustomerId) {
         let config = &self.context.config;
@@ -312,4 +325,33 @@ async fn what_was_begun_waits_for_the_clocks_and_for_a_hold() {
 
 fn failed<T>(result: Result<T, Failure>) -> T {
     result.map_err(|failure| failure.message().to_owned()).expect("it works")
+}
+
+/// A copy of the keyring from before the customer came: it would say that nothing is left of keys that it never had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyring_that_never_had_the_keys_is_no_proof_that_they_are_gone() {
+    let mut stage = Stage::set(&[]).await;
+    let old = stage.dir.path().join("old");
+    fs::create_dir(&old).expect("made");
+    let keyring = stage.context.config.keyring.clone();
+    for file in fs::read_dir(keyring.file.parent().expect("a folder")).expect("listed") {
+        let file = file.expect("an entry");
+        fs::copy(file.path(), old.join(file.file_name())).expect("copied");
+    }
+    let acme = stage.customer("acme", Some(400)).await;
+    let (context, served) = stage.served_from(&old).await;
+    stage.context = context;
+    let refused = stage.destroy("acme", "acme", None).await.expect_err("refused");
+    assert!(refused.contains("this keyring does not know the keys of the values of c"), "{refused}");
+    assert_eq!(stage.erasure(acme, RecordPart::Values), Erasure::Kept);
+    // Where it was begun before the old copy came, it is not done by it either.
+    stage.begin(acme).await;
+    stage.destroy("acme", "acme", None).await.expect_err("refused");
+    assert!(matches!(stage.erasure(acme, RecordPart::Values), Erasure::Begun { .. }));
+    assert!(stage.opens(acme, Part::Values).await, "the keyring that has them was not asked");
+    served.abort();
+    stage.context.config.keyring = keyring;
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("destroyed");
+    assert_eq!((exit, rows.matches("\"destroyed\"").count()), (Exit::Done, 2), "{rows}");
+    assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done));
 }

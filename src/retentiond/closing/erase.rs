@@ -15,7 +15,7 @@ use crate::keeping::terms;
 use crate::keyring::{Doom, pinned};
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, lawful_from};
+use crate::register::{Doomed, Erased, Gone, Unknown, lawful_from, sealed_part};
 
 /// How long owners may sign in after the end, for the certificate.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30 * 86_400);
@@ -53,9 +53,7 @@ impl World {
 
     /// Counts the customer's records, as long as there is a key by which they are recognised; without, nothing is counted
     /// anew.
-    async fn count_records(&self, customer: &Customer, kept: &Kept) -> Result<Kept, Error> {
-        let known = Recipients::new();
-        self.keyring.known(&known).await?;
+    async fn count_records(&self, customer: &Customer, kept: &Kept, known: Recipients) -> Result<Kept, Error> {
         if known.tag(Recipient::Customer(customer.id)).is_none() {
             return Ok(kept.clone());
         }
@@ -81,8 +79,13 @@ impl World {
         kept: &Kept,
         part: RecordPart,
     ) -> Result<(), Error> {
+        let known = Recipients::new();
+        self.keyring.known(&known).await?;
+        if known.is_stranger(Recipient::Customer(customer.id), sealed_part(part)) {
+            return Err(Error::Refused(Unknown { customer: customer.id, part }.to_string()));
+        }
         let is_counted = closure.erasure(part).begun().is_some() && kept.records.is_some();
-        let kept = if is_counted { kept.clone() } else { self.count_records(customer, kept).await? };
+        let kept = if is_counted { kept.clone() } else { self.count_records(customer, kept, known).await? };
         let terms = terms(&self.config.promise);
         let lawful = lawful_from(closure, part, &terms);
         let destroy = |doomed: Doomed| async move {
