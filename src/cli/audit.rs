@@ -3,6 +3,7 @@
 //! Whatever is opened here, the keyring records, with who asked and why.
 
 mod csv;
+mod erasures;
 mod export;
 mod object;
 mod progress;

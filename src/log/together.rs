@@ -95,7 +95,8 @@ impl Examined {
 }
 
 /// Compares all logs with each other: what is found, each with the origin of the log that it is about. `under_way` are the
-/// ids of notices whose erasure was begun and, as the register says, is not completed: their keys may still be there.
+/// ids of notices whose erasure was begun, as the register says, and whose keys the keyring did not destroy yet. One that it
+/// did destroy must not be among them: what it made unreadable would hide as much that is readable again.
 pub fn judge(logs: &[Examined], under_way: &BTreeSet<[u8; 16]>, now: Timestamp) -> Vec<(String, Finding)> {
     let mut found = Vec::new();
     for log in logs {
@@ -221,8 +222,8 @@ impl<'a> Notices<'a> {
         }
     }
 
-    /// Whether what a notice told of must have happened by now. One that the register knows to be under way may wait for a
-    /// keyring that does not run, or for a hold: however long that lasts, it is no keyring that was brought back.
+    /// Whether what a notice told of must have happened by now. One that is known to be under way may wait for a keyring
+    /// that does not run, or for a hold: however long that lasts, it is no keyring that was brought back.
     fn is_carried_out(&self, at: Timestamp, notice: &Notice) -> bool {
         at.plus(CARRIED_OUT_WITHIN) < self.now && !self.under_way.contains(&notice.id)
     }

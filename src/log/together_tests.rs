@@ -226,6 +226,10 @@ fn an_erasure_that_waits_is_no_keyring_that_was_brought_back() {
     for others in [&[][..], &[2], &[9]] {
         assert_eq!(verdicts(others)[0].0, Verdict::RolledBack, "{others:?}: of those that are through, keys are there");
     }
+    // As many records as the second notice tells of have lost their keys: those of the first have them again.
+    let logs = [log_with(vec![notice(1, Part::Values, 3), notice(2, Part::Values, 3)], values(3))];
+    let found = judge(&logs, &BTreeSet::new(), NOON.plus(2 * DAY));
+    assert_eq!(found[0].1.verdict, Verdict::RolledBack, "the second is carried out, so that it is not under way");
 }
 
 #[test]

@@ -6,14 +6,13 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 use super::Auditor;
+use super::erasures::{brought_back, under_way};
 use super::witnessed::Elsewhere;
-use crate::audit::public::Notice;
 use crate::audit::tag::Tags;
 use crate::audit::tree::Frontier;
 use crate::cli::context::warn;
 use crate::cli::{Context, Exit, Failure, Table, keyring};
 use crate::clock::{Clock, SystemClock};
-use crate::grant::Erasure;
 use crate::keyring::{init, pinned};
 use crate::log::name_of;
 use crate::log::open::DataKeys;
@@ -58,7 +57,7 @@ pub(super) async fn verified_to(
     let dirs = search::logs(copy.unwrap_or(&context.config.audit.directory))?;
     // Looked at before the keyring is asked: what is done meanwhile was under way; everybody whose records stand before
     // there is known to it.
-    let under_way = under_way(context);
+    let state = if depth == Depth::Opened { context.state().ok() } else { None };
     let known: Vec<u64> = dirs.iter().map(|dir| Reader::open(dir).map_or(0, |reader| reader.claimed())).collect();
     let auditor = if depth == Depth::Opened { Some(Auditor::begin(context, "verify", None).await?) } else { None };
     let mut findings = Vec::new();
@@ -73,6 +72,10 @@ pub(super) async fn verified_to(
             Err(finding) => findings.push((writer, finding)),
         }
     }
+    // Where the register cannot be read, which the auditor says, none is known to be under way.
+    let at_hand = state.as_deref().zip(auditor.as_ref().map(|auditor| &auditor.recipients));
+    let under_way = at_hand.map_or_else(BTreeSet::new, |(state, known)| under_way(state, known));
+    findings.extend(at_hand.into_iter().flat_map(|(state, known)| brought_back(state, known)));
     let together = judge(&logs, &under_way, SystemClock.now());
     findings.extend(together.into_iter().map(|(origin, finding)| (name_of(&origin).to_owned(), finding)));
     if copy.is_none() {
@@ -86,18 +89,6 @@ pub(super) async fn verified_to(
         table.row([writer.into(), verdict.to_string().into(), place.into(), detail.into()]);
     }
     Ok((table, if alarms == 0 { Exit::Done } else { Exit::Findings }))
-}
-
-/// Notices whose erasure was begun and is not completed. Where the register cannot be read, none is known to be.
-fn under_way(context: &Context) -> BTreeSet<[u8; 16]> {
-    let Ok(state) = context.state() else { return BTreeSet::new() };
-    let closures = state.customers().filter_map(|customer| customer.closure.as_ref());
-    let erasures = closures.flat_map(|closure| [closure.values, closure.skeleton]);
-    let begun = erasures.filter_map(|erasure| match erasure {
-        Erasure::Begun { event, .. } => Some(Notice::id_of(event)),
-        Erasure::Kept | Erasure::Done { .. } => None,
-    });
-    begun.collect()
 }
 
 /// One log by itself; or why it cannot even be looked at.
