@@ -312,6 +312,18 @@ impl Desk {
     }
 }
 
+/// What was done and then ended. Of two errors the first is what went wrong; the other is told as a warning.
+pub(super) fn and_then<T>(done: Result<T, Failure>, end: Result<(), Failure>) -> Result<T, Failure> {
+    match (done, end) {
+        (done, Ok(())) => done,
+        (Ok(_), Err(end)) => Err(end),
+        (Err(fault), Err(end)) => {
+            warn(end.message());
+            Err(fault)
+        }
+    }
+}
+
 /// A line on standard error; if that is gone there is nobody to tell.
 pub(super) fn warn(text: &str) {
     let _nobody = writeln!(io::stderr(), "portreeve: warning: {text}");

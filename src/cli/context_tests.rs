@@ -108,3 +108,17 @@ async fn a_command_records_what_became_of_what_a_dead_one_was_about_to_change() 
     assert_eq!((count(crate::audit::record::Kind::Intent), count(crate::audit::record::Kind::Decided)), (2, 2));
     served.abort();
 }
+
+#[test]
+fn of_two_errors_the_first_is_the_one_that_is_told() {
+    let failed = |what: &str| Err::<(), _>(Failure::failed(what));
+    for (done, end, expected) in [
+        (Ok(()), Ok(()), Ok(())),
+        (Ok(()), failed("not closed"), Err("not closed")),
+        (failed("not done"), Ok(()), Err("not done")),
+        (failed("not done"), failed("not closed"), Err("not done")),
+    ] {
+        let told = and_then(done, end).map_err(|failure| failure.message().to_owned());
+        assert_eq!(told, expected.map_err(str::to_owned));
+    }
+}

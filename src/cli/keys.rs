@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use super::context::and_then;
 use super::keyring::WRITER;
 use super::{Context, Exit, Failure, Table};
 use crate::audit::checkpoint::SigningKey;
@@ -75,7 +76,10 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Doctor => doctor::doctor(context)?,
         Command::Backup => kept::back_up(context).await?,
         Command::Rotate(Rotate::Kek { new_credential }) => kept::rotate(context, new_credential).await?,
-        Command::Destroy(wanted) => destroy::destroy(context, wanted).await?,
+        Command::Destroy(wanted) => {
+            let (table, ended) = destroy::destroy(context, wanted).await?;
+            return and_then(ended, context.show(&table));
+        }
         Command::Rotate(Rotate::Log { writer }) => (rotate::log(context, &writer).await?, Exit::Done),
     };
     context.show(&table)?;

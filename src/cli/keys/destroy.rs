@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::standing::{Standing, refusal, standings};
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Lost, Notice};
-use crate::cli::context::{Desk, customer, moment};
+use crate::cli::context::{Desk, and_then, customer, moment};
 use crate::cli::retention::people::People;
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -42,8 +42,25 @@ pub struct Destroy {
     people: People,
 }
 
-/// Destroys them; a row per part, and exit code 4 if a copy still holds one.
-pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table, Exit), Failure> {
+/// What became of one part whose keys were due.
+enum Became {
+    /// They are gone; or a copy still holds them.
+    Erased(Erased),
+    /// It is not known, because.
+    Failed(String),
+    /// They were not touched: a part before it is not through.
+    Waiting,
+}
+
+/// What became of all of them, and what broke off.
+#[derive(Default)]
+struct Through {
+    parts: Vec<(RecordPart, Became)>,
+    fault: Option<Failure>,
+}
+
+/// Destroys them; a row per part, however far it came, and exit code 4 if a copy still holds one.
+pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table, Result<Exit, Failure>), Failure> {
     let register = context.register()?;
     let found = customer(register.state()?.as_ref(), &wanted.customer)?.clone();
     let (id, name) = (found.id, found.name.clone());
@@ -56,10 +73,7 @@ pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table
     }
     let passwords = wanted.people.passwords(false)?;
     let mut table = Table::new(&["customer", "part", "state", "keys", "at", "detail"]);
-    let mut row = |part: RecordPart, state: &str, keys: Value, at: Value, detail: Value| {
-        table.row([name.as_str().into(), part.word().into(), state.into(), keys, at, detail]);
-    };
-    let mut exit = Exit::Done;
+    let mut ended = Ok(Exit::Done);
     if !due.is_empty() || is_refused {
         let desk = context.desk(register.clone(), &[id]).await?;
         let signed = match passwords.signed_in(context.config.staff.sign_in, register.state()?.as_ref()) {
@@ -71,28 +85,70 @@ pub(super) async fn destroy(context: &Context, wanted: Destroy) -> Result<(Table
         }
         let words: Vec<&str> = due.iter().map(|part| part.word()).collect();
         signed.record(desk.log(), VERB, &format!("{id}: {}", words.join(", "))).await?;
-        let destroyed = destroy_parts(context, &desk, id, &due).await;
-        desk.close()?;
-        for (part, erased) in destroyed? {
-            match erased {
-                Erased::Done(keys) => row(part, "destroyed", keys.into(), moment(SystemClock.now()), Value::Null),
-                Erased::Pending(copies) => {
-                    exit = Exit::Findings;
-                    let detail =
-                        format!("copies of the keyring still hold them: {}; run this again", copies.join(", "));
-                    row(part, "pending", Value::Null, Value::Null, detail.into());
-                }
-            }
-        }
+        let through = destroy_parts(context, &desk, id, &due).await;
+        ended = and_then(through.show(&name, &mut table), desk.close());
     }
     for (part, stands) in stands {
-        match stands {
-            Standing::Due => {}
-            Standing::Gone(at) => row(part, "destroyed", Value::Null, moment(at), "before".into()),
-            Standing::Kept(why) => row(part, "kept", Value::Null, Value::Null, why.into()),
-        }
+        let (state, at, detail) = match stands {
+            Standing::Due => continue,
+            Standing::Gone(at) => ("destroyed", moment(at), "before".to_owned()),
+            Standing::Kept(why) => ("kept", Value::Null, why),
+        };
+        table.row([name.as_str().into(), part.word().into(), state.into(), Value::Null, at, detail.into()]);
     }
-    Ok((table, exit))
+    Ok((table, ended))
+}
+
+impl Through {
+    /// Destroys the keys of one part after the other, the skeleton after the values, and ends where one is not through.
+    async fn parts(
+        parts: &[RecordPart],
+        mut destroy: impl AsyncFnMut(RecordPart) -> Result<Erased, Failure>,
+    ) -> Through {
+        let (mut through, mut goes_on) = (Through::default(), true);
+        for part in parts.iter().copied() {
+            let became = match if goes_on { Some(destroy(part).await) } else { None } {
+                None => Became::Waiting,
+                Some(Ok(erased)) => {
+                    goes_on = matches!(erased, Erased::Done(_));
+                    Became::Erased(erased)
+                }
+                Some(Err(fault)) => {
+                    goes_on = false;
+                    let why = fault.message().to_owned();
+                    through.fault = Some(fault);
+                    Became::Failed(why)
+                }
+            };
+            through.parts.push((part, became));
+        }
+        through
+    }
+
+    /// A row for each, and what broke off.
+    fn show(self, name: &str, table: &mut Table) -> Result<Exit, Failure> {
+        let mut exit = Exit::Done;
+        for (part, became) in self.parts {
+            let (state, keys, at, detail) = match became {
+                Became::Erased(Erased::Done(keys)) => {
+                    ("destroyed", keys.into(), moment(SystemClock.now()), Value::Null)
+                }
+                Became::Erased(Erased::Pending(copies)) => {
+                    exit = Exit::Findings;
+                    let copies = copies.join(", ");
+                    let detail = format!("copies of the keyring still hold them: {copies}; run this again");
+                    ("pending", Value::Null, Value::Null, detail.into())
+                }
+                Became::Failed(why) => ("failed", Value::Null, Value::Null, why.into()),
+                Became::Waiting => {
+                    let detail = "not touched: what goes before is not through; run this again";
+                    ("waiting", Value::Null, Value::Null, detail.into())
+                }
+            };
+            table.row([name.into(), part.word().into(), state.into(), keys, at, detail]);
+        }
+        self.fault.map_or(Ok(exit), Err)
+    }
 }
 
 /// Whoever destroys must say the name: no other key of it is anywhere.
@@ -120,25 +176,21 @@ fn confirm(name: &str, said: Option<&str>) -> Result<(), Failure> {
     Err(Failure::usage(format!("\"{typed}\" is not the customer's name, which is \"{name}\": nothing is destroyed")))
 }
 
-/// The parts in their order: the skeleton goes after the values.
-async fn destroy_parts(
-    context: &Context,
-    desk: &Desk,
-    customer: CustomerId,
-    parts: &[RecordPart],
-) -> Result<Vec<(RecordPart, Erased)>, Failure> {
+async fn destroy_parts(context: &Context, desk: &Desk, customer: CustomerId, parts: &[RecordPart]) -> Through {
     let config = &context.config.keyring;
-    let keyring = Client::connect(&config.socket, init::read_public_key(&config.public_key)?).await?;
-    let mut destroyed = Vec::new();
-    for part in parts {
-        let erased = destroy_part(context, desk, &keyring, (customer, *part)).await?;
-        let is_pending = matches!(erased, Erased::Pending(_));
-        destroyed.push((*part, erased));
-        if is_pending {
-            break;
+    let connected = async {
+        let public = init::read_public_key(&config.public_key)?;
+        Ok::<_, Failure>(Client::connect(&config.socket, public).await?)
+    };
+    match connected.await {
+        Ok(keyring) => {
+            let destroy = async |part| destroy_part(context, desk, &keyring, (customer, part)).await;
+            Through::parts(parts, destroy).await
+        }
+        Err(fault) => {
+            Through { parts: parts.iter().map(|part| (*part, Became::Waiting)).collect(), fault: Some(fault) }
         }
     }
-    Ok(destroyed)
 }
 
 async fn destroy_part(

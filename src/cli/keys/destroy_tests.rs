@@ -136,10 +136,9 @@ impl Stage {
             panic!("another command")
         };
         let done = destroy(&self.context, Destroy { part, ..wanted }).await;
-        let (table, exit) = done.map_err(|failure| failure.message().to_owned())?;
-        let mut out = Vec::new();
-        table.write(Format::Json, &mut out).expect("written");
-        Ok((String::from_utf8(out).expect("text"), exit))
+        let (table, ended) = done.map_err(|failure| failure.message().to_owned())?;
+        let exit = ended.map_err(|failure| failure.message().to_owned())?;
+        Ok((written(&table), exit))
     }
 
     /// The keyring's files as they are now, generation secrets included, in another folder.
@@ -289,7 +288,8 @@ async fn a_copy_that_is_away_is_pending_until_it_is_asked_again() {
     fs::rename(&away, stage.dir.path().join("gone")).expect("moved");
     let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("begun");
     assert!(exit == Exit::Findings && rows.contains("\"pending\"") && rows.contains("away/keyring"), "{rows}");
-    assert!(!rows.contains("skeleton"), "the skeleton waits for the values: {rows}");
+    assert!(rows.contains("\"skeleton\",\"state\":\"waiting\""), "the skeleton waits for the values: {rows}");
+    assert_eq!(stage.erasure(acme, RecordPart::Skeleton), Erasure::Kept);
     let begun = stage.erasure(acme, RecordPart::Values);
     assert!(matches!(begun, Erasure::Begun { .. }) && !stage.opens(acme, Part::Values).await, "{begun:?}");
     fs::rename(stage.dir.path().join("gone"), &away).expect("moved back");
@@ -376,4 +376,38 @@ async fn a_keyring_from_before_the_destroying_is_found_at_once() {
     assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Findings));
     assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Done), "without the keyring nobody sees it");
     served.abort();
+}
+
+fn written(table: &Table) -> String {
+    let mut out = Vec::new();
+    table.write(Format::Json, &mut out).expect("written");
+    String::from_utf8(out).expect("text")
+}
+
+/// Each row: what comes of the values and of the skeleton, how each part is shown, and how it ends.
+#[tokio::test]
+async fn what_was_done_before_it_broke_is_told_with_what_broke() {
+    let done = |keys| Ok(Erased::Done(keys));
+    let pending = || Ok(Erased::Pending(vec!["/usb/keyring".to_owned()]));
+    let broken = || Err("the keyring is away");
+    for (values, skeleton, states, ended) in [
+        (done(2), done(3), ["destroyed", "destroyed"], Ok(Exit::Done)),
+        (done(2), broken(), ["destroyed", "failed"], Err("the keyring is away")),
+        (done(2), pending(), ["destroyed", "pending"], Ok(Exit::Findings)),
+        (pending(), done(3), ["pending", "waiting"], Ok(Exit::Findings)),
+        (broken(), done(3), ["failed", "waiting"], Err("the keyring is away")),
+    ] {
+        let mut became = vec![skeleton, values];
+        let destroy = async |_| became.pop().expect("asked twice at the most").map_err(Failure::failed);
+        let through = Through::parts(RecordPart::ALL, destroy).await;
+        let mut table = Table::new(&["customer", "part", "state", "keys", "at", "detail"]);
+        let told = through.show("acme", &mut table).map_err(|failure| failure.message().to_owned());
+        assert_eq!(told, ended.map_err(str::to_owned), "{states:?}");
+        let rows = written(&table);
+        let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).expect("json")).collect();
+        assert_eq!(rows.iter().map(|row| &row["state"]).collect::<Vec<_>>(), states, "{rows:?}");
+        for (row, part) in rows.iter().zip(RecordPart::ALL) {
+            assert_eq!((row["part"].as_str(), row["customer"].as_str()), (Some(part.word()), Some("acme")));
+        }
+    }
 }

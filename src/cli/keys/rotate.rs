@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::audit::checkpoint::{Checkpoint, SigningKey, verifier_key};
 use crate::audit::keys::{Recipient, Recipients};
 use crate::audit::record::{Kind, Record};
-use crate::cli::context::warn;
+use crate::cli::context::{and_then, warn};
 use crate::cli::keyring::WRITER;
 use crate::cli::{Context, Failure, Table};
 use crate::clock::{Clock, SystemClock};
@@ -104,8 +104,7 @@ impl Rotation<'_> {
     async fn close(&self, keys: &Keys) -> Result<(), Failure> {
         let closed = self.close_it(keys).await;
         let old = self.dir(&self.old);
-        own_like(&old, &old)?;
-        closed
+        and_then(closed, own_like(&old, &old).map_err(Failure::from))
     }
 
     async fn close_it(&self, keys: &Keys) -> Result<(), Failure> {
@@ -126,8 +125,7 @@ impl Rotation<'_> {
             opened => opened?,
         };
         if let Err(failure) = self.check_intents(&log, keys).await {
-            log.close()?;
-            return Err(failure);
+            return and_then(Err(failure), log.close().map_err(Failure::from));
         }
         let mut record = Record::new(SystemClock.now(), Kind::KeysMade, None);
         record.skeleton.verb = Some("rotate-log".to_owned());
