@@ -18,8 +18,9 @@ use zeroizing_alloc::ZeroAlloc;
 /// beside sessions that always have something to relay, the others would wait for long.
 const LOOKS_AROUND: (u32, u32) = (2, 16);
 
-/// Records are made on one thread and freed on another, many times a second. What is freed is wiped: statements, rows and
-/// keys pass through many buffers that are not ours, and of what was erased no process memory may yield anything.
+/// Records are made on one thread and freed on another, many times a second. What Rust code frees on the heap is wiped:
+/// statements, rows and keys pass through many buffers that are not ours, and of what was erased no process memory may yield
+/// anything. HOLE: what C code frees (SQLite, the C library) goes by another allocator, which wipes nothing.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-/// A secret value. `Debug` shows `***`; the memory is wiped when it is dropped; it can be neither cloned nor
+/// A secret value. `Debug` shows `***`; its own memory on the heap is wiped when it is dropped; it can be neither cloned nor
 /// serialised by accident. It stays in one place: what is moved is where that is, so that no copy is left on the way.
 pub struct Secret<T: Zeroize>(Box<T>);
 
@@ -32,7 +32,8 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
-/// Wipes the stack below the caller: what functions that it called left there of keys that were handed on by value.
+/// Wipes 128 KiB of this thread's stack below the caller: what functions that it called left there of keys that were handed
+/// on by value. Not what lies deeper, nor what registers hold.
 #[inline(never)]
 pub fn wipe_stack() {
     // A place that may be written to: a reference to a constant would be to the program's own data.
