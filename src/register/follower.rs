@@ -86,8 +86,9 @@ impl Follower {
         // From here on nothing is missed, and what comes before it is read below.
         let every = engine.watch(wake.clone())?;
         let version = engine.version()?;
+        let known = Seen::read(seen)?;
         fold_seen(engine.as_mut(), &mut state, &place, &trust, seen)?;
-        check_seen(engine.as_mut(), &state, &place, seen)?;
+        check_seen(engine.as_mut(), &state, &place, (known, seen))?;
         Seen::of(&state).write(seen)?;
         let shared = Arc::new(Shared {
             changed: watch::Sender::new(state.sequence()),

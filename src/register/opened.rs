@@ -68,12 +68,12 @@ impl Register {
     /// [`Error::RolledBack`], [`Error::Different`], [`Error::SeenUnreadable`], and if either cannot be read or written.
     pub fn hold_against(&self, seen: &Path) -> Result<(), Error> {
         let mut open = self.inner.lock();
+        let known = Seen::read(seen)?;
         open.catch_up(&self.inner)?;
-        let before = Seen::read(seen)?;
         let Open { engine, state } = &mut *open;
-        check_seen(engine.as_mut(), state, &self.inner.place, seen)?;
+        check_seen(engine.as_mut(), state, &self.inner.place, (known, seen))?;
         let now = Seen::of(state);
-        if before == Some(now) { Ok(()) } else { now.write(seen) }
+        if known == Some(now) { Ok(()) } else { now.note(seen) }
     }
 
     /// The fold of everything in it now.
@@ -209,3 +209,7 @@ impl Open {
         fold_new(self.engine.as_mut(), &mut self.state, &inner.place, &inner.trust)
     }
 }
+
+#[cfg(test)]
+#[path = "opened_tests.rs"]
+pub(in crate::register) mod tests;

@@ -1,6 +1,7 @@
 //! What a role last saw of the register: a small file of its own, so that an old register cannot come back unnoticed.
 //! Not here: comparing more than the last event; the hash chain does that.
 
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -68,6 +69,19 @@ impl Seen {
         self.write_on(&RealDisk, path)
     }
 
+    /// Notes it, unless the file says as much by now, or more: several processes may have one role at a time, such as
+    /// commands, and the one that saw the most has the last word.
+    pub(super) fn note(self, path: &Path) -> Result<(), Error> {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        RealDisk.make_directory(directory).map_err(Error::file("make", directory))?;
+        let locked = File::open(directory).and_then(|directory| directory.lock().map(|()| directory));
+        let _others_wait = locked.map_err(Error::file("lock", directory))?;
+        match Seen::read(path)? {
+            Some(there) if there.sequence >= self.sequence => Ok(()),
+            Some(_) | None => self.write(path),
+        }
+    }
+
     fn write_on(self, disk: &dyn Disk, path: &Path) -> Result<(), Error> {
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             disk.make_directory(directory).map_err(Error::file("make", directory))?;
@@ -76,9 +90,15 @@ impl Seen {
     }
 }
 
-/// Holds the register against what this role saw last.
-pub(super) fn check_seen(engine: &mut dyn Engine, state: &State, place: &Place, seen_path: &Path) -> Result<(), Error> {
-    let Some(seen) = Seen::read(seen_path)? else { return Ok(()) };
+/// Holds the register against what this role saw last. That must have been read before the state was: another process of
+/// the role may since have appended something, and noted that.
+pub(super) fn check_seen(
+    engine: &mut dyn Engine,
+    state: &State,
+    place: &Place,
+    (seen, seen_path): (Option<Seen>, &Path),
+) -> Result<(), Error> {
+    let Some(seen) = seen else { return Ok(()) };
     let (place, seen_path) = (place.clone(), seen_path.to_owned());
     if state.sequence() < seen.sequence {
         return Err(Error::RolledBack { place, seen_path, found: state.sequence(), seen: seen.sequence });

@@ -1,0 +1,78 @@
+//! What happens while one reads: others have their turn.
+
+use super::super::engine::Wake;
+use super::super::kept::proposal;
+use super::super::sqlite::tests::register_of;
+use super::*;
+use crate::grant::world::{World, trust};
+use crate::grant::{Mode, Scope};
+
+/// The engine of a file, and what comes between.
+struct Between {
+    engine: Box<dyn Engine>,
+    /// Done once, after it was read.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+fn between(path: &Path, between: impl FnOnce(Box<dyn Engine>) -> Between) -> Register {
+    let at = At::from(path);
+    let engine = Box::new(between(engine::open(&at).expect("it opens")));
+    let open = Mutex::new(Open { engine, state: Arc::default() });
+    Register { inner: Arc::new(Inner { place: at.place(), trust: trust(), open }) }
+}
+
+impl Engine for Between {
+    fn read(&mut self, from: Sequence, each: &mut dyn FnMut(Stored) -> ControlFlow<()>) -> Result<(), Error> {
+        let read = self.engine.read(from, each);
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile();
+        }
+        read
+    }
+
+    fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error> {
+        self.engine.append(proposals)
+    }
+
+    fn watch(&mut self, wake: Wake) -> Result<std::time::Duration, Error> {
+        self.engine.watch(wake)
+    }
+
+    fn version(&mut self) -> Result<Option<i64>, Error> {
+        self.engine.version()
+    }
+
+    fn find(&mut self, id: EventId) -> Result<Option<Sequence>, Error> {
+        self.engine.find(id)
+    }
+
+    fn remembered(&mut self, log: &str) -> Result<Option<Remembered>, Error> {
+        self.engine.remembered(log)
+    }
+
+    fn remember(&mut self, log: &str, now: Remembered) -> Result<Option<Remembered>, Error> {
+        self.engine.remember(log, now)
+    }
+
+    fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error> {
+        self.engine.erase(sides)
+    }
+}
+
+#[test]
+fn what_another_of_the_role_saw_meanwhile_is_no_old_copy_and_stays_noted() {
+    let mut world = World::with_people();
+    let (directory, path, other) = register_of(&world);
+    world.consent(Mode::Off, Scope::Read, None);
+    let (seen, event) = (directory.path().join("role/seen"), world.events.last().expect("made").clone());
+    other.hold_against(&seen).expect("it is the first time");
+    let noted = seen.clone();
+    let meanwhile = move || {
+        other.append(&proposal(event)).expect("it applies");
+        other.hold_against(&noted).expect("it saw all of it");
+    };
+    let slow = between(&path, |engine| Between { engine, meanwhile: Some(Box::new(meanwhile)) });
+    slow.hold_against(&seen).expect("it was read before that was noted");
+    assert_eq!(Seen::read(&seen).expect("it reads"), Some(Seen::of(&world.state)), "it does not go back");
+    slow.hold_against(&seen).expect("and is seen the next time");
+}
