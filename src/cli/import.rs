@@ -128,8 +128,8 @@ async fn apply(
         invited_later.filter_map(|(line, _)| Some(state.customer_named(&line.row.customer)?.id)).collect();
     let desk = context.desk(register, &known).await?;
     let (progress, stop) = (Progress::of(todo.len()), stop_when_interrupted());
-    let mut concluded = true;
-    let mut done = Ok(());
+    // Whether it is recorded what became of everything: whatever ends it early, the next command looks at what is open.
+    let mut done = Ok(true);
     for chunk in todo.chunks(AT_ONCE) {
         if stop.load(Ordering::SeqCst) {
             done = Err(Failure::failed(format!(
@@ -140,7 +140,7 @@ async fn apply(
             break;
         }
         match one_chunk(context, &desk, letters.as_mut(), chunk, ends).await {
-            Ok(is_concluded) => concluded &= is_concluded,
+            Ok(is_concluded) => done = done.map(|all| all && is_concluded),
             Err(failure) => {
                 done = Err(failure);
                 break;
@@ -148,8 +148,8 @@ async fn apply(
         }
         progress.add(chunk.len());
     }
-    let state = desk.acts().register.state()?;
-    desk.leave(concluded);
+    let state = desk.acts().register.state();
+    desk.leave(done.as_ref().is_ok_and(|is_concluded| *is_concluded));
     progress.end();
     done?;
     if let Some(path) = import.invitations.as_ref().filter(|_| invites) {
@@ -159,7 +159,7 @@ async fn apply(
             path.display()
         ));
     }
-    Ok(state)
+    Ok(state?)
 }
 
 /// The links first, durably; then the lines, all of them or none. Whether what became of them is recorded.

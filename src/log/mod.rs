@@ -328,17 +328,28 @@ impl Log {
         self.enqueue(&record, None, Claim::NONE, Pace::AtOnce)?.await
     }
 
+    /// Queues records one behind the other and waits until they are durable: all of them are made ready for sealing before
+    /// the first is queued. Cancelled, they are still written.
+    ///
+    /// # Errors
+    /// As for [`Log::append`]: [`Error::NoKey`], [`Error::TooLarge`] and [`Error::Misused`] of any of them.
+    pub async fn record_all(&self, records: &[Record]) -> Result<(), Error> {
+        let items = records.iter().map(|record| self.0.item(record, None, Claim::NONE));
+        let mut items = items.collect::<Result<Vec<_>, _>>()?;
+        let Some(last) = items.pop() else { return Ok(()) };
+        items.into_iter().try_for_each(|item| self.0.shared.push_note(item))?;
+        // What was queued before the last is on the disk before it.
+        self.push(last, Claim::NONE, Pace::AtOnce)?.await.map(drop)
+    }
+
     /// Writes a notice of what is about to be erased, open to everybody, and waits until it is durable. Cancelled, it is
     /// still written.
     ///
     /// # Errors
     /// As for [`Log::append`].
     pub async fn notice(&self, notice: Notice) -> Result<Receipt, Error> {
-        let mut item = public_item(&Public::Notice(notice), self.0.clock.now())?;
-        let (answer, durable) = oneshot::channel();
-        item.waiter = Some(answer);
-        let ticket = self.0.shared.push(item, Pace::AtOnce)?;
-        Enqueued { claim: Claim::NONE, ticket, hurried: false, durable }.await
+        let item = public_item(&Public::Notice(notice), self.0.clock.now())?;
+        self.push(item, Claim::NONE, Pace::AtOnce)?.await
     }
 
     /// Resolves when the log can no longer be written. Then the process must end: nothing is retried.
@@ -388,7 +399,10 @@ impl Log {
         claim: Claim,
         pace: Pace,
     ) -> Result<Enqueued, Error> {
-        let mut item = self.0.item(record, preamble, claim)?;
+        self.push(self.0.item(record, preamble, claim)?, claim, pace)
+    }
+
+    fn push(&self, mut item: Item, claim: Claim, pace: Pace) -> Result<Enqueued, Error> {
         let (answer, durable) = oneshot::channel();
         item.waiter = Some(answer);
         let ticket = self.0.shared.push(item, pace)?;

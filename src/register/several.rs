@@ -9,7 +9,6 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::grant::{Draft, Proposal, State, apply};
 use crate::ids::Sequence;
-use crate::log::Log;
 
 /// Changes that were found to be allowed, one behind the other, and the record of each.
 #[derive(Default)]
@@ -37,9 +36,9 @@ impl Acts {
                 return Ok(Done { sequence, state, ended: 0, warnings, concluded: true });
             }
             let Rehearsed { proposals, records } = work.rehearse(&state, &drafts, self.clock.now()).await?;
-            write(&self.log, records.clone()).await?;
+            self.log.record_all(&records).await?;
             let outcome = work.append_all(proposals).await;
-            let concluded = write(&self.log, self.concluded(records, &outcome)).await;
+            let concluded = self.log.record_all(&self.concluded(records, &outcome)).await;
             let warnings = match &concluded {
                 Ok(()) => Vec::new(),
                 Err(fault) => vec![format!("its outcome could not be recorded in the audit log: {fault}")],
@@ -95,13 +94,6 @@ impl Work<'_> {
         }
         Ok(rehearsed)
     }
-}
-
-/// Writes them together and waits: what was queued before the last is on the disk before it.
-async fn write(log: &Log, mut records: Vec<Record>) -> Result<(), Error> {
-    let Some(last) = records.pop() else { return Ok(()) };
-    records.into_iter().try_for_each(|record| log.note(record))?;
-    Ok(log.record(last).await.map(drop)?)
 }
 
 #[cfg(test)]

@@ -79,6 +79,33 @@ async fn if_one_is_refused_none_is_made_and_that_is_recorded() {
     assert_eq!(results, [Some("refused")]);
 }
 
+/// globex has no keys yet: its record cannot be sealed. Nothing is recorded of those before it either, which nobody would
+/// conclude.
+#[tokio::test]
+async fn if_one_cannot_be_recorded_none_is_begun() {
+    let mut world = World::with_people();
+    world.must(By::Operator, What::CustomerCreated { layout: Layout::Database }, Some(customer("globex")));
+    let office = Office::with(&world, &[Recipient::Vendor, Recipient::Customer(ACME)]);
+    let both = |state: &State| {
+        let mut drafts = row(state, "initech", 1);
+        let globex = state.customer_named("globex").expect("there").id;
+        let ends = SystemClock.now().plus(INVITED_FOR);
+        let invited = Personal {
+            name: Some("gus@globex.example".to_owned()),
+            invitation: Some(vec![2; 32].into()),
+            ..Personal::default()
+        };
+        drafts.push(draft(What::OwnerInvited { customer: globex, ends }, Some(invited)));
+        Ok(drafts)
+    };
+    let fault = office.acts.act_all(both).await.expect_err("it cannot be recorded");
+    assert!(matches!(&fault, Error::Log(crate::log::Error::NoKey { .. })), "{fault}");
+    let done = office.acts.act_all(|state| Ok(row(state, "initech", 1))).await.expect("allowed");
+    assert_eq!(done.sequence, Sequence(6), "nothing was added before");
+    let kinds: Vec<_> = office.records().iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Intent, Kind::Intent, Kind::Decided, Kind::Decided], "and nothing is left open");
+}
+
 #[tokio::test]
 async fn what_takes_access_away_is_not_made_among_others() {
     let mut world = World::with_people();
