@@ -130,7 +130,7 @@ pub struct OpenIntent {
     pub customer: Option<CustomerId>,
 }
 
-/// What became of an append.
+/// What became of an append, as far as that is known.
 pub(super) enum Outcome {
     Written(Sequence),
     LostRace(Sequence),
@@ -183,31 +183,6 @@ impl Acts {
     pub fn hands(&self) -> Hands {
         let Acts { register, log: _, trust, sockets, clock, entropy } = self.clone();
         Hands { register, trust, sockets, clock, entropy }
-    }
-
-    /// Says of each open intent of a dead writer where its event stands, or that it never came to be, and records it.
-    /// The caller names the intents: it can open the dead writer's log.
-    ///
-    /// # Errors
-    /// If the register cannot be read or the resolution not recorded.
-    pub async fn resolve_open_intents(
-        &self,
-        open: &[OpenIntent],
-    ) -> Result<Vec<(OpenIntent, Option<Sequence>)>, Error> {
-        let mut resolved = Vec::new();
-        let state = blocking(&self.register, Register::state).await?;
-        for intent in open.iter().copied() {
-            let found = blocking(&self.register, move |register| register.find(intent.event)).await?;
-            let customer = intent.customer.and_then(|customer| state.sealed_for(customer));
-            let mut record = Record::new(self.clock.now(), Kind::Decided, customer);
-            record.skeleton.event = Some(intent.event.to_string());
-            record.skeleton.sequence = Some(found.unwrap_or(intent.expected).0);
-            record.skeleton.verb = Some("resolved".to_owned());
-            record.skeleton.result = Some(if found.is_some() { "written" } else { "superseded" }.to_owned());
-            self.log.record(record).await?;
-            resolved.push((intent, found));
-        }
-        Ok(resolved)
     }
 }
 
@@ -284,8 +259,9 @@ impl Work<'_> {
                 telling = Some(Shut::begin(&self.hands.sockets, locks, state.sequence()).await);
             }
             let unrecorded = trial.intend(narrows).await?;
-            let outcome = self.append(&proposal).await;
+            let appended = self.append(&proposal).await;
             narrowed.take(telling).await;
+            let outcome = appended?;
             let mut warnings = narrowed.told.warnings.clone();
             warnings.extend(unrecorded);
             let unconcluded = trial.conclude(&outcome, &warnings).await;
@@ -303,27 +279,35 @@ impl Work<'_> {
         Err(Error::LostRace(lost))
     }
 
-    async fn append(&self, proposal: &Proposal) -> Outcome {
+    async fn append(&self, proposal: &Proposal) -> Result<Outcome, Error> {
         self.append_all(vec![proposal.clone()]).await
     }
 
     /// All of them, in the order they were made for, or none; the place of the last.
-    pub(super) async fn append_all(&self, proposals: Vec<Proposal>) -> Outcome {
+    ///
+    /// # Errors
+    /// Why they may be stored or not, where the register cannot be asked either: then no outcome is recorded, so that the
+    /// intents stay open until the next start of this writer finds out.
+    pub(super) async fn append_all(&self, proposals: Vec<Proposal>) -> Result<Outcome, Error> {
         let Some(id) = proposals.last().map(|proposal| proposal.id) else {
-            return Outcome::Failed(Error::Bug("nothing to append"));
+            return Ok(Outcome::Failed(Error::Bug("nothing to append")));
         };
-        match blocking(&self.hands.register, move |register| register.append_all(&proposals)).await {
+        Ok(match blocking(&self.hands.register, move |register| register.append_all(&proposals)).await {
             Ok(sequence) => Outcome::Written(sequence),
             Err(Error::LostRace(now)) => Outcome::LostRace(now),
             // A commit that failed may still have come through: the id tells.
             Err(unsure) if unsure.is_unsure() => {
                 match blocking(&self.hands.register, move |register| register.find(id)).await {
                     Ok(Some(sequence)) => Outcome::Written(sequence),
-                    Ok(None) | Err(_) => Outcome::Failed(unsure),
+                    Ok(None) => Outcome::Failed(unsure),
+                    Err(unasked) => {
+                        tracing::error!(event = %id, "whether the register has it is not known: {unsure}; {unasked}");
+                        return Err(unsure);
+                    }
                 }
             }
             Err(fault) => Outcome::Failed(fault),
-        }
+        })
     }
 
     /// Records durably. Without a log nothing is, which only what narrows survives.

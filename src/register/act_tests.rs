@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
+use super::super::opened::tests::cut_off;
 use super::super::sqlite::tests::register_of;
 use super::super::{Follower, OwnerActs, Revision};
 use super::*;
@@ -113,6 +114,19 @@ impl Office {
         }
         records.retain(|record| matches!(record.kind, Kind::Intent | Kind::Decided));
         records
+    }
+
+    /// What its log does not say the outcome of.
+    pub(in crate::register) async fn left_open(&self, from: u64) -> Vec<OpenIntent> {
+        let opener = async |keys: Vec<crate::audit::keys::SealedDataKey>| {
+            let private = |key: &crate::audit::keys::SealedDataKey| {
+                let private = self.privates.get(&(key.recipient, key.part, key.period)).expect("a key");
+                open_data_key(private, key)
+            };
+            keys.iter().map(private).collect::<Result<Vec<_>, _>>()
+        };
+        let (dir, origin) = (self.log_directory.as_path(), "portreeve/cli-test");
+        super::super::open_intents(dir, origin, from, &self.recipients, opener).await.expect("readable")
     }
 
     fn story(&self) -> Vec<String> {
@@ -462,16 +476,7 @@ async fn what_a_dead_writer_was_about_to_do_is_found_in_its_log_and_resolved() {
     let done = office.operator(What::StaffCreated, Some(staff("joe"))).await.expect("allowed");
     assert!(done.concluded);
     let from = office.acts.log.checkpoint().size;
-    let opener = async |keys: Vec<crate::audit::keys::SealedDataKey>| {
-        let private = |key: &crate::audit::keys::SealedDataKey| {
-            let private = office.privates.get(&(key.recipient, key.part, key.period)).expect("a key");
-            open_data_key(private, key)
-        };
-        keys.iter().map(private).collect::<Result<Vec<_>, _>>()
-    };
-    let (dir, origin) = (office.log_directory.as_path(), "portreeve/cli-test");
-    let open =
-        async |from| super::super::open_intents(dir, origin, from, &office.recipients, opener).await.expect("readable");
+    let (dir, open) = (office.log_directory.as_path(), async |from| office.left_open(from).await);
     assert_eq!(open(0).await, [], "what was done in order is not open");
     assert!(super::super::has_intents(dir, 0).expect("readable"));
     assert!(!super::super::has_intents(dir, from).expect("readable"));
@@ -501,6 +506,36 @@ async fn what_a_dead_writer_was_about_to_do_is_found_in_its_log_and_resolved() {
     assert_eq!(resolved, [(before, None), (after, Some(Sequence(after.expected.0 + 1)))]);
     assert_eq!(office.story().split_off(4), ["decided resolved superseded 4", "decided resolved written 5"]);
     assert_eq!(open(0).await, [], "once is enough");
+}
+
+/// The road is cut once the register has the event: nothing is said of what is not known, until the next start asks.
+#[tokio::test]
+async fn what_nobody_can_say_yet_stays_open_in_the_log_and_in_the_notes() {
+    let mut office = Office::open();
+    let folder = tempfile::tempdir().expect("a directory");
+    let noted = Noted::open(Arc::new(RealDisk), folder.path().join("noted")).expect("a folder");
+    let (register, cut) = cut_off(&office.path);
+    office.acts.register = register;
+    let draft = |name| Draft { by: By::Operator, what: What::StaffCreated, personal: Some(staff(name)) };
+    cut.store(2, Ordering::SeqCst);
+    let fault = office.acts.act_noted(&noted, None, |_| Ok(draft("joe"))).await.expect_err("no answer");
+    assert!(fault.is_unsure(), "{fault}");
+    assert_eq!(office.story(), ["intent staff.created - 3"]);
+    let open = office.left_open(0).await;
+    assert_eq!(noted.left().expect("it reads"), open);
+    let [intent] = open.as_slice() else { panic!("one: {open:?}") };
+    let resolved = office.acts.resolve_open_intents(&open).await.expect("it reads");
+    assert_eq!(resolved, [(*intent, Some(Sequence(4)))]);
+    assert_eq!(office.story().split_off(1), ["decided resolved written 4"]);
+    assert_eq!(office.left_open(0).await, []);
+
+    // Where only the append's answer is missing, the register is asked at once.
+    noted.forget(intent.event).await.expect("removed");
+    cut.store(1, Ordering::SeqCst);
+    let done = office.acts.act_noted(&noted, None, |_| Ok(draft("ann"))).await.expect("it is there");
+    assert!(done.concluded && done.sequence == Sequence(5), "{done:?}");
+    assert_eq!(noted.left().expect("it reads"), []);
+    assert_eq!(office.left_open(0).await, []);
 }
 
 #[test]

@@ -212,4 +212,4 @@ impl Open {
 
 #[cfg(test)]
 #[path = "opened_tests.rs"]
-pub(in crate::register) mod tests;
+pub(super) mod tests;

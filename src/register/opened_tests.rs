@@ -1,4 +1,6 @@
-//! What happens while one reads: others have their turn.
+//! What happens while one reads or appends: others have their turn, or the road to the register is cut.
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::engine::Wake;
 use super::super::kept::proposal;
@@ -12,6 +14,31 @@ struct Between {
     engine: Box<dyn Engine>,
     /// Done once, after it was read.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// So many questions more get no answer, though what they want is done.
+    cut: Arc<AtomicU32>,
+}
+
+impl Between {
+    fn of(engine: Box<dyn Engine>) -> Between {
+        Between { engine, meanwhile: None, cut: Arc::default() }
+    }
+
+    fn answer<T>(&self, answer: T) -> Result<T, Error> {
+        let left = self.cut.load(Ordering::SeqCst);
+        self.cut.store(left.saturating_sub(1), Ordering::SeqCst);
+        let said = "the connection was reset".to_owned();
+        match left {
+            0 => Ok(answer),
+            _ => Err(Error::Server { doing: "append to", place: At::from(Path::new("cut")).place(), said }),
+        }
+    }
+}
+
+/// The register in that file; so many answers to what is appended and to what is looked for never come.
+pub(in crate::register) fn cut_off(path: &Path) -> (Register, Arc<AtomicU32>) {
+    let cut = Arc::<AtomicU32>::default();
+    let register = between(path, |engine| Between { cut: Arc::clone(&cut), ..Between::of(engine) });
+    (register, cut)
 }
 
 fn between(path: &Path, between: impl FnOnce(Box<dyn Engine>) -> Between) -> Register {
@@ -31,7 +58,8 @@ impl Engine for Between {
     }
 
     fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error> {
-        self.engine.append(proposals)
+        let appended = self.engine.append(proposals)?;
+        self.answer(appended)
     }
 
     fn watch(&mut self, wake: Wake) -> Result<std::time::Duration, Error> {
@@ -43,7 +71,8 @@ impl Engine for Between {
     }
 
     fn find(&mut self, id: EventId) -> Result<Option<Sequence>, Error> {
-        self.engine.find(id)
+        let found = self.engine.find(id)?;
+        self.answer(found)
     }
 
     fn remembered(&mut self, log: &str) -> Result<Option<Remembered>, Error> {
@@ -71,7 +100,7 @@ fn what_another_of_the_role_saw_meanwhile_is_no_old_copy_and_stays_noted() {
         other.append(&proposal(event)).expect("it applies");
         other.hold_against(&noted).expect("it saw all of it");
     };
-    let slow = between(&path, |engine| Between { engine, meanwhile: Some(Box::new(meanwhile)) });
+    let slow = between(&path, |engine| Between { meanwhile: Some(Box::new(meanwhile)), ..Between::of(engine) });
     slow.hold_against(&seen).expect("it was read before that was noted");
     assert_eq!(Seen::read(&seen).expect("it reads"), Some(Seen::of(&world.state)), "it does not go back");
     slow.hold_against(&seen).expect("and is seen the next time");

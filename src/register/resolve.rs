@@ -1,15 +1,16 @@
-//! Intents that a dead writer left open in its log, and up to where a writer knows that there are none.
-//! Not here: saying what became of them ([`super::Acts::resolve_open_intents`]), and keys (whoever calls has them).
+//! Intents that a dead writer left open in its log, what became of them, and up to where a writer knows that there are none.
+//! Not here: keys (whoever calls has them).
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::act::OpenIntent;
+use super::act::{Acts, OpenIntent, blocking};
 use super::error::Error;
+use super::opened::Register;
 use crate::audit::keys::{Recipients, SealedDataKey};
-use crate::audit::record::Kind;
+use crate::audit::record::{Kind, Record};
 use crate::ids::{EventId, Sequence};
 use crate::log;
 use crate::log::reader::Reader;
@@ -68,6 +69,33 @@ where
     let mut open: Vec<_> = open.into_values().collect();
     open.sort_unstable_by_key(|(position, _)| *position);
     Ok(open.into_iter().map(|(_, intent)| intent).collect())
+}
+
+impl Acts {
+    /// Says of each open intent of a dead writer where its event stands, or that it never came to be, and records it.
+    /// The caller names the intents: it can open the dead writer's log.
+    ///
+    /// # Errors
+    /// If the register cannot be read or the resolution not recorded.
+    pub async fn resolve_open_intents(
+        &self,
+        open: &[OpenIntent],
+    ) -> Result<Vec<(OpenIntent, Option<Sequence>)>, Error> {
+        let mut resolved = Vec::new();
+        let state = blocking(&self.register, Register::state).await?;
+        for intent in open.iter().copied() {
+            let found = blocking(&self.register, move |register| register.find(intent.event)).await?;
+            let customer = intent.customer.and_then(|customer| state.sealed_for(customer));
+            let mut record = Record::new(self.clock.now(), Kind::Decided, customer);
+            record.skeleton.event = Some(intent.event.to_string());
+            record.skeleton.sequence = Some(found.unwrap_or(intent.expected).0);
+            record.skeleton.verb = Some("resolved".to_owned());
+            record.skeleton.result = Some(if found.is_some() { "written" } else { "superseded" }.to_owned());
+            self.log.record(record).await?;
+            resolved.push((intent, found));
+        }
+        Ok(resolved)
+    }
 }
 
 /// 32 hexadecimal digits.

@@ -37,7 +37,7 @@ impl Acts {
             }
             let Rehearsed { proposals, records } = work.rehearse(&state, &drafts, self.clock.now()).await?;
             self.log.record_all(&records).await?;
-            let outcome = work.append_all(proposals).await;
+            let outcome = work.append_all(proposals).await?;
             let concluded = self.log.record_all(&self.concluded(records, &outcome)).await;
             let warnings = match &concluded {
                 Ok(()) => Vec::new(),

@@ -1,5 +1,6 @@
 use super::super::Register;
 use super::super::act::tests::Office;
+use super::super::opened::tests::cut_off;
 use super::*;
 use crate::audit::keys::Recipient;
 use crate::clock::{Clock as _, SystemClock};
@@ -143,6 +144,22 @@ async fn another_writer_makes_it_begin_anew_and_splits_nothing() {
     let records = office.records();
     let superseded = records.iter().filter(|record| record.skeleton.result.as_deref() == Some("superseded"));
     assert_eq!(superseded.count(), 2, "both of the first try");
+}
+
+/// The road is cut once the register has them.
+#[tokio::test]
+async fn all_of_what_nobody_can_say_yet_stays_open() {
+    let mut office = office();
+    let (register, cut) = cut_off(&office.path);
+    office.acts.register = register;
+    cut.store(2, std::sync::atomic::Ordering::SeqCst);
+    let fault = office.acts.act_all(|state| Ok(row(state, "globex", 1))).await.expect_err("no answer");
+    assert!(fault.is_unsure(), "{fault}");
+    let open = office.left_open(0).await;
+    let resolved = office.acts.resolve_open_intents(&open).await.expect("it reads");
+    let found: Vec<_> = resolved.iter().map(|(_, found)| *found).collect();
+    assert_eq!(found, [Some(Sequence(4)), Some(Sequence(5))]);
+    assert_eq!(office.left_open(0).await, []);
 }
 
 #[tokio::test]
