@@ -63,6 +63,7 @@ impl Context {
     /// As [`Context::register`], with what the proxies did.
     pub(super) async fn register_to_narrow(&self, shut: Option<Lock>) -> Result<(Register, Arc<State>), Failure> {
         let (at, trust, seen) = (At::from(&self.config.register), self.trust()?, self.seen());
+        let place = at.place();
         let mut reading = tokio::task::spawn_blocking(move || {
             let register = Register::open_seen(at, trust, &seen)?;
             register.hold_against(&seen)?;
@@ -84,7 +85,7 @@ impl Context {
             Ok(Err(fault)) | Err(fault) => fault,
         };
         Err(match shut {
-            Some(lock) => register::lock_unread(&sockets, lock, fault).await.into(),
+            Some(lock) => register::lock_unread(&sockets, lock, &place, fault).await.into(),
             None => Failure::failed(format!(
                 "{fault}; nothing was shut: \"portreeve customer revoke\", \"staff remove\" and \"grant revoke\" have the \
                  proxies shut an id such as c7, s7 or g7 without the register"

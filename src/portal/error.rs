@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::history;
-use crate::register;
+use crate::register::{self, Reach};
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +75,24 @@ pub enum Error {
         cause: String,
     },
     /// Access is shut at the gate, though the change itself could not be kept.
-    #[error("access is shut, but the change could not be saved")]
-    ShutOnly(String),
+    #[error("access is shut{}, but the change could not be saved", at(*reach))]
+    ShutOnly {
+        /// Which gates could be told at all.
+        reach: Reach,
+        /// For our own diary, never for the client.
+        cause: String,
+    },
     /// Our own mistake.
     #[error("the portal made a mistake")]
     Bug(String),
+}
+
+/// Where access is shut, if that is not everywhere.
+fn at(reach: Reach) -> &'static str {
+    match reach {
+        Reach::All => "",
+        Reach::Here => " at one gate",
+    }
 }
 
 impl Error {
@@ -101,7 +114,7 @@ impl Error {
             Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Conflict(_) => StatusCode::CONFLICT,
-            Error::Unavailable { .. } | Error::ShutOnly(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Unavailable { .. } | Error::ShutOnly { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -120,7 +133,7 @@ impl Error {
             Error::Refused(_) => "refused",
             Error::Conflict(_) => "conflict",
             Error::Unavailable { .. } => "unavailable",
-            Error::ShutOnly(_) => "shut-not-saved",
+            Error::ShutOnly { .. } => "shut-not-saved",
             Error::Bug(_) => "bug",
         }
     }
@@ -145,8 +158,12 @@ impl Error {
             Error::Refused(_) => "Nothing was changed.".to_owned(),
             Error::Conflict(_) => "Look at what is set now and try again.".to_owned(),
             Error::Unavailable { .. } => "Try again in a minute; tell your vendor if it stays so.".to_owned(),
-            Error::ShutOnly(_) => {
+            Error::ShutOnly { reach: Reach::All, .. } => {
                 "Nobody is let in meanwhile. Do it again in a minute, and tell your vendor.".to_owned()
+            }
+            Error::ShutOnly { reach: Reach::Here, .. } => {
+                "Your vendor's other gates may stay open until it is saved. Do it again in a minute, and tell your vendor now."
+                    .to_owned()
             }
             Error::Bug(_) => "Tell your vendor, with the time it happened.".to_owned(),
         }
@@ -156,7 +173,7 @@ impl Error {
     pub fn note(&self) {
         match self {
             Error::Unavailable { place, cause } => tracing::warn!(place, cause, "a part behind the portal is away"),
-            Error::ShutOnly(cause) => tracing::error!(cause, "access is shut by the proxies' locks only"),
+            Error::ShutOnly { cause, .. } => tracing::error!(cause, "access is shut by the proxies' locks only"),
             Error::Bug(cause) => tracing::error!(cause, "a mistake in the portal"),
             Error::Client { .. }
             | Error::TooLarge { .. }
@@ -205,7 +222,7 @@ impl From<register::Error> for Error {
             register::Error::Refused(why) => Error::Refused(why),
             register::Error::Bug(what) => Error::Bug(what.to_owned()),
             register::Error::Log(cause) => Error::Unavailable { place: "the audit log", cause: cause.to_string() },
-            shut @ register::Error::Shut { .. } => Error::ShutOnly(shut.to_string()),
+            shut @ register::Error::Shut { reach, .. } => Error::ShutOnly { reach, cause: shut.to_string() },
             away => Error::Unavailable { place: "the register", cause: away.to_string() },
         }
     }
@@ -216,3 +233,7 @@ impl From<history::Away> for Error {
         Error::Unavailable { place: away.place, cause: away.cause }
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -222,7 +222,7 @@ impl Work<'_> {
         let done = self.attempt(shut, signer, build, &mut narrowed).await;
         done.map_err(|fault| match narrowed.locks.as_slice() {
             [] => fault,
-            locks => Error::unconfirmed(locks, &narrowed.told, fault),
+            locks => Error::unconfirmed(locks, &narrowed.told, self.hands.register.place(), fault),
         })
     }
 

@@ -19,7 +19,7 @@ impl At {
     /// What messages call it.
     pub fn place(&self) -> Place {
         match self {
-            At::File(path) => Place(path.display().to_string()),
+            At::File(path) => Place::File(path.clone()),
             At::Server(server) => Place::of(server),
         }
     }
@@ -46,19 +46,44 @@ impl From<&PathBuf> for At {
     }
 }
 
-/// What messages call a register: its file's path, or its server and database.
+/// What messages call a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(String);
+pub enum Place {
+    /// Its file's path.
+    File(PathBuf),
+    /// Its server and database.
+    Server(String),
+}
+
+/// Which proxies of a register can be told directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them: they are on this machine, as the register is.
+    All,
+    /// Those on this machine. Others may share the register; they hear of a change from it, and from nobody else.
+    Here,
+}
 
 impl Place {
     pub(super) fn of(server: &RegisterServer) -> Place {
         let RegisterServer { host, port, database, .. } = server;
-        Place(format!("postgresql://{host}:{port}/{database}"))
+        Place::Server(format!("postgresql://{host}:{port}/{database}"))
+    }
+
+    /// Which of its proxies can be told directly.
+    pub fn reach(&self) -> Reach {
+        match self {
+            Place::File(_) => Reach::All,
+            Place::Server(_) => Reach::Here,
+        }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Place::File(path) => path.display().fmt(f),
+            Place::Server(server) => f.write_str(server),
+        }
     }
 }

@@ -3,12 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::at::Place;
+use super::at::{Place, Reach};
 use super::narrow::Told;
 use crate::grant::{Fault, Lock};
 use crate::ids::Sequence;
 use crate::net::tls_connect;
 use crate::{config, grant, log};
+
+/// What is not known of proxies that share a register's server.
+const ELSEWHERE: &str = "proxies on other machines are not told, and may stay open until the register has it";
 
 /// Why the register did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ pub enum Error {
         "access is shut by a lock ({locks}) in the proxy at {by}{others}, but the register does not have it: {cause}; the \
          lock holds, over restarts too, until the register confirms it: mend the register, then do this again"
     )]
-    Shut { locks: String, by: String, others: String, cause: Box<Error> },
+    Shut { locks: String, by: String, others: String, reach: Reach, cause: Box<Error> },
     /// Storage: access is not shut by anybody.
     #[error(
         "access is not shut: the register does not have it: {cause}; and no proxy could be told: {why}; stop every \
@@ -117,21 +120,29 @@ impl Error {
     }
 
     /// What is the case when these locks were sent and the register then could not be read or written.
-    pub(super) fn unconfirmed(locks: &[Lock], told: &Told, cause: Error) -> Error {
+    pub(super) fn unconfirmed(locks: &[Lock], told: &Told, place: &Place, cause: Error) -> Error {
         let cause = match cause {
             // The rules forbid it, or it is our mistake: that is not about the register's file.
             forbidden @ (Error::Refused(_) | Error::Bug(_)) => return forbidden,
             cause => Box::new(cause),
         };
-        let joined = |texts: Vec<String>, between| texts.join(between);
-        let why = joined(told.warnings.clone(), "; ");
-        if told.by.is_empty() {
-            return Error::Open { why: if why.is_empty() { "none is configured".to_owned() } else { why }, cause };
+        let (mut why, reach) = (told.warnings.clone(), place.reach());
+        let is_open = told.by.is_empty();
+        if is_open && why.is_empty() {
+            why.push("none is configured".to_owned());
         }
-        let locks = joined(locks.iter().map(Lock::to_string).collect(), ", ");
-        let by = joined(told.by.iter().map(|socket| socket.display().to_string()).collect(), ", ");
+        match reach {
+            Reach::All => {}
+            Reach::Here => why.push(ELSEWHERE.to_owned()),
+        }
+        let why = why.join("; ");
+        if is_open {
+            return Error::Open { why, cause };
+        }
+        let locks = locks.iter().map(Lock::to_string).collect::<Vec<_>>().join(", ");
+        let by = told.by.iter().map(|socket| socket.display().to_string()).collect::<Vec<_>>().join(", ");
         let others = if why.is_empty() { why } else { format!(" ({why})") };
-        Error::Shut { locks, by, others, cause }
+        Error::Shut { locks, by, others, reach, cause }
     }
 
     /// A fold's fault: a rule refuses what was wanted, anything else means the file does not verify.
@@ -171,3 +182,7 @@ impl From<grant::TextFault> for Error {
         Error::Refused(fault.to_string())
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

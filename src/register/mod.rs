@@ -23,7 +23,7 @@ mod subject;
 mod upkeep;
 
 pub use act::{Acts, Done, Hands, OpenIntent};
-pub use at::{At, Place};
+pub use at::{At, Place, Reach};
 pub use engine::Remembered;
 pub use erase::{Doomed, Erased, Gone, Terms, Unknown, erasure_due, erasures_due, lawful_from, sealed_part};
 pub use error::Error;

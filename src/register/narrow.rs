@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::at::Place;
 use super::error::Error;
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Grant, Lock, Mode, StaffStep, State, What};
@@ -115,10 +116,10 @@ pub async fn sessions(sockets: &[PathBuf]) -> (Vec<Value>, Vec<String>) {
     (sessions, warnings)
 }
 
-/// Has the proxies shut what an id names, because the register cannot be read: the error to tell, with what they said.
-pub async fn lock_unread(sockets: &[PathBuf], locked: Lock, cause: Error) -> Error {
+/// Has the proxies shut what an id names, because the register there cannot be read: the error to tell, with what they said.
+pub async fn lock_unread(sockets: &[PathBuf], locked: Lock, place: &Place, cause: Error) -> Error {
     let told = lock(sockets, &[locked], None).await;
-    Error::unconfirmed(&[locked], &told, cause)
+    Error::unconfirmed(&[locked], &told, place, cause)
 }
 
 /// How long others wait for the proxies, which are told first; their answers are waited for afterwards.

@@ -17,7 +17,7 @@ use crate::grant::wish::{self, Tried, Why, Wish, try_code};
 use crate::grant::{Channel, Customer, Draft, Mode, NotAWord, Purpose, Scope, State};
 use crate::ids::{CustomerId, GlassId, GrantId, RequestId, SessionId, StaffId};
 use crate::proxy::Gate;
-use crate::register::{Done, Error};
+use crate::register::{Done, Error, Reach};
 use crate::secret::Secret;
 use crate::wire::response::{Report, Severity};
 use crate::wire::sqlstate;
@@ -367,9 +367,13 @@ fn refused(fault: &Error) -> Report {
         }
         Error::Log(_) => error(sqlstate::IO_ERROR, "nothing was changed, because it could not be recorded")
             .hint("Tell an operator; the proxy's own log says which file failed."),
-        Error::Shut { .. } => {
+        Error::Shut { reach, .. } => {
             tracing::error!(%fault, "the desk");
-            error(sqlstate::IO_ERROR, "your access is shut, but the register does not have it yet")
+            let at = match reach {
+                Reach::All => "",
+                Reach::Here => " at this gate",
+            };
+            error(sqlstate::IO_ERROR, format!("your access is shut{at}, but the register does not have it yet"))
                 .hint("Tell an operator; the proxy's own log says why.")
         }
         Error::Broken { .. }
