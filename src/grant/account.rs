@@ -117,7 +117,7 @@ impl State {
 
     pub(super) fn check_hold(&self, event: &Event, customer: CustomerId, review: Timestamp) -> Result<(), Rule> {
         only_operator(event)?;
-        self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        self.remembered(customer)?;
         if review <= event.at { Err(Rule::AlreadyOver) } else { Ok(()) }
     }
 
@@ -165,13 +165,20 @@ impl State {
             | AccountStep::PurgeVerified { .. }
             | AccountStep::PurgeRechecked { .. }
             | AccountStep::ErasureBegun { .. }
-            | AccountStep::ErasureDone { .. }
-            | AccountStep::Forgotten { .. } => self.with_closure(id, |closure| {
-                if let Some(closure) = closure {
-                    closure.take(step, event.by, event.at, event.id);
-                }
-            }),
+            | AccountStep::ErasureDone { .. } => self.go_on(event, id, step),
+            AccountStep::Forgotten { .. } => {
+                self.go_on(event, id, step);
+                self.forget(event, id);
+            }
         }
+    }
+
+    fn go_on(&mut self, event: &Event, id: CustomerId, step: AccountStep) {
+        self.with_closure(id, |closure| {
+            if let Some(closure) = closure {
+                closure.take(step, event.by, event.at, event.id);
+            }
+        });
     }
 
     /// Who is gone or suspended has approved no deletion that was not begun yet.

@@ -339,6 +339,7 @@ impl State {
         if let Some(name) = &personal.name {
             Arc::make_mut(&mut self.customer_names).insert(name.clone(), id);
         }
+        let is_placed = personal.cluster.is_some();
         let (set_at, set_by) = (event.at, event.by);
         let terms = Terms::default();
         let consent = Consent { mode: Mode::Off, scope: Scope::Read, until: None, terms, set_at, set_by, sequence };
@@ -363,8 +364,10 @@ impl State {
             closure,
             questioned,
         };
-        let place = (customer.cluster.clone(), customer.database.clone());
-        Arc::make_mut(&mut self.places).entry(place).or_default().insert(customer.tenant.clone(), id);
+        if is_placed {
+            let place = (customer.cluster.clone(), customer.database.clone());
+            Arc::make_mut(&mut self.places).entry(place).or_default().insert(customer.tenant.clone(), id);
+        }
         self.customers.insert(id, customer);
         self.teams.take_on(id);
     }

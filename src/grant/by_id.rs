@@ -69,6 +69,16 @@ impl<K: Into<u64> + From<u64>, V: Clone> ById<K, V> {
         self.get_mut(id).expect("it is there, or was just put there")
     }
 
+    /// Changes those entries.
+    pub(super) fn change(&mut self, which: impl Fn(&V) -> bool, change: impl Fn(&mut V)) {
+        let those: Vec<u64> = self.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.into()).collect();
+        for number in those {
+            if let Some(entry) = self.get_mut(K::from(number)) {
+                change(entry);
+            }
+        }
+    }
+
     pub(super) fn remove(&mut self, id: K) {
         let number = id.into();
         let is_there = self.holds(number);

@@ -92,7 +92,7 @@ pub enum AccountStep {
     ErasureBegun { part: RecordPart },
     /// They are destroyed, so many of them.
     ErasureDone { part: RecordPart, keys: u64 },
-    /// The register's own texts about the customer and its owners are deleted, so many side rows.
+    /// The register's own texts about the customer and its owners count no more, and their side rows go, so many.
     Forgotten { rows: u64 },
 }
 
@@ -170,6 +170,9 @@ pub enum ClosureRule {
     /// An export that is still there.
     #[error("export {0} is not destroyed yet")]
     ExportLeft(ExportId),
+    /// Nothing is known of it any more.
+    #[error("the customer was forgotten at {0}: nothing more is written about it")]
+    Forgotten(Timestamp),
 }
 
 /// How far the keys of one part are destroyed.
@@ -224,7 +227,7 @@ pub struct Closure {
     pub values: Erasure,
     /// Their skeletons.
     pub skeleton: Erasure,
-    /// When the register's own texts about it were deleted.
+    /// Since when the register's own texts about it count no more.
     pub forgotten: Option<Timestamp>,
 }
 

@@ -85,7 +85,8 @@ impl State {
 
     /// Those of that customer of which nothing became yet, oldest first; look at their end.
     pub fn invited_to(&self, customer: CustomerId) -> impl Iterator<Item = &Invitation> {
-        self.invited.get(customer).into_iter().flatten().filter_map(|id| self.invitation(*id))
+        let all = self.invited.get(customer).into_iter().flatten().filter_map(|id| self.invitation(*id));
+        all.filter(|invitation| invitation.became.is_none())
     }
 
     /// Whether a name is free for an owner of that customer: no owner has or had it, and nobody else is invited by it.
@@ -182,7 +183,7 @@ impl State {
     /// They are an owner from now on, under the id of their invitation.
     pub(super) fn accept(&mut self, event: &Event, id: OwnerId, side: Personal) {
         let Some(found) = self.invitation(id).cloned() else { return };
-        self.conclude(found.customer, id, Became::Accepted(event.at));
+        self.conclude(id, Became::Accepted(event.at));
         let personal = Personal { name: Some(found.name).filter(|name| name != ERASED), ..side };
         self.add_owner(event, Sequence(id.0), found.customer, personal);
     }
@@ -200,13 +201,10 @@ impl State {
 
     fn withdraw_invitations(&mut self, at: Timestamp, customer: CustomerId, which: impl Fn(&Invitation) -> bool) {
         let withdrawn: Vec<OwnerId> = self.invited_to(customer).filter(|one| which(one)).map(|one| one.id).collect();
-        withdrawn.into_iter().for_each(|id| self.conclude(customer, id, Became::Withdrawn(at)));
+        withdrawn.into_iter().for_each(|id| self.conclude(id, Became::Withdrawn(at)));
     }
 
-    fn conclude(&mut self, customer: CustomerId, id: OwnerId, became: Became) {
-        if let Some(open) = self.invited.get_mut(customer) {
-            open.remove(&id);
-        }
+    fn conclude(&mut self, id: OwnerId, became: Became) {
         if let Some(invitation) = self.invitations.get_mut(id) {
             invitation.became = Some(became);
         }

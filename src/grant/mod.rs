@@ -15,6 +15,7 @@ mod desk;
 mod ending;
 mod event;
 mod examined;
+mod forgetting;
 mod glass;
 mod hours;
 mod invitation;

@@ -29,6 +29,16 @@ impl Newest {
 }
 
 impl State {
+    /// Keeps the newest grants for that customer as they are among all grants, where they were changed.
+    pub(super) fn renew_newest(&mut self, customer: CustomerId) {
+        let State { newest, grants, .. } = self;
+        for newest in newest.0.get_mut(customer).into_iter().flat_map(BTreeMap::values_mut) {
+            if let Some(grant) = grants.shared(newest.id) {
+                *newest = Arc::clone(grant);
+            }
+        }
+    }
+
     /// Keeps a grant as its staff member's newest for its customer, whether it is new or has changed.
     pub(super) fn keep_newest(&mut self, grant: Grant) {
         let grant = Arc::new(grant);

@@ -25,7 +25,7 @@ impl State {
 
     /// The first owner ever is made by an operator; each further one by an owner.
     pub(super) fn check_owner_creator(&self, event: &Event, customer: CustomerId) -> Result<(), Rule> {
-        self.customer(customer).ok_or(Rule::NoCustomer(customer))?;
+        self.remembered(customer)?;
         match event.by {
             By::Operator if self.owners_of(customer).next().is_some() => Err(Rule::NotFirstOwner(customer)),
             By::Operator => Ok(()),

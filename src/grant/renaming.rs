@@ -1,6 +1,7 @@
 //! A customer that is called otherwise from now on: its id stays, and with it everything that was decided and done.
 //! Not here: who is told the new name when somebody uses the old one (`proxy/refused.rs`, `portal/door.rs`).
-//! A name that somebody had is never given to another, so that whoever reads an old record knows whom it means.
+//! A name that somebody had is given to nobody else before they are forgotten, so that whoever reads an old record knows
+//! whom it means; after that nobody here knows the name any more, and no key is left that opens such a record.
 
 use std::sync::Arc;
 

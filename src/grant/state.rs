@@ -191,7 +191,7 @@ pub struct State {
     pub(super) invitation_codes: Arc<BTreeMap<[u8; 32], OwnerId>>,
     /// The newest invitation to each name.
     pub(super) invited_names: Arc<BTreeMap<String, OwnerId>>,
-    /// Invitations of which nothing became yet, those that are too old included.
+    /// Every invitation, whatever became of it.
     pub(super) invited: ById<CustomerId, BTreeSet<OwnerId>>,
     pub(super) newest: Newest,
     pub(super) requests: ById<RequestId, Request>,

@@ -1,6 +1,7 @@
 //! Forgetting a customer at the very end: the register's own texts about it and its owners, its holds and the grants to it
 //! stand in side rows, and those go, from the files of what keeps it, too. Events stay: ids, times and numbers.
-//! Not here: when (`retentiond/closing`). What other roles hold in memory goes with their next start.
+//! Not here: when (`retentiond/closing`). The event that says so comes first: with it every fold forgets them, those that
+//! run included (`grant/forgetting.rs`), so that no two of them judge a name differently.
 
 use super::error::Error;
 use super::opened::Register;
@@ -8,17 +9,28 @@ use crate::grant::{Event, GlassStep, State, Stored, What};
 use crate::ids::{CustomerId, HoldId, OwnerId, Sequence};
 
 impl Register {
+    /// How many side rows there are about `customer`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn rows_about(&self, customer: CustomerId) -> Result<u64, Error> {
+        Ok(self.about(customer)?.len() as u64)
+    }
+
     /// Deletes every side row about `customer`; how many there were. Again after a kill it deletes what is left.
     ///
     /// # Errors
     /// If it cannot be read or written, or somebody who reads keeps what was deleted from being overwritten: then it may
     /// still be there, and it must be tried again.
     pub fn forget(&self, customer: CustomerId) -> Result<u64, Error> {
+        self.erase(&self.about(customer)?)
+    }
+
+    fn about(&self, customer: CustomerId) -> Result<Vec<Sequence>, Error> {
         let state = self.state()?;
         let events = self.read_from(Sequence(1))?;
         let about = events.iter().filter(|stored| is_about(stored, customer, &state));
-        let about: Vec<Sequence> = about.map(|stored| stored.sequence).collect();
-        self.erase(&about)
+        Ok(about.map(|stored| stored.sequence).collect())
     }
 }
 
@@ -63,3 +75,7 @@ fn is_about(stored: &Stored, customer: CustomerId, state: &State) -> bool {
         | What::Snapshot { .. } => false,
     }
 }
+
+#[cfg(test)]
+#[path = "forget_tests.rs"]
+mod tests;

@@ -10,12 +10,12 @@ use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Lost, Notice};
 use crate::clock::Timestamp;
 use crate::grant::{AccountStep, Closure, Customer, Erasure, RecordPart};
-use crate::ids::EventId;
+use crate::ids::{CustomerId, EventId};
 use crate::keeping::terms;
 use crate::keyring::{Doom, pinned};
 use crate::log::count::{count, noticed};
 use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, Unknown, lawful_from, sealed_part};
+use crate::register::{self, Doomed, Erased, Gone, Register, Unknown, lawful_from, sealed_part};
 
 /// How long owners may sign in after the end, for the certificate.
 const FETCHED_WITHIN: Duration = Duration::from_secs(30 * 86_400);
@@ -146,7 +146,8 @@ impl World {
         Ok(notice.map(|notice| notice.logs.into_iter().map(|lost| (lost.log, lost.records)).collect()))
     }
 
-    /// After the end: once its owners had time to fetch the last part of the certificate, the register forgets them.
+    /// After the end: once its owners had time to fetch the last part of the certificate, the register forgets them. The
+    /// event first, with which nobody knows the names any more; then the texts, again until nothing of them is left.
     pub(super) async fn forget(
         &self,
         customer: &Customer,
@@ -154,16 +155,31 @@ impl World {
         end: Timestamp,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let state = self.state().await?;
-        let is_held = state.holds_on(customer.id).next().is_some();
-        if closure.forgotten.is_some() || is_held || self.clocks.is_frozen || now < end.plus(FETCHED_WITHIN) {
+        let kept = self.kept(customer.id, closure.sequence)?;
+        if kept.forgotten {
             return Ok(());
         }
-        self.record(customer.id, "customer.forgetting", "the register's texts about it are deleted".to_owned()).await?;
-        let (register, id) = (self.acts.register.clone(), customer.id);
-        let forgetting = tokio::task::spawn_blocking(move || register.forget(id));
-        let rows = forgetting.await.map_err(|_| Error::Bug("the task that deletes side rows panicked"))??;
-        self.step(customer.id, AccountStep::Forgotten { rows }).await?;
-        Ok(())
+        if closure.forgotten.is_none() {
+            let is_held = self.state().await?.holds_on(customer.id).next().is_some();
+            if is_held || self.clocks.is_frozen || now < end.plus(FETCHED_WITHIN) {
+                return Ok(());
+            }
+            let told = "the register's texts about it are deleted".to_owned();
+            self.record(customer.id, "customer.forgetting", told).await?;
+            let rows = self.in_register(customer.id, Register::rows_about).await?;
+            self.step(customer.id, AccountStep::Forgotten { rows }).await?;
+        }
+        self.in_register(customer.id, Register::forget).await?;
+        self.keep(customer.id, &Kept { forgotten: true, ..kept })
+    }
+
+    async fn in_register(
+        &self,
+        customer: CustomerId,
+        verb: fn(&Register, CustomerId) -> Result<u64, register::Error>,
+    ) -> Result<u64, Error> {
+        let register = self.acts.register.clone();
+        let done = tokio::task::spawn_blocking(move || verb(&register, customer)).await;
+        Ok(done.map_err(|_| Error::Bug("the task that looks for side rows panicked"))??)
     }
 }

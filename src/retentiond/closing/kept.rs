@@ -45,6 +45,9 @@ pub(super) struct Kept {
     /// Erasures of which a notice stands in the log, by their events.
     #[serde(default)]
     pub(super) noticed: BTreeSet<String>,
+    /// Whether the register's texts about it are deleted.
+    #[serde(default)]
+    pub(super) forgotten: bool,
     /// When the application's logs were found past their age, in microseconds.
     pub(super) application_logs: Option<i64>,
 }
