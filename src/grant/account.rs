@@ -195,12 +195,13 @@ impl State {
         }
     }
 
-    /// The switch goes off with it, and every grant ends.
+    /// The switch goes off with it, every grant ends, and whoever was invited is so no more.
     fn close(&mut self, event: &Event, sequence: Sequence, id: CustomerId) {
         let Some(scope) = self.customer(id).map(|customer| customer.consent.scope) else { return };
         let (set_at, set_by, terms) = (event.at, event.by, self.terms_of(id));
         self.set_consent(event, id, Consent { mode: Mode::Off, scope, until: None, terms, set_at, set_by, sequence });
         self.with_closure(id, |closure| *closure = Some(Closure::new(event.at, event.by, sequence)));
+        self.withdraw_invitations_to(event.at, id);
     }
 
     fn with_closure(&mut self, id: CustomerId, change: impl FnOnce(&mut Option<Closure>)) {

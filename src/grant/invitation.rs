@@ -1,13 +1,14 @@
 //! An invitation: somebody is to become an owner of an account, and sets their own password at the portal.
 //! Not here: the page (`portal/invitation.rs`) and the list of them that is imported (`cli/import.rs`).
 //! The link holds a random code that nobody keeps; the register has its digest, in a side row that can be erased. Until
-//! one is accepted there is no owner, and the switch stays off.
+//! one is accepted there is no owner, and the switch stays off. Nobody becomes an owner of a closed account by one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{not_yours, required, text};
 use super::asking::CLOCK_TOLERANCE;
+use super::closure::ClosureRule;
 use super::consent::By;
 use super::event::Event;
 use super::personal::{self, ERASED, Personal, TextFault};
@@ -26,7 +27,7 @@ pub const INVITED_FOR_MAX: Duration = Duration::from_secs(30 * 86_400);
 pub enum Became {
     /// They are an owner since.
     Accepted(Timestamp),
-    /// It was taken back, or another one took its place.
+    /// It was taken back, another one took its place, or the account was closed.
     Withdrawn(Timestamp),
 }
 
@@ -109,6 +110,9 @@ impl State {
         side: Option<&Personal>,
     ) -> Result<(), Rule> {
         self.check_owner_creator(event, customer)?;
+        if let Some(closure) = self.customer(customer).and_then(|customer| customer.closure.as_ref()) {
+            return Err(ClosureRule::AccessClosed(closure.at).into());
+        }
         if ends <= event.at {
             return Err(Rule::AlreadyOver);
         }
@@ -197,6 +201,11 @@ impl State {
     /// Whoever is gone has invited nobody.
     pub(super) fn withdraw_invitations_by(&mut self, at: Timestamp, (customer, owner): (CustomerId, OwnerId)) {
         self.withdraw_invitations(at, customer, |other| other.by == By::Owner(owner));
+    }
+
+    /// Nobody becomes an owner of a closed account, nor, by what was sent before, of one that was reopened.
+    pub(super) fn withdraw_invitations_to(&mut self, at: Timestamp, customer: CustomerId) {
+        self.withdraw_invitations(at, customer, |_| true);
     }
 
     fn withdraw_invitations(&mut self, at: Timestamp, customer: CustomerId, which: impl Fn(&Invitation) -> bool) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, minutes, owner, staff, trust};
-use crate::grant::{Fault, Layout, Mode, Scope, Stored, What, apply};
+use crate::grant::{AccountStep, Fault, Layout, Mode, Scope, Stored, What, apply};
 
 const DAY: i64 = 24 * 60;
 
@@ -148,6 +148,35 @@ fn taken_back_it_is_worth_nothing() {
     world.must(By::Operator, what, None);
     assert_eq!(rule(accept(&mut world, id)), Rule::InvitationOver);
     assert_eq!(rule(world.try_to(By::Operator, what, None)), Rule::InvitationOver);
+}
+
+#[test]
+fn a_closed_account_gets_no_owner_by_invitation() {
+    let account = |step| What::Account { customer: ACME, step };
+    let mut world = World::with_people();
+    let sent = invite(&mut world, By::Owner(OLGA), "otto@acme.example", 1).expect("it is open");
+    let closed = minutes(10);
+    world.now = closed;
+    world.must(By::Operator, account(AccountStep::Closed), None);
+    assert_eq!(world.state.invitation(sent).and_then(|found| found.became), Some(Became::Withdrawn(closed)));
+    assert_eq!(rule(accept(&mut world, sent)), Rule::InvitationOver);
+    assert!(world.state.owner(sent).is_none());
+    let refused = rule(invite(&mut world, By::Owner(OLGA), "ina@acme.example", 2));
+    assert_eq!(refused, ClosureRule::AccessClosed(closed).into());
+    // Reopened it invites again; what was sent before the end stays what it is.
+    world.must(By::Owner(OLGA), account(AccountStep::Reopened), None);
+    assert_eq!(rule(accept(&mut world, sent)), Rule::InvitationOver);
+    let anew = invite(&mut world, By::Owner(OLGA), "otto@acme.example", 3).expect("it is open again");
+    accept(&mut world, anew).expect("in time");
+
+    // Nor does one that never had an owner get its first one so.
+    let mut world = ownerless();
+    let sent = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    world.must(By::Operator, account(AccountStep::Closed), None);
+    assert_eq!(rule(accept(&mut world, sent)), Rule::InvitationOver);
+    let refused = rule(invite(&mut world, By::Operator, "olga@acme.example", 2));
+    assert_eq!(refused, ClosureRule::AccessClosed(NOON).into());
+    assert!(world.state.owners_of(ACME).next().is_none());
 }
 
 /// Only the portal lets an owner in: it signs for whoever has shown the code. Nobody else accepts in their place.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::test_site::{Answer, OLGA_PASSWORD, OLGA_TOKEN, OTTO_TOKEN, Site};
 use super::*;
 use crate::grant::world::customer;
-use crate::grant::{By, INVITED_FOR, Layout, Mode};
+use crate::grant::{AccountStep, By, INVITED_FOR, Layout, Mode};
 use crate::ids::CustomerId;
 
 const CODE: &str = "a-code-of-43-characters-that-nobody-guesses";
@@ -122,6 +122,18 @@ async fn what_is_over_replaced_or_never_was_opens_nothing() {
     assert_eq!(late.status, 429, "who guesses waits: {}", late.body);
     invite(&site, initech, CODE, INVITED_FOR);
     assert_eq!(accept(&site, CODE).await.status, 200, "and keeps nobody from their own link");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_account_lets_nobody_in_by_what_was_sent_before() {
+    let site = Site::start().await;
+    let initech = with_invited(&site, CODE, INVITED_FOR).await;
+    assert_eq!(site.get(&format!("/invitation?code={CODE}")).await.status, 200);
+    site.append(By::Operator, What::Account { customer: initech, step: AccountStep::Closed }, None);
+    site.newest().await;
+    refused(&site.get(&format!("/invitation?code={CODE}")).await);
+    refused(&accept(&site, CODE).await);
+    assert!(site.newest().await.owners_of(initech).next().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

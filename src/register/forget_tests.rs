@@ -8,7 +8,7 @@ use super::*;
 use crate::grant::world::{ACME, JANE, OLGA, World, customer, minutes, owner, reason, said, staff, trust, wish};
 use crate::grant::{
     AccountStep, By, Channel, ERASED, Fault, INVITED_FOR, Layout, Limit, Mode, OWN_GRANT_MAX, Personal, Purpose,
-    RecordPart, RequestStep, Scope, Stage, Terms, apply,
+    RecordPart, RequestStep, Rule, Scope, Stage, Terms, apply,
 };
 use crate::ids::RequestId;
 
@@ -228,6 +228,12 @@ fn give_again(both: &mut Both, lies: usize) {
     for (by, what, side) in late {
         let refused = both.make(by, what, Some(side));
         assert!(matches!(refused, Err(Fault::Rule(_))), "nothing more is written about acme: {refused:?}");
+    }
+    let sent = both.running.state.invitations().filter(|found| found.customer == ACME).map(|found| found.id);
+    for invitation in sent.collect::<Vec<_>>() {
+        let side = Personal { password_hash: Some("$argon2id$…".to_owned()), ..Personal::default() };
+        let refused = both.make(By::Owner(invitation), What::OwnerAccepted { invitation }, Some(side));
+        assert_eq!(refused, Err(Fault::Rule(Rule::InvitationOver)), "{invitation}");
     }
 }
 
