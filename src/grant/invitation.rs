@@ -21,6 +21,8 @@ use crate::ids::{CustomerId, OwnerId, Sequence};
 pub const INVITED_FOR: Duration = Duration::from_secs(7 * 86_400);
 /// The longest it may be.
 pub const INVITED_FOR_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// To how many names one account may have open invitations: each keeps its name from others.
+pub(super) const INVITED_MAX: usize = 16;
 
 /// What became of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,16 +93,28 @@ impl State {
     }
 
     /// Whether a name is free for an owner of that customer: no owner has or had it, and nobody else is invited by it.
-    fn check_owner_free(&self, name: &str, customer: CustomerId, at: Timestamp) -> Result<(), Rule> {
-        let taken = |holder: OwnerId| Rule::NameTaken { name: name.to_owned(), holder: holder.to_string() };
-        if let Some(id) = self.owner_names.get(name) {
-            return Err(taken(*id));
+    /// Owners are not told who else is an owner where.
+    fn check_owner_free(&self, event: &Event, name: &str, customer: CustomerId) -> Result<(), Rule> {
+        let taken = |holder: OwnerId, of: CustomerId| match event.by {
+            By::Owner(_) if of != customer => Rule::NameNotFree(name.to_owned()),
+            By::Owner(_) | By::Operator | By::Staff(_) | By::VendorApp | By::System => {
+                Rule::NameTaken { name: name.to_owned(), holder: holder.to_string() }
+            }
+        };
+        if let Some(owner) = self.owner_names.get(name).and_then(|id| self.owner(*id)) {
+            return Err(taken(owner.id, owner.customer));
         }
         let newest = self.invited_names.get(name).and_then(|id| self.invitation(*id));
-        match newest.filter(|other| other.customer != customer && other.is_open(at)) {
-            Some(other) => Err(taken(other.id)),
+        match newest.filter(|other| other.customer != customer && other.is_open(event.at)) {
+            Some(other) => Err(taken(other.id, other.customer)),
             None => Ok(()),
         }
+    }
+
+    /// Not looked at without names, as long as nobody could tell which of them took another one's place.
+    fn check_invited_count(&self, event: &Event, name: &str, customer: CustomerId) -> Result<(), Rule> {
+        let others = self.invited_to(customer).filter(|other| other.is_open(event.at) && other.name != name);
+        if others.count() >= INVITED_MAX { Err(Rule::InvitedTooMany(customer)) } else { Ok(()) }
     }
 
     pub(super) fn check_invited(
@@ -126,7 +140,8 @@ impl State {
         if self.invitation_codes.contains_key(&digest) {
             return Err(Rule::TokenTaken);
         }
-        self.check_owner_free(name, customer, event.at)
+        self.check_owner_free(event, name, customer)?;
+        self.check_invited_count(event, name, customer)
     }
 
     pub(super) fn check_accepted(&self, event: &Event, id: OwnerId, side: Option<&Personal>) -> Result<(), Rule> {
@@ -147,7 +162,7 @@ impl State {
         }
         let Some(side) = side else { return Ok(()) };
         required(&side.password_hash, "password hash")?;
-        self.check_owner_free(&found.name, found.customer, event.at)
+        self.check_owner_free(event, &found.name, found.customer)
     }
 
     pub(super) fn check_uninvited(&self, event: &Event, id: OwnerId) -> Result<(), Rule> {

@@ -138,6 +138,58 @@ fn a_code_and_a_name_are_one_persons() {
     }
 }
 
+/// An owner who invites by a name learns that it is not free, and no more; at their own account, and an operator, whose it is.
+#[test]
+fn owners_are_not_told_who_else_is_an_owner_where() {
+    let mut world = World::with_people();
+    let layout = Layout::Database;
+    let globex = CustomerId(world.must(By::Operator, What::CustomerCreated { layout }, Some(customer("globex"))).0);
+    world.must(By::Operator, What::OwnerCreated { customer: globex }, Some(owner("gail-of-globex")));
+    let not_free = |name: &str| Rule::NameNotFree(name.to_owned());
+    assert_eq!(rule(invite(&mut world, By::Owner(OLGA), "gail-of-globex", 1)), not_free("gail-of-globex"));
+    assert!(!not_free("gail").to_string().contains("belongs"));
+    let what = What::CustomerCreated { layout };
+    let hooli = CustomerId(world.must(By::Operator, what, Some(customer("hooli"))).0);
+    let what = What::OwnerInvited { customer: hooli, ends: world.now.plus(INVITED_FOR) };
+    world.must(By::Operator, what, Some(side("hal", 2)));
+    assert_eq!(rule(invite(&mut world, By::Owner(OLGA), "hal", 3)), not_free("hal"));
+    let own = Rule::NameTaken { name: "olga".to_owned(), holder: OLGA.to_string() };
+    assert_eq!(rule(invite(&mut world, By::Owner(OLGA), "olga", 3)), own);
+    let refused = rule(world.try_to(By::Operator, what, Some(side("olga", 4))));
+    assert_eq!(refused, own, "an operator is told");
+    // Nor is whoever accepts.
+    let id = invite(&mut world, By::Owner(OLGA), "otto@acme.example", 5).expect("it is free");
+    world.must(By::Operator, What::CustomerCreated { layout }, Some(customer("umbrella")));
+    let umbrella = CustomerId(world.state.sequence().0);
+    world.must(By::Operator, What::OwnerCreated { customer: umbrella }, Some(owner("otto@acme.example")));
+    assert_eq!(rule(accept(&mut world, id)), not_free("otto@acme.example"));
+}
+
+#[test]
+fn an_account_keeps_sixteen_names_from_others_and_no_more() {
+    let mut world = World::with_people();
+    let count = u8::try_from(INVITED_MAX).expect("few");
+    let name = |number: u8| format!("a{number}@acme.example");
+    let sent: Vec<OwnerId> = (1..=count)
+        .map(|number| invite(&mut world, By::Owner(OLGA), &name(number), number).expect("there is room"))
+        .collect();
+    let refused = rule(invite(&mut world, By::Owner(OLGA), "more@acme.example", 100));
+    assert_eq!(refused, Rule::InvitedTooMany(ACME));
+    assert!(refused.to_string().starts_with("16 invitations to c1 are open"), "{refused}");
+    invite(&mut world, By::Owner(OLGA), &name(1), 101).expect("in the place of the first");
+    world.must(By::Owner(OLGA), What::OwnerUninvited { invitation: sent[1] }, None);
+    invite(&mut world, By::Owner(OLGA), "more@acme.example", 102).expect("one was taken back");
+    assert_eq!(rule(invite(&mut world, By::Owner(OLGA), &name(2), 103)), Rule::InvitedTooMany(ACME));
+    world.now = NOON.plus(INVITED_FOR);
+    invite(&mut world, By::Owner(OLGA), &name(2), 104).expect("all are over");
+    // Nobody is counted by names that are erased, or what was allowed would be forbidden later.
+    let mut state = State::default();
+    for stored in &world.events {
+        let side = stored.side.clone().filter(|_| stored.sequence.0 < sent[0].0);
+        apply(&mut state, &Stored { side, ..stored.clone() }, &trust()).expect("the chain holds without");
+    }
+}
+
 #[test]
 fn taken_back_it_is_worth_nothing() {
     let mut world = ownerless();

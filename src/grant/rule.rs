@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::closure::ClosureRule;
 use super::consent::Mode;
 use super::hours::HoursFault;
+use super::invitation::INVITED_MAX;
 use super::kept::SnapshotRule;
 use super::network::NetworkFault;
 use super::personal::TextFault;
@@ -45,6 +46,9 @@ pub enum Rule {
          choose another"
     )]
     NameTaken { name: String, holder: String },
+    /// The same to those who are not told whose it is.
+    #[error("the name \"{0}\" is not free: choose another")]
+    NameNotFree(String),
     /// A token that somebody has.
     #[error("that API token is already in use")]
     TokenTaken,
@@ -71,6 +75,9 @@ pub enum Rule {
     /// An invitation for longer than it may be.
     #[error("an invitation can be accepted for at most 30 days: choose an earlier end")]
     InvitedTooLong,
+    /// More invitations than an account may have open.
+    #[error("{max} invitations to {0} are open: take one back, or wait until one is accepted or over", max = INVITED_MAX)]
+    InvitedTooMany(CustomerId),
     /// Nothing would change.
     #[error("it is called \"{0}\" already")]
     SameName(String),

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("this invitation cannot be used: it was used already, its time is over, or another one took its place")]
     InvitationOver,
     /// Too many attempts.
-    #[error("too many attempts to sign in")]
+    #[error("too many attempts")]
     TooMany {
         /// How long to wait.
         wait: Duration,

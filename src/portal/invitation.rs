@@ -2,7 +2,7 @@
 //! Not here: an operator's invitations (`cli/owner.rs`, `cli/import.rs`) and the rules (`grant/invitation.rs`).
 //! Looking at a link changes nothing, so that what looks at mails for their readers uses nothing up.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Bearer, json, too_large};
+use super::attempts::Bounds;
 use super::browser::{Page, SignedIn, form, html, same_origin, to};
 use super::consent::rfc3339;
 use super::error::Error;
@@ -36,6 +37,16 @@ const PASSWORD_CHARACTERS_MIN: usize = 8;
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// Wrong codes are counted under this name.
 const ATTEMPTS: &str = "an invitation";
+/// Owners of an account invite so often within the time in which attempts are counted, refused or not: each says whether a
+/// name is free.
+const INVITING_MAX: u32 = 16;
+/// Counted wherever they are.
+const WHEREVER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// How often the owners of an account may invite others.
+pub(super) fn bounds(attempts: Bounds) -> Bounds {
+    Bounds { per_name: INVITING_MAX, per_address: u32::MAX, ..attempts }
+}
 
 /// The addresses of the pages.
 pub fn pages() -> Router<Portal> {
@@ -89,6 +100,8 @@ impl Portal {
     /// A new invitation to the owner's own account: its link, which is shown once, and until when it works.
     async fn invite(&self, owner: &Owner, name: &str) -> Result<(Secret<String>, Timestamp), Error> {
         self.fresh()?;
+        let counted = self.0.inviting.admit(WHEREVER, &owner.customer.to_string(), self.now());
+        counted.map_err(|wait| Error::TooMany { wait })?;
         let code = Secret::new(URL_SAFE_NO_PAD.encode(Secret::new(random::<32>(self.0.entropy.as_ref())).expose()));
         let (customer, ends) = (owner.customer, self.now().plus(INVITED_FOR));
         let invitation = Some(sha256(code.expose().as_bytes()).to_vec().into());

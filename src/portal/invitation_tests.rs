@@ -209,6 +209,31 @@ async fn an_owner_invites_another_and_takes_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn inviting_tells_nobody_who_is_an_owner_elsewhere() {
+    let site = Site::start().await;
+    let invite = async |token, customer, name: &str| {
+        let wish = json!({ "name": name }).to_string();
+        site.api("POST", &format!("/v1/customers/{customer}/owners"), token, Some(&wish)).await
+    };
+    let otto = site.owner("otto").to_string();
+    let taken = invite(OLGA_TOKEN, "acme", "otto").await;
+    assert_eq!(taken.status, 422, "{}", taken.body);
+    assert!(!taken.body.contains(&otto) && !taken.body.contains("belongs to"), "{}", taken.body);
+    for number in 2..=16 {
+        let made = invite(OLGA_TOKEN, "acme", &format!("a{number}@acme.example")).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+    }
+    for name in ["otto", "free@acme.example"] {
+        let late = invite(OLGA_TOKEN, "acme", name).await;
+        assert_eq!((late.status, late.json()["error"]["code"].as_str()), (429, Some("too-many-attempts")), "{name}");
+        assert!(late.header("retry-after").is_some());
+    }
+    // Whoever is an owner of something else invites, and signing in is counted by itself.
+    assert_eq!(invite(OTTO_TOKEN, "globex", "gail@globex.example").await.status, 200);
+    assert_eq!(site.stranger().sign_in("olga", OLGA_PASSWORD).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_register_that_is_not_read_lets_nobody_become_an_owner() {
     let site = Site::start().await;
     with_invited(&site, CODE, INVITED_FOR).await;

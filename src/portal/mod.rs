@@ -126,6 +126,7 @@ pub async fn serve(
         staff: settings.staff,
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
+        inviting: Attempts::new(invitation::bounds(settings.attempts)),
         follower,
         acts,
         book,
@@ -247,6 +248,8 @@ struct Parts {
     origin: Origin,
     sessions: Sessions,
     attempts: Attempts,
+    /// Of owners to invite others, by customer.
+    inviting: Attempts,
     passwords: Passwords,
 }
 
