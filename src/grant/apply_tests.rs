@@ -57,6 +57,21 @@ fn consent_that_is_over_can_only_be_renewed_by_the_owner() {
 }
 
 #[test]
+fn a_switch_is_set_on_until_a_moment_to_come() {
+    let world = World::with_people();
+    for mode in [Mode::PerRequest, Mode::Standing] {
+        for over in [minutes(-1), NOON] {
+            let until = answer(&world, By::Owner(OLGA), set(mode, Scope::Read, Some(over)), None);
+            assert_eq!(until, Err(Rule::AlreadyOver.into()), "{mode} until {over}");
+        }
+        let soon = set(mode, Scope::Read, Some(Timestamp(NOON.0 + 1)));
+        assert_eq!(answer(&world, By::Owner(OLGA), soon, None), Ok(()), "{mode}");
+    }
+    let off = set(Mode::Off, Scope::Read, Some(NOON));
+    assert_eq!(answer(&world, By::Owner(OLGA), off, None), Ok(()), "off is off, whatever is said of its end");
+}
+
+#[test]
 fn an_owners_act_needs_the_portals_signature() {
     let mut world = World::with_people();
     let signed = world.make(By::Owner(OLGA), set(Mode::Standing, Scope::Read, None), None);

@@ -428,3 +428,7 @@ pub(super) fn check_doubt(personal: &Personal) -> Result<(), Rule> {
 #[cfg(test)]
 #[path = "asking_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "asking_code_tests.rs"]
+mod code_tests;

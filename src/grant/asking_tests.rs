@@ -1,21 +1,18 @@
+use super::code_tests::{redeem, with_code};
 use super::*;
-use crate::entropy::OsEntropy;
-use crate::grant::world::{
-    ACME, JANE, NOON, OLGA, World, ask, minutes, open, owner, portal_key, reason, said, staff, wish,
-};
-use crate::grant::{CODE_MISSES_MAX, Decision, Fault, Limit, Limits, Locks, NewCode, What, decide};
-use crate::secret::Secret;
+use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes, open, owner, reason, said, staff, wish};
+use crate::grant::{Decision, Fault, Limit, Limits, Locks, What, decide};
 
-fn refused(answer: Result<Sequence, Fault>) -> String {
+pub(super) fn refused(answer: Result<Sequence, Fault>) -> String {
     answer.expect_err("it is refused").to_string()
 }
 
-fn hour(count: u64) -> Duration {
+pub(super) fn hour(count: u64) -> Duration {
     Duration::from_secs(3600 * count)
 }
 
 /// The same world with a second owner, o5 oscar.
-fn two_owners() -> (World, OwnerId) {
+pub(super) fn two_owners() -> (World, OwnerId) {
     let mut world = World::asked();
     let oscar = world.must(By::Owner(OLGA), What::OwnerCreated { customer: ACME }, Some(owner("oscar")));
     (world, OwnerId(oscar.0))
@@ -178,6 +175,23 @@ fn terms_have_one_spelling() {
 }
 
 #[test]
+fn what_is_said_of_a_request_has_words() {
+    let mut world = World::asked();
+    let request = world.open(Scope::Read, 60);
+    let asked = |world: &World, personal| {
+        let what = What::Request { request, step: RequestStep::AskedBack };
+        world.clone().try_to(By::Owner(OLGA), what, Some(personal)).map(drop)
+    };
+    assert_eq!(asked(&world, Personal::default()), Err(Rule::from(TextFault::Missing("text")).into()));
+    assert!(matches!(asked(&world, said("").expect("a side row")), Err(Fault::Rule(Rule::Text(_)))));
+    assert_eq!(asked(&world, said("which invoices?").expect("a side row")), Ok(()));
+    step(&mut world, By::Owner(OLGA), request, RequestStep::AskedBack).expect("she asks");
+    let what = What::Request { request, step: RequestStep::Answered };
+    let answer = world.try_to(By::Staff(JANE), what, Some(Personal::default()));
+    assert_eq!(answer, Err(Rule::from(TextFault::Missing("text")).into()));
+}
+
+#[test]
 fn a_clock_that_was_set_back_opens_nothing() {
     let mut world = World::asked();
     world.now = minutes(60);
@@ -312,115 +326,6 @@ fn asked_grants_outlive_a_switch_that_only_wants_to_be_asked() {
     assert!(world.state.grant(grant).is_some_and(|grant| grant.ended.is_some()));
 }
 
-/// A code for an hour of reading, made by olga, and what she reads out.
-fn with_code(world: &mut World) -> (CodeId, Secret<String>) {
-    let NewCode { digits, key, salt } = NewCode::make(&OsEntropy).expect("it is made");
-    let expires = world.now.plus(CODE_LIFE);
-    let what = What::CodeCreated { customer: ACME, scope: Scope::Read, lasting: hour(1), expires, key };
-    let side = Personal { salt: Some(salt.to_vec().into()), ..Personal::default() };
-    (CodeId(world.must(By::Owner(OLGA), what, Some(side)).0), digits)
-}
-
-fn redeem(world: &mut World, code: CodeId, digits: &Secret<String>) -> Result<Sequence, Fault> {
-    let key = world.state.code(code).and_then(|code| code.key_of(digits)).expect("its own digits");
-    let what = What::CodeRedeemed { code, staff: JANE, purpose: Purpose::Fault };
-    world.try_signed(&key, By::Staff(JANE), what, Some(reason()))
-}
-
-#[test]
-fn a_code_opens_one_grant_for_whoever_knows_it() {
-    let mut world = World::asked();
-    let (code, digits) = with_code(&mut world);
-    let what = What::CodeRedeemed { code, staff: JANE, purpose: Purpose::Fault };
-    for (key, why) in [(portal_key(), "not even the portal's key"), (key_of_nobody(), "nor any other")] {
-        let forged = world.clone().try_signed(&key, By::Staff(JANE), what, Some(reason()));
-        assert_eq!(forged, Err(Fault::Signature(Sequence(6))), "{why}");
-    }
-    let mut unsigned = world.make(By::Staff(JANE), what, Some(reason()));
-    unsigned.signature = None;
-    let unsigned = crate::grant::apply(&mut world.state.clone(), &unsigned, &crate::grant::world::trust());
-    assert_eq!(unsigned, Err(Fault::Unsigned(Sequence(6))));
-    let mut late = world.clone();
-    late.now = minutes(10);
-    assert!(refused(redeem(&mut late, code, &digits)).contains("that code opens nothing"));
-    let mut early = world.clone();
-    early.now = minutes(-1);
-    assert!(refused(redeem(&mut early, code, &digits)).contains("clock is behind"));
-    world.now = minutes(9);
-    let grant = GrantId(redeem(&mut world, code, &digits).expect("in time").0);
-    let opened = world.state.grant(grant).expect("it is open");
-    assert_eq!((opened.given, opened.scope, opened.ends), (Given::Code(code), Scope::Read, minutes(69)));
-    assert!(refused(redeem(&mut world, code, &digits)).contains("that code opens nothing"), "it is used once");
-}
-
-/// Five guesses kill a code, so whoever is in no team for that customer guesses none.
-#[test]
-fn only_those_who_serve_the_customer_use_up_its_code() {
-    let mut world = World::asked();
-    let (code, digits) = with_code(&mut world);
-    let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
-    let left = crate::grant::TeamStep::MemberRemoved { team: crate::grant::SUPPORT, staff: joe };
-    world.must(By::Operator, What::Team(left), None);
-    let missed = world.try_to(By::Staff(joe), What::CodeMissed { code }, None);
-    assert_eq!(missed, Err(Rule::NotInTeam { staff: joe, customer: ACME }.into()));
-    world.must(By::Staff(JANE), What::CodeMissed { code }, None);
-    redeem(&mut world, code, &digits).expect("one guess is not many");
-}
-
-fn key_of_nobody() -> aws_lc_rs::signature::Ed25519KeyPair {
-    aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("32 bytes are a seed")
-}
-
-#[test]
-fn a_code_dies_with_guesses_with_a_newer_one_and_with_the_switch() {
-    let mut world = World::asked();
-    let (code, digits) = with_code(&mut world);
-    let dead = |world: &World| refused(redeem(&mut world.clone(), code, &digits)).contains("that code opens nothing");
-    let mut guessed = world.clone();
-    for _ in 0..CODE_MISSES_MAX {
-        assert!(!dead_or(&guessed, code));
-        guessed.must(By::Staff(JANE), What::CodeMissed { code }, None);
-    }
-    assert!(dead(&guessed) && dead_or(&guessed, code));
-    assert!(refused(guessed.try_to(By::Staff(JANE), What::CodeMissed { code }, None)).contains("opens nothing"));
-    let mut newer = world.clone();
-    with_code(&mut newer);
-    assert!(dead(&newer), "a newer code");
-    let mut moved = world.clone();
-    moved.consent(Mode::Off, Scope::Write, None);
-    moved.consent(Mode::PerRequest, Scope::Write, None);
-    assert!(dead(&moved), "the switch was moved");
-    let mut gone = two_owners().0;
-    let (code, digits) = with_code(&mut gone);
-    gone.must(By::Operator, What::OwnerRemoved { owner: OLGA }, None);
-    assert!(refused(redeem(&mut gone, code, &digits)).contains("that code opens nothing"), "whose code it was is gone");
-}
-
-fn dead_or(world: &World, code: CodeId) -> bool {
-    world.state.live_code(ACME, world.now).is_none_or(|live| live.id != code)
-}
-
-#[test]
-fn who_may_make_a_code_and_for_what() {
-    let make = |world: &World, by, scope, lasting, expires| {
-        let what = What::CodeCreated { customer: ACME, scope, lasting, expires, key: [1; 32] };
-        let side = Personal { salt: Some(vec![0; 16].into()), ..Personal::default() };
-        world.clone().try_to(by, what, Some(side)).err().map(|fault| fault.to_string()).unwrap_or_default()
-    };
-    let (olga, soon) = (By::Owner(OLGA), minutes(10));
-    let world = World::asked();
-    assert_eq!(make(&world, olga, Scope::Read, hour(1), soon), "");
-    for by in [By::Operator, By::Staff(JANE), By::System, By::VendorApp] {
-        assert!(make(&world, by, Scope::Read, hour(1), soon).contains("only the account owner"), "{by}");
-    }
-    assert!(make(&world, olga, Scope::Read, hour(1), minutes(11)).contains("at most 10 minutes"));
-    assert!(make(&world, olga, Scope::Read, hour(9), soon).contains("allows 8 h at a time"));
-    assert!(make(&World::with_people(), olga, Scope::Read, hour(1), soon).contains("off means off"));
-    let (mut many, _) = two_owners();
-    many.agree(Mode::PerRequest, Scope::Write, &Terms { approvals: 2, ..Terms::default() }).expect("two of two");
-    assert!(make(&many, olga, Scope::Read, hour(1), soon).contains("2 owners must approve here"), "one is not two");
-}
-
 #[test]
 fn a_doubt_pauses_everything_until_an_owner_answers() {
     let mut world = World::with_people();
@@ -488,7 +393,7 @@ fn only_owners_set_terms_and_only_such_as_can_be() {
 fn a_reopened_account_begins_anew() {
     let mut world = World::asked();
     let request = world.open(Scope::Read, 60);
-    let (code, digits) = with_code(&mut world);
+    let (code, key) = with_code(&mut world);
     let account = |step| What::Account { customer: ACME, step };
     world.must(By::Owner(OLGA), account(crate::grant::AccountStep::Closed), None);
     let closed = open(Scope::Read, 60, minutes(1440));
@@ -497,7 +402,7 @@ fn a_reopened_account_begins_anew() {
     world.must(By::Owner(OLGA), account(crate::grant::AccountStep::Reopened), None);
     assert!(refused(world.clone().approve(OLGA, request, 60)).contains("is over (denied)"));
     world.consent(Mode::PerRequest, Scope::Write, None);
-    assert!(refused(redeem(&mut world, code, &digits)).contains("that code opens nothing"));
+    assert!(refused(redeem(&mut world, code, &key)).contains("that code opens nothing"));
     let twin = Some(crate::grant::world::customer("acme"));
     let created = What::CustomerCreated { layout: crate::grant::Layout::Database };
     assert!(refused(world.try_to(By::Operator, created, twin)).contains("never given twice"));
