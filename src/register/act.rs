@@ -144,7 +144,7 @@ impl Acts {
     ///
     /// # Errors
     /// [`Error::Refused`] if the rules forbid it, [`Error::Log`] if it could not be recorded first, [`Error::LostRace`]
-    /// after eight lost races, and whatever `build` answers.
+    /// after eight lost races, [`Error::Unsure`] if it may be done or not, and whatever `build` answers.
     pub async fn act(
         &self,
         signer: Option<&Ed25519KeyPair>,
@@ -286,8 +286,8 @@ impl Work<'_> {
     /// All of them, in the order they were made for, or none; the place of the last.
     ///
     /// # Errors
-    /// Why they may be stored or not, where the register cannot be asked either: then no outcome is recorded, so that the
-    /// intents stay open until the next start of this writer finds out.
+    /// [`Error::Unsure`]: then no outcome is recorded, so that the intents stay open until the next start of this writer
+    /// finds out.
     pub(super) async fn append_all(&self, proposals: Vec<Proposal>) -> Result<Outcome, Error> {
         let Some(id) = proposals.last().map(|proposal| proposal.id) else {
             return Ok(Outcome::Failed(Error::Bug("nothing to append")));
@@ -301,8 +301,8 @@ impl Work<'_> {
                     Ok(Some(sequence)) => Outcome::Written(sequence),
                     Ok(None) => Outcome::Failed(unsure),
                     Err(unasked) => {
-                        tracing::error!(event = %id, "whether the register has it is not known: {unsure}; {unasked}");
-                        return Err(unsure);
+                        tracing::error!(event = %id, "the register cannot be asked whether it has it: {unasked}");
+                        return Err(Error::Unsure(Box::new(unsure)));
                     }
                 }
             }

@@ -519,7 +519,9 @@ async fn what_nobody_can_say_yet_stays_open_in_the_log_and_in_the_notes() {
     let draft = |name| Draft { by: By::Operator, what: What::StaffCreated, personal: Some(staff(name)) };
     cut.store(2, Ordering::SeqCst);
     let fault = office.acts.act_noted(&noted, None, |_| Ok(draft("joe"))).await.expect_err("no answer");
-    assert!(fault.is_unsure(), "{fault}");
+    assert!(matches!(fault, Error::Unsure(_)), "{fault}");
+    let said = fault.to_string();
+    assert!(said.starts_with("it is not known whether the register has the change: cannot append to"), "{said}");
     assert_eq!(office.story(), ["intent staff.created - 3"]);
     let open = office.left_open(0).await;
     assert_eq!(noted.left().expect("it reads"), open);

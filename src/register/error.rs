@@ -66,6 +66,12 @@ pub enum Error {
     /// The server could not do it, or cannot be reached.
     #[error("cannot {doing} the register {place}: {said}")]
     Server { doing: &'static str, place: Place, said: String },
+    /// Storage, or the server: whether it has the change nobody can say before it can be asked again.
+    #[error(
+        "it is not known whether the register has the change: {0}; look before you do it again; the next start of this role \
+         finds out and records it"
+    )]
+    Unsure(Box<Error>),
     /// The server, or what is there for the register, is not as it must be.
     #[error("the register {place} cannot be used: {why}")]
     Unfit { place: Place, why: String },
@@ -164,6 +170,7 @@ impl Error {
                 | Error::File { .. }
                 | Error::Thread { .. }
                 | Error::Server { .. }
+                | Error::Unsure(_)
                 | Error::Unfit { .. }
                 | Error::Configuration(_)
                 | Error::Tls(_)

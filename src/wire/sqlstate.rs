@@ -8,6 +8,8 @@ pub const SUCCESSFUL_COMPLETION: &str = "00000";
 pub const CONNECTION_REJECTED: &str = "08004";
 /// 08006: the upstream connection failed.
 pub const CONNECTION_FAILURE: &str = "08006";
+/// 08007: what was wanted may be done, or not.
+pub const TRANSACTION_RESOLUTION_UNKNOWN: &str = "08007";
 /// 08P01: a message is not what the protocol says.
 pub const PROTOCOL_VIOLATION: &str = "08P01";
 /// 0A000: understood, and not done here.

@@ -376,6 +376,11 @@ fn refused(fault: &Error) -> Report {
             error(sqlstate::IO_ERROR, format!("your access is shut{at}, but the register does not have it yet"))
                 .hint("Tell an operator; the proxy's own log says why.")
         }
+        Error::Unsure(_) => {
+            tracing::error!(%fault, "the desk");
+            error(sqlstate::TRANSACTION_RESOLUTION_UNKNOWN, "it is not known whether that was done")
+                .hint("Look whether it was before you type it once more; the proxy's own log says why.")
+        }
         Error::Broken { .. }
         | Error::RolledBack { .. }
         | Error::Different { .. }
@@ -399,3 +404,7 @@ fn refused(fault: &Error) -> Report {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "doing_tests.rs"]
+mod tests;
