@@ -18,28 +18,54 @@ const SERVER: &str = "
                 where nspname = 'portreeve_register' and relname = 'register'),
         coalesce(has_schema_privilege(to_regnamespace('portreeve_register'), 'usage'), false)";
 
-/// What is missing, what is too much, and which triggers hold: of a superuser and an owner everything is too much.
+/// What is missing, and what is too much: for the role, and for every role that it could become. Of a superuser and of an
+/// owner everything is too much.
 const RIGHTS: &str = "
-    with wanted (held, relation, privilege) as (values
+    with self as (select * from pg_roles where rolname = session_user),
+    may as (select * from pg_roles where pg_has_role(session_user, oid, 'member')),
+    wanted (held, relation, privilege) as (values
         (true, 'register', 'select'), (true, 'event', 'select'), (true, 'event', 'insert'), (true, 'side', 'select'),
         (true, 'side', 'insert'), (true, 'side', 'delete'), (true, 'checkpoint', 'select'),
         (true, 'checkpoint', 'insert'), (true, 'checkpoint', 'update'),
         (false, 'register', 'insert'), (false, 'register', 'update'), (false, 'register', 'delete'),
+        (false, 'register', 'truncate'), (false, 'register', 'trigger'),
         (false, 'event', 'update'), (false, 'event', 'delete'), (false, 'event', 'truncate'),
         (false, 'event', 'trigger'), (false, 'side', 'update'), (false, 'side', 'truncate'), (false, 'side', 'trigger'),
         (false, 'checkpoint', 'delete'), (false, 'checkpoint', 'truncate'), (false, 'checkpoint', 'trigger')),
     found as (
-        select held, privilege || ' on ' || relation as named,
-            case when privilege in ('insert', 'update')
-                then has_any_column_privilege('portreeve_register.' || relation, privilege)
-                else has_table_privilege('portreeve_register.' || relation, privilege) end as has
-        from wanted)
-    select string_agg(named, ', ') filter (where held and not has),
-        string_agg(named, ', ') filter (where not held and has),
+        select held, privilege || ' on ' || relation as named, may.oid = self.oid as own,
+            coalesce(case when privilege in ('insert', 'update')
+                then has_any_column_privilege(may.oid, to_regclass('portreeve_register.' || relation)::oid, privilege)
+                else has_table_privilege(may.oid, to_regclass('portreeve_register.' || relation)::oid, privilege)
+            end, false) as has
+        from wanted, may, self),
+    owned (named, owner) as (
+        select 'the database', datdba from pg_database where datname = current_database()
+        union all select 'the schema', nspowner from pg_namespace where nspname = 'portreeve_register'
+        union all select relname, relowner from pg_class
+            where relnamespace = to_regnamespace('portreeve_register') and relkind <> 'i'
+        union all select proname || '()', proowner from pg_proc
+            where pronamespace = to_regnamespace('portreeve_register')),
+    excess (named) as (
+        select named from found where not held and has
+        union all select attribute from self, lateral (values
+            (rolsuper, 'superuser'), (rolcreaterole, 'createrole'), (rolcreatedb, 'createdb'),
+            (rolreplication, 'replication'), (rolbypassrls, 'bypassrls')) as given (has, attribute) where has
+        union all select privilege || ' on the database' from may, (values ('create'), ('temporary')) as given (privilege)
+            where has_database_privilege(may.oid, current_database()::text, privilege)
+        union all select 'create on the schema' from may where has_schema_privilege(oid, 'portreeve_register', 'create')
+        union all select 'set on session_replication_role' from may
+            where has_parameter_privilege(oid, 'session_replication_role', 'set')
+        union all select 'ownership of ' || named from owned join may on may.oid = owner
+        union all select 'membership in ' || may.rolname from may, self
+            where may.oid <> self.oid and not self.rolsuper
+            and (may.rolsuper or may.rolcreaterole or may.rolcreatedb or may.rolreplication or may.rolbypassrls
+                or may.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')))
+    select (select string_agg(named, ', ') from found where held and own and not has),
+        (select string_agg(distinct named, ', ') from excess),
         (select count(*) from pg_trigger where tgrelid = 'portreeve_register.event'::regclass
          and (tgname, tgenabled) in (('event_stays', 'A'), ('event_stays_whole', 'A'), ('event_under_way', 'O'),
-                                     ('event_told', 'O')))
-    from found";
+                                     ('event_told', 'O')))";
 
 /// Whether a register can be kept there by that role.
 ///
@@ -69,8 +95,9 @@ pub(super) async fn check(client: &Client, place: &Place, role: &str) -> Result<
     }
     if let Some(excess) = excess {
         return unfit(format!(
-            "role {role} has more rights than a register that only grows allows ({excess}); it must be neither a \
-             superuser nor the tables' owner; revoke them, or name another role in [register] and {PREPARE}"
+            "role {role} has more rights than a register that only grows allows ({excess}), by itself or by a role it is \
+             a member of; it must be neither a superuser nor the tables' owner; revoke them, or name another role in \
+             [register] and {PREPARE}"
         ));
     }
     if rights.get::<_, i64>(2) != 4 {

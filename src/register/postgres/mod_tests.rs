@@ -24,11 +24,63 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
     shelf.prepare(&server).expect("prepared");
     is_open();
     let on = "on portreeve_register";
-    let cases = [
+    shelf.sql("postgres", "create role outsider; grant outsider to portreeve_register").expect("harmless by itself");
+    is_open();
+    // With the ownership goes what had been granted.
+    let given_back = format!(
+        "alter database {0} owner to postgres; grant connect on database {0} to portreeve_register",
+        server.database
+    );
+    let to_postgres = "alter schema portreeve_register owner to postgres";
+    let cases: [(String, &str, &str); 21] = [
         (
             format!("grant update {on}.event to portreeve_register"),
             "register that only grows allows (update on event)",
             "",
+        ),
+        (
+            format!("alter database {} owner to portreeve_register", server.database),
+            "ownership of the database",
+            &given_back,
+        ),
+        (
+            format!("grant temporary on database {} to portreeve_register", server.database),
+            "temporary on the database",
+            "",
+        ),
+        (format!("grant create on database {} to portreeve_register", server.database), "create on the database", ""),
+        ("grant create on schema portreeve_register to portreeve_register".to_owned(), "(create on the schema)", ""),
+        ("alter schema portreeve_register owner to outsider".to_owned(), "ownership of the schema", to_postgres),
+        (
+            // It becomes its owner with "set role" only.
+            "alter role portreeve_register noinherit; alter table portreeve_register.side owner to outsider".to_owned(),
+            "ownership of side",
+            "alter table portreeve_register.side owner to postgres",
+        ),
+        (
+            "grant pg_write_all_data to portreeve_register".to_owned(),
+            "update on event",
+            "revoke pg_write_all_data from portreeve_register",
+        ),
+        (
+            "grant pg_execute_server_program to portreeve_register".to_owned(),
+            "(membership in pg_execute_server_program)",
+            "revoke pg_execute_server_program from portreeve_register",
+        ),
+        (
+            "grant set on parameter session_replication_role to outsider".to_owned(),
+            "(set on session_replication_role)",
+            "revoke set on parameter session_replication_role from outsider",
+        ),
+        (
+            "alter role portreeve_register createrole".to_owned(),
+            "(createrole)",
+            "alter role portreeve_register nocreaterole",
+        ),
+        (
+            "alter role portreeve_register createdb replication bypassrls".to_owned(),
+            "(bypassrls, createdb, replication)",
+            "alter role portreeve_register nocreatedb noreplication nobypassrls",
         ),
         (format!("grant update (hash) {on}.event to portreeve_register"), "(update on event)", ""),
         (
@@ -92,6 +144,42 @@ fn a_road_that_does_not_lead_there_is_said_to(shelf: &Shelf) {
     assert!(refused(&misnamed).contains("cannot connect"), "{}", refused(&misnamed));
     let wrong = RegisterServer { role: "app".to_owned(), ..server };
     assert!(refused(&wrong).contains("password authentication failed"), "{}", refused(&wrong));
+}
+
+/// What rewrites the side rows runs as the superuser who prepared, and whoever calls it cannot have it run anything else,
+/// even with a right that is refused at the next connection.
+fn rewriting_reaches_nothing_of_whoever_asks(shelf: &Shelf) {
+    let server = shelf.database();
+    shelf.prepare(&server).expect("prepared");
+    let own = format!("alter database {} owner to portreeve_register", server.database);
+    shelf.sql(&server.database, &own).expect("it is done");
+    let trap = "set role portreeve_register;
+        create function pg_temp.trap() returns int language plpgsql as $$
+            begin raise exception 'reached as %', current_user; end $$;
+        create view pg_temp.pg_stat_activity as
+            select pg_temp.trap() as pid, '3'::xid as backend_xmin, null::name as datname;
+        create view pg_temp.pg_replication_slots as select '3'::xid as xmin where pg_temp.trap() > 0;
+        create domain pg_temp.xid as pg_catalog.xid check (pg_temp.trap() > 0);
+        select portreeve_register.rewrite('3')";
+    let rewritten = shelf.sql(&server.database, trap).expect("nothing of it is reached");
+    assert_eq!(rewritten, [[Some("t".to_owned())]]);
+    assert!(refused(&server).contains("ownership of the database"), "{}", refused(&server));
+}
+
+/// What another role made under the register's names would run as the superuser who prepares: it is not touched.
+fn what_others_made_is_not_prepared(shelf: &Shelf) {
+    let server = shelf.database();
+    shelf.sql(&server.database, "create schema portreeve_register authorization outsider").expect("made");
+    let told = shelf.prepare(&server).expect_err("it is another's").to_string();
+    assert!(told.contains("belongs to a role that is no superuser"), "{told}");
+    let given =
+        "alter schema portreeve_register owner to postgres; create table portreeve_register.register (version int);
+        alter table portreeve_register.register owner to outsider";
+    shelf.sql(&server.database, given).expect("given");
+    let told = shelf.prepare(&server).expect_err("something in it is another's").to_string();
+    assert!(told.contains("or something in it, belongs to a role that is no superuser"), "{told}");
+    shelf.sql(&server.database, "drop table portreeve_register.register").expect("dropped");
+    shelf.prepare(&server).expect("prepared");
 }
 
 /// A password that is changed on the server and in its file needs no restart.
@@ -291,6 +379,8 @@ fn no_role_changes_an_event(shelf: &Arc<Shelf>) {
 fn what_is_particular_to_a_server() {
     let shelf = Shelf::start();
     what_cannot_be_used_is_refused_with_what_to_do(&shelf);
+    rewriting_reaches_nothing_of_whoever_asks(&shelf);
+    what_others_made_is_not_prepared(&shelf);
     a_road_that_does_not_lead_there_is_said_to(&shelf);
     a_new_password_is_read_at_the_next_connection(&shelf);
     an_append_under_way_is_waited_for(&shelf);

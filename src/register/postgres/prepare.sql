@@ -7,8 +7,19 @@ begin
     if not exists (select from pg_roles where rolname = name) then
         execute format('create role %I login nosuperuser nocreatedb nocreaterole noreplication nobypassrls', name);
     end if;
-    execute format('revoke all on database %I from public', current_database());
+    execute format('revoke all on database %I from public, %I', current_database(), name);
     execute format('grant connect on database %I to %I', current_database(), name);
+    -- What somebody else made under these names would run as whoever prepares.
+    if exists (
+        select from (
+            select nspowner as owner from pg_namespace where nspname = 'portreeve_register'
+            union all select relowner from pg_class where relnamespace = to_regnamespace('portreeve_register')
+            union all select proowner from pg_proc where pronamespace = to_regnamespace('portreeve_register')
+        ) as found join pg_roles on pg_roles.oid = owner where not rolsuper)
+    then
+        raise exception 'the schema portreeve_register, or something in it, belongs to a role that is no superuser: look '
+            'at who made it, then give it to a superuser or drop it';
+    end if;
 end $$;
 create schema if not exists portreeve_register;
 
@@ -44,7 +55,8 @@ create table if not exists portreeve_register.checkpoint (
 );
 
 -- Events stay, whoever asks: the triggers hold for their owner, and where replication is replayed, too.
-create or replace function portreeve_register.stays() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function portreeve_register.stays() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception 'the register is append-only';
 end $$;
@@ -55,7 +67,8 @@ create or replace trigger event_stays_whole before truncate on portreeve_registe
 alter table portreeve_register.event enable always trigger event_stays, enable always trigger event_stays_whole;
 
 -- Whoever asks whether an event was stored waits for appends under way, that of a dead process too: they share this lock.
-create or replace function portreeve_register.under_way() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function portreeve_register.under_way() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform pg_advisory_xact_lock_shared(1347572822);
     return null;
@@ -64,7 +77,8 @@ create or replace trigger event_under_way before insert on portreeve_register.ev
     for each statement execute function portreeve_register.under_way();
 
 -- Followers are told at the commit; what they are told is nothing but that.
-create or replace function portreeve_register.told() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function portreeve_register.told() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform pg_notify('portreeve_register', '');
     return null;
@@ -73,17 +87,18 @@ create or replace trigger event_told after insert on portreeve_register.event
     for each statement execute function portreeve_register.told();
 
 -- A deleted side row stays in the table's file until that is written anew, which only its owner may do. False: somebody has
--- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied.
+-- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied. It runs as
+-- its owner: nothing that whoever calls it made is looked up before what is meant, temporary tables neither.
 create or replace function portreeve_register.rewrite(deleted xid8) returns boolean
-    language plpgsql security definer set search_path = pg_catalog as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_snapshot_xmin(pg_current_snapshot()) <= deleted
         or exists (
-            select from pg_stat_activity
+            select from pg_catalog.pg_stat_activity
             where pid <> pg_backend_pid() and age(backend_xmin) >= age(deleted::xid)
                 and (datname is null or datname = current_database()))
         or exists (
-            select from pg_replication_slots where xmin is not null and age(xmin) >= age(deleted::xid))
+            select from pg_catalog.pg_replication_slots where xmin is not null and age(xmin) >= age(deleted::xid))
     then
         return false;
     end if;
