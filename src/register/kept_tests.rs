@@ -194,7 +194,8 @@ impl Kept {
                 let off = "alter table portreeve_register.event disable trigger all";
                 let on = "alter table portreeve_register.event enable trigger all;
                     alter table portreeve_register.event enable always trigger event_stays,
-                        enable always trigger event_stays_whole";
+                        enable always trigger event_stays_whole, enable always trigger event_under_way,
+                        enable always trigger event_told";
                 for sql in [off, &format!("set search_path = portreeve_register; {sql}"), on] {
                     shelf.sql(&server.database, sql).expect("it is done");
                 }

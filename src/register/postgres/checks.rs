@@ -16,7 +16,8 @@ const SERVER: &str = "
         current_setting('fsync'), current_setting('full_page_writes'),
         exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where nspname = 'portreeve_register' and relname = 'register'),
-        coalesce(has_schema_privilege(to_regnamespace('portreeve_register'), 'usage'), false)";
+        coalesce(has_schema_privilege(to_regnamespace('portreeve_register'), 'usage'), false),
+        current_setting('session_replication_role')";
 
 /// What is missing, and what is too much: for the role, and for every role that it could become. Of a superuser and of an
 /// owner everything is too much.
@@ -64,8 +65,8 @@ const RIGHTS: &str = "
     select (select string_agg(named, ', ') from found where held and own and not has),
         (select string_agg(distinct named, ', ') from excess),
         (select count(*) from pg_trigger where tgrelid = 'portreeve_register.event'::regclass
-         and (tgname, tgenabled) in (('event_stays', 'A'), ('event_stays_whole', 'A'), ('event_under_way', 'O'),
-                                     ('event_told', 'O')))";
+         and (tgname, tgenabled) in (('event_stays', 'A'), ('event_stays_whole', 'A'), ('event_under_way', 'A'),
+                                     ('event_told', 'A')))";
 
 /// Whether a register can be kept there by that role.
 ///
@@ -108,7 +109,8 @@ pub(super) async fn check(client: &Client, place: &Place, role: &str) -> Result<
 
 fn fault_of_server(row: &Row) -> Option<String> {
     let version: i32 = row.get(0);
-    let (commit, fsync, whole): (&str, &str, &str) = (row.get(2), row.get(3), row.get(4));
+    let (commit, fsync, whole, replication): (&str, &str, &str, &str) =
+        (row.get(2), row.get(3), row.get(4), row.get(7));
     if version < VERSION_MIN {
         return Some(format!("it is PostgreSQL {}; 15 or newer is needed", version / 10_000));
     }
@@ -119,6 +121,12 @@ fn fault_of_server(row: &Row) -> Option<String> {
         return Some(format!(
             "synchronous_commit is {commit}: what was decided could be lost; something between here and the server \
              overrules what was asked for: let the address lead to the server itself"
+        ));
+    }
+    if replication != "origin" {
+        return Some(format!(
+            "session_replication_role is {replication}, which switches off what holds the tables together; reset it for \
+             the role, the database and the server"
         ));
     }
     let off = [("fsync", fsync), ("full_page_writes", whole)].into_iter().find(|(_, value)| *value != "on")?;

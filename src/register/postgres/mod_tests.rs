@@ -32,7 +32,8 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
         server.database
     );
     let to_postgres = "alter schema portreeve_register owner to postgres";
-    let cases: [(String, &str, &str); 21] = [
+    let reset = format!("alter database {} reset session_replication_role", server.database);
+    let cases: [(String, &str, &str); 23] = [
         (
             format!("grant update {on}.event to portreeve_register"),
             "register that only grows allows (update on event)",
@@ -102,6 +103,13 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
             "",
         ),
         (format!("drop trigger event_under_way {on}.event"), "are not all there; run", ""),
+        // Replaying replication would switch it off.
+        ("alter table portreeve_register.event enable trigger event_told".to_owned(), "are not all there; run", ""),
+        (
+            format!("alter database {} set session_replication_role = replica", server.database),
+            "session_replication_role is replica",
+            &reset,
+        ),
         (
             "alter role portreeve_register nologin".to_owned(),
             "is not permitted to log in",

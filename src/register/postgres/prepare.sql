@@ -75,6 +75,7 @@ begin
 end $$;
 create or replace trigger event_under_way before insert on portreeve_register.event
     for each statement execute function portreeve_register.under_way();
+alter table portreeve_register.event enable always trigger event_under_way;
 
 -- Followers are told at the commit; what they are told is nothing but that.
 create or replace function portreeve_register.told() returns trigger
@@ -85,6 +86,7 @@ begin
 end $$;
 create or replace trigger event_told after insert on portreeve_register.event
     for each statement execute function portreeve_register.told();
+alter table portreeve_register.event enable always trigger event_told;
 
 -- A deleted side row stays in the table's file until that is written anew, which only its owner may do. False: somebody has
 -- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied. It runs as
