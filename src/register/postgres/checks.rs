@@ -19,11 +19,24 @@ const SERVER: &str = "
         coalesce(has_schema_privilege(to_regnamespace('portreeve_register'), 'usage'), false),
         current_setting('session_replication_role')";
 
-/// What is missing, and what is too much: for the role, and for every role that it could become. Of a superuser and of an
-/// owner everything is too much.
+/// What is missing, and what is too much: for the role, and for every role that it could become (of a superuser and of an
+/// owner everything is too much); what else acts on the tables, and whether what must act on them does.
 const RIGHTS: &str = "
     with self as (select * from pg_roles where rolname = session_user),
     may as (select * from pg_roles where pg_has_role(session_user, oid, 'member')),
+    tables as (select * from pg_class where relnamespace = to_regnamespace('portreeve_register')),
+    triggers as (
+        select tgname, proname, relname, tgenabled from pg_trigger join tables on tables.oid = tgrelid
+        join pg_proc on pg_proc.oid = tgfoid where not tgisinternal),
+    own_triggers (tgname, proname, relname) as (values
+        ('event_stays', 'stays', 'event'), ('event_stays_whole', 'stays', 'event'),
+        ('event_under_way', 'under_way', 'event'), ('event_told', 'told', 'event')),
+    strange (named) as (
+        select 'trigger ' || tgname || ' on ' || relname from triggers
+            where (tgname, proname, relname) not in (select * from own_triggers)
+        union all select 'rule ' || rulename || ' on ' || relname
+            from pg_rewrite join tables on tables.oid = ev_class
+        union all select 'row security on ' || relname from tables where relrowsecurity),
     wanted (held, relation, privilege) as (values
         (true, 'register', 'select'), (true, 'event', 'select'), (true, 'event', 'insert'), (true, 'side', 'select'),
         (true, 'side', 'insert'), (true, 'side', 'delete'), (true, 'checkpoint', 'select'),
@@ -43,8 +56,7 @@ const RIGHTS: &str = "
     owned (named, owner) as (
         select 'the database', datdba from pg_database where datname = current_database()
         union all select 'the schema', nspowner from pg_namespace where nspname = 'portreeve_register'
-        union all select relname, relowner from pg_class
-            where relnamespace = to_regnamespace('portreeve_register') and relkind <> 'i'
+        union all select relname, relowner from tables where relkind <> 'i'
         union all select proname || '()', proowner from pg_proc
             where pronamespace = to_regnamespace('portreeve_register')),
     excess (named) as (
@@ -64,9 +76,9 @@ const RIGHTS: &str = "
                 or may.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')))
     select (select string_agg(named, ', ') from found where held and own and not has),
         (select string_agg(distinct named, ', ') from excess),
-        (select count(*) from pg_trigger where tgrelid = 'portreeve_register.event'::regclass
-         and (tgname, tgenabled) in (('event_stays', 'A'), ('event_stays_whole', 'A'), ('event_under_way', 'A'),
-                                     ('event_told', 'A')))";
+        (select string_agg(named, ', ') from strange),
+        not exists (select tgname, proname, relname from own_triggers
+                    except select tgname, proname, relname from triggers where tgenabled = 'A')";
 
 /// Whether a register can be kept there by that role.
 ///
@@ -90,7 +102,7 @@ pub(super) async fn check(client: &Client, place: &Place, role: &str) -> Result<
         return Err(Error::NotARegister(place.clone()));
     }
     let rights = one(client, place, RIGHTS).await?;
-    let (missing, excess): (Option<String>, Option<String>) = (rights.get(0), rights.get(1));
+    let [missing, excess, strange] = [0, 1, 2].map(|column| rights.get::<_, Option<String>>(column));
     if let Some(missing) = missing {
         return unfit(format!("role {role} lacks {missing}; {PREPARE}"));
     }
@@ -101,7 +113,13 @@ pub(super) async fn check(client: &Client, place: &Place, role: &str) -> Result<
              [register] and {PREPARE}"
         ));
     }
-    if rights.get::<_, i64>(2) != 4 {
+    if let Some(strange) = strange {
+        return unfit(format!(
+            "what acts on its tables is not all its own ({strange}) and could keep back or change what is appended: look at \
+             who made it, then drop it or switch it off"
+        ));
+    }
+    if !rights.get::<_, bool>(3) {
         return unfit(format!("the triggers that keep events from being changed are not all there; {PREPARE}"));
     }
     Ok(())

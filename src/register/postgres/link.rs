@@ -123,6 +123,7 @@ impl Link {
     }
 
     /// As [`Link::once`]; false, and nothing was done, if that unique constraint has what was to be inserted already.
+    /// [`Error::Unfit`], and nothing was done, if the statement divides by zero: it found that not all was inserted.
     pub(super) async fn insert(
         &mut self,
         doing: &'static str,
@@ -134,6 +135,13 @@ impl Link {
         match self.try_answer(ANSWER_WITHIN, sql, parameters).await {
             Ok(_) => Ok(true),
             Err(Unanswered::Said(fault)) if is_taken(&fault, constraint) => Ok(false),
+            Err(Unanswered::Said(fault)) if fault.code() == Some(&SqlState::DIVISION_BY_ZERO) => Err(Error::Unfit {
+                place: self.place.clone(),
+                why:
+                    "something there keeps back what is appended, so that nothing was: look for triggers and rules on \
+                      its tables that are not its own, and drop them"
+                        .to_owned(),
+            }),
             Err(unanswered) => Err(self.fault(doing, unanswered.to_text())),
         }
     }

@@ -39,15 +39,19 @@ const READ: &str = "
     where e.sequence >= $1 order by e.sequence limit $2";
 
 /// All of the events and their side rows, or none of them: a place that is taken, or just being taken, fails the statement.
-/// A side row goes in after its event, so that a lost race shows at the event's place.
+/// A side row goes in after its event, so that a lost race shows at the event's place. Where something on the server keeps
+/// a row back, the division fails the statement.
 const APPEND: &str = "
     with given as (
         select * from unnest($1::int8[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
             as given (sequence, id, content, hash, signature, salt, body)),
     placed as (
-        insert into portreeve_register.event select sequence, id, content, hash, signature from given returning sequence)
-    insert into portreeve_register.side
-    select sequence, salt, body from placed join given using (sequence) where salt is not null";
+        insert into portreeve_register.event select sequence, id, content, hash, signature from given returning sequence),
+    beside as (
+        insert into portreeve_register.side
+        select sequence, salt, body from placed join given using (sequence) where salt is not null returning sequence)
+    select 1 / ((select count(*) from placed) = cardinality($1)
+        and (select count(*) from beside) = (select count(*) from given where salt is not null))::int";
 
 const REMEMBER: &str = "
     insert into portreeve_register.checkpoint as known values ($1, $2, $3)

@@ -33,7 +33,7 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
     );
     let to_postgres = "alter schema portreeve_register owner to postgres";
     let reset = format!("alter database {} reset session_replication_role", server.database);
-    let cases: [(String, &str, &str); 23] = [
+    let cases: [(String, &str, &str); 26] = [
         (
             format!("grant update {on}.event to portreeve_register"),
             "register that only grows allows (update on event)",
@@ -103,6 +103,21 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
             "",
         ),
         (format!("drop trigger event_under_way {on}.event"), "are not all there; run", ""),
+        (
+            format!("create trigger swallow before insert {on}.side execute function tsvector_update_trigger()"),
+            "is not all its own (trigger swallow on side)",
+            "drop trigger swallow on portreeve_register.side",
+        ),
+        (
+            "create rule swallow as on insert to portreeve_register.checkpoint do instead nothing".to_owned(),
+            "is not all its own (rule swallow on checkpoint)",
+            "drop rule swallow on portreeve_register.checkpoint",
+        ),
+        (
+            "alter table portreeve_register.event enable row level security".to_owned(),
+            "is not all its own (row security on event)",
+            "alter table portreeve_register.event disable row level security",
+        ),
         // Replaying replication would switch it off.
         ("alter table portreeve_register.event enable trigger event_told".to_owned(), "are not all there; run", ""),
         (
@@ -188,6 +203,27 @@ fn what_others_made_is_not_prepared(shelf: &Shelf) {
     assert!(told.contains("or something in it, belongs to a role that is no superuser"), "{told}");
     shelf.sql(&server.database, "drop table portreeve_register.register").expect("dropped");
     shelf.prepare(&server).expect("prepared");
+}
+
+/// An answer without an error is no proof: what keeps rows back on the server fails the append, and nothing of it is there.
+fn what_is_kept_back_is_not_taken_for_stored(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    let world = World::with_people();
+    let register = kept.holding(&world);
+    let joe = proposal(world.make(By::Operator, What::StaffCreated, Some(staff("joe"))));
+    let trap = "create function swallow() returns trigger language plpgsql as 'begin return null; end'";
+    shelf.sql(&server.database, trap).expect("made");
+    for table in ["event", "side"] {
+        let on = format!("on portreeve_register.{table}");
+        let made = format!("create trigger swallow before insert {on} for each row execute function swallow()");
+        shelf.sql(&server.database, &made).expect("made");
+        let told = register.append(&joe).expect_err("it is kept back");
+        assert!(!told.is_unsure() && told.to_string().contains("keeps back what is appended"), "{told}");
+        shelf.sql(&server.database, &format!("drop trigger swallow {on}")).expect("dropped");
+        assert_eq!(register.read_from(Sequence(4)).expect("it reads"), [], "{table}");
+    }
+    assert_eq!(register.append(&joe).expect("nothing is in the way"), Sequence(4));
 }
 
 /// A password that is changed on the server and in its file needs no restart.
@@ -389,6 +425,7 @@ fn what_is_particular_to_a_server() {
     what_cannot_be_used_is_refused_with_what_to_do(&shelf);
     rewriting_reaches_nothing_of_whoever_asks(&shelf);
     what_others_made_is_not_prepared(&shelf);
+    what_is_kept_back_is_not_taken_for_stored(&shelf);
     a_road_that_does_not_lead_there_is_said_to(&shelf);
     a_new_password_is_read_at_the_next_connection(&shelf);
     an_append_under_way_is_waited_for(&shelf);
