@@ -49,6 +49,10 @@ pub(super) trait Engine: Send {
     /// Deletes these events' side rows, so that nothing of them is left where the engine keeps its rows: how many there
     /// were. None: readers were in the way, and something may be left.
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error>;
+
+    /// Deletes the side row of an event that a later one has replaced, in a moment, whoever reads: it is never read again.
+    /// Where the engine keeps its rows something of it may be left until the next [`Engine::erase`].
+    fn delete(&mut self, side: Sequence) -> Result<(), Error>;
 }
 
 /// Opens the register there; an empty file is made if there is none, a server was prepared before.

@@ -177,10 +177,10 @@ impl Register {
         self.inner.lock().engine.remembered(log)
     }
 
-    /// Erases the side row of an event that a later one has replaced, so that nothing need be folded anew. Where somebody
-    /// reads at that moment, something of it may be left until the engine tidies up by itself.
+    /// Deletes the side row of an event that a later one has replaced, so that nothing need be folded anew. Whoever appends
+    /// does not wait for it: on a server, something of it may be left in the table's files until the next row is forgotten.
     pub(super) fn erase_replaced(&self, side: Sequence) -> Result<(), Error> {
-        self.inner.lock().engine.erase(&[side]).map(drop)
+        self.inner.lock().engine.delete(side)
     }
 
     /// Erases side rows and folds everything anew: how many there were.

@@ -86,6 +86,10 @@ impl Engine for Between {
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error> {
         self.engine.erase(sides)
     }
+
+    fn delete(&mut self, side: Sequence) -> Result<(), Error> {
+        self.engine.delete(side)
+    }
 }
 
 #[test]

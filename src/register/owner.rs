@@ -126,7 +126,7 @@ impl OwnerActs {
     }
 
     /// Hands out a short-lived password to a staff member who has shown who they are: for the code of a second factor, of
-    /// that step, or as the identity provider says. Only its verifier is kept, and that of the one before is erased.
+    /// that step, or as the identity provider says. Only its verifier is kept, and that of the one before is deleted.
     ///
     /// # Errors
     /// As [`Acts::act`].

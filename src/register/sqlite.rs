@@ -129,6 +129,10 @@ impl Engine for Sqlite {
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error> {
         erase(&mut self.connection, sides).map_err(Error::sqlite("write to", &self.path))
     }
+
+    fn delete(&mut self, side: Sequence) -> Result<(), Error> {
+        self.erase(&[side]).map(drop)
+    }
 }
 
 /// Opens the file with the settings every role uses; makes it, and its directory, if they are not there.

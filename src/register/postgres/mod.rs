@@ -1,7 +1,8 @@
 //! The register in a database of PostgreSQL, for roles on several machines.
 //! Not here: the connection (`link`), what the server must be like (`checks`), its tables (`prepare.sql`).
 //! HOLE: what was erased is gone from the table's files; the server's write-ahead log, its backups and its standbys have it
-//! until they are overwritten, and nobody here can see to that.
+//! until they are overwritten, and nobody here can see to that. What was only replaced (the verifiers of short-lived
+//! passwords) is deleted, and gone from the files when something is erased.
 
 mod checks;
 mod link;
@@ -52,6 +53,10 @@ const APPEND: &str = "
         select sequence, salt, body from placed join given using (sequence) where salt is not null returning sequence)
     select 1 / ((select count(*) from placed) = cardinality($1)
         and (select count(*) from beside) = (select count(*) from given where salt is not null))::int";
+
+const DELETE: &str = "
+    with gone as (delete from portreeve_register.side where sequence = any($1) returning sequence)
+    select count(*), pg_current_xact_id()::text from gone";
 
 const REMEMBER: &str = "
     insert into portreeve_register.checkpoint as known values ($1, $2, $3)
@@ -205,10 +210,7 @@ impl Engine for Postgres {
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error> {
         let sides: Vec<i64> = sides.iter().copied().map(number).collect();
         self.ask(async move |link| {
-            let delete = "
-                with gone as (delete from portreeve_register.side where sequence = any($1) returning sequence)
-                select count(*), pg_current_xact_id()::text from gone";
-            let rows = link.once("write to", delete, &[(&sides, Type::INT8_ARRAY)]).await?;
+            let rows = link.once("write to", DELETE, &[(&sides, Type::INT8_ARRAY)]).await?;
             let Some((count, deleted)) = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1))) else {
                 return Err(Error::Bug("a count has no row"));
             };
@@ -217,6 +219,12 @@ impl Engine for Postgres {
             let is_rewritten = rows.first().is_some_and(|row| row.get(0));
             Ok(is_rewritten.then(|| u64::try_from(count).unwrap_or(0)))
         })
+    }
+
+    /// The table is not written anew for it, which would lock out everybody each time.
+    fn delete(&mut self, side: Sequence) -> Result<(), Error> {
+        let sides = vec![number(side)];
+        self.ask(async move |link| link.again("write to", DELETE, &[(&sides, Type::INT8_ARRAY)]).await.map(drop))
     }
 }
 

@@ -389,6 +389,32 @@ fn what_is_forgotten_is_in_no_file_of_the_table(shelf: &Arc<Shelf>) {
     assert!(!is_in(&file, &body(0)) && !is_in(&file, &body(1)) && is_in(&file, &body(3)));
 }
 
+/// Somebody's transaction that has read the side rows and idles holds nobody up.
+fn whoever_idles_over_side_rows_holds_nobody_up(shelf: &Arc<Shelf>) {
+    let kept = Kept::on(shelf);
+    let mut world = World::with_people();
+    let register = kept.holding(&world);
+    let At::Server(server) = kept.at.clone() else { panic!("it is on a server") };
+    let dsn = shelf.cluster().superuser_dsn(&server.database);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (client, connection) =
+        runtime.block_on(tokio_postgres::connect(&dsn, tokio_postgres::NoTls)).expect("connected");
+    runtime.spawn(connection);
+    runtime.block_on(client.batch_execute("begin; select count(*) from portreeve_register.side")).expect("it idles");
+    let before = Instant::now();
+    let told = register.forget(ACME).expect_err("somebody reads").to_string();
+    assert!(told.contains("somebody reads the register"), "{told}");
+    register.erase_replaced(Sequence(3)).expect("deleting waits for nobody");
+    world.must(By::Operator, What::StaffCreated, Some(staff("joe")));
+    register.append(&proposal(world.events[3].clone())).expect("it applies");
+    let took = before.elapsed();
+    assert!(took < REWRITE_WITHIN / 3, "{took:?}");
+    let left = "select from portreeve_register.side where sequence <= 3";
+    assert!(shelf.sql(&server.database, left).expect("it reads").is_empty());
+    runtime.block_on(client.batch_execute("commit")).expect("it ends");
+    assert_eq!(register.forget(ACME).expect("nobody uses it"), 0, "it was deleted before");
+}
+
 /// Events stay whoever asks, the server's superuser too; truncating is changing.
 fn no_role_changes_an_event(shelf: &Arc<Shelf>) {
     let kept = Kept::on(shelf);
@@ -431,6 +457,7 @@ fn what_is_particular_to_a_server() {
     an_append_under_way_is_waited_for(&shelf);
     what_is_not_told_is_found_by_asking(&shelf);
     what_is_forgotten_is_in_no_file_of_the_table(&shelf);
+    whoever_idles_over_side_rows_holds_nobody_up(&shelf);
     no_role_changes_an_event(&shelf);
     what_was_appended_survives_the_servers_crash(&shelf);
 }

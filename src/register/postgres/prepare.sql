@@ -89,10 +89,11 @@ create or replace trigger event_told after insert on portreeve_register.event
 alter table portreeve_register.event enable always trigger event_told;
 
 -- A deleted side row stays in the table's file until that is written anew, which only its owner may do. False: somebody has
--- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied. It runs as
--- its owner: nothing that whoever calls it made is looked up before what is meant, temporary tables neither.
+-- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied; or somebody
+-- is just using the table: whoever waits for it makes everybody else wait, so that this gives up soon. It runs as its owner:
+-- nothing that whoever calls it made is looked up before what is meant, temporary tables neither.
 create or replace function portreeve_register.rewrite(deleted xid8) returns boolean
-    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 begin
     if pg_snapshot_xmin(pg_current_snapshot()) <= deleted
         or exists (
@@ -106,6 +107,8 @@ begin
     end if;
     cluster portreeve_register.side using side_pkey;
     return true;
+exception when lock_not_available then
+    return false;
 end $$;
 
 revoke all on schema portreeve_register from public;
