@@ -191,7 +191,8 @@ impl Register {
         fold_new(open.engine.as_mut(), &mut state, &self.inner.place, &self.inner.trust)?;
         open.state = state;
         erased.ok_or_else(|| {
-            let why = "somebody reads the register, so that what was deleted may still be in its files";
+            let why = "somebody reads the register, or its server keeps deleted rows (vacuum_defer_cleanup_age), so that \
+                       what was deleted may still be in its files";
             Error::Refused(why.to_owned())
         })
     }

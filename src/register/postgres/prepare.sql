@@ -90,12 +90,14 @@ alter table portreeve_register.event enable always trigger event_told;
 
 -- A deleted side row stays in the table's file until that is written anew, which only its owner may do. False: somebody has
 -- a snapshot in which the rows that transaction "deleted" deleted are still there, so that they would be copied; or somebody
--- is just using the table: whoever waits for it makes everybody else wait, so that this gives up soon. It runs as its owner:
--- nothing that whoever calls it made is looked up before what is meant, temporary tables neither.
+-- is just using the table: whoever waits for it makes everybody else wait, so that this gives up soon; or the server (15) is
+-- told to keep deleted rows for a number of transactions. It runs as its owner: nothing that whoever calls it made is looked
+-- up before what is meant, temporary tables neither.
 create or replace function portreeve_register.rewrite(deleted xid8) returns boolean
     language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 begin
     if pg_snapshot_xmin(pg_current_snapshot()) <= deleted
+        or coalesce(current_setting('vacuum_defer_cleanup_age', true), '0')::int > 0
         or exists (
             select from pg_catalog.pg_stat_activity
             where pid <> pg_backend_pid() and age(backend_xmin) >= age(deleted::xid)
