@@ -37,7 +37,7 @@ pub(super) trait Engine: Send {
     /// Other than it was when somebody else has committed since; none: only reading tells.
     fn version(&mut self) -> Result<Option<i64>, Error>;
 
-    /// Where the event with that id stands.
+    /// Where the event with that id stands. None: it is not there, and never will be, however late its append arrives.
     fn find(&mut self, id: EventId) -> Result<Option<Sequence>, Error>;
 
     /// How far the log of that origin had come when it was last noted.

@@ -195,7 +195,7 @@ impl Kept {
                 let on = "alter table portreeve_register.event enable trigger all;
                     alter table portreeve_register.event enable always trigger event_stays,
                         enable always trigger event_stays_whole, enable always trigger event_under_way,
-                        enable always trigger event_told";
+                        enable always trigger event_told, enable always trigger event_is_not_abandoned";
                 for sql in [off, &format!("set search_path = portreeve_register; {sql}"), on] {
                     shelf.sql(&server.database, sql).expect("it is done");
                 }

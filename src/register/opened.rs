@@ -140,10 +140,10 @@ impl Register {
         Ok(events)
     }
 
-    /// Where the event with that id stands; none: it was never appended.
+    /// Where the event with that id stands; none: it was not appended, and is not any more.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If it cannot be read, or the id not be given up.
     pub fn find(&self, id: EventId) -> Result<Option<Sequence>, Error> {
         self.inner.lock().engine.find(id)
     }

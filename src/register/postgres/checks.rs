@@ -30,7 +30,8 @@ const RIGHTS: &str = "
         join pg_proc on pg_proc.oid = tgfoid where not tgisinternal),
     own_triggers (tgname, proname, relname) as (values
         ('event_stays', 'stays', 'event'), ('event_stays_whole', 'stays', 'event'),
-        ('event_under_way', 'under_way', 'event'), ('event_told', 'told', 'event')),
+        ('event_under_way', 'under_way', 'event'), ('event_told', 'told', 'event'),
+        ('event_is_not_abandoned', 'not_abandoned', 'event')),
     strange (named) as (
         select 'trigger ' || tgname || ' on ' || relname from triggers
             where (tgname, proname, relname) not in (select * from own_triggers)
@@ -41,6 +42,8 @@ const RIGHTS: &str = "
         (true, 'register', 'select'), (true, 'event', 'select'), (true, 'event', 'insert'), (true, 'side', 'select'),
         (true, 'side', 'insert'), (true, 'side', 'delete'), (true, 'checkpoint', 'select'),
         (true, 'checkpoint', 'insert'), (true, 'checkpoint', 'update'),
+        (true, 'abandoned', 'select'), (true, 'abandoned', 'insert'), (false, 'abandoned', 'update'),
+        (false, 'abandoned', 'delete'), (false, 'abandoned', 'truncate'), (false, 'abandoned', 'trigger'),
         (false, 'register', 'insert'), (false, 'register', 'update'), (false, 'register', 'delete'),
         (false, 'register', 'truncate'), (false, 'register', 'trigger'),
         (false, 'event', 'update'), (false, 'event', 'delete'), (false, 'event', 'truncate'),

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, Severity, SqlState};
@@ -40,7 +40,8 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(super) struct Link {
     server: RegisterServer,
     pub(super) place: Place,
-    open: Option<(Client, JoinHandle<()>)>,
+    /// Whatever lets go of it ends what drives it, too: nothing that was not sent is sent later.
+    open: Option<(Client, JoinSet<()>)>,
     /// Why no connection could be made, and when that was.
     failed: Option<(Instant, String)>,
     /// Whoever is woken when the server tells.
@@ -107,10 +108,10 @@ impl Link {
 
     /// Lets go of the connection.
     pub(super) async fn close(&mut self) {
-        if let Some((client, driver)) = self.open.take() {
+        if let Some((client, mut driver)) = self.open.take() {
             drop(client);
             // One that does not say goodbye goes without.
-            let _ended = timeout(CLOSED_WITHIN, driver).await;
+            let _ended = timeout(CLOSED_WITHIN, driver.join_next()).await;
         }
     }
 
@@ -211,7 +212,7 @@ impl Link {
         }
     }
 
-    async fn try_connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
+    async fn try_connect(&self) -> Result<(Client, JoinSet<()>), Error> {
         let RegisterServer { host, port, database, role, password_file, .. } = &self.server;
         // Both anew each time: a password may be changed, and a certificate renewed, without a restart.
         let (password, tls) = (config::read_secret_line(password_file)?, tls(&self.server)?);
@@ -228,7 +229,8 @@ impl Link {
             .connect_timeout(CONNECT_WITHIN);
         let failed = |fault: tokio_postgres::Error| self.fault("connect to", said(&fault));
         let (client, connection) = config.connect(tls).await.map_err(failed)?;
-        let driver = tokio::spawn(drive(connection, Arc::clone(&self.wake)));
+        let mut driver = JoinSet::new();
+        driver.spawn(drive(connection, Arc::clone(&self.wake)));
         checks::check(&client, &self.place, role).await?;
         if self.wake.get().is_some() {
             client.batch_execute("listen portreeve_register").await.map_err(failed)?;

@@ -183,10 +183,9 @@ impl Engine for Postgres {
 
     fn find(&mut self, id: EventId) -> Result<Option<Sequence>, Error> {
         self.ask(async move |link| {
-            link.again("read", "select pg_advisory_xact_lock(1347572822)", &[]).await?;
-            let sql = "select sequence from portreeve_register.event where id = $1";
-            let rows = link.again("read", sql, &[(&id.0.as_slice(), Type::BYTEA)]).await?;
-            Ok(rows.first().map(|row| sequence(row.get(0))))
+            let sql = "select portreeve_register.settle($1)";
+            let rows = link.again("write to", sql, &[(&id.0.as_slice(), Type::BYTEA)]).await?;
+            Ok(rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).map(sequence))
         })
     }
 
@@ -264,6 +263,9 @@ async fn remembered(link: &mut Link, log: &str) -> Result<Option<Remembered>, Er
     Ok(Some(Remembered { size: u64::try_from(size).unwrap_or(0), root: root.try_into().map_err(odd)? }))
 }
 
+#[cfg(test)]
+#[path = "late_tests.rs"]
+mod late;
 #[cfg(test)]
 #[path = "mod_tests.rs"]
 mod tests;

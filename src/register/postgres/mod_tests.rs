@@ -455,6 +455,7 @@ fn no_role_changes_an_event(shelf: &Arc<Shelf>) {
         "update side set salt = body",
         "truncate side",
         "delete from checkpoint",
+        "delete from abandoned",
         "update checkpoint set log = 'another'",
         "update register set version = 0",
         "alter table event disable trigger all",
@@ -477,6 +478,7 @@ fn what_is_particular_to_a_server() {
     a_road_that_does_not_lead_there_is_said_to(&shelf);
     a_new_password_is_read_at_the_next_connection(&shelf);
     an_append_under_way_is_waited_for(&shelf);
+    late::an_append_that_comes_after_it_was_asked_for_is_refused(&shelf);
     what_is_not_told_is_found_by_asking(&shelf);
     what_is_forgotten_is_in_no_file_of_the_table(&shelf);
     whoever_idles_over_side_rows_holds_nobody_up(&shelf);

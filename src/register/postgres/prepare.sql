@@ -53,6 +53,10 @@ create table if not exists portreeve_register.checkpoint (
     size bigint not null check (size >= 0),
     root bytea not null check (octet_length(root) = 32)
 );
+-- Ids of events of which it was said that they are not there: so they never come to be.
+create table if not exists portreeve_register.abandoned (
+    id bytea primary key check (octet_length(id) = 16)
+);
 
 -- Events stay, whoever asks: the triggers hold for their owner, and where replication is replayed, too.
 create or replace function portreeve_register.stays() returns trigger
@@ -67,6 +71,7 @@ create or replace trigger event_stays_whole before truncate on portreeve_registe
 alter table portreeve_register.event enable always trigger event_stays, enable always trigger event_stays_whole;
 
 -- Whoever asks whether an event was stored waits for appends under way, that of a dead process too: they share this lock.
+-- One that has not even begun, since it is still on its way to the server, is refused when it does.
 create or replace function portreeve_register.under_way() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -76,6 +81,29 @@ end $$;
 create or replace trigger event_under_way before insert on portreeve_register.event
     for each statement execute function portreeve_register.under_way();
 alter table portreeve_register.event enable always trigger event_under_way;
+create or replace function portreeve_register.not_abandoned() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (select from portreeve_register.abandoned where id = new.id) then
+        raise exception 'the event was given up before it came: whoever asked for it was told that it is not there';
+    end if;
+    return new;
+end $$;
+create or replace trigger event_is_not_abandoned before insert on portreeve_register.event
+    for each row execute function portreeve_register.not_abandoned();
+alter table portreeve_register.event enable always trigger event_is_not_abandoned;
+create or replace function portreeve_register.settle(asked bytea) returns bigint
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    place bigint;
+begin
+    perform pg_advisory_xact_lock(1347572822);
+    select sequence into place from portreeve_register.event where id = asked;
+    if place is null then
+        insert into portreeve_register.abandoned values (asked) on conflict do nothing;
+    end if;
+    return place;
+end $$;
 
 -- Followers are told at the commit; what they are told is nothing but that.
 create or replace function portreeve_register.told() returns trigger
@@ -127,6 +155,8 @@ begin
     execute format('grant select, insert, delete on portreeve_register.side to %I', name);
     execute format('grant select, insert on portreeve_register.checkpoint to %I', name);
     execute format('grant update (size, root) on portreeve_register.checkpoint to %I', name);
+    execute format('grant select, insert on portreeve_register.abandoned to %I', name);
+    execute format('grant execute on function portreeve_register.settle(bytea) to %I', name);
     execute format('grant execute on function portreeve_register.rewrite(xid8) to %I', name);
     -- Trigger functions need no grant: PostgreSQL asks for one when a trigger is made, not when it fires.
 end $$;
