@@ -11,13 +11,19 @@ use crate::register::error::Error;
 /// The version of the tables.
 const VERSION: i32 = 1;
 
+/// What is said of a server that is one.
+pub(super) const STANDBY: &str = "the server is a standby, which takes no change; let the address lead to the primary";
+
 const SERVER: &str = "
     select current_setting('server_version_num')::int4, pg_is_in_recovery(), current_setting('synchronous_commit'),
         current_setting('fsync'), current_setting('full_page_writes'),
         exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where nspname = 'portreeve_register' and relname = 'register'),
         coalesce(has_schema_privilege(to_regnamespace('portreeve_register'), 'usage'), false),
-        current_setting('session_replication_role')";
+        current_setting('session_replication_role'),
+        (current_setting('search_path'), current_setting('statement_timeout'), current_setting('lock_timeout'),
+         current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'))
+        = ('pg_catalog', '2500ms', '2s', 'read committed', 'off')";
 
 /// What is missing, and what is too much: for the role, and for every role that it could become (of a superuser and of an
 /// owner everything is too much); what else acts on the tables, and whether what must act on them does.
@@ -136,7 +142,14 @@ fn fault_of_server(row: &Row) -> Option<String> {
         return Some(format!("it is PostgreSQL {}; 15 or newer is needed", version / 10_000));
     }
     if row.get(1) {
-        return Some("the server is a standby, which takes no change; let the address lead to the primary".to_owned());
+        return Some(STANDBY.to_owned());
+    }
+    if !row.get::<_, bool>(8) {
+        return Some(
+            "the settings that were asked for did not arrive: something between here and the server, such as a pooler, \
+             drops them; let the address lead to the server itself"
+                .to_owned(),
+        );
     }
     if !matches!(commit, "on" | "remote_apply") {
         return Some(format!(

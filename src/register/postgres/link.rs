@@ -29,6 +29,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const TRY_EVERY: Duration = Duration::from_millis(250);
 /// How long a connection may take to say goodbye.
 const CLOSED_WITHIN: Duration = Duration::from_millis(500);
+/// What is asked for with the connection; [`checks`] looks whether it arrived.
 const SETTINGS: &str = "-c search_path=pg_catalog -c synchronous_commit=on -c statement_timeout=2500 -c lock_timeout=2000 \
                         -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
                         -c client_min_messages=warning -c jit=off";

@@ -21,6 +21,7 @@ use tokio_postgres::types::Type;
 use link::{Link, Parameter};
 pub use prepare::prepare;
 
+use super::at::Place;
 use super::engine::{Engine, Remembered, Wake};
 use super::error::Error;
 use crate::config::RegisterServer;
@@ -34,10 +35,15 @@ const BATCH: i64 = 1000;
 /// How long the table of side rows may be written anew.
 const REWRITE_WITHIN: Duration = Duration::from_secs(60);
 
+/// Beside each event whether a standby says so, which may be behind; without an event in one row without a sequence.
 const READ: &str = "
-    select e.sequence, e.content, e.hash, e.signature, s.salt, s.body
-    from portreeve_register.event e left join portreeve_register.side s using (sequence)
-    where e.sequence >= $1 order by e.sequence limit $2";
+    select pg_is_in_recovery(), stored.* from (values (true)) as answer left join (
+        select e.sequence, e.content, e.hash, e.signature, s.salt, s.body
+        from portreeve_register.event e left join portreeve_register.side s using (sequence)
+        where e.sequence >= $1 order by e.sequence limit $2) as stored on true order by sequence";
+
+const VERSION: &str = "
+    select pg_is_in_recovery(), (select hash from portreeve_register.event order by sequence desc limit 1)";
 
 /// All of the events and their side rows, or none of them: a place that is taken, or just being taken, fails the statement.
 /// A side row goes in after its event, so that a lost race shows at the event's place. Where something on the server keeps
@@ -125,7 +131,8 @@ impl Engine for Postgres {
         loop {
             let batch = self.ask(async move |link| {
                 let rows = link.again("read", READ, &[(&next, Type::INT8), (&BATCH, Type::INT8)]).await?;
-                rows.iter().map(|row| stored(row, link)).collect::<Result<Vec<Stored>, Error>>()
+                from_primary(&rows, &link.place)?;
+                rows.iter().filter_map(|row| stored(row, &link.place).transpose()).collect::<Result<Vec<_>, Error>>()
             })?;
             let is_last = batch.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
             for stored in batch {
@@ -172,10 +179,10 @@ impl Engine for Postgres {
 
     /// A part of the last event's hash: what is told of here is that there is another, or that one is gone.
     fn version(&mut self) -> Result<Option<i64>, Error> {
-        let sql = "select hash from portreeve_register.event order by sequence desc limit 1";
         let last = self.ask(async move |link| {
-            let rows = link.again("read", sql, &[]).await?;
-            Ok(rows.first().map(|row| row.get::<_, Vec<u8>>(0)))
+            let rows = link.again("read", VERSION, &[]).await?;
+            from_primary(&rows, &link.place)?;
+            Ok(rows.first().and_then(|row| row.get::<_, Option<Vec<u8>>>(1)))
         })?;
         let part = last.as_ref().and_then(|hash| hash.first_chunk());
         Ok(Some(part.map_or(0, |part| i64::from_be_bytes(*part))))
@@ -235,23 +242,33 @@ fn sequence(number: i64) -> Sequence {
     Sequence(u64::try_from(number).unwrap_or(0))
 }
 
-fn stored(row: &Row, link: &Link) -> Result<Stored, Error> {
-    let sequence = sequence(row.get(0));
+/// What is behind must not pass for what is new: every answer says whether a standby gave it, since whatever is between here
+/// and there may lead elsewhere each time.
+fn from_primary(rows: &[Row], place: &Place) -> Result<(), Error> {
+    if !rows.is_empty() && rows.iter().all(|row| !row.get::<_, bool>(0)) {
+        return Ok(());
+    }
+    Err(Error::Unfit { place: place.clone(), why: checks::STANDBY.to_owned() })
+}
+
+/// None: the row is there for its first column.
+fn stored(row: &Row, place: &Place) -> Result<Option<Stored>, Error> {
+    let Some(sequence) = row.get::<_, Option<i64>>(1).map(sequence) else { return Ok(None) };
     // The tables' checks hold the lengths; without them it is not the register that was prepared.
-    let odd = || Error::Unfit { place: link.place.clone(), why: format!("row {sequence} is not of the right lengths") };
-    let (salt, body): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(4), row.get(5));
+    let odd = || Error::Unfit { place: place.clone(), why: format!("row {sequence} is not of the right lengths") };
+    let (salt, body): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(5), row.get(6));
     let side = match (salt, body) {
         (Some(salt), Some(body)) => Some(Side { salt: salt.try_into().map_err(|_| odd())?, body }),
         (Some(_) | None, Some(_) | None) => None,
     };
-    let signature: Option<Vec<u8>> = row.get(3);
-    Ok(Stored {
+    let signature: Option<Vec<u8>> = row.get(4);
+    Ok(Some(Stored {
         sequence,
-        content: row.get(1),
-        hash: row.get::<_, Vec<u8>>(2).try_into().map_err(|_| odd())?,
+        content: row.get(2),
+        hash: row.get::<_, Vec<u8>>(3).try_into().map_err(|_| odd())?,
         signature: signature.map(|signature| signature.try_into().map_err(|_| odd())).transpose()?,
         side,
-    })
+    }))
 }
 
 async fn remembered(link: &mut Link, log: &str) -> Result<Option<Remembered>, Error> {
@@ -263,6 +280,9 @@ async fn remembered(link: &mut Link, log: &str) -> Result<Option<Remembered>, Er
     Ok(Some(Remembered { size: u64::try_from(size).unwrap_or(0), root: root.try_into().map_err(odd)? }))
 }
 
+#[cfg(test)]
+#[path = "elsewhere_tests.rs"]
+mod elsewhere;
 #[cfg(test)]
 #[path = "late_tests.rs"]
 mod late;

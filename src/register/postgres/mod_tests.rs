@@ -483,5 +483,7 @@ fn what_is_particular_to_a_server() {
     what_is_forgotten_is_in_no_file_of_the_table(&shelf);
     whoever_idles_over_side_rows_holds_nobody_up(&shelf);
     no_role_changes_an_event(&shelf);
+    elsewhere::settings_that_do_not_arrive_are_missed(&shelf);
+    elsewhere::a_standby_is_not_taken_for_the_primary(&shelf);
     what_was_appended_survives_the_servers_crash(&shelf);
 }
