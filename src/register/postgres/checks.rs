@@ -71,8 +71,8 @@ const RIGHTS: &str = "
     excess (named) as (
         select named from found where not held and has
         union all select attribute from self, lateral (values
-            (rolsuper, 'superuser'), (rolcreaterole, 'createrole'), (rolcreatedb, 'createdb'),
-            (rolreplication, 'replication'), (rolbypassrls, 'bypassrls')) as given (has, attribute) where has
+            (rolcreaterole, 'createrole'), (rolcreatedb, 'createdb'), (rolreplication, 'replication'),
+            (rolbypassrls, 'bypassrls')) as given (has, attribute) where has
         union all select privilege || ' on the database' from may, (values ('create'), ('temporary')) as given (privilege)
             where has_database_privilege(may.oid, current_database()::text, privilege)
         union all select 'create on the schema' from may where has_schema_privilege(oid, 'portreeve_register', 'create')
@@ -80,11 +80,12 @@ const RIGHTS: &str = "
             where has_parameter_privilege(oid, 'session_replication_role', 'set')
         union all select 'ownership of ' || named from owned join may on may.oid = owner
         union all select 'membership in ' || may.rolname from may, self
-            where may.oid <> self.oid and not self.rolsuper
+            where may.oid <> self.oid
             and (may.rolsuper or may.rolcreaterole or may.rolcreatedb or may.rolreplication or may.rolbypassrls
                 or may.rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')))
     select (select string_agg(named, ', ') from found where held and own and not has),
-        (select string_agg(distinct named, ', ') from excess),
+        (select case when rolsuper then 'superuser' else (select string_agg(distinct named, ', ') from excess) end
+         from self),
         (select string_agg(named, ', ') from strange),
         not exists (select tgname, proname, relname from own_triggers
                     except select tgname, proname, relname from triggers where tgenabled = 'A')";

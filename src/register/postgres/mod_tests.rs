@@ -91,7 +91,7 @@ fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
         ),
         (
             "alter role portreeve_register superuser".to_owned(),
-            "neither a superuser nor the tables' owner",
+            "allows (superuser), by itself or by a role it is a member of; it must be neither a superuser nor the tables' owner",
             "alter role portreeve_register nosuperuser",
         ),
         (format!("revoke insert {on}.event from portreeve_register"), "lacks insert on event; run", ""),
