@@ -289,3 +289,6 @@ mod late;
 #[cfg(test)]
 #[path = "mod_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "unfit_tests.rs"]
+mod unfit;

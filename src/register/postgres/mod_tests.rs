@@ -4,149 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::unfit::refused;
 use super::*;
 use crate::entropy::{OsEntropy, random};
-use crate::grant::world::{ACME, NOON, World, customer, staff, trust};
+use crate::grant::world::{ACME, NOON, World, customer, staff};
 use crate::grant::{By, Draft, Layout, Mode, Scope, What};
+use crate::register::At;
 use crate::register::kept::{Kept, Shelf, proposal, verifier, wait_for};
-use crate::register::{At, Register};
-
-fn refused(server: &RegisterServer) -> String {
-    Register::open(At::Server(server.clone()), trust()).map(drop).expect_err("it is refused").to_string()
-}
-
-/// Each thing that is not as it must be, what is said of it, and how it is mended.
-fn what_cannot_be_used_is_refused_with_what_to_do(shelf: &Shelf) {
-    let server = shelf.database();
-    let is_open = || drop(Register::open(At::Server(server.clone()), trust()).expect("it opens"));
-    let nothing = refused(&server);
-    assert!(nothing.contains("holds no tables of a register; run \"portreeve register prepare\""), "{nothing}");
-    shelf.prepare(&server).expect("prepared");
-    is_open();
-    let on = "on portreeve_register";
-    shelf.sql("postgres", "create role outsider; grant outsider to portreeve_register").expect("harmless by itself");
-    is_open();
-    // With the ownership goes what had been granted.
-    let given_back = format!(
-        "alter database {0} owner to postgres; grant connect on database {0} to portreeve_register",
-        server.database
-    );
-    let to_postgres = "alter schema portreeve_register owner to postgres";
-    let reset = format!("alter database {} reset session_replication_role", server.database);
-    let cases: [(String, &str, &str); 26] = [
-        (
-            format!("grant update {on}.event to portreeve_register"),
-            "register that only grows allows (update on event)",
-            "",
-        ),
-        (
-            format!("alter database {} owner to portreeve_register", server.database),
-            "ownership of the database",
-            &given_back,
-        ),
-        (
-            format!("grant temporary on database {} to portreeve_register", server.database),
-            "temporary on the database",
-            "",
-        ),
-        (format!("grant create on database {} to portreeve_register", server.database), "create on the database", ""),
-        ("grant create on schema portreeve_register to portreeve_register".to_owned(), "(create on the schema)", ""),
-        ("alter schema portreeve_register owner to outsider".to_owned(), "ownership of the schema", to_postgres),
-        (
-            // It becomes its owner with "set role" only.
-            "alter role portreeve_register noinherit; alter table portreeve_register.side owner to outsider".to_owned(),
-            "ownership of side",
-            "alter table portreeve_register.side owner to postgres",
-        ),
-        (
-            "grant pg_write_all_data to portreeve_register".to_owned(),
-            "update on event",
-            "revoke pg_write_all_data from portreeve_register",
-        ),
-        (
-            "grant pg_execute_server_program to portreeve_register".to_owned(),
-            "(membership in pg_execute_server_program)",
-            "revoke pg_execute_server_program from portreeve_register",
-        ),
-        (
-            "grant set on parameter session_replication_role to outsider".to_owned(),
-            "(set on session_replication_role)",
-            "revoke set on parameter session_replication_role from outsider",
-        ),
-        (
-            "alter role portreeve_register createrole".to_owned(),
-            "(createrole)",
-            "alter role portreeve_register nocreaterole",
-        ),
-        (
-            "alter role portreeve_register createdb replication bypassrls".to_owned(),
-            "(bypassrls, createdb, replication)",
-            "alter role portreeve_register nocreatedb noreplication nobypassrls",
-        ),
-        (format!("grant update (hash) {on}.event to portreeve_register"), "(update on event)", ""),
-        (
-            format!("grant truncate {on}.side to public"),
-            "(truncate on side)",
-            "revoke truncate on portreeve_register.side from public",
-        ),
-        (
-            "alter role portreeve_register superuser".to_owned(),
-            "allows (superuser), by itself or by a role it is a member of; it must be neither a superuser nor the tables' owner",
-            "alter role portreeve_register nosuperuser",
-        ),
-        (format!("revoke insert {on}.event from portreeve_register"), "lacks insert on event; run", ""),
-        (format!("revoke delete {on}.side from portreeve_register"), "lacks delete on side; run", ""),
-        ("revoke usage on schema portreeve_register from portreeve_register".to_owned(), "may not use the schema", ""),
-        (
-            "alter table portreeve_register.event disable trigger event_stays".to_owned(),
-            "triggers that keep events from being changed",
-            "",
-        ),
-        (format!("drop trigger event_under_way {on}.event"), "are not all there; run", ""),
-        (
-            format!("create trigger swallow before insert {on}.side execute function tsvector_update_trigger()"),
-            "is not all its own (trigger swallow on side)",
-            "drop trigger swallow on portreeve_register.side",
-        ),
-        (
-            "create rule swallow as on insert to portreeve_register.checkpoint do instead nothing".to_owned(),
-            "is not all its own (rule swallow on checkpoint)",
-            "drop rule swallow on portreeve_register.checkpoint",
-        ),
-        (
-            "alter table portreeve_register.event enable row level security".to_owned(),
-            "is not all its own (row security on event)",
-            "alter table portreeve_register.event disable row level security",
-        ),
-        // Replaying replication would switch it off.
-        ("alter table portreeve_register.event enable trigger event_told".to_owned(), "are not all there; run", ""),
-        (
-            format!("alter database {} set session_replication_role = replica", server.database),
-            "session_replication_role is replica",
-            &reset,
-        ),
-        (
-            "alter role portreeve_register nologin".to_owned(),
-            "is not permitted to log in",
-            "alter role portreeve_register login",
-        ),
-    ];
-    for (sql, says, undo) in cases {
-        shelf.sql(&server.database, &sql).expect("it is done");
-        let told = refused(&server);
-        assert!(told.contains(says) && told.contains(&server.database), "{sql}: {told}");
-        // What prepares it mends what it made.
-        match undo {
-            "" => shelf.prepare(&server).expect("prepared"),
-            undo => drop(shelf.sql(&server.database, undo).expect("undone")),
-        }
-        is_open();
-    }
-    let newer = "update portreeve_register.register set version = 2";
-    shelf.sql(&server.database, newer).expect("a newer version");
-    let told = shelf.prepare(&server).expect_err("it is not made older").to_string();
-    assert!(told.contains("the register is of version 2, which a newer portreeve made"), "{told}");
-}
 
 fn a_road_that_does_not_lead_there_is_said_to(shelf: &Shelf) {
     let server = shelf.database();
@@ -471,7 +335,7 @@ fn no_role_changes_an_event(shelf: &Arc<Shelf>) {
 #[test]
 fn what_is_particular_to_a_server() {
     let shelf = Shelf::start();
-    what_cannot_be_used_is_refused_with_what_to_do(&shelf);
+    unfit::what_cannot_be_used_is_refused_with_what_to_do(&shelf);
     rewriting_reaches_nothing_of_whoever_asks(&shelf);
     what_others_made_is_not_prepared(&shelf);
     what_is_kept_back_is_not_taken_for_stored(&shelf);
