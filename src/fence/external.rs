@@ -61,6 +61,15 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         weight: Weight::Refuse,
         scopes: For::Every,
+        // The server answers what a role may do by what it inherits: what it could take on with SET ROLE would go unseen.
+        query: "select 'set-role:' || r.rolname, format('role %I is a member of %I and does not inherit what that may do, so
+                    that nobody looks at it', s.rolname, r.rolname)
+                from subject s, reach join pg_roles r using (oid) where not pg_has_role(s.oid, r.oid, 'usage')",
+        hint: "REVOKE the membership, or let the role inherit: ALTER ROLE … INHERIT, and from 16 on GRANT … WITH INHERIT TRUE.",
+    },
+    Check {
+        weight: Weight::Refuse,
+        scopes: For::Every,
         query: "select 'cannot-end', format('the provisioner %I may not end sessions', current_user)
                 where not pg_has_role(current_user, 'pg_signal_backend', 'usage')",
         hint: "GRANT pg_signal_backend TO the provisioner.",

@@ -199,10 +199,30 @@ async fn a_role_for_each_schema_reaches_that_schema() {
             cluster.run_sql("crm", mend).await.expect(mend);
         }
         assert!(tested(&fence, "acme", Layout::Schema, Scope::Read).await.is_sound());
+        taken_on(&cluster, version, &client).await;
         let nobodys = fence.external_test(place("initech"), Layout::Schema, "support_acme", Scope::Read).await;
         let nobodys = nobodys.expect("a report");
         assert!(found(&nobodys.refusals).contains(&"no-schema"), "{nobodys:?}");
     }
+}
+
+/// Another customer's schema by a role that is only taken on, though its membership was accepted.
+async fn taken_on(cluster: &Cluster, version: Version, acmes: &Client) {
+    let aside = without_inheriting(version, "support_base", "support_acme");
+    let aside = format!(
+        "create role support_base; {aside}; grant usage on schema globex to support_base;
+         grant select on globex.contacts to support_base"
+    );
+    cluster.run_sql("crm", &aside).await.expect(&aside);
+    ask(acmes, "set role support_base").await.expect("a member may");
+    assert_eq!(one(acmes, "select count(*) from globex.contacts").await, "300", "so it is refused");
+    ask(acmes, "reset role").await.expect("back");
+    let accepted = ["shared-role we have read what it cannot do", "membership:support_base it carries the privileges"];
+    let fence = fence(cluster, "support_{tenant}", &accepted);
+    let report = tested(&fence, "acme", Layout::Schema, Scope::Read).await;
+    assert_eq!(found(&report.refusals), ["set-role:support_base"], "{version:?}: {report:?}");
+    let back = "drop owned by support_base; drop role support_base; alter role support_acme inherit";
+    cluster.run_sql("crm", back).await.expect(back);
 }
 
 #[tokio::test]
@@ -232,12 +252,20 @@ async fn a_role_for_each_tenant_is_held_by_policies_that_name_the_key() {
             let report = tested(&fence, "7", Layout::Shared, Scope::Write).await;
             assert!(report.is_sound(), "{version:?}: {mend}: {report:?}");
         }
-        escapes(&cluster).await;
+        escapes(&cluster, version).await;
+    }
+}
+
+/// To let `member` take that role on, and inherit nothing from it.
+fn without_inheriting(version: Version, role: &str, member: &str) -> String {
+    match version {
+        Version::Fifteen => format!("alter role {member} noinherit; grant {role} to {member}"),
+        Version::Eighteen => format!("grant {role} to {member} with inherit false, set true"),
     }
 }
 
 /// A role that may be taken on leaves the policy that does not name it; accepted or not, that is seen.
-async fn escapes(cluster: &Cluster) {
+async fn escapes(cluster: &Cluster, version: Version) {
     let base = "create role support_base; grant support_base to support_7; grant select on contacts to support_base";
     cluster.run_sql("crm", base).await.expect(base);
     let accepted = ["shared-role we have read what it cannot do", "membership:support_base it carries the privileges"];
@@ -252,4 +280,23 @@ async fn escapes(cluster: &Cluster) {
     assert_eq!(one(&client, "select count(*) from contacts").await, "50");
     let report = tested(&fence, "7", Layout::Shared, Scope::Write).await;
     assert_eq!(found(&report.refusals), ["undeclared:public.notes"], "it could be given to that role too: {report:?}");
+
+    // What is not inherited is asked for by SET ROLE, and no question about support_7 shows it.
+    let both = "alter policy seven on notes to support_7, support_base";
+    cluster.run_sql("crm", both).await.expect(both);
+    let report = tested(&fence, "7", Layout::Shared, Scope::Write).await;
+    assert!(report.is_sound(), "an accepted membership that is inherited: {report:?}");
+    let aside = without_inheriting(version, "support_base", "support_7");
+    let aside = format!("{aside}; grant select on countries to support_base");
+    cluster.run_sql("crm", &aside).await.expect(&aside);
+    ask(&client, "reset role").await.expect("back");
+    let refused = ask(&client, "select * from countries").await.expect_err("not inherited");
+    assert!(refused.starts_with("42501"), "{refused}");
+    ask(&client, "set role support_base").await.expect("a member may");
+    assert_eq!(one(&client, "select count(*) from countries").await, "1", "so it is refused");
+    let report = tested(&fence, "7", Layout::Shared, Scope::Write).await;
+    assert!(found(&report.refusals).contains(&"set-role:support_base"), "{report:?}");
+    let accepted = ["shared-role we have read it", "membership it carries the privileges", "set-role we know better"];
+    let report = tested(&self::fence(cluster, "support_{tenant}", &accepted), "7", Layout::Shared, Scope::Write).await;
+    assert!(found(&report.refusals).contains(&"set-role:support_base"), "nobody may accept that: {report:?}");
 }
