@@ -109,20 +109,24 @@ const NOTHING_DECLARED: &str = "(select null::oid as relation, null::text as cla
 
 /// The tables whose policy lets the role reach nothing but rows in which a column equals the customer's key, `$4`. The key
 /// stands in the policy itself: what a setting or a function says could be changed by whoever is in, or is nobody's to judge.
-/// It is for all commands, restrictive, and for each role whose rights the session can have, by SET ROLE too.
+/// It is for all commands, restrictive, and for each role whose rights the session can have, by SET ROLE too. Where the
+/// column's own type compares, it is one whose equal values are the same: of citext, or of boxes, several keys are equal.
 const DECLARED_BY_POLICY: &str = "(
     select distinct on (p.polrelid) p.polrelid as relation, 'own'::text as class, a.attname as tenant_column,
         'theirs'::text as row_security, pg_get_expr(p.polqual, p.polrelid) as fence
     from pg_policy p join pg_class t on t.oid = p.polrelid
     join pg_attribute a on a.attrelid = p.polrelid and a.attnum > 0 and not a.attisdropped
+    join lateral (select y.typtype = 'e' or y.oid in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype,
+        'text'::regtype, 'varchar'::regtype, 'name'::regtype, 'uuid'::regtype) as is_exact
+        from pg_type y where y.oid = a.atttypid) e on true
     where t.relrowsecurity and not p.polpermissive and p.polcmd = '*'
       and (p.polwithcheck is null or pg_get_expr(p.polwithcheck, p.polrelid) = pg_get_expr(p.polqual, p.polrelid))
       and not exists (select from reach r where not exists (select from unnest(p.polroles) o(oid)
           where case o.oid when 0 then true else pg_has_role(r.oid, o.oid, 'usage') end))
       and (a.attcollation = 0 or (select c.collisdeterministic from pg_collation c where c.oid = a.attcollation))
       and pg_get_expr(p.polqual, p.polrelid) in (
-          case when $4 ~ '^[0-9]+$' then format('(%I = %s)', a.attname, $4) end,
-          format('(%I = %L::%s)', a.attname, $4, format_type(a.atttypid, null)),
+          case when $4 ~ '^[0-9]+$' and e.is_exact then format('(%I = %s)', a.attname, $4) end,
+          case when e.is_exact then format('(%I = %L::%s)', a.attname, $4, format_type(a.atttypid, null)) end,
           format('((%I)::text = %L::text)', a.attname, $4))
     order by p.polrelid)";
 

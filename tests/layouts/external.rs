@@ -252,7 +252,37 @@ async fn a_role_for_each_tenant_is_held_by_policies_that_name_the_key() {
             let report = tested(&fence, "7", Layout::Shared, Scope::Write).await;
             assert!(report.is_sound(), "{version:?}: {mend}: {report:?}");
         }
+        loose(&cluster, &fence).await;
         escapes(&cluster, version).await;
+    }
+}
+
+/// A type of its own may take several keys for one, whatever schema it lies in: the policy tells nobody apart.
+async fn loose(cluster: &Cluster, fence: &Fence) {
+    for schema in ["public", "pg_catalog"] {
+        let sql = format!(
+            "create extension citext schema {schema}; create table labels (id int primary key, owner citext not null);
+             insert into labels values (1, 'Acme'), (2, 'acme'); alter table labels enable row level security;
+             create policy app on labels using (true);
+             create policy acme on labels as restrictive to support_acme using (owner = 'acme');
+             grant select on labels to support_acme"
+        );
+        cluster.run_sql("crm", "create role support_acme login password 'support'").await.expect("a role");
+        cluster.run_sql("crm", "grant connect on database crm to support_acme").await.expect("granted");
+        cluster.run_sql("crm", &sql).await.expect("labels");
+        let client = sign_in(cluster, "support_acme").await;
+        assert_eq!(one(&client, "select count(*) from labels").await, "2", "two keys are one");
+        let report = tested(fence, "acme", Layout::Shared, Scope::Read).await;
+        assert_eq!(found(&report.refusals), ["undeclared:public.labels"], "{schema}: {report:?}");
+        let exact = "drop policy acme on labels;
+            create policy acme on labels as restrictive to support_acme using (owner::text = 'acme')";
+        cluster.run_sql("crm", exact).await.expect(exact);
+        assert_eq!(one(&client, "select count(*) from labels").await, "1");
+        let report = tested(fence, "acme", Layout::Shared, Scope::Read).await;
+        assert!(report.is_sound(), "{schema}: compared as text it is one key: {report:?}");
+        drop(client);
+        let gone = "drop table labels; drop extension citext; drop owned by support_acme; drop role support_acme";
+        cluster.run_sql("crm", gone).await.expect(gone);
     }
 }
 
