@@ -90,6 +90,12 @@ pub enum Command {
     },
     /// Give a staff member a second factor: with its codes, and their password, they get short-lived passwords in the portal.
     SecondFactor(second_factor::SecondFactor),
+    /// Forget as whom the identity provider knows a staff member, since it has a new account for them: whoever next signs in
+    /// there under their name is them.
+    ForgetSubject {
+        /// Their name or id.
+        staff: String,
+    },
     /// Let a staff member work outside their hours for a while. Takes the password of somebody else, as resume does.
     Except {
         /// Their name or id.
@@ -140,6 +146,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Remove { staff } => narrow(context, &staff, |staff| What::StaffRemoved { staff }).await,
         Command::Compare(compare) => staff_list::run(compare, context).await,
         Command::SecondFactor(wanted) => second_factor::run(wanted, context).await,
+        Command::ForgetSubject { staff } => operate(context, &staff, StaffStep::SubjectForgotten, |_| None).await,
         Command::Resume { staff, voucher } => vouch(context, &staff, voucher, StaffStep::Resumed, None).await,
         Command::Attest { staff, kind, version, until } => {
             operate(context, &staff, StaffStep::Attested { kind, version, until }, |_| None).await

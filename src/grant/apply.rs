@@ -276,6 +276,9 @@ impl State {
             What::StaffRemoved { staff } => {
                 if let Some(staff) = self.staff.get_mut(staff) {
                     staff.active = false;
+                    // Nothing of theirs opens anything any more, and it may be erased.
+                    (staff.standing.token, staff.standing.second_factor) = (None, None);
+                    staff.standing.subject = None;
                 }
                 self.teams.leave(staff);
                 self.end_grants_of(event, staff);

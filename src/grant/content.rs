@@ -397,7 +397,7 @@ impl Content {
             73 => What::CustomerRenamed { customer: CustomerId(self.customer?) },
             46..=51 => What::Team(self.team_step()?),
             57 | 58 => What::Glass(self.glass_step()?),
-            52..=56 | 66..=68 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
+            52..=56 | 66..=69 => What::Staff { staff: StaffId(self.staff?), step: self.staff_step()? },
             9..=13 | 22..=30 | 61..=64 => {
                 What::Account { customer: CustomerId(self.customer?), step: self.account_step()? }
             }

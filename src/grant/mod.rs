@@ -74,7 +74,7 @@ pub use staff_condition::StaffCondition;
 pub use state::{Customer, Given, Grant, Owner, Questioned, Staff, State};
 pub use team::{SUPPORT, Team, TeamRole, TeamStep};
 pub use terms::{Bounds, LONGEST_MAX, LONGEST_USUAL, Limit, Region, Terms, TermsFault};
-pub use token::{SECRET_BYTES, SecondFactor, SignIn, TOKEN_MAX, Token, base32, code_of, step_at};
+pub use token::{SECRET_BYTES, SecondFactor, ShownBy, SignIn, TOKEN_MAX, Token, base32, code_of, step_at};
 
 /// The state as roles share it.
 pub type Shared = std::sync::Arc<State>;

@@ -73,6 +73,9 @@ pub struct Personal {
     /// still lacks the password, of which only a verifier is stored.
     #[n(66)]
     pub second_factor: Option<ByteVec>,
+    /// As whom the identity provider knows a staff member: SHA-256 of its issuer and of the subject that it names.
+    #[n(67)]
+    pub subject: Option<ByteVec>,
     /// The SHA-256 digest of the code in an invitation's link.
     #[n(45)]
     pub invitation: Option<ByteVec>,
@@ -97,6 +100,12 @@ impl Personal {
     pub fn decode(bytes: &[u8]) -> Option<Personal> {
         let personal: Personal = minicbor::decode(bytes).ok()?;
         (personal.encode() == bytes).then_some(personal)
+    }
+
+    /// As whom the identity provider knows them, if it is said and is a digest.
+    pub(super) fn subject(&self) -> Result<Option<[u8; 32]>, TextFault> {
+        let subject = self.subject.as_ref().map(|subject| <[u8; 32]>::try_from(subject.as_slice()));
+        subject.transpose().map_err(|_| TextFault::Missing("digest of the provider's subject"))
     }
 
     /// The token digests that are digests.

@@ -255,6 +255,12 @@ pub enum Rule {
     /// A code of the second factor that was used before.
     #[error("that code was used already: wait until your authenticator shows the next one")]
     CodeUsed,
+    /// Somebody whom the identity provider knew by another subject before.
+    #[error(
+        "the identity provider knew {0} as somebody else before; if it is them, an operator types: \"portreeve staff \
+         forget-subject {0}\""
+    )]
+    SubjectChanged(StaffId),
     /// A text that breaks its rule.
     #[error(transparent)]
     Text(#[from] TextFault),

@@ -76,6 +76,8 @@ pub enum StaffStep {
     SecondFactorSet,
     /// They have none any more.
     SecondFactorRemoved,
+    /// As whom the identity provider knows them is forgotten: it says so anew at their next sign-in there.
+    SubjectForgotten,
 }
 
 impl StaffStep {
@@ -90,6 +92,7 @@ impl StaffStep {
             StaffStep::TokenIssued { .. } => "token.issued",
             StaffStep::SecondFactorSet => "second-factor.set",
             StaffStep::SecondFactorRemoved => "second-factor.removed",
+            StaffStep::SubjectForgotten => "subject.forgotten",
         }
     }
 
@@ -103,7 +106,8 @@ impl StaffStep {
             | StaffStep::Excepted { .. }
             | StaffStep::TokenIssued { .. }
             | StaffStep::SecondFactorSet
-            | StaffStep::SecondFactorRemoved => false,
+            | StaffStep::SecondFactorRemoved
+            | StaffStep::SubjectForgotten => false,
         }
     }
 
@@ -114,9 +118,11 @@ impl StaffStep {
             | StaffStep::Excepted { .. }
             | StaffStep::TokenIssued { .. }
             | StaffStep::SecondFactorSet => true,
-            StaffStep::Suspended | StaffStep::Resumed | StaffStep::Attested { .. } | StaffStep::SecondFactorRemoved => {
-                false
-            }
+            StaffStep::Suspended
+            | StaffStep::Resumed
+            | StaffStep::Attested { .. }
+            | StaffStep::SecondFactorRemoved
+            | StaffStep::SubjectForgotten => false,
         }
     }
 }
@@ -129,7 +135,8 @@ impl fmt::Display for StaffStep {
             | StaffStep::Resumed
             | StaffStep::Limited
             | StaffStep::SecondFactorSet
-            | StaffStep::SecondFactorRemoved => Ok(()),
+            | StaffStep::SecondFactorRemoved
+            | StaffStep::SubjectForgotten => Ok(()),
             StaffStep::Attested { kind, version, until } => write!(f, ": {kind} version {version} until {until}"),
             StaffStep::Excepted { until } => write!(f, ": until {until}"),
             StaffStep::TokenIssued { until, code: None } => write!(f, ": until {until}, by the identity provider"),
@@ -157,6 +164,8 @@ pub struct Standing {
     pub token: Option<Token>,
     /// Their second factor, if they have one.
     pub second_factor: Option<SecondFactor>,
+    /// As whom the identity provider knows them, from their first sign-in there on.
+    pub subject: Option<[u8; 32]>,
 }
 
 impl Standing {
@@ -190,6 +199,8 @@ impl Standing {
             StaffStep::TokenIssued { until, code } => {
                 let verifier = personal.verifier.clone().unwrap_or_default();
                 self.token = Some(Token { verifier, issued: at, until, sequence });
+                // Erased, it stands in a newer row.
+                self.subject = personal.subject().ok().flatten();
                 if let (Some(factor), Some(step)) = (&mut self.second_factor, code) {
                     factor.used = step;
                 }
@@ -199,6 +210,7 @@ impl Standing {
                 self.second_factor = Some(SecondFactor { secret, used: 0 });
             }
             StaffStep::SecondFactorRemoved => self.second_factor = None,
+            StaffStep::SubjectForgotten => self.subject = None,
         }
     }
 }
@@ -298,6 +310,7 @@ impl State {
             StaffStep::TokenIssued { until, code } => self.check_token(event, (id, until, code), personal),
             StaffStep::SecondFactorSet => self.check_second_factor(event, (id, true), personal),
             StaffStep::SecondFactorRemoved => self.check_second_factor(event, (id, false), personal),
+            StaffStep::SubjectForgotten => only_operator(event),
         }
     }
 
@@ -339,7 +352,8 @@ impl State {
             | StaffStep::Excepted { .. }
             | StaffStep::TokenIssued { .. }
             | StaffStep::SecondFactorSet
-            | StaffStep::SecondFactorRemoved => {}
+            | StaffStep::SecondFactorRemoved
+            | StaffStep::SubjectForgotten => {}
         }
     }
 }

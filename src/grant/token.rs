@@ -13,6 +13,7 @@ use super::consent::By;
 use super::event::Event;
 use super::personal::{Personal, TextFault};
 use super::rule::Rule;
+use super::staff::Standing;
 use super::state::{Staff, State};
 use crate::clock::Timestamp;
 use crate::ids::{Sequence, StaffId};
@@ -38,6 +39,25 @@ pub enum SignIn {
     Password,
     /// A short-lived password that the portal handed out.
     Token,
+}
+
+/// By what a staff member has shown who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// Their stored password, and the code of that step of their second factor.
+    Code(u64),
+    /// The identity provider, which knows them by that: the digest of its issuer and of the subject it names.
+    Subject([u8; 32]),
+}
+
+impl ShownBy {
+    /// The step of the second factor's code, if it was one.
+    pub fn code(self) -> Option<u64> {
+        match self {
+            ShownBy::Code(step) => Some(step),
+            ShownBy::Subject(_) => None,
+        }
+    }
 }
 
 /// The newest short-lived password of a staff member; older ones count no more.
@@ -133,7 +153,25 @@ impl Staff {
     }
 }
 
+impl Standing {
+    /// The side row of a short-lived password. Each carries on as whom the identity provider knows them, since those before
+    /// it are erased.
+    pub fn token_side(&self, shown: ShownBy, verifier: String) -> Personal {
+        let subject = match shown {
+            ShownBy::Code(_) => self.subject,
+            ShownBy::Subject(subject) => Some(subject),
+        };
+        let subject = subject.map(|subject| subject.to_vec().into());
+        Personal { verifier: Some(verifier), subject, ..Personal::default() }
+    }
+}
+
 impl State {
+    /// Whom of those who are here the identity provider knows by that.
+    pub fn staff_of_subject(&self, subject: [u8; 32]) -> Option<&Staff> {
+        self.all_staff().find(|staff| staff.active && staff.standing.subject == Some(subject))
+    }
+
     /// A short-lived password is the portal's to hand out, which signs it; to whoever works, for a while.
     pub(super) fn check_token(
         &self,
@@ -157,7 +195,11 @@ impl State {
             (Some(step), Some(factor)) if step <= factor.used => return Err(Rule::CodeUsed),
             (Some(_), Some(_)) => {}
         }
-        personal.map_or(Ok(()), |personal| Ok(required(&personal.verifier, "password verifier").map(drop)?))
+        let Some(personal) = personal else { return Ok(()) };
+        required(&personal.verifier, "password verifier")?;
+        let subject = personal.subject()?;
+        // Names are the provider's to change, and to give to somebody else; what it knows somebody by is not.
+        if standing.subject.is_some() && standing.subject != subject { Err(Rule::SubjectChanged(id)) } else { Ok(()) }
     }
 
     /// A second factor is the operator's to give and to take.

@@ -62,6 +62,55 @@ fn verifier(text: &str) -> Option<Personal> {
     Some(Personal { verifier: Some(text.to_owned()), ..Personal::default() })
 }
 
+fn side(subject: Option<u8>) -> Option<Personal> {
+    let subject = subject.map(|byte| vec![byte; 32].into());
+    Some(Personal { verifier: Some("v".to_owned()), subject, ..Personal::default() })
+}
+
+#[test]
+fn whom_the_provider_means_stays_the_same_until_an_operator_says_otherwise() {
+    let mut world = World::with_people();
+    let handed = |world: &mut World, subject| world.try_to(By::Staff(JANE), issued(10, None), side(subject)).map(drop);
+    let changed = || Err(Fault::Rule(Rule::SubjectChanged(JANE)));
+    assert_eq!(handed(&mut world, Some(1)), Ok(()));
+    for other in [Some(2), None] {
+        assert_eq!(handed(&mut world, other), changed(), "{other:?}");
+    }
+    let short = Some(Personal { subject: Some(vec![1; 31].into()), ..side(None).expect("one") });
+    assert!(world.try_to(By::Staff(JANE), issued(10, None), short).is_err(), "no digest");
+    // What a second factor is worth carries it on.
+    world.must(By::Operator, What::Staff { staff: JANE, step: StaffStep::SecondFactorSet }, secret(SECRET_BYTES));
+    let standing = world.state.staff(JANE).expect("she is there").standing.clone();
+    let carried = standing.token_side(ShownBy::Code(7), "v".to_owned());
+    assert_eq!(Some(&carried), side(Some(1)).as_ref());
+    assert_eq!(world.try_to(By::Staff(JANE), issued(10, Some(7)), side(None)).map(drop), changed());
+    world.must(By::Staff(JANE), issued(10, Some(7)), Some(carried));
+    assert_eq!(world.state.staff_of_subject([1; 32]).map(|staff| staff.id), Some(JANE));
+
+    let forgotten = What::Staff { staff: JANE, step: StaffStep::SubjectForgotten };
+    for by in [By::Staff(JANE), By::Owner(OLGA), By::System, By::VendorApp] {
+        assert!(world.try_to(by, forgotten, None).is_err(), "{by}");
+    }
+    world.must(By::Operator, forgotten, None);
+    assert_eq!(world.state.staff_of_subject([1; 32]), None);
+    assert_eq!(handed(&mut world, Some(2)), Ok(()));
+    assert_eq!(handed(&mut world, Some(1)), changed());
+    // Whoever folds it after the rows before the newest were erased knows the same.
+    let newest = world.state.sequence();
+    let mut anew = State::default();
+    for stored in &world.events {
+        let is_kept = stored.sequence == newest || stored.sequence.0 <= 3;
+        let side = stored.side.clone().filter(|_| is_kept);
+        let stored = crate::grant::Stored { side, ..stored.clone() };
+        apply(&mut anew, &stored, &crate::grant::world::trust()).expect("it verifies");
+    }
+    let subject = |state: &State| state.staff(JANE).and_then(|staff| staff.standing.subject);
+    assert_eq!((subject(&anew), subject(&world.state)), (Some([2; 32]), Some([2; 32])));
+    // Somebody who is gone is nobody.
+    world.must(By::Operator, What::StaffRemoved { staff: JANE }, None);
+    assert_eq!(world.state.staff_of_subject([2; 32]), None);
+}
+
 fn secret(bytes: usize) -> Option<Personal> {
     Some(Personal { second_factor: Some(vec![7; bytes].into()), ..Personal::default() })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::audit::record::Record;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, Consent, Mode, Personal, Scope, State, What};
+use crate::grant::{AccountStep, Consent, Mode, Personal, Scope, ShownBy, State, What};
 use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, StaffId};
 use crate::log;
 use crate::register::{self, OwnerActs, Revision};
@@ -48,11 +48,11 @@ pub trait Acts: Send + Sync + 'static {
         what: What,
         side: Option<Personal>,
     ) -> Acting<'_, Result<Arc<State>, register::Error>>;
-    /// Hands out a short-lived password, good until then, for the code of that step if there was one; keeps its verifier.
+    /// Hands out a short-lived password, good until then, to somebody who has shown so who they are; keeps its verifier.
     fn issue_token(
         &self,
         staff: StaffId,
-        good: (Timestamp, Option<u64>),
+        good: (Timestamp, ShownBy),
         verifier: String,
     ) -> Acting<'_, Result<(), register::Error>>;
     /// Writes a record into the portal's own log, durably.
@@ -104,7 +104,7 @@ impl Acts for OwnerActs {
     fn issue_token(
         &self,
         staff: StaffId,
-        good: (Timestamp, Option<u64>),
+        good: (Timestamp, ShownBy),
         verifier: String,
     ) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(OwnerActs::issue_token(self, staff, good, verifier))

@@ -27,7 +27,7 @@ use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::entropy::{OsEntropy, random};
 use crate::grant::world::{customer, portal_key, staff, trust};
-use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, StaffStep, State, What};
+use crate::grant::{AccountStep, By, Consent, Draft, Layout, Mode, Personal, Scope, ShownBy, StaffStep, State, What};
 use crate::ids::{CustomerId, EventId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::net::https::ALPN;
 use crate::net::tls::Certificate;
@@ -138,12 +138,13 @@ impl Acts for Direct {
     fn issue_token(
         &self,
         staff: StaffId,
-        (until, code): (Timestamp, Option<u64>),
+        (until, shown): (Timestamp, ShownBy),
         verifier: String,
     ) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(async move {
-            let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code } };
-            let side = Personal { verifier: Some(verifier), ..Personal::default() };
+            let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code: shown.code() } };
+            let state = self.register.state()?;
+            let side = state.staff(staff).expect("they are there").standing.token_side(shown, verifier);
             self.append(By::Staff(staff), what, Some(side)).map(drop)
         })
     }

@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
-use crate::grant::{Layout, Mode, Purpose, Scope, Terms};
+use crate::grant::{Layout, Mode, Purpose, Scope, ShownBy, Terms};
 use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
@@ -330,7 +330,7 @@ async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() 
     let acts = office.owner_acts();
     let until = SystemClock.now().plus(Duration::from_secs(600));
     for verifier in ["first-verifier", "second-verifier"] {
-        acts.issue_token(JANE, (until, None), verifier.to_owned()).await.expect("she may");
+        acts.issue_token(JANE, (until, ShownBy::Subject([4; 32])), verifier.to_owned()).await.expect("she may");
     }
     let standing = |state: &State| state.staff(JANE).expect("she is there").standing.clone();
     let token = standing(&office.acts.register.state().expect("it verifies")).token.expect("she has one");
@@ -347,7 +347,7 @@ async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() 
     assert!(issued.iter().all(|text| !text.contains("verifier")), "{issued:?}");
     assert!(issued[0].starts_with("token.issued s3: until ") && issued[0].ends_with(", by staff s3"), "{issued:?}");
     assert_eq!(office.story().len(), 4, "each its intent and what became of it");
-    let refused = acts.issue_token(JANE, (until, Some(7)), "x".to_owned()).await;
+    let refused = acts.issue_token(JANE, (until, ShownBy::Code(7)), "x".to_owned()).await;
     assert!(matches!(&refused, Err(Error::Refused(why)) if why.contains("has no second factor")), "{refused:?}");
 }
 

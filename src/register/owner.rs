@@ -12,7 +12,9 @@ use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
 use crate::clock::Timestamp;
-use crate::grant::{AccountStep, By, Consent, Draft, Mode, Personal, Scope, StaffStep, State, Terms, What};
+use crate::grant::{
+    AccountStep, By, Consent, Draft, Mode, Personal, Rule, Scope, ShownBy, StaffStep, State, Terms, What,
+};
 use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::log::Log;
 
@@ -133,15 +135,15 @@ impl OwnerActs {
     pub async fn issue_token(
         &self,
         staff: StaffId,
-        (until, code): (Timestamp, Option<u64>),
+        (until, shown): (Timestamp, ShownBy),
         verifier: String,
     ) -> Result<(), Error> {
-        let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code } };
-        let personal = Personal { verifier: Some(verifier), ..Personal::default() };
+        let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code: shown.code() } };
         let mut before = None;
         let build = |state: &State| {
-            before = state.staff(staff).and_then(|staff| staff.standing.token.as_ref()).map(|token| token.sequence);
-            Ok(Draft { by: By::Staff(staff), what, personal: Some(personal.clone()) })
+            let standing = &state.staff(staff).ok_or(Rule::NoStaff(staff))?.standing;
+            before = standing.token.as_ref().map(|token| token.sequence);
+            Ok(Draft { by: By::Staff(staff), what, personal: Some(standing.token_side(shown, verifier.clone())) })
         };
         let done = self.acts.act(Some(&self.key), build).await?;
         done.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

@@ -132,4 +132,18 @@ async fn what_no_provider_should_say_is_refused_and_recorded() {
         assert!(!shown.body.contains("id=\"token\""), "{shown:?}");
     }
     answer(&own, json!({}), "").password();
+
+    // Somebody else whom the provider calls jane by now, and her under the name of somebody else, are refused.
+    let issued = || ground.records().iter().filter(|record| record["verb"] == "token.issued").count();
+    let lena = ground.stage.write_secret("lena.password", "correct horse battery").expect("a file");
+    ground.must(&["staff", "create", "lena", "--password-file", &lena.to_string_lossy()]);
+    let before = issued();
+    answer(&own, json!({"sub": "4712"}), "").refuses(403, "knew &quot;jane&quot; as somebody else before");
+    answer(&own, json!({"preferred_username": "lena"}), "").refuses(403, "by another name");
+    ground.is_recorded("subject-changed", "jane");
+    ground.is_recorded("subject-elsewhere", "lena");
+    assert_eq!(issued(), before);
+    ground.must(&["staff", "forget-subject", "jane"]);
+    answer(&own, json!({"sub": "4712"}), "").password();
+    answer(&own, json!({}), "").refuses(403, "as somebody else before");
 }

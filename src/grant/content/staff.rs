@@ -44,6 +44,7 @@ impl Content {
             }
             StaffStep::SecondFactorSet => self.what = 67,
             StaffStep::SecondFactorRemoved => self.what = 68,
+            StaffStep::SubjectForgotten => self.what = 69,
         }
     }
 
@@ -87,6 +88,7 @@ impl Content {
             66 => StaffStep::TokenIssued { until: until?, code: self.count },
             67 => StaffStep::SecondFactorSet,
             68 => StaffStep::SecondFactorRemoved,
+            69 => StaffStep::SubjectForgotten,
             _ => return None,
         })
     }

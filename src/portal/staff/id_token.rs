@@ -9,6 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
+use crate::portal::session::sha256;
 
 /// How far the provider's clock and ours may be apart.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -54,6 +55,8 @@ pub struct Identity {
     pub name: String,
     /// The provider's own number or word for them.
     pub subject: String,
+    /// The digest of the provider and that: one person and no other, whatever they are called.
+    pub digest: [u8; 32],
     /// The authentication methods it names.
     pub methods: Vec<String>,
 }
@@ -133,7 +136,8 @@ pub fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>, now: Timestamp
     check_times(&claims, expected, now)?;
     let methods = check_second_factor(&claims, expected)?;
     let subject = text(&claims, "sub")?.to_owned();
-    Ok(Identity { name: name(&claims, expected)?, subject, methods })
+    let digest = sha256(format!("{}\0{subject}", expected.issuer).as_bytes());
+    Ok(Identity { name: name(&claims, expected)?, subject, digest, methods })
 }
 
 /// The claims, once the signature holds.

@@ -75,6 +75,7 @@ fn a_token_that_holds_says_who_it_is() {
     let jane = Identity {
         name: "jane".to_owned(),
         subject: "4711".to_owned(),
+        digest: sha256(format!("{ISSUER}\0{}", "4711").as_bytes()),
         methods: vec!["pwd".to_owned(), "otp".to_owned()],
     };
     assert_eq!(answer(&json!({}), &expected()), Ok(jane));

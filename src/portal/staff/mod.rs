@@ -3,6 +3,7 @@
 //! Not here: what the gate makes of it (`proxy/proving.rs`), and any session: nobody stays signed in here. No password
 //! stands in a URL, in a record or in the register, which has the verifier only.
 
+mod by_provider;
 mod flow;
 mod id_token;
 mod pages;
@@ -24,7 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::json;
 
-use self::flow::{FLOW_WITHIN, Flows, clear_cookie};
+use self::flow::{Flows, clear_cookie};
 pub use self::provider::Provider;
 use self::provider::Trouble;
 use self::wrong_codes::WrongCodes;
@@ -36,7 +37,7 @@ use super::{Portal, to_its_end};
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::entropy::{Entropy, random};
-use crate::grant::{Staff, State};
+use crate::grant::{ShownBy, Staff, State};
 use crate::net::https::Peer;
 use crate::secret::Secret;
 use crate::wire::scram::{ITERATIONS, Verifier, verifier_from_password};
@@ -73,9 +74,9 @@ pub(super) struct Handed {
 /// Somebody who has shown who they are.
 struct Shown {
     staff: Staff,
-    /// The step of their second factor's code.
-    code: Option<u64>,
-    /// By what, for the record.
+    /// By what.
+    by: ShownBy,
+    /// The same for the record.
     how: String,
 }
 
@@ -215,47 +216,6 @@ impl Portal {
         self.0.attempts.succeeded(address, &attempts_of(name), now);
     }
 
-    async fn by_provider(&self, headers: &HeaderMap, back: Back, address: IpAddr) -> Result<Handed, Error> {
-        let (handing, provider) = self.provider()?;
-        self.admit(address, &address.to_string())?;
-        let now = self.now();
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let Some(flow) = handing.flows.resume(cookies, &back.state, now) else {
-            let minutes = FLOW_WITHIN.as_secs() / 60;
-            let message = format!("this sign-in was not begun in this browser within the last {minutes} minutes");
-            return Err(self.refuse("foreign-flow", message, None, address).await);
-        };
-        if let Some(word) = back.error {
-            let trouble = Trouble::Refuses(provider::plain(&word));
-            return Err(self.refuse("provider-refused", trouble.to_string(), None, address).await);
-        }
-        let identity = match provider.identity(&flow, (&back.code, back.iss.as_deref()), now).await {
-            Ok(identity) => identity,
-            Err(trouble @ Trouble::Away(_)) => return Err(denied(trouble)),
-            Err(trouble @ Trouble::Refuses(_)) => {
-                return Err(self.refuse("provider-refused", trouble.to_string(), None, address).await);
-            }
-            Err(trouble @ Trouble::Rejected(_)) => {
-                return Err(self.refuse("id-token", trouble.to_string(), None, address).await);
-            }
-        };
-        self.succeeded(address, &address.to_string(), now);
-        let state = self.newest_state().await;
-        let name = identity.name;
-        let how = format!("identity provider: {} by {}", identity.subject, identity.methods.join(", "));
-        match state.staff_named(&name).cloned() {
-            Some(staff) if staff.works() => self.hand_out(&state, Shown { staff, code: None, how }, address).await,
-            Some(staff) if staff.active => {
-                let message = format!("the staff account \"{name}\" is suspended");
-                Err(self.refuse("staff-suspended", message, Some((&name, Some(&staff))), address).await)
-            }
-            removed_or_none => {
-                let message = format!("no member of staff here is called \"{name}\"");
-                Err(self.refuse("staff-unknown", message, Some((&name, removed_or_none.as_ref())), address).await)
-            }
-        }
-    }
-
     async fn by_second_factor(&self, wanted: Credentials, address: IpAddr) -> Result<Handed, Error> {
         let handing = self.handing()?;
         let Credentials { name, password, code } = wanted;
@@ -293,7 +253,7 @@ impl Portal {
                 self.succeeded(address, &name, now);
                 handing.wrong_codes.succeeded(staff.id);
                 let how = "password and second factor".to_owned();
-                self.hand_out(&state, Shown { staff, code: Some(step), how }, address).await
+                self.hand_out(&state, Shown { staff, by: ShownBy::Code(step), how }, address).await
             }
         }
     }
@@ -317,7 +277,7 @@ impl Portal {
     /// Records who came and by what, then has the register take the verifier; only then is the password shown.
     async fn hand_out(&self, state: &State, shown: Shown, address: IpAddr) -> Result<Handed, Error> {
         self.fresh()?;
-        let Shown { staff, code, how } = shown;
+        let Shown { staff, by, how } = shown;
         let now = self.now();
         let mut record = self.staff_record(Kind::SignedIn, Some((&staff.name, Some(&staff))), address);
         record.values.message = Some(how);
@@ -333,7 +293,7 @@ impl Portal {
         let verifier = verifier.map_err(|error| Error::Bug(format!("a verifier was not made: {error}")))?;
         let until = now.plus(self.handing()?.lives);
         let (acts, id) = (std::sync::Arc::clone(&self.0.acts), staff.id);
-        to_its_end(async move { acts.issue_token(id, (until, code), verifier).await }).await??;
+        to_its_end(async move { acts.issue_token(id, (until, by), verifier).await }).await??;
         Ok(Handed { name: staff.name, password, until })
     }
 
@@ -375,6 +335,10 @@ fn hint(code: &str) -> String {
     match code {
         "foreign-flow" => "Begin again on the page /staff, in one browser, with cookies.",
         "staff-unknown" => "Ask an operator; they type: portreeve staff create NAME, with the name the provider gives.",
+        "subject-changed" => {
+            "If the provider has a new account for you, ask an operator; they type: portreeve staff forget-subject NAME."
+        }
+        "subject-elsewhere" => "Sign in at the provider as the one you are called here.",
         "staff-suspended" => "Ask a team lead or a member of security; they type: portreeve staff resume.",
         "no-second-factor" => "Ask an operator for one; they type: portreeve staff second-factor NAME.",
         "code-used" => "Wait until your authenticator shows the next code.",
