@@ -20,6 +20,8 @@ pub(crate) struct Shown {
     pub(crate) url: String,
     /// Where it sends one on; empty: nowhere.
     pub(crate) next: String,
+    /// All but the time of day.
+    pub(crate) headers: Vec<String>,
     pub(crate) body: String,
 }
 
@@ -52,6 +54,8 @@ impl Browser {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "30", "-w", "\n%{http_code} %{redirect_url}"]);
         curl.arg("--cacert").arg(&self.ca).arg("-b").arg(&self.jar).arg("-c").arg(&self.jar);
+        let heads = self.jar.with_extension("headers");
+        curl.arg("-D").arg(&heads);
         headers.iter().for_each(|header| {
             curl.args(["-H", header]);
         });
@@ -68,7 +72,10 @@ impl Browser {
         let (body, last) = text.rsplit_once('\n').expect("a last line");
         let (status, next) = last.split_once(' ').expect("a status");
         let status = status.parse().expect("a number");
-        Shown { status, url: url.to_owned(), next: next.to_owned(), body: body.to_owned() }
+        let heads = std::fs::read_to_string(&heads).expect("headers");
+        let is_kept = |line: &&str| !line.to_ascii_lowercase().starts_with("date:");
+        let headers = heads.lines().filter(is_kept).map(str::to_owned).collect();
+        Shown { status, url: url.to_owned(), next: next.to_owned(), headers, body: body.to_owned() }
     }
 
     /// A request, and wherever it leads, up to the first address that holds `stop`.

@@ -3,6 +3,7 @@
 //! Not here: what the gate makes of it (`proxy/proving.rs`), and any session: nobody stays signed in here. No password
 //! stands in a URL, in a record or in the register, which has the verifier only.
 
+mod by_code;
 mod by_provider;
 mod flow;
 mod id_token;
@@ -46,8 +47,6 @@ use crate::wire::scram::{ITERATIONS, Verifier, verifier_from_password};
 pub const CALLBACK: &str = "/staff/oidc/callback";
 /// Bytes of a short-lived password: nobody guesses 144 bits.
 const PASSWORD_BYTES: usize = 18;
-/// The longest name, password and code looked at, in bytes.
-const FIELD_BYTES_MAX: usize = 1024;
 
 /// How short-lived passwords are handed out.
 pub struct Handing {
@@ -129,7 +128,7 @@ async fn by_form(
     let wanted = form(fields)?;
     let name = wanted.name.trim().to_owned();
     let has_provider = portal.handing()?.provider.is_some();
-    match portal.by_second_factor(wanted, address).await {
+    match portal.by_code(wanted, address).await {
         Ok(handed) => Ok(html(StatusCode::OK, pages::handed(&handed))),
         Err(error) => Ok(failed(&error, pages::welcome(has_provider, Some(&error), &name))),
     }
@@ -144,7 +143,7 @@ async fn by_api(
     // What is wrong is not repeated: it may be a password.
     let wrong = |_| Error::client("not-credentials", "the request body is not what this address takes", hint);
     let wanted = serde_json::from_slice(&body.map_err(too_large)?).map_err(wrong)?;
-    Ok(handed_json(&portal.by_second_factor(wanted, address).await?))
+    Ok(handed_json(&portal.by_code(wanted, address).await?))
 }
 
 /// Sends the browser to the identity provider. A link and not a form, since what a form leads to may be no other site's.
@@ -216,64 +215,6 @@ impl Portal {
         self.0.attempts.succeeded(address, &attempts_of(name), now);
     }
 
-    async fn by_second_factor(&self, wanted: Credentials, address: IpAddr) -> Result<Handed, Error> {
-        let handing = self.handing()?;
-        let Credentials { name, password, code } = wanted;
-        let (name, password, code) = (name.trim().to_owned(), Secret::new(password), Secret::new(code));
-        if [&name, password.expose(), code.expose()].into_iter().any(|field| field.len() > FIELD_BYTES_MAX) {
-            return Err(Error::client("too-long", "that is longer than any of ours", "Type what you have."));
-        }
-        self.admit(address, &name)?;
-        let state = self.newest_state().await;
-        let staff = state.staff_named(&name).filter(|staff| staff.works()).cloned();
-        let wrong = "that name, password and code do not belong together".to_owned();
-        let Some(staff) = self.with_password(&state, staff, &name, password).await? else {
-            return Err(self.refuse("wrong-password", wrong, Some((&name, None)), address).await);
-        };
-        let now = self.now();
-        let Some(factor) = &staff.standing.second_factor else {
-            let message = format!("\"{name}\" has no second factor");
-            return Err(self.refuse("no-second-factor", message, Some((&name, Some(&staff))), address).await);
-        };
-        if let Some(wait) = handing.wrong_codes.blocked(staff.id, now) {
-            return Err(Error::TooMany { wait });
-        }
-        // Authenticators show it in two halves.
-        let digits: Secret<String> = Secret::new(code.expose().chars().filter(|c| !c.is_whitespace()).collect());
-        match factor.step_of(digits.expose(), now) {
-            None => {
-                handing.wrong_codes.failed(staff.id, now);
-                Err(self.refuse("wrong-code", wrong, Some((&name, Some(&staff))), address).await)
-            }
-            Some(step) if step <= factor.used => {
-                let message = "that code was used already".to_owned();
-                Err(self.refuse("code-used", message, Some((&name, Some(&staff))), address).await)
-            }
-            Some(step) => {
-                self.succeeded(address, &name, now);
-                handing.wrong_codes.succeeded(staff.id);
-                let how = "password and second factor".to_owned();
-                self.hand_out(&state, Shown { staff, by: ShownBy::Code(step), how }, address).await
-            }
-        }
-    }
-
-    /// The staff member, if the password is theirs. A name that is not there costs the same work.
-    async fn with_password(
-        &self,
-        state: &State,
-        staff: Option<Staff>,
-        name: &str,
-        password: Secret<String>,
-    ) -> Result<Option<Staff>, Error> {
-        let stored = staff.as_ref().and_then(|staff| staff.verifier.parse::<Verifier>().ok());
-        let verifier = stored.unwrap_or_else(|| Verifier::mock(state.seed(), name, ITERATIONS));
-        let _turn = self.0.passwords.turn("the sign-in").await?;
-        let fits = tokio::task::spawn_blocking(move || verifier.fits(password.expose())).await;
-        let fits = fits.map_err(|error| Error::Bug(format!("a password check did not end: {error}")))?;
-        Ok(staff.filter(|_| fits))
-    }
-
     /// Records who came and by what, then has the register take the verifier; only then is the password shown.
     async fn hand_out(&self, state: &State, shown: Shown, address: IpAddr) -> Result<Handed, Error> {
         self.fresh()?;
@@ -297,7 +238,7 @@ impl Portal {
         Ok(Handed { name: staff.name, password, until })
     }
 
-    /// A refusal, which is recorded. A log that cannot be written keeps nobody from being refused.
+    /// A refusal, which is recorded.
     async fn refuse(
         &self,
         code: &'static str,
@@ -305,14 +246,25 @@ impl Portal {
         who: Option<(&str, Option<&Staff>)>,
         address: IpAddr,
     ) -> Error {
+        self.record_refusal(code, &message, who, address).await;
+        Error::Denied { code, message, hint: hint(code) }
+    }
+
+    /// A log that cannot be written keeps nobody from being refused.
+    async fn record_refusal(
+        &self,
+        code: &'static str,
+        message: &str,
+        who: Option<(&str, Option<&Staff>)>,
+        address: IpAddr,
+    ) {
         let mut record = self.staff_record(Kind::Refused, who, address);
         record.skeleton.verb = Some(code.to_owned());
         record.skeleton.result = Some("refused".to_owned());
-        record.values.message = Some(message.clone());
+        record.values.message = Some(message.to_owned());
         if let Err(error) = self.0.acts.record(record).await {
             tracing::error!(%error, code, "a refusal could not be recorded");
         }
-        Error::Denied { code, message, hint: hint(code) }
     }
 
     fn staff_record(&self, kind: Kind, who: Option<(&str, Option<&Staff>)>, address: IpAddr) -> Record {
@@ -340,9 +292,6 @@ fn hint(code: &str) -> String {
         }
         "subject-elsewhere" => "Sign in at the provider as the one you are called here.",
         "staff-suspended" => "Ask a team lead or a member of security; they type: portreeve staff resume.",
-        "no-second-factor" => "Ask an operator for one; they type: portreeve staff second-factor NAME.",
-        "code-used" => "Wait until your authenticator shows the next code.",
-        "wrong-password" | "wrong-code" => "Try again with the code that your authenticator shows now.",
         _ => "Sign in again on the page /staff; tell an operator if it stays so.",
     }
     .to_owned()

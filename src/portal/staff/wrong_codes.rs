@@ -17,12 +17,10 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 pub(super) struct WrongCodes(Mutex<HashMap<StaffId, (u32, Timestamp)>>);
 
 impl WrongCodes {
-    /// How long no code of theirs is looked at; none: it is.
-    pub(super) fn blocked(&self, staff: StaffId, now: Timestamp) -> Option<Duration> {
+    /// Whether no code of theirs is looked at now.
+    pub(super) fn are_blocked(&self, staff: StaffId, now: Timestamp) -> bool {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, since) = *counts.get(&staff)?;
-        let until = since.plus(WINDOW);
-        (count >= WRONG_MAX && now < until).then(|| until.since(now))
+        counts.get(&staff).is_some_and(|(count, since)| *count >= WRONG_MAX && now < since.plus(WINDOW))
     }
 
     /// A wrong one.
