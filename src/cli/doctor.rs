@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::findings::Findings;
 use super::{Context, Exit, Failure, config, keys, road};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Cluster;
+use crate::config::{Cluster, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::fence::{Accepted, Fence, Place, Replica, Report};
-use crate::grant::{Layout, Scope, State};
+use crate::grant::{Layout, Scope, SignIn, State};
 use crate::keyring::{self, init};
 use crate::net::tls::{self, Certificate};
 use crate::register::{self, At, Register};
@@ -50,6 +50,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
             Err(failure) => findings.say("cluster", name, Err(failure.message().to_owned())),
         }
     }
+    look_at_provider(&context.config, &mut findings);
     if context.config.road.application.is_empty() {
         let detail = "[road] application names nobody: every connection of your application counts as unexplained";
         findings.note("road", "[road]", detail.to_owned());
@@ -154,6 +155,20 @@ fn look_at_log(context: &Context, findings: &mut Findings) {
         let detail = "nobody outside remembers how long the logs are: one whose tail was cut off together with all that is on \
                       this disk looks like a shorter log; name somebody in [witnesses.NAME]";
         findings.note("witness", "[witnesses]", detail.to_owned());
+    }
+}
+
+/// Whether the identity provider is asked for more than a password.
+fn look_at_provider(config: &Config, findings: &mut Findings) {
+    let Some(oidc) = config.staff.oidc.as_ref().filter(|_| config.staff.sign_in == SignIn::Token) else { return };
+    if oidc.amr.is_empty() && oidc.acr.is_empty() {
+        let detail = "no authentication method or context is asked for: whoever signs in there with a password alone is let in; \
+                      name one in \"amr\" or \"acr\"";
+        findings.note("identity provider", "[staff.oidc]", detail.to_owned());
+    }
+    if oidc.password_too {
+        let detail = "\"password_too\" is true: whoever is disabled there still gets in by a second factor from here";
+        findings.note("identity provider", "[staff.oidc]", detail.to_owned());
     }
 }
 

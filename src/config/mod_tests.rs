@@ -193,6 +193,7 @@ fn an_identity_provider_is_whole_or_not_there() {
     let config = with(&format!("{whole}client_secret_file = \"oidc.secret\"")).expect("read");
     let oidc = config.staff.oidc.as_ref().expect("there");
     assert_eq!((oidc.claim.as_str(), oidc.signed_in_within), ("preferred_username", None));
+    assert!(!oidc.password_too, "the provider alone says who is in");
     assert!(config.secrets(Role::Portal).contains(&Path::new("/etc/p/oidc.secret")));
     assert!(!config.secrets(Role::Proxy).contains(&Path::new("/etc/p/oidc.secret")));
     assert!(with(whole).expect("a public client").staff.oidc.is_some_and(|oidc| oidc.client_secret_file.is_none()));

@@ -216,12 +216,13 @@ fn handing(config: &Config) -> Result<Option<Handing>, StartError> {
         SignIn::Password => return Ok(None),
         SignIn::Token => {}
     }
+    let by_code = config.staff.oidc.as_ref().is_none_or(|oidc| oidc.password_too);
     let provider = config.staff.oidc.clone().map(|oidc| {
         let secret = oidc.client_secret_file.as_deref().map(config::read_secret_line).transpose()?;
         let back = format!("{}{CALLBACK}", config.portal.public_url);
         Provider::new(oidc, secret, back).map_err(StartError::Provider)
     });
-    Ok(Some(Handing::new(config.staff.token_lives, provider.transpose()?, &OsEntropy)))
+    Ok(Some(Handing::new(config.staff.token_lives, provider.transpose()?, by_code, &OsEntropy)))
 }
 
 struct Assembled {

@@ -9,12 +9,14 @@ use axum::routing::{get, post};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use portreeve::clock::{Clock as _, SystemClock};
+use portreeve::grant::{code_of, step_at};
 use portreeve::net::https::{ALPN, Listener};
 use portreeve::net::tls::Certificate;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::ground::{Ground, Place};
+use crate::second_factor;
 
 /// What the token endpoint answers next.
 type Next = Arc<Mutex<String>>;
@@ -77,7 +79,8 @@ async fn what_no_provider_should_say_is_refused_and_recorded() {
     let place = Place::new();
     let (issuer, own, next) = play(&place).await;
     let (other, _) = key();
-    let lines = place.lines(&issuer, &[("staff.oidc", "amr = [\"mfa\"]\nsigned_in_within = \"1h\"")]);
+    let lines =
+        place.lines(&issuer, &[("staff.oidc", "amr = [\"mfa\"]\nsigned_in_within = \"1h\"\npassword_too = true")]);
     let ground = Ground::with(place, lines).await;
     let browser = ground.browser("made-up");
     let now = SystemClock.now().0 / 1_000_000;
@@ -146,4 +149,13 @@ async fn what_no_provider_should_say_is_refused_and_recorded() {
     ground.must(&["staff", "forget-subject", "jane"]);
     answer(&own, json!({"sub": "4712"}), "").password();
     answer(&own, json!({}), "").refuses(403, "as somebody else before");
+
+    // The password door, which is open here, does not make the provider's next subject somebody new.
+    let page = browser.one(&ground.portal("/staff"), None, &[]);
+    assert!(page.body.contains("/staff/oidc") && page.body.contains("<form"), "{page:?}");
+    let stored = ground.stage.secret("jane.password").expect("a password");
+    let code = code_of(&second_factor::secret(&ground, "jane"), step_at(SystemClock.now()));
+    assert_eq!(second_factor::ask(&ground, "jane", &stored, &code).status, 200);
+    answer(&own, json!({}), "").refuses(403, "as somebody else before");
+    answer(&own, json!({"sub": "4712"}), "").password();
 }

@@ -1,8 +1,11 @@
 //! npm's oidc-provider says who jane is, the portal hands her a password, and psql comes in with it; nobody else does.
 
+use portreeve::clock::{Clock as _, SystemClock};
+use portreeve::grant::{code_of, step_at};
 use serde_json::Value;
 
 use crate::ground::Ground;
+use crate::second_factor;
 
 const AMR: (&str, &str) = ("staff.oidc", "amr = [\"otp\", \"hwk\"]");
 
@@ -95,6 +98,16 @@ async fn whoever_the_provider_or_the_portal_does_not_vouch_for_gets_none() {
     browser.one(&callback, None, &[]).refuses(403, "the identity provider refuses: invalid_grant");
     ground.is_recorded("provider-refused", "invalid_grant");
 
+    // Nor is her own password, with a second factor from here, worth one.
+    let stored = ground.stage.secret("jane.password").expect("a password");
+    let secret = second_factor::secret(&ground, "jane");
+    let code = code_of(&secret, step_at(SystemClock.now()));
+    second_factor::ask(&ground, "jane", &stored, &code).refuses(404, "by way of the identity provider only");
+    let form = format!("name=jane&password={stored}&code={code}");
+    let origin = format!("Origin: {}", ground.portal(""));
+    let page = ground.browser("page").one(&ground.portal("/staff/token"), Some(&form), &[&origin]);
+    page.refuses(404, "by way of the identity provider only");
+
     // Suspended: the password she has is over at once, and she gets no other.
     let token = ground.new_token("three-more");
     ground.stage.grant("acme", "read").expect("a grant");
@@ -110,4 +123,5 @@ async fn whoever_the_provider_or_the_portal_does_not_vouch_for_gets_none() {
     ground.sign_in(&ground.browser("five"), "jane", "otp").refuses(403, "no member of staff here is called");
     let page = ground.browser("six").one(&ground.portal("/staff"), None, &[]);
     assert!(page.status == 200 && page.body.contains("href=\"/staff/oidc\""), "{page:?}");
+    assert!(!page.body.contains("<form"), "{page:?}");
 }

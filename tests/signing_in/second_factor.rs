@@ -8,7 +8,7 @@ use crate::browser::Shown;
 use crate::ground::{Ground, Place};
 
 /// The secret in the file that an operator hands to jane.
-fn secret(ground: &Ground, who: &str) -> Vec<u8> {
+pub(crate) fn secret(ground: &Ground, who: &str) -> Vec<u8> {
     let file = ground.stage.path(&format!("{who}.otpauth"));
     ground.must(&["staff", "second-factor", who, "--file", &file.to_string_lossy()]);
     let text = std::fs::read_to_string(&file).expect("the file");
@@ -25,7 +25,7 @@ fn secret(ground: &Ground, who: &str) -> Vec<u8> {
     bytes
 }
 
-fn ask(ground: &Ground, name: &str, password: &str, code: &str) -> Shown {
+pub(crate) fn ask(ground: &Ground, name: &str, password: &str, code: &str) -> Shown {
     let body = json!({"name": name, "password": password, "code": code}).to_string();
     ground.browser("api").one(&ground.portal("/v1/staff/token"), Some(&body), &["Content-Type: application/json"])
 }

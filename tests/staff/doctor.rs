@@ -70,6 +70,23 @@ async fn it_says_what_is_wrong_and_what_to_do() {
     assert_eq!(code, Some(4), "{rows:#?}");
     assert!(found.iter().any(|row| row.starts_with("proxy's socket")), "{found:#?}");
     assert!(found.iter().any(|row| row.starts_with("fence: cannot reach")), "{found:#?}");
+
+    // A provider that is asked for a password alone, and one that is passed by.
+    let provider = "[staff.oidc]\nissuer = \"https://login.example\"\nclient_id = \"p\"\npassword_too = true\n";
+    for (more, notes) in
+        [("", vec!["no authentication method", "\"password_too\""]), ("acr = [\"x\"]\n", vec!["\"password_too\""])]
+    {
+        let changed = text.replace("[staff]\n", "[staff]\nsign_in = \"token\"\n");
+        let changed = changed.replace("[staff.oidc]\n", &format!("{provider}{more}"));
+        fs::write(ground.stage.configuration(), changed).expect("written");
+        let (rows, _) = looked(&ground);
+        let noted = rows.iter().filter(|row| row["what"] == "identity provider" && row["verdict"] == "note");
+        let noted: Vec<_> = noted.map(|row| row["detail"].as_str().unwrap_or_default()).collect();
+        assert!(
+            noted.len() == notes.len() && noted.iter().zip(&notes).all(|(row, note)| row.starts_with(note)),
+            "{noted:?}"
+        );
+    }
     fs::write(ground.stage.configuration(), text).expect("written");
     ground.stage.start_proxy().expect("it starts");
 

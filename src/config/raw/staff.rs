@@ -58,6 +58,7 @@ pub(in crate::config) struct Oidc {
     pub(in crate::config) amr: Vec<String>,
     pub(in crate::config) acr: Vec<String>,
     pub(in crate::config) signed_in_within: Span,
+    pub(in crate::config) password_too: bool,
 }
 
 impl Default for Oidc {
@@ -73,6 +74,7 @@ impl Default for Oidc {
             amr: Vec::new(),
             acr: Vec::new(),
             signed_in_within: Span(Duration::ZERO),
+            password_too: false,
         }
     }
 }

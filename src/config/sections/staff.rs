@@ -49,4 +49,6 @@ pub struct Oidc {
     pub acr: Vec<String>,
     /// How long ago they may have signed in there; none: it does not matter.
     pub signed_in_within: Option<Duration>,
+    /// Whether the portal hands out short-lived passwords for the stored one and a second factor as well.
+    pub password_too: bool,
 }

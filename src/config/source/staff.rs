@@ -69,6 +69,7 @@ impl Source<'_> {
             amr: raw.amr,
             acr: raw.acr,
             signed_in_within: Some(raw.signed_in_within.0).filter(|span| !span.is_zero()),
+            password_too: raw.password_too,
         }))
     }
 }

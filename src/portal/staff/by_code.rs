@@ -26,7 +26,7 @@ struct Wrong {
 
 impl Portal {
     pub(super) async fn by_code(&self, wanted: Credentials, address: IpAddr) -> Result<Handed, Error> {
-        self.handing()?;
+        self.by_codes()?;
         let Credentials { name, password, code } = wanted;
         let (name, password, code) = (name.trim().to_owned(), Secret::new(password), Secret::new(code));
         if [&name, password.expose(), code.expose()].into_iter().any(|field| field.len() > FIELD_BYTES_MAX) {
@@ -58,7 +58,7 @@ impl Portal {
             let message = "that name and password do not belong together";
             return Ok(Err(Wrong { code: "wrong-password", message, staff: None }));
         };
-        Ok(match step_of(&self.handing()?.wrong_codes, &staff, code, self.now()) {
+        Ok(match step_of(&self.by_codes()?.wrong_codes, &staff, code, self.now()) {
             Ok(step) => Ok(Shown { staff, by: ShownBy::Code(step), how: "password and second factor".to_owned() }),
             Err((code, message)) => Err(Wrong { code, message, staff: Some(staff) }),
         })

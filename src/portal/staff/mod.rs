@@ -52,14 +52,16 @@ const PASSWORD_BYTES: usize = 18;
 pub struct Handing {
     lives: Duration,
     provider: Option<Provider>,
+    by_code: bool,
     flows: Flows,
     wrong_codes: WrongCodes,
 }
 
 impl Handing {
-    /// Each is good for `lives`; where there is a provider, it says who somebody is.
-    pub fn new(lives: Duration, provider: Option<Provider>, entropy: &dyn Entropy) -> Handing {
-        Handing { lives, provider, flows: Flows::new(entropy), wrong_codes: WrongCodes::default() }
+    /// Each is good for `lives`; the provider says who somebody is, where there is one, and `by_code` a stored password with
+    /// a code of a second factor.
+    pub fn new(lives: Duration, provider: Option<Provider>, by_code: bool, entropy: &dyn Entropy) -> Handing {
+        Handing { lives, provider, by_code, flows: Flows::new(entropy), wrong_codes: WrongCodes::default() }
     }
 }
 
@@ -115,7 +117,7 @@ struct Back {
 
 async fn welcome(Shared(portal): Shared<Portal>) -> Result<Response, Page> {
     let handing = portal.handing()?;
-    Ok(html(StatusCode::OK, pages::welcome(handing.provider.is_some(), None, "")))
+    Ok(html(StatusCode::OK, pages::welcome(handing, None, "")))
 }
 
 async fn by_form(
@@ -127,10 +129,10 @@ async fn by_form(
     same_origin(&portal, &headers)?;
     let wanted = form(fields)?;
     let name = wanted.name.trim().to_owned();
-    let has_provider = portal.handing()?.provider.is_some();
+    let handing = portal.by_codes()?;
     match portal.by_code(wanted, address).await {
         Ok(handed) => Ok(html(StatusCode::OK, pages::handed(&handed))),
-        Err(error) => Ok(failed(&error, pages::welcome(has_provider, Some(&error), &name))),
+        Err(error) => Ok(failed(&error, pages::welcome(handing, Some(&error), &name))),
     }
 }
 
@@ -196,6 +198,13 @@ impl Portal {
             .staff
             .as_ref()
             .ok_or(Error::NotFound("page: the gate takes stored passwords, and none are handed out here"))
+    }
+
+    /// The same where a password and a code are worth one.
+    fn by_codes(&self) -> Result<&Handing, Error> {
+        let handing = self.handing()?;
+        let elsewhere = "page: short-lived passwords are handed out by way of the identity provider only";
+        if handing.by_code { Ok(handing) } else { Err(Error::NotFound(elsewhere)) }
     }
 
     fn provider(&self) -> Result<(&Handing, &Provider), Error> {

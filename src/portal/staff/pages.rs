@@ -3,13 +3,13 @@
 
 use maud::{Markup, html};
 
-use super::Handed;
+use super::{Handed, Handing};
 use crate::portal::error::Error;
 use crate::portal::pages::{capital, page, time};
 use crate::portal::words;
 
 /// The first page, with what was wrong the last time.
-pub(super) fn welcome(has_provider: bool, problem: Option<&Error>, name: &str) -> Markup {
+pub(super) fn welcome(handing: &Handing, problem: Option<&Error>, name: &str) -> Markup {
     let title = if problem.is_some() { "Problem: sign in as staff" } else { "Sign in as staff" };
     page(
         title,
@@ -18,22 +18,31 @@ pub(super) fn welcome(has_provider: bool, problem: Option<&Error>, name: &str) -
             h1 { "A password for the gate" }
             p { "For the vendor's own people: the gate takes a short-lived password only. Get one here, and connect with it." }
             @if let Some(problem) = problem { (said(problem)) }
-            @if has_provider {
+            @if handing.provider.is_some() {
                 p { a href="/staff/oidc" { "Sign in with your identity provider" } }
+            }
+            @if handing.provider.is_some() && handing.by_code {
                 h2 { "Without the identity provider" }
             }
-            form method="post" action="/staff/token" autocomplete="off" {
-                label for="name" { "Name" }
-                input #name type="text" name="name" value=(name) autocomplete="username" autocapitalize="none"
-                    spellcheck="false" required;
-                label for="password" { "Your own password" }
-                input #password type="password" name="password" autocomplete="current-password" required;
-                label for="code" { "The code your authenticator shows" }
-                input #code type="text" name="code" inputmode="numeric" autocomplete="one-time-code" required;
-                p { button type="submit" { "Get a password" } }
-            }
+            @if handing.by_code { (by_code(name)) }
         },
     )
+}
+
+/// The form for a stored password and a code.
+fn by_code(name: &str) -> Markup {
+    html! {
+        form method="post" action="/staff/token" autocomplete="off" {
+            label for="name" { "Name" }
+            input #name type="text" name="name" value=(name) autocomplete="username" autocapitalize="none"
+                spellcheck="false" required;
+            label for="password" { "Your own password" }
+            input #password type="password" name="password" autocomplete="current-password" required;
+            label for="code" { "The code your authenticator shows" }
+            input #code type="text" name="code" inputmode="numeric" autocomplete="one-time-code" required;
+            p { button type="submit" { "Get a password" } }
+        }
+    }
 }
 
 /// The password, which is shown this once.
