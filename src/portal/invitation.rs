@@ -82,7 +82,7 @@ impl Portal {
         if let Some(found) = state.invitation_with(&sha256(code.trim().as_bytes())) {
             return Some(found.clone()).filter(|found| found.is_open(now)).ok_or(Error::InvitationOver);
         }
-        self.0.attempts.admit(address, ATTEMPTS, now).map_err(|wait| Error::TooMany { wait })?;
+        self.0.invitation_attempts.admit(address, ATTEMPTS, now).map_err(|wait| Error::TooMany { wait })?;
         self.record_sign_in(Kind::Refused, None, ATTEMPTS, address).await;
         Err(Error::InvitationOver)
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::super::Settings;
+use super::super::attempts::Bounds;
 use super::super::test_site::{Answer, OLGA_PASSWORD, OLGA_TOKEN, OTTO_TOKEN, Site};
 use super::*;
 use crate::grant::world::customer;
@@ -243,4 +245,17 @@ async fn a_register_that_is_not_read_lets_nobody_become_an_owner() {
     }
     let answer = accept(&site, CODE).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
+}
+
+/// Another site's page can have an owner's browser look at links as often as it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_links_use_up_no_attempt_to_sign_in() {
+    let attempts = Bounds { window: Duration::from_secs(900), per_name: 5, per_address: 5 };
+    let site = Site::start_with(|settings| Settings { attempts, ..settings }).await;
+    let mut statuses = Vec::new();
+    for number in 0..30 {
+        statuses.push(site.get(&format!("/invitation?code=wrong-{number}")).await.status);
+    }
+    assert_eq!((&statuses[..5], statuses[5..].iter().all(|status| *status == 429)), (&[410; 5][..], true));
+    assert_eq!(site.stranger().sign_in("olga", OLGA_PASSWORD).await.status, 303);
 }

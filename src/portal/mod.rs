@@ -127,6 +127,8 @@ pub async fn serve(
         sessions: Sessions::default(),
         attempts: Attempts::new(settings.attempts),
         inviting: Attempts::new(invitation::bounds(settings.attempts)),
+        invitation_attempts: Attempts::new(settings.attempts),
+        staff_attempts: Attempts::new(settings.attempts),
         follower,
         acts,
         book,
@@ -247,9 +249,13 @@ struct Parts {
     staff: Option<Handing>,
     origin: Origin,
     sessions: Sessions,
+    /// Owners' sign-ins.
     attempts: Attempts,
     /// Of owners to invite others, by customer.
     inviting: Attempts,
+    /// These two are counted apart from sign-ins, since another site's page can have a browser use them up.
+    invitation_attempts: Attempts,
+    staff_attempts: Attempts,
     passwords: Passwords,
 }
 

@@ -182,6 +182,11 @@ pub(super) struct Site {
 impl Site {
     /// acme with olga, globex with otto, jane of the staff; the switches off, the book as above.
     pub(super) async fn start() -> Site {
+        Site::start_with(|settings| settings).await
+    }
+
+    /// The same with other settings.
+    pub(super) async fn start_with(change: impl FnOnce(Settings) -> Settings) -> Site {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("register/register.sqlite");
         let recorded = Arc::default();
@@ -222,7 +227,7 @@ impl Site {
         let (stop, stopped) = oneshot::channel::<()>();
         let told = async move { drop(stopped.await) };
         let direct = acts.clone();
-        let served = tokio::spawn(serve(settings, follower.clone(), Arc::new(acts), book.clone(), told));
+        let served = tokio::spawn(serve(change(settings), follower.clone(), Arc::new(acts), book.clone(), told));
         Site { address, origin, direct, directory, follower, book, recorded, jars: AtomicU64::new(0), stop, served }
     }
 

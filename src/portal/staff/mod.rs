@@ -215,13 +215,13 @@ impl Portal {
 
     /// Counts an attempt of staff; apart from those of owners.
     fn admit(&self, address: IpAddr, name: &str) -> Result<(), Error> {
-        let counted = self.0.attempts.admit(address, &attempts_of(name), self.now());
+        let counted = self.0.staff_attempts.admit(address, name, self.now());
         counted.map_err(|wait| Error::TooMany { wait })
     }
 
     /// What was counted under that name is forgotten.
     fn succeeded(&self, address: IpAddr, name: &str, now: Timestamp) {
-        self.0.attempts.succeeded(address, &attempts_of(name), now);
+        self.0.staff_attempts.succeeded(address, name, now);
     }
 
     /// Records who came and by what, then has the register take the verifier; only then is the password shown.
@@ -284,11 +284,6 @@ impl Portal {
         record.values.from = Some(address.to_string());
         record
     }
-}
-
-/// What attempts of staff are counted by.
-fn attempts_of(name: &str) -> String {
-    format!("staff {name}")
 }
 
 /// The way out of each refusal.
