@@ -55,6 +55,8 @@ pub(super) fn archive_public_key() -> [u8; 32] {
 struct Direct {
     register: Register,
     recorded: Arc<Mutex<Vec<Record>>>,
+    /// Whether passwords of staff are refused, as when a rule was broken a moment ago.
+    refuses: Arc<AtomicBool>,
 }
 
 impl Direct {
@@ -142,6 +144,9 @@ impl Acts for Direct {
         verifier: String,
     ) -> Acting<'_, Result<(), register::Error>> {
         Box::pin(async move {
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(register::Error::Refused("that was used a moment ago".to_owned()));
+            }
             let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code: shown.code() } };
             let state = self.register.state()?;
             let side = state.staff(staff).expect("they are there").standing.token_side(shown, verifier);
@@ -190,8 +195,8 @@ impl Site {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("register/register.sqlite");
         let recorded = Arc::default();
-        let acts =
-            Direct { register: Register::open(&path, trust()).expect("it opens"), recorded: Arc::clone(&recorded) };
+        let register = Register::open(&path, trust()).expect("it opens");
+        let acts = Direct { register, recorded: Arc::clone(&recorded), refuses: Arc::default() };
         let must = |what, personal| acts.append(By::Operator, what, Some(personal)).expect("the rules allow it").0;
         let acme = CustomerId(must(What::CustomerCreated { layout: Layout::Database }, customer("acme")));
         let globex = CustomerId(must(What::CustomerCreated { layout: Layout::Database }, customer("globex")));
@@ -315,6 +320,16 @@ impl Site {
     pub(super) fn recorded(&self) -> Vec<(Kind, Option<u64>, String)> {
         let recorded = self.recorded.lock().expect("not poisoned");
         recorded.iter().map(|r| (r.kind, r.skeleton.owner, r.values.owner.clone().unwrap_or_default())).collect()
+    }
+
+    /// The same records, whole.
+    pub(super) fn records(&self) -> Vec<Record> {
+        self.recorded.lock().expect("not poisoned").clone()
+    }
+
+    /// From now on no password of staff is taken.
+    pub(super) fn refuse_passwords(&self) {
+        self.direct.refuses.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn sessions_left(&self) -> Vec<SessionId> {

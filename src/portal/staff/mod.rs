@@ -224,27 +224,41 @@ impl Portal {
         self.0.staff_attempts.succeeded(address, name, now);
     }
 
-    /// Records who came and by what, then has the register take the verifier; only then is the password shown.
+    /// Records who came and by what, then has the register take the verifier; only then is the password shown. If it does
+    /// not come to that, that is recorded as well, even if the browser is gone by then.
     async fn hand_out(&self, state: &State, shown: Shown, address: IpAddr) -> Result<Handed, Error> {
         self.fresh()?;
-        let Shown { staff, by, how } = shown;
-        let now = self.now();
-        let mut record = self.staff_record(Kind::SignedIn, Some((&staff.name, Some(&staff))), address);
-        record.values.message = Some(how);
-        let unwritten =
-            |fault: crate::log::Error| Error::Unavailable { place: "the audit log", cause: fault.to_string() };
-        self.0.acts.record(record).await.map_err(unwritten)?;
-        let password = Secret::new(URL_SAFE_NO_PAD.encode(random::<PASSWORD_BYTES>(self.0.entropy.as_ref())));
+        let mut record = self.staff_record(Kind::SignedIn, Some((&shown.staff.name, Some(&shown.staff))), address);
+        record.values.message = Some(shown.how.clone());
         // The salt of the mock that the gate shows otherwise: that there is one now shows to nobody.
-        let salt = Verifier::mock_salt(state.seed(), &staff.name);
+        let (portal, salt) = (self.clone(), Verifier::mock_salt(state.seed(), &shown.staff.name));
+        let handing = async move {
+            let unwritten =
+                |fault: crate::log::Error| Error::Unavailable { place: "the audit log", cause: fault.to_string() };
+            portal.0.acts.record(record).await.map_err(unwritten)?;
+            let handed = portal.issue(&shown, salt).await;
+            if let Err(fault) = &handed {
+                let Shown { staff, .. } = &shown;
+                portal
+                    .record_refusal("not-issued", &fault.to_string(), Some((&staff.name, Some(staff))), address)
+                    .await;
+            }
+            handed
+        };
+        to_its_end(handing).await?
+    }
+
+    /// A new password, whose verifier the register has taken.
+    async fn issue(&self, shown: &Shown, salt: [u8; 16]) -> Result<Handed, Error> {
+        let Shown { staff, by, .. } = shown;
+        let password = Secret::new(URL_SAFE_NO_PAD.encode(random::<PASSWORD_BYTES>(self.0.entropy.as_ref())));
         let text = Secret::new(password.expose().clone());
         let made = move || verifier_from_password(text.expose(), &salt, ITERATIONS).to_stored();
         let verifier = tokio::task::spawn_blocking(made).await;
         let verifier = verifier.map_err(|error| Error::Bug(format!("a verifier was not made: {error}")))?;
-        let until = now.plus(self.handing()?.lives);
-        let (acts, id) = (std::sync::Arc::clone(&self.0.acts), staff.id);
-        to_its_end(async move { acts.issue_token(id, (until, by), verifier).await }).await??;
-        Ok(Handed { name: staff.name, password, until })
+        let until = self.now().plus(self.handing()?.lives);
+        self.0.acts.issue_token(staff.id, (until, *by), verifier).await?;
+        Ok(Handed { name: staff.name.clone(), password, until })
     }
 
     /// A refusal, which is recorded.
