@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
-use crate::grant::{Layout, Mode, Purpose, Scope, ShownBy, Terms};
+use crate::grant::{Layout, Mode, Purpose, Scope, ShownBy, StaffStep, Terms};
 use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
@@ -324,13 +324,27 @@ async fn staff_open_a_grant_and_an_owner_ends_it() {
     assert_eq!((ended.skeleton.grant, ended.skeleton.owner), (Some(grant.0), Some(OLGA.0)));
 }
 
+const SHOWN: ShownBy = ShownBy::Subject([4; 32]);
+
+/// Hands one out, and dies before anything is erased.
+async fn issue(office: &Office, verifier: &str) {
+    let until = SystemClock.now().plus(Duration::from_secs(600));
+    let what = What::Staff { staff: JANE, step: StaffStep::TokenIssued { until, code: None } };
+    let build = |state: &State| {
+        let standing = &state.staff(JANE).expect("she is there").standing;
+        let side = standing.token_side(SHOWN, verifier.to_owned());
+        Ok(Draft { by: By::Staff(JANE), what, personal: Some(side) })
+    };
+    office.acts.act(Some(&portal_key()), build).await.expect("she may");
+}
+
 #[tokio::test]
 async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() {
     let office = Office::open();
     let acts = office.owner_acts();
     let until = SystemClock.now().plus(Duration::from_secs(600));
     for verifier in ["first-verifier", "second-verifier"] {
-        acts.issue_token(JANE, (until, ShownBy::Subject([4; 32])), verifier.to_owned()).await.expect("she may");
+        acts.issue_token(JANE, (until, SHOWN), verifier.to_owned()).await.expect("she may");
     }
     let standing = |state: &State| state.staff(JANE).expect("she is there").standing.clone();
     let token = standing(&office.acts.register.state().expect("it verifies")).token.expect("she has one");
@@ -347,6 +361,19 @@ async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() 
     assert!(issued.iter().all(|text| !text.contains("verifier")), "{issued:?}");
     assert!(issued[0].starts_with("token.issued s3: until ") && issued[0].ends_with(", by staff s3"), "{issued:?}");
     assert_eq!(office.story().len(), 4, "each its intent and what became of it");
+    // What a process left that died before it had erased it, or that was in somebody's way, goes with the next one.
+    let left = || {
+        let events = anew.read_from(Sequence(4)).expect("read");
+        events.into_iter().map(|stored| stored.side.is_some()).collect::<Vec<_>>()
+    };
+    issue(&office, "third-verifier").await;
+    assert_eq!(left(), [false, true, true]);
+    office
+        .owner_acts_after(&acts)
+        .issue_token(JANE, (until, SHOWN), "fourth-verifier".to_owned())
+        .await
+        .expect("she may");
+    assert_eq!(left(), [false, false, false, true]);
     let refused = acts.issue_token(JANE, (until, ShownBy::Code(7)), "x".to_owned()).await;
     assert!(matches!(&refused, Err(Error::Refused(why)) if why.contains("has no second factor")), "{refused:?}");
 }

@@ -12,6 +12,7 @@ mod forget;
 mod narrow;
 mod noted;
 mod opened;
+mod outdated;
 mod owner;
 mod postgres;
 mod reading;

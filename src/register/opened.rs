@@ -183,6 +183,14 @@ impl Register {
         self.inner.lock().engine.delete(side)
     }
 
+    /// Erases such side rows so that nothing of them is left.
+    ///
+    /// # Errors
+    /// Also where somebody reads at that moment, and something may be left.
+    pub(super) fn erase_all_replaced(&self, sides: &[Sequence]) -> Result<(), Error> {
+        gone(self.inner.lock().engine.erase(sides)?).map(drop)
+    }
+
     /// Erases side rows and folds everything anew: how many there were.
     pub(super) fn erase(&self, sides: &[Sequence]) -> Result<u64, Error> {
         let mut open = self.inner.lock();
@@ -190,12 +198,15 @@ impl Register {
         let mut state = Arc::default();
         fold_new(open.engine.as_mut(), &mut state, &self.inner.place, &self.inner.trust)?;
         open.state = state;
-        erased.ok_or_else(|| {
-            let why = "somebody reads the register, or its server keeps deleted rows (vacuum_defer_cleanup_age), so that \
-                       what was deleted may still be in its files";
-            Error::Refused(why.to_owned())
-        })
+        gone(erased)
     }
+}
+
+/// How many side rows are gone, if nothing of them is left.
+fn gone(erased: Option<u64>) -> Result<u64, Error> {
+    let why = "somebody reads the register, or its server keeps deleted rows (vacuum_defer_cleanup_age), so that what was \
+               deleted may still be in its files";
+    erased.ok_or_else(|| Error::Refused(why.to_owned()))
 }
 
 impl Inner {

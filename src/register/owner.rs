@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
@@ -11,6 +12,7 @@ use super::act::{Acts, Done};
 use super::error::Error;
 use super::follower::Follower;
 use super::narrow;
+use super::opened::Register;
 use crate::clock::Timestamp;
 use crate::grant::{
     AccountStep, By, Consent, Draft, Mode, Personal, Rule, Scope, ShownBy, StaffStep, State, Terms, What,
@@ -62,12 +64,14 @@ pub struct OwnerActs {
     acts: Acts,
     follower: Follower,
     key: Arc<Ed25519KeyPair>,
+    /// Whether nothing is left of short-lived passwords before the newest of each; not known when a process begins.
+    is_tidy: Arc<AtomicBool>,
 }
 
 impl OwnerActs {
     /// `acts` as every writer has them, and the portal's signing key.
     pub fn new(acts: Acts, follower: Follower, key: Ed25519KeyPair) -> OwnerActs {
-        OwnerActs { acts, follower, key: Arc::new(key) }
+        OwnerActs { acts, follower, key: Arc::new(key), is_tidy: Arc::default() }
     }
 
     /// Moves the switch of the owner's own customer.
@@ -139,23 +143,34 @@ impl OwnerActs {
         verifier: String,
     ) -> Result<(), Error> {
         let what = What::Staff { staff, step: StaffStep::TokenIssued { until, code: shown.code() } };
-        let mut before = None;
+        let mut before = Vec::new();
         let build = |state: &State| {
             let standing = &state.staff(staff).ok_or(Rule::NoStaff(staff))?.standing;
-            before = standing.token.as_ref().map(|token| token.sequence);
+            before = standing.token.iter().map(|token| token.sequence).collect();
             Ok(Draft { by: By::Staff(staff), what, personal: Some(standing.token_side(shown, verifier.clone())) })
         };
         let done = self.acts.act(Some(&self.key), build).await?;
         done.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        if let Some(before) = before {
-            let erased =
-                super::act::blocking(&self.acts.register, move |register| register.erase_replaced(before)).await;
-            // It opens nothing any more, and what has replaced it is done.
-            if let Err(fault) = erased {
-                tracing::warn!(%staff, "the verifier of a password that counts no more is not erased: {fault}");
+        self.tidy(staff, before).await;
+        Ok(())
+    }
+
+    /// Erases the verifiers that were replaced just now; at first, and after a failure, all that were left anywhere.
+    async fn tidy(&self, staff: StaffId, replaced: Vec<Sequence>) {
+        // Whoever comes meanwhile looks at all of them.
+        let was_tidy = self.is_tidy.swap(false, Ordering::AcqRel);
+        let verb = move |register: &Register| match was_tidy {
+            true => replaced.iter().try_for_each(|side| register.erase_replaced(*side)),
+            false => register.erase_outdated(),
+        };
+        match super::act::blocking(&self.acts.register, verb).await {
+            Ok(()) => self.is_tidy.store(true, Ordering::Release),
+            // They open nothing any more, and what has replaced them is done.
+            Err(fault) => {
+                self.is_tidy.store(false, Ordering::Release);
+                tracing::warn!(%staff, "the verifiers of passwords that count no more are not all erased: {fault}");
             }
         }
-        Ok(())
     }
 
     /// Ends one session at once; its grant stays. The caller has seen that it is a session of the owner's customer.
