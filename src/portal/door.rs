@@ -100,11 +100,10 @@ async fn access(
         }
         Decision::Refuse(refusal) => {
             record.kind = Kind::Refused;
-            record.skeleton.verb = Some(refusal.code());
+            let renamed_too = former.map(|_| "renamed".to_owned());
+            let codes: Vec<String> = std::iter::once(refusal.code()).chain(renamed_too).collect();
+            record.skeleton.verb = Some(codes.join(","));
             record.skeleton.result = Some("refused".to_owned());
-            if former.is_some() {
-                record.skeleton.verb = Some("renamed".to_owned());
-            }
             (StatusCode::FORBIDDEN, refused_json(&state, &refusal, renamed))
         }
     };
@@ -216,3 +215,7 @@ fn refused_json(state: &State, refusal: &Refusal, now_called: Option<&str>) -> V
         "conditions": refusal.conditions.iter().map(one).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;
