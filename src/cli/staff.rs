@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::context::{moment, new_password, password, staff};
+use super::context::{moment, new_password, password, staff, warn};
 use super::grant::{refuse, signed_in};
 use super::staff_list;
 use super::{Context, Exit, Failure, Table, second_factor};
@@ -19,6 +19,7 @@ use crate::grant::{
     check_name,
 };
 use crate::ids::StaffId;
+use crate::register::Register;
 use crate::wire::scram::{ITERATIONS, verifier_from_password};
 
 /// What can be done with staff.
@@ -190,8 +191,19 @@ async fn create(
 async fn narrow(context: &Context, name: &str, what: impl FnOnce(StaffId) -> What) -> Result<Exit, Failure> {
     let (register, state) = context.register_to_narrow(name.parse().ok().map(Lock::Staff)).await?;
     let id = staff(&state, name)?.id;
-    let done = context.narrow(register, &state, &[], what(id)).await?;
+    let what = what(id);
+    let done = context.narrow(register.clone(), &state, &[], what).await?;
+    if matches!(what, What::StaffRemoved { .. }) {
+        erase_outdated(&register);
+    }
     show(context, &done.state, done.state.staff(id))
+}
+
+/// Erases secrets of staff that open nothing any more. What has put them out of use is done either way.
+fn erase_outdated(register: &Register) {
+    if let Err(fault) = register.erase_outdated() {
+        warn(&format!("secrets that open nothing any more are not all erased from the register: {fault}"));
+    }
 }
 
 /// What the vendor's operator says of somebody.
@@ -206,7 +218,10 @@ pub(super) async fn operate(
     let Staff { id, standing, .. } = staff(&state, name)?;
     let (what, personal) = (What::Staff { staff: *id, step }, personal(standing));
     let draft = Draft { by: By::Operator, what, personal };
-    let done = context.desk(register, &[]).await?.act(|_| Ok(draft.clone())).await?;
+    let done = context.desk(register.clone(), &[]).await?.act(|_| Ok(draft.clone())).await?;
+    if matches!(step, StaffStep::SecondFactorSet | StaffStep::SecondFactorRemoved) {
+        erase_outdated(&register);
+    }
     show(context, &done.state, done.state.staff(*id))
 }
 

@@ -207,7 +207,7 @@ impl Standing {
             }
             StaffStep::SecondFactorSet => {
                 let secret = personal.second_factor.clone().map(Vec::from).unwrap_or_default();
-                self.second_factor = Some(SecondFactor { secret, used: 0 });
+                self.second_factor = Some(SecondFactor { secret, used: 0, sequence });
             }
             StaffStep::SecondFactorRemoved => self.second_factor = None,
             StaffStep::SubjectForgotten => self.subject = None,

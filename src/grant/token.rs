@@ -86,6 +86,8 @@ pub struct SecondFactor {
     pub secret: Vec<u8>,
     /// The step of the last code that was used; that one and those before are not taken again.
     pub used: u64,
+    /// The event that gave it.
+    pub sequence: Sequence,
 }
 
 impl fmt::Debug for SecondFactor {

@@ -41,7 +41,7 @@ fn secrets_are_typed_as_in_the_specification() {
 
 #[test]
 fn a_code_is_taken_one_step_early_or_late() {
-    let factor = SecondFactor { secret: vec![7; SECRET_BYTES], used: 0 };
+    let factor = SecondFactor { secret: vec![7; SECRET_BYTES], used: 0, sequence: Sequence(1) };
     let now = step_at(NOON);
     for (step, taken) in [(now - 2, false), (now - 1, true), (now, true), (now + 1, true), (now + 2, false)] {
         assert_eq!(factor.step_of(&code_of(&factor.secret, step), NOON), taken.then_some(step), "{}", step - now);
@@ -49,7 +49,7 @@ fn a_code_is_taken_one_step_early_or_late() {
     for wrong in ["", "12345", "1234567", "abcdef"] {
         assert_eq!(factor.step_of(wrong, NOON), None);
     }
-    let erased = SecondFactor { secret: Vec::new(), used: 0 };
+    let erased = SecondFactor { secret: Vec::new(), ..factor };
     assert_eq!(erased.step_of(&code_of(&[], now), NOON), None, "an erased secret has no codes");
 }
 

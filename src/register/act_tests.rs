@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
-use crate::grant::{Layout, Mode, Purpose, Scope, ShownBy, StaffStep, Terms};
+use crate::grant::{Layout, Mode, Purpose, SECRET_BYTES, Scope, ShownBy, StaffStep, Terms};
 use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
@@ -376,6 +376,37 @@ async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() 
     assert_eq!(left(), [false, false, false, true]);
     let refused = acts.issue_token(JANE, (until, ShownBy::Code(7)), "x".to_owned()).await;
     assert!(matches!(&refused, Err(Error::Refused(why)) if why.contains("has no second factor")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn secrets_of_a_factor_or_of_somebody_who_is_gone_are_erased_once_they_open_nothing() {
+    let office = Office::open();
+    let register = &office.acts.register;
+    let left = || {
+        register.erase_outdated().expect("nobody reads");
+        let anew = Register::open(&office.path, trust()).expect("it verifies");
+        let [one, other] = [&anew, register].map(|register| register.state().expect("it verifies"));
+        assert!(one.staff(JANE) == other.staff(JANE), "one fold is as the other");
+        let sides = anew.read_from(Sequence(4)).expect("read").into_iter().map(|stored| stored.side.is_some());
+        sides.collect::<Vec<_>>()
+    };
+    let step = |step| What::Staff { staff: JANE, step };
+    let secret = |byte: u8| {
+        Some(crate::grant::Personal { second_factor: Some(vec![byte; SECRET_BYTES].into()), ..Default::default() })
+    };
+    office.operator(step(StaffStep::SecondFactorSet), secret(1)).await.expect("the rules allow it");
+    assert_eq!(left(), [true]);
+    office.operator(step(StaffStep::SecondFactorSet), secret(2)).await.expect("the rules allow it");
+    assert_eq!(left(), [false, true]);
+    office.operator(step(StaffStep::SecondFactorRemoved), None).await.expect("the rules allow it");
+    assert_eq!(left(), [false; 3]);
+    office.operator(step(StaffStep::SecondFactorSet), secret(3)).await.expect("the rules allow it");
+    issue(&office, "verifier").await;
+    assert_eq!(left(), [false, false, false, true, true]);
+    office.operator(What::StaffRemoved { staff: JANE }, None).await.expect("the rules allow it");
+    assert_eq!(left(), [false; 6]);
+    let state = register.state().expect("it verifies");
+    assert_eq!(state.staff(JANE).map(|jane| jane.name.as_str()), Some("jane"), "who it was is still known");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use crate::ids::Sequence;
 
 impl Register {
     /// Erases every side row of staff that holds what opens nothing any more: the verifiers of short-lived passwords before
-    /// the newest. Nothing need be folded anew for it. Again after a kill or a failure it erases what is left.
+    /// the newest, the secrets of second factors that were replaced or taken away, and both of whoever is gone. Nothing need
+    /// be folded anew for it. Again after a kill or a failure it erases what is left.
     ///
     /// # Errors
     /// If it cannot be read or written, or somebody who reads keeps what was deleted from being overwritten: then something
@@ -27,18 +28,20 @@ fn is_outdated(stored: &Stored, state: &State) -> bool {
     let event = stored.side.as_ref().and_then(|_| Event::decode(&stored.content));
     let Some(What::Staff { staff, step }) = event.map(|event| event.what) else { return false };
     let standing = state.staff(staff).map(|staff| &staff.standing);
-    match step {
+    let counts = match step {
         StaffStep::TokenIssued { .. } => {
-            let newest = standing.and_then(|standing| standing.token.as_ref()).map(|token| token.sequence);
-            newest != Some(stored.sequence)
+            standing.and_then(|standing| standing.token.as_ref()).map(|token| token.sequence)
         }
-        StaffStep::SecondFactorSet
-        | StaffStep::SecondFactorRemoved
+        StaffStep::SecondFactorSet => {
+            standing.and_then(|standing| standing.second_factor.as_ref()).map(|factor| factor.sequence)
+        }
+        StaffStep::SecondFactorRemoved
         | StaffStep::Suspended
         | StaffStep::Resumed
         | StaffStep::Attested { .. }
         | StaffStep::Limited
         | StaffStep::Excepted { .. }
-        | StaffStep::SubjectForgotten => false,
-    }
+        | StaffStep::SubjectForgotten => return false,
+    };
+    counts != Some(stored.sequence)
 }

@@ -25,6 +25,14 @@ pub(crate) fn secret(ground: &Ground, who: &str) -> Vec<u8> {
     bytes
 }
 
+/// Rows of the register that hold these bytes.
+fn rows_with(ground: &Ground, bytes: &[u8]) -> i64 {
+    let config = portreeve::config::load(&ground.stage.configuration()).expect("a configuration");
+    let register = rusqlite::Connection::open(&config.register.path).expect("the register");
+    let count = "select count(*) from side where instr(body, ?1) > 0";
+    register.query_row(count, [bytes], |row| row.get(0)).expect("a count")
+}
+
 pub(crate) fn ask(ground: &Ground, name: &str, password: &str, code: &str) -> Shown {
     ask_in("api", ground, name, password, code)
 }
@@ -103,7 +111,9 @@ async fn a_password_and_a_code_are_worth_a_short_lived_password_once() {
     ground.is_recorded("codes-blocked", "jane");
 
     // Taken away, it is of no use, and what she has goes on until its end.
+    assert_eq!(rows_with(&ground, &secret), 1);
     ground.must(&["staff", "second-factor", "jane", "--remove"]);
+    assert_eq!(rows_with(&ground, &secret), 0, "nor is it kept");
     is_same(ask(&ground, "jane", &stored, &code_of(&secret, step_at(SystemClock.now()))));
     ground.is_let_in(&newer);
     ask(&ground, "jane", "", "{").refuses(403, wrong);
