@@ -146,7 +146,7 @@ impl Error {
             Error::SignInNeeded(_) => {
                 "Sign in on the page, or send \"Authorization: Bearer\" with an owner's token.".to_owned()
             }
-            Error::ForeignForm(_) => "Open the page again and press the button there.".to_owned(),
+            Error::ForeignForm(_) => "Open the page itself and go on from there.".to_owned(),
             Error::NotFound(_) => "Check the name; an owner sees only their own account.".to_owned(),
             Error::Method(_) => "See the Allow header for the methods it answers to.".to_owned(),
             Error::InvitationOver => {

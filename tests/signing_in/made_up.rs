@@ -136,6 +136,17 @@ async fn what_no_provider_should_say_is_refused_and_recorded() {
     }
     answer(&own, json!({}), "").password();
 
+    // A page elsewhere can have a browser go there, but nothing begins.
+    for site in ["cross-site", "same-site"] {
+        let led = ground.browser("led").one(&ground.portal("/staff/oidc"), None, &[&format!("Sec-Fetch-Site: {site}")]);
+        led.refuses(403, "another site's page has led here");
+        assert!(!led.headers.iter().any(|line| line.to_ascii_lowercase().starts_with("set-cookie")), "{led:?}");
+    }
+    for site in ["same-origin", "none"] {
+        let own = browser.one(&ground.portal("/staff/oidc"), None, &[&format!("Sec-Fetch-Site: {site}")]);
+        assert!(own.status == 303 && own.next.starts_with(&issuer), "{own:?}");
+    }
+
     // Somebody else whom the provider calls jane by now, and her under the name of somebody else, are refused.
     let issued = || ground.records().iter().filter(|record| record["verb"] == "token.issued").count();
     let lena = ground.stage.write_secret("lena.password", "correct horse battery").expect("a file");

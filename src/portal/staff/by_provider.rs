@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 use super::flow::FLOW_WITHIN;
 use super::id_token::Identity;
 use super::provider::{self, Trouble};
-use super::{Back, Handed, Shown, denied};
+use super::{Back, Handed, Shown, denied, way_there};
 use crate::grant::{ShownBy, Staff, State};
 use crate::portal::Portal;
 use crate::portal::error::Error;
@@ -38,7 +38,9 @@ impl Portal {
                 return Err(self.refuse("id-token", trouble.to_string(), None, address).await);
             }
         };
-        self.succeeded(address, &address.to_string(), now);
+        for name in [address.to_string(), way_there(address)] {
+            self.succeeded(address, &name, now);
+        }
         let state = self.newest_state().await;
         let shown = ShownBy::Subject(identity.digest);
         let how = format!("identity provider: {} by {}", identity.subject, identity.methods.join(", "));

@@ -149,8 +149,14 @@ async fn by_api(
 }
 
 /// Sends the browser to the identity provider. A link and not a form, since what a form leads to may be no other site's.
-async fn to_provider(Shared(portal): Shared<Portal>) -> Result<Response, Page> {
+async fn to_provider(
+    Shared(portal): Shared<Portal>,
+    ConnectInfo(Peer(address)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, Page> {
     let (handing, provider) = portal.provider()?;
+    asked_for(&headers)?;
+    portal.admit(address, &way_there(address))?;
     let now = portal.now();
     let flow = handing.flows.begin(now, portal.0.entropy.as_ref());
     let there = provider.address(&flow, now).await.map_err(denied)?;
@@ -159,6 +165,20 @@ async fn to_provider(Shared(portal): Shared<Portal>) -> Result<Response, Page> {
     let mut response = StatusCode::SEE_OTHER.into_response();
     response.headers_mut().insert(header::LOCATION, there);
     with_cookie(response, &flow.set_cookie())
+}
+
+/// What attempts that lead to the provider are counted by; those that come back are counted by the address alone.
+fn way_there(address: IpAddr) -> String {
+    format!("to the provider from {address}")
+}
+
+/// Browsers say what sent them. Who is signed in at the provider would get a new password without having asked for one, and
+/// the one they have would open nothing any more.
+fn asked_for(headers: &HeaderMap) -> Result<(), Error> {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        None | Some(b"none" | b"same-origin") => Ok(()),
+        Some(_) => Err(Error::ForeignForm("another site's page has led here".to_owned())),
+    }
 }
 
 /// The browser is back: a page with the password, or the same as JSON where that is accepted.
