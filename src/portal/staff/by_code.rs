@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::wrong_codes::WrongCodes;
+use super::wrong_codes::{Looked, WrongCodes};
 use super::{Credentials, Handed, Shown};
 use crate::clock::Timestamp;
 use crate::grant::{ShownBy, Staff, State};
@@ -91,21 +91,13 @@ fn step_of(
     now: Timestamp,
 ) -> Result<u64, (&'static str, &'static str)> {
     let factor = staff.standing.second_factor.as_ref().ok_or(("no-second-factor", "they have no second factor"))?;
-    if wrong_codes.are_blocked(staff.id, now) {
-        return Err(("codes-blocked", "there were too many wrong codes lately: none was looked at"));
-    }
     // Authenticators show it in two halves.
     let digits: Secret<String> = Secret::new(code.expose().chars().filter(|c| !c.is_whitespace()).collect());
-    match factor.step_of(digits.expose(), now) {
-        None => {
-            wrong_codes.failed(staff.id, now);
-            Err(("wrong-code", "that is no code of now"))
-        }
-        Some(step) if step <= factor.used => Err(("code-used", "that code was used already")),
-        Some(step) => {
-            wrong_codes.succeeded(staff.id);
-            Ok(step)
-        }
+    match wrong_codes.look(staff.id, now, || factor.step_of(digits.expose(), now)) {
+        Looked::Blocked => Err(("codes-blocked", "there were too many wrong codes lately: none was looked at")),
+        Looked::Wrong => Err(("wrong-code", "that is no code of now")),
+        Looked::Fits(step) if step <= factor.used => Err(("code-used", "that code was used already")),
+        Looked::Fits(step) => Ok(step),
     }
 }
 
