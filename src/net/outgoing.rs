@@ -121,7 +121,7 @@ impl Connection {
         method: Method,
         below: &str,
         headers: &[(header::HeaderName, &str)],
-        body: String,
+        body: impl Into<Bytes>,
     ) -> Result<Answer, String> {
         let Site { host, port, path, .. } = &self.site;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -132,7 +132,7 @@ impl Connection {
             value.set_sensitive(*name == header::AUTHORIZATION);
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(body.into())).map_err(|error| error.to_string())?;
         let sending = async {
             self.sender.ready().await.map_err(|error| error.to_string())?;
             let answer = self.sender.send_request(request).await.map_err(|error| error.to_string())?;

@@ -165,9 +165,9 @@ async fn accept_by_program(
 ) -> Result<Response, Error> {
     let hint = "Send {\"code\", \"password\"}, each a text.";
     let body = body.map_err(too_large)?;
-    let wish: Result<Accepting, _> = serde_json::from_slice(&body);
-    let Accepting { code, password, again: _ } =
-        wish.map_err(|fault| Error::client("not-an-acceptance", fault.to_string(), hint))?;
+    // What is wrong is not repeated: it may be a password.
+    let wrong = |_| Error::client("not-an-acceptance", "the request body is not what this address takes", hint);
+    let Accepting { code, password, again: _ } = serde_json::from_slice(&body).map_err(wrong)?;
     let password = Secret::new(password);
     check_password(password.expose()).map_err(|says| Error::client("password", says, hint))?;
     let invitation = portal.invited(&code, address).await?;

@@ -259,3 +259,11 @@ async fn wrong_links_use_up_no_attempt_to_sign_in() {
     assert_eq!((&statuses[..5], statuses[5..].iter().all(|status| *status == 429)), (&[410; 5][..], true));
     assert_eq!(site.stranger().sign_in("olga", OLGA_PASSWORD).await.status, 303);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_no_text_is_not_repeated() {
+    let site = Site::start().await;
+    let answer = site.api("POST", "/v1/invitation", "", Some(r#"{"code":"x","password":8276354091}"#)).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (400, Some("not-an-acceptance")));
+    assert!(!answer.body.contains("8276354091"), "{}", answer.body);
+}

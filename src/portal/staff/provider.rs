@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::body::Bytes;
 use hyper::{Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,6 +60,22 @@ struct Discovered {
     token_endpoint: String,
     jwks_uri: String,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// What it gives for a code. What else is in it is passed over where it stands.
+#[derive(Default, Deserialize)]
+struct Tokens {
+    id_token: Option<String>,
+    error: Option<String>,
+}
+
+/// A form with secrets, which is wiped once it is sent.
+struct Form(Secret<String>);
+
+impl AsRef<[u8]> for Form {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
 }
 
 impl Provider {
@@ -135,10 +152,7 @@ impl Provider {
         let mut headers =
             vec![(header::CONTENT_TYPE, "application/x-www-form-urlencoded"), (header::ACCEPT, "application/json")];
         let basic = match &self.secret {
-            Some(secret) if !known.is_posted => {
-                let pair = Secret::new(format!("{}:{}", escaped(client_id), escaped(secret.expose())));
-                Some(Secret::new(format!("Basic {}", STANDARD.encode(pair.expose()))))
-            }
+            Some(secret) if !known.is_posted => Some(basic(client_id, secret)),
             Some(secret) => {
                 fields.extend([("client_id", client_id), ("client_secret", secret.expose().as_str())]);
                 None
@@ -153,14 +167,15 @@ impl Provider {
         }
         let away = |why: String| Trouble::Away(format!("{:?}: {why}", known.token));
         let mut connection = known.token.connect().await.map_err(away)?;
-        let (status, body) = connection.send(Method::POST, "", &headers, encoded(&fields)).await.map_err(away)?;
-        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        let form = Bytes::from_owner(Form(Secret::new(encoded(&fields))));
+        let (status, body) = connection.send(Method::POST, "", &headers, form).await.map_err(away)?;
+        let body = Secret::new(body);
+        let answer: Tokens = serde_json::from_str(body.expose()).unwrap_or_default();
         if status != StatusCode::OK {
-            let word = answer.get("error").and_then(Value::as_str).map(plain);
+            let word = answer.error.map(|word| plain(&word));
             return Err(word.map_or_else(|| away(format!("it answers {status}")), Trouble::Refuses));
         }
-        let token = answer.get("id_token").and_then(Value::as_str).map(str::to_owned);
-        token.map(Secret::new).ok_or_else(|| away("its answer holds no ID token".to_owned()))
+        answer.id_token.map(Secret::new).ok_or_else(|| away("its answer holds no ID token".to_owned()))
     }
 
     /// What the provider says of itself: lately, or now.
@@ -217,17 +232,34 @@ pub fn plain(word: &str) -> String {
     word.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')).take(60).collect()
 }
 
-/// `name=value&…`, as in a query or a form.
-fn encoded(parameters: &[(&str, &str)]) -> String {
-    let one = |(name, value): &(&str, &str)| format!("{name}={}", escaped(value));
-    parameters.iter().map(one).collect::<Vec<_>>().join("&")
+/// RFC 6749, section 2.3.1.
+fn basic(client_id: &str, secret: &Secret<String>) -> Secret<String> {
+    let pair = Secret::new([escaped(client_id).expose().as_str(), escaped(secret.expose()).expose()].join(":"));
+    let encoded = Secret::new(STANDARD.encode(pair.expose()));
+    Secret::new(["Basic", encoded.expose()].join(" "))
 }
 
-/// RFC 3986: everything but the unreserved characters as `%XX`.
-fn escaped(text: &str) -> String {
-    let one = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(one).collect()
+/// `name=value&…`, as in a query or a form. Nothing of a secret among the values is left elsewhere.
+fn encoded(parameters: &[(&str, &str)]) -> String {
+    let values: Vec<_> = parameters.iter().map(|(_, value)| escaped(value)).collect();
+    let pairs = parameters.iter().zip(&values);
+    let parts: Vec<&str> = pairs.flat_map(|((name, _), value)| ["&", name, "=", value.expose()]).skip(1).collect();
+    parts.concat()
 }
+
+/// RFC 3986: everything but the unreserved characters as `%XX`. It does not grow, so that no part of it is left behind.
+fn escaped(text: &str) -> Secret<String> {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase());
+    let mut escaped = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            other => escaped.extend(std::iter::once('%').chain(digit(other >> 4)).chain(digit(other & 15))),
+        }
+    }
+    Secret::new(escaped)
+}
+
+#[cfg(test)]
+#[path = "provider_tests.rs"]
+mod tests;
