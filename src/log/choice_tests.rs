@@ -8,9 +8,12 @@ use std::sync::Arc;
 use super::super::indexes;
 use super::super::search::tests::{ACME, BETA, SESSION, Written, outcome, statement};
 use super::super::search::{self, Found};
+use super::super::segment::{BATCH_HEADER_BYTES, BatchHeader, content_start};
 use super::*;
 use crate::audit::checkpoint::SigningKey;
+use crate::audit::descriptor::DESCRIPTOR_BYTES;
 use crate::audit::keys::SealedDataKey;
+use crate::audit::tree::sha256;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::disk::{BLOCK_BYTES, RealDisk};
 use crate::ids::{CustomerId, StaffId};
@@ -216,8 +219,8 @@ async fn one_of_a_segment_that_went_on_since_is_passed_over() {
     let last = files(&written, "segment").len() as u64 - 1;
     let path = dir(&written).join(super::super::index::file_name(last));
     // As if the segment after it had been begun, and was dropped in a recovery.
-    indexes::write(&RealDisk, &dir(&written), last, &signing(3)).expect("written");
-    let stale = fs::read(&path).expect("read");
+    let stale = indexes::make(&RealDisk, &dir(&written), last).expect("read").expect("whole").to_bytes(&signing(3));
+    fs::write(&path, &stale).expect("written");
     let expected = answers(&written).await;
     assert_same(&written, &expected, "of the segment that is written").await;
     let log = open(&written);
@@ -229,6 +232,50 @@ async fn one_of_a_segment_that_went_on_since_is_passed_over() {
     assert_same(&written, &expected, "made when it was finished").await;
     fs::write(&path, stale).expect("written");
     assert_same(&written, &expected, "of a part of the segment").await;
+}
+
+/// Takes a statement of ACME's away from it, in a batch of that segment that others follow, with the batch's digest made
+/// right.
+fn taken_away(written: &Written, segment: u64, image: &[u8]) -> Vec<u8> {
+    let key = written.recipients.tag(Recipient::Customer(ACME)).expect("a key");
+    let (own, mut changed, mut at) = (Tagger::new(&key, "portreeve/w").tag(segment), image.to_vec(), BLOCK_BYTES);
+    while let Some(header) = BatchHeader::parse(&image[at..]) {
+        let (first, digest, next) =
+            (at + BATCH_HEADER_BYTES, at + content_start(header.leaves) - 32, at + header.length as usize);
+        let is_followed = BatchHeader::parse(&image[next..]).is_some();
+        for leaf in (first..digest).step_by(DESCRIPTOR_BYTES).filter(|_| is_followed) {
+            let bytes = image[leaf..leaf + DESCRIPTOR_BYTES].try_into().expect("a leaf's length");
+            let mut descriptor = Descriptor::parse(bytes).expect("a leaf");
+            if descriptor.place.tag == own && descriptor.place.kind == Kind::Statement {
+                descriptor.place.tag = [9; 16];
+                changed[leaf..leaf + DESCRIPTOR_BYTES].copy_from_slice(&descriptor.to_bytes());
+                let right = sha256(&[&changed[at..digest]]);
+                changed[digest..digest + 32].copy_from_slice(&right);
+                return changed;
+            }
+        }
+        at = next;
+    }
+    panic!("segment {segment} has no such leaf");
+}
+
+/// Somebody who can write the files, and has no key, lets the log sign an index of leaves that it did not write.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_index_is_signed_of_leaves_that_were_changed() {
+    let written = written().await;
+    let query = Query { customer: Some(ACME), ..Query::default() };
+    let expected = searched(&written, &query, pinned()).await.expect("whole");
+    let (segment, index) = (&files(&written, "segment")[1], &files(&written, "index")[1]);
+    let (image, made) = (fs::read(segment).expect("read"), fs::read(index).expect("read"));
+    fs::write(segment, taken_away(&written, 1, &image)).expect("written");
+    fs::remove_file(index).expect("removed");
+    // The start goes by the segment's summary, and its upkeep makes indexes that are not there.
+    open(&written).close().expect("closed");
+    fs::write(segment, &image).expect("put back");
+    assert!(searched(&written, &query, pinned()).await.as_ref() == Ok(&expected));
+    assert!(!index.exists());
+    open(&written).close().expect("closed");
+    assert!(fs::read(index).expect("made of what is whole again") == made);
 }
 
 /// It is made from what everybody can read: so it tells nobody more.

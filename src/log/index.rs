@@ -132,15 +132,18 @@ impl Head {
     pub fn is_of(&self, segment: u64, block: &[u8], next: &SegmentHeader) -> bool {
         self.segment == segment
             && next.segment == segment + 1
-            && next.first_position == self.end_position()
-            && next.first_batch == self.batch
-            && next.previous == self.previous
+            && End::from(next) == self.end()
             && self.block == sha256(&[block])
     }
 
     /// The position behind its last leaf.
     pub fn end_position(&self) -> u64 {
         self.first_position.saturating_add(self.leaves.into())
+    }
+
+    /// Where the log goes on behind it.
+    pub fn end(&self) -> End {
+        End { position: self.end_position(), batch: self.batch, previous: self.previous }
     }
 
     /// How many bytes follow it in the file.
@@ -252,17 +255,45 @@ fn read_tag(bytes: &[u8; TAG_BYTES]) -> Option<([u8; 16], u32)> {
     Some((fields.take()?, u32::from_le_bytes(fields.take()?)))
 }
 
+/// Where a log goes on: behind a segment, or behind one of its batches. The digest tells of all leaves before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The position of the next leaf.
+    pub position: u64,
+    /// The number of the next batch.
+    pub batch: u64,
+    /// The digest of the last one.
+    pub previous: Hash,
+}
+
+impl From<&SegmentHeader> for End {
+    /// Where that segment begins.
+    fn from(header: &SegmentHeader) -> End {
+        End { position: header.first_position, batch: header.first_batch, previous: header.previous }
+    }
+}
+
 /// An index that is being made, from a segment's batches one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Builder {
     spans: Vec<Span>,
     leaves: Vec<([u8; 16], u32)>,
-    last: Option<(u64, Hash)>,
+    end: End,
 }
 
 impl Builder {
-    /// Takes the next batch, which begins at that byte of the file. None: there is more than an index can be of.
+    /// Begins where the segment with that header does.
+    pub fn new(header: &SegmentHeader) -> Builder {
+        Builder { spans: Vec::new(), leaves: Vec::new(), end: header.into() }
+    }
+
+    /// Takes the next batch, which begins at that byte of the file. None: it does not continue the one before, by whose
+    /// digest it names all leaves up to it; or there is more than an index can be of.
     pub fn add(&mut self, offset: u64, batch: &Batch) -> Option<()> {
+        let header = &batch.header;
+        if (End { position: header.first_position, batch: header.batch, previous: header.previous }) != self.end {
+            return None;
+        }
         let times = || batch.leaves.iter().map(|leaf| leaf.descriptor.place.at);
         for leaf in &batch.leaves {
             self.leaves.push((leaf.descriptor.place.tag, u32::try_from(self.leaves.len()).ok()?));
@@ -273,13 +304,13 @@ impl Builder {
             earliest: times().min()?,
             latest: times().max()?,
         });
-        self.last = Some((batch.header.batch.checked_add(1)?, batch.digest));
+        self.end = End { position: header.end_position(), batch: header.batch.checked_add(1)?, previous: batch.digest };
         Some(())
     }
 
     /// The index of the segment with that first block and its header. None: there was no batch.
     pub fn finish(mut self, block: &[u8], header: &SegmentHeader) -> Option<Index> {
-        let (batch, previous) = self.last?;
+        let End { batch, previous, .. } = self.end;
         self.leaves.sort_unstable();
         let mut tags: Vec<([u8; 16], u32)> = Vec::new();
         for ((tag, _), end) in self.leaves.iter().zip(1..) {

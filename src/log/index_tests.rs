@@ -12,7 +12,8 @@ fn batch(number: u64, first: u64, leaves: &[(u8, i64)]) -> Batch {
         leaves: leaves.len() as u32,
         length: 4096,
         written: Timestamp(0),
-        previous: [0; 32],
+        // The digest of the one before, as it is made up here.
+        previous: [if number == 40 { 1 } else { number as u8 - 1 }; 32],
     };
     let leaf = |(slot, (tag, at)): (u32, &(u8, i64))| {
         let place = Place {
@@ -53,7 +54,7 @@ pub(in crate::log) fn batches() -> [(u64, Batch); 3] {
 }
 
 pub(in crate::log) fn index() -> Index {
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(&header());
     batches().iter().for_each(|(offset, batch)| builder.add(*offset, batch).expect("it fits"));
     builder.finish(&header().to_bytes(), &header()).expect("there are batches")
 }
@@ -89,6 +90,26 @@ fn one_that_was_changed_anywhere_or_signed_by_another_is_none() {
     }
     assert_eq!(read(&[bytes.as_slice(), &[0]].concat()), None, "longer");
     assert_eq!(read(&index().to_bytes(&signing(2))), None, "another key");
+}
+
+#[test]
+fn a_batch_that_does_not_continue_the_one_before_is_in_no_index() {
+    let changes: [(&str, fn(&mut BatchHeader)); 3] = [
+        ("another number", |header| header.batch += 1),
+        ("another position", |header| header.first_position += 1),
+        ("behind other leaves", |header| header.previous[31] ^= 1),
+    ];
+    for ((what, change), which) in changes.iter().flat_map(|change| [0, 1, 2].map(|which| (change, which))) {
+        let mut builder = Builder::new(&header());
+        for (number, (offset, mut batch)) in batches().into_iter().enumerate() {
+            if number == which {
+                change(&mut batch.header);
+                assert_eq!(builder.add(offset, &batch), None, "{what}, batch {which}");
+                break;
+            }
+            builder.add(offset, &batch).expect("it continues");
+        }
+    }
 }
 
 #[test]

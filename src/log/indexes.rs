@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
-use super::index::{Builder, HEAD_BYTES, Head, Index, file_name};
+use super::index::{Builder, End, HEAD_BYTES, Head, Index, file_name};
 use super::segment::{self, Depth, Found, SegmentHeader, batch_at};
 use super::writer::is_full;
 use crate::audit::checkpoint::SigningKey;
@@ -16,11 +16,12 @@ use crate::disk::{BLOCK_BYTES, Disk};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Makes the index of a finished segment and writes it. Without space, and of a segment that is not as it was written,
-/// there is none: then who searches reads the segment, and who verifies finds what is wrong with it.
-pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, key: &SigningKey) -> Result<(), Error> {
+/// Makes the index of a finished segment, which ends there, and writes it. Without space, and of a segment that is not as
+/// it was written, there is none: then who searches reads the segment, and who verifies finds what is wrong with it.
+pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, key: &SigningKey) -> Result<(), Error> {
     let path = dir.join(file_name(segment));
-    let Some(index) = make(disk, dir, segment)? else {
+    // What is signed here is believed where the leaves themselves are not looked at: so they must be the log's.
+    let Some(index) = make(disk, dir, segment)?.filter(|index| Some(index.head.end()) == end) else {
         tracing::warn!(path = %path.display(), "no index is made of a segment that is not as it was written");
         return Ok(());
     };
@@ -33,7 +34,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, key: &SigningKey) -> Res
     }
 }
 
-/// The index of a finished segment, from its leaves.
+/// The index of a finished segment, from its leaves; none if they are not chained from its header to its last batch.
 pub fn make(disk: &dyn Disk, dir: &Path, segment: u64) -> Result<Option<Index>, Error> {
     let path = dir.join(segment::file_name(segment));
     let storage = |error| Error::storage("read", &path, &error);
@@ -42,7 +43,7 @@ pub fn make(disk: &dyn Disk, dir: &Path, segment: u64) -> Result<Option<Index>, 
     let mut block = vec![0; BLOCK_BYTES];
     file.read_at(0, &mut block).map_err(storage)?;
     let Some(header) = SegmentHeader::parse(&block) else { return Ok(None) };
-    let (mut builder, mut offset) = (Builder::default(), BLOCK);
+    let (mut builder, mut offset) = (Builder::new(&header), BLOCK);
     loop {
         match batch_at(file.as_ref(), offset, length, Depth::Leaves).map_err(storage)? {
             Found::Nothing => return Ok(builder.finish(&block, &header)),

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use super::Error;
+use super::index::End;
 use super::segment::{Fields, SegmentHeader, file_name};
 use super::writer::is_full;
 use crate::audit::checkpoint::SigningKey;
@@ -43,11 +44,12 @@ pub struct Summary {
 impl Summary {
     /// Whether that segment, the next one, begins where this one ends.
     pub fn is_continued_by(&self, next: &SegmentHeader) -> bool {
-        next.segment == self.segment + 1
-            && next.first_position == self.tree.size()
-            && next.first_batch == self.batch
-            && next.previous == self.previous
-            && next.root == self.tree.root()
+        next.segment == self.segment + 1 && End::from(next) == self.ends() && next.root == self.tree.root()
+    }
+
+    /// Where the log goes on behind it.
+    pub fn ends(&self) -> End {
+        End { position: self.tree.size(), batch: self.batch, previous: self.previous }
     }
 
     /// The file's bytes, signed. `block`: the segment's first one.

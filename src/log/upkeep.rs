@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Error;
+use super::index::End;
 use super::indexes;
 use super::shared::Shared;
 use super::summary::{self, Finished};
@@ -113,7 +114,8 @@ impl Upkeep {
         }
         for summary in self.finished.take() {
             summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
-            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, &self.signing)?;
+            let end = Some(summary.ends());
+            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, &self.signing)?;
         }
         self.look_at_indexes()?;
         if stops || self.shared.result().is_err() {
@@ -136,7 +138,8 @@ impl Upkeep {
             }
             let Some(segment) = self.unlooked.pop() else { break };
             if !indexes::is_there(disk, &self.dir, segment, &public) {
-                indexes::write(disk, &self.dir, segment, &self.signing)?;
+                let end = indexes::header(disk, &self.dir, segment + 1).map(|next| End::from(&next));
+                indexes::write(disk, &self.dir, segment, end, &self.signing)?;
                 made += 1;
             }
         }
