@@ -311,7 +311,8 @@ impl Builder {
     /// The index of the segment with that first block and its header. None: there was no batch.
     pub fn finish(mut self, block: &[u8], header: &SegmentHeader) -> Option<Index> {
         let End { batch, previous, .. } = self.end;
-        self.leaves.sort_unstable();
+        // Stable, so that those of one tag stay in order; and quick, for there are few tags.
+        self.leaves.sort_by_key(|(tag, _)| *tag);
         let mut tags: Vec<([u8; 16], u32)> = Vec::new();
         for ((tag, _), end) in self.leaves.iter().zip(1..) {
             match tags.last_mut() {

@@ -59,6 +59,20 @@ pub(in crate::log) fn index() -> Index {
     builder.finish(&header().to_bytes(), &header()).expect("there are batches")
 }
 
+/// The same, in which what has the first tag has the second, and the other way round.
+pub(in crate::log) fn with_tags_swapped(index: &Index) -> Index {
+    let mut lists: Vec<Vec<u32>> = index.tags.iter().map(|(tag, _)| index.leaves_of(tag).to_vec()).collect();
+    lists.swap(0, 1);
+    let mut swapped = Index { leaves: lists.concat(), ..index.clone() };
+    let mut end = 0;
+    for ((_, last), list) in swapped.tags.iter_mut().zip(&lists) {
+        end += list.len() as u32;
+        *last = end;
+    }
+    swapped.head.body = sha256(&[&swapped.body()]);
+    swapped
+}
+
 fn read(bytes: &[u8]) -> Option<Index> {
     let head = Head::parse(bytes, &signing(1).public())?;
     Index::parse(head, bytes.get(HEAD_BYTES..)?)

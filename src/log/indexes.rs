@@ -111,6 +111,16 @@ pub fn is_there(disk: &dyn Disk, dir: &Path, segment: u64, public: &[u8; 32]) ->
     indexes.head(disk, dir, segment, &block).is_some_and(|head| indexes.whole(disk, dir, &head).is_some())
 }
 
+/// Whether there is an index that a reader will go by, and that is another than `made`, which was made of the leaves of a
+/// finished segment with that first block.
+pub fn is_contradicted(disk: &dyn Disk, dir: &Path, made: &Index, block: &[u8], public: &[u8; 32]) -> bool {
+    let segment = made.head.segment;
+    let Some(next) = header(disk, dir, segment + 1) else { return false };
+    // Should the segment have gone on meanwhile, neither is `made` that of all its leaves.
+    let fits = |head: &Head| head.is_of(segment, block, &next);
+    fits(&made.head) && read_head(disk, dir, segment, public).is_some_and(|head| fits(&head) && head != made.head)
+}
+
 fn read_head(disk: &dyn Disk, dir: &Path, segment: u64, public: &[u8; 32]) -> Option<Head> {
     let file = disk.open_to_read(&dir.join(file_name(segment))).ok()?;
     let mut bytes = [0; HEAD_BYTES];

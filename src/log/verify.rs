@@ -2,11 +2,15 @@
 //! Not here: whether a record tells the truth, and what only an outside memory can know, whether this is the newest state
 //! of the log: a directory restored together with its old checkpoint reads `ok` here. `growth.rs` compares with memories.
 
+mod contents;
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::Error;
-use super::open::{DataKeys, open};
+use super::index::{self, Builder};
+use super::indexes;
+use super::open::DataKeys;
 use super::reader::{Content, Entry};
 use super::segment::{
     Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, file_name, last_not_zero, next_header,
@@ -110,6 +114,7 @@ fn examine_to(
         depth,
         disk,
         dir,
+        public,
         origin,
         signed: checkpoint.map(|checkpoint| (checkpoint.size, checkpoint.root)),
         is_live,
@@ -122,6 +127,7 @@ fn examine_to(
         previous: [0; 32],
         is_whole: true,
         root_checked: false,
+        index: None,
         key_positions: HashMap::new(),
         known,
         records: 0,
@@ -138,13 +144,14 @@ fn examine_to(
         check.segment(segment, Some(segment) == last)?;
         expected = segment + 1;
     }
-    Ok(check.conclude(expected, public))
+    Ok(check.conclude(expected))
 }
 
 struct Check<'a> {
     depth: Depth,
     disk: &'a dyn Disk,
     dir: &'a Path,
+    public: &'a [u8; 32],
     origin: Option<String>,
     /// Size and root that were signed.
     signed: Option<(u64, Hash)>,
@@ -160,6 +167,8 @@ struct Check<'a> {
     /// Whether every leaf so far was there, so that the root can be compared.
     is_whole: bool,
     root_checked: bool,
+    /// What this segment's index must be, as far as its batches are chained.
+    index: Option<Builder>,
     /// The data keys seen so far in this segment: tag and part by position.
     key_positions: HashMap<u64, ([u8; 16], Part, u32)>,
     /// Leaves from here on may be of recipients who came later.
@@ -195,6 +204,7 @@ impl Check<'_> {
             return Ok(());
         }
         self.check_header(segment, header.as_ref(), length);
+        self.index = header.as_ref().map(Builder::new);
         let mut offset = BLOCK;
         loop {
             match self.batch(file.as_ref(), offset, length).map_err(storage)? {
@@ -210,7 +220,20 @@ impl Check<'_> {
                 },
             }
         }
+        if let Some(header) = header.filter(|_| !is_last) {
+            self.check_index(&block, &header);
+        }
         self.check_rest(segment, offset, file.as_ref(), length, is_last)
+    }
+
+    /// A finished segment's index, if there is one that searches and counts would go by.
+    fn check_index(&mut self, block: &[u8], header: &SegmentHeader) {
+        let made = self.index.take().and_then(|builder| builder.finish(block, header));
+        if made.is_some_and(|made| indexes::is_contradicted(self.disk, self.dir, &made, block, self.public)) {
+            let detail = "the log's key signed it, and it says other than the segment's leaves: searches and counts by it \
+                          are wrong";
+            self.find(Verdict::Forked, &index::file_name(header.segment), detail);
+        }
     }
 
     /// The batch at that offset, as deep as it is looked into.
@@ -267,6 +290,7 @@ impl Check<'_> {
             self.find_at(Verdict::Forked, &name, offset, position, "the batch does not continue the one before");
             self.is_whole = false;
         }
+        self.index = self.index.take().and_then(|mut index| index.add(offset, &batch).map(|()| index));
         self.continue_after(header, batch.digest);
         for leaf in batch.leaves {
             self.check_leaf(segment, leaf);
@@ -319,46 +343,6 @@ impl Check<'_> {
         if let Err((verdict, detail)) = self.check_content(&entry) {
             wrong(self, verdict, &detail);
         }
-    }
-
-    /// What is open to everybody stands where it may.
-    fn check_open(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), &'static str> {
-        let place = &entry.descriptor.place;
-        let public = Public::parse(place.kind, bytes).ok_or("what is open to everybody cannot be read")?;
-        let is_first = place.position == 0;
-        if place.kind == Kind::Continues && !is_first {
-            return Err("the log goes on from another in its middle");
-        }
-        self.open.push((place.position, place.at, public));
-        Ok(())
-    }
-
-    /// With keys: the link to the recipient's previous record, and both parts.
-    fn check_content(&mut self, entry: &Entry) -> Result<(), (Verdict, String)> {
-        let (Some(opening), Some(origin), Some(tags)) = (self.opening, &self.origin, &mut self.tags) else {
-            return Ok(());
-        };
-        let Some(recipient) = entry.recipient(tags) else {
-            self.lost.unclaimed += u64::from(entry.position() < self.known);
-            return Ok(());
-        };
-        let mut vendor = false;
-        for (part, count) in [(Part::Values, &mut self.lost.values), (Part::Skeleton, &mut self.lost.skeletons)] {
-            let of = self.key_positions.get(&entry.descriptor.part(part).key);
-            let erased = of.is_some_and(|(.., period)| opening.recipients.is_erased(recipient, part, *period));
-            match recipient {
-                Recipient::Customer(_) => *count += u64::from(erased),
-                Recipient::Vendor => vendor |= erased,
-            }
-        }
-        self.lost.vendor += u64::from(vendor);
-        let before = self.links.insert(recipient, entry.descriptor.leaf_hash());
-        let link = tags.tagger(recipient).map(|tagger| tagger.link(before.as_ref()));
-        if self.is_whole && link != Some(entry.descriptor.place.link) {
-            return Err((Verdict::Missing, format!("a record of {recipient} before this one is not there")));
-        }
-        open(origin, entry, recipient, opening.keys).map_err(|error| (Verdict::WrongKey, error.to_string()))?;
-        Ok(())
     }
 
     fn check_root(&mut self) {
@@ -445,7 +429,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn conclude(mut self, segments: u64, public: &[u8; 32]) -> Examined {
+    fn conclude(mut self, segments: u64) -> Examined {
         let size = self.tree.size();
         match self.signed {
             Some((signed, _)) if self.is_whole && size < signed => {
@@ -470,8 +454,8 @@ impl Check<'_> {
             self.findings.insert(0, Finding { verdict: Verdict::Ok, place, detail });
         }
         Examined {
+            public: *self.public,
             origin: self.origin.unwrap_or_default(),
-            public: *public,
             size,
             root: self.tree.root(),
             is_whole: self.is_whole,

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::fixture::*;
+use super::super::index::tests::with_tags_swapped;
 use super::*;
 use crate::log::Log;
 
@@ -146,6 +147,43 @@ fn a_missing_file_is_told_by_name() {
     fs::remove_file(fixture.file(CHECKPOINT)).expect("removed");
     let found = alarms(&fixture);
     assert_eq!((found[0].verdict, found[0].place.as_str()), (Verdict::Missing, CHECKPOINT));
+}
+
+/// Nobody who has not the log's key can make one. Whoever has it could hide a record from every search without touching it.
+#[test]
+fn an_index_that_says_other_than_the_leaves_is_found_if_anybody_would_go_by_it() {
+    let fixture = closed(16 << 10, &[]);
+    let (log, runtime) = (fixture.open(), tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
+    for customer in [SEVEN, EIGHT].into_iter().cycle().take(9) {
+        runtime.block_on(log.record(statement(Some(customer), "SELECT 1"))).expect("durable");
+    }
+    log.close().expect("closed");
+    let path = fixture.file("000000000001.index");
+    let index = indexes::make(&RealDisk, &fixture.dir(), 1).expect("read").expect("whole");
+    let swapped = with_tags_swapped(&index);
+    let (right, other_key) = (index.to_bytes(&signing(1)), swapped.to_bytes(&signing(2)));
+    assert!(right != swapped.to_bytes(&signing(1)) && fs::read(&path).expect("read") == right);
+    let (mut early, mut cut) = (index.clone(), right.clone());
+    early.head.latest.0 -= 1;
+    cut.truncate(right.len() - 4);
+    let of_the_one_before = fs::read(fixture.file("000000000000.index")).expect("read");
+    let cases = [
+        ("right", right, false),
+        ("two tags swapped", swapped.to_bytes(&signing(1)), true),
+        ("another time", early.to_bytes(&signing(1)), true),
+        ("of another key", other_key, false),
+        ("of another segment", of_the_one_before, false),
+        ("cut", cut, false),
+    ];
+    for (what, bytes, is_found) in cases {
+        fs::write(&path, bytes).expect("written");
+        let tree = examine_tree(&fixture.dir(), &signing(1).public()).expect("readable").findings;
+        for found in [alarms(&fixture), tree.into_iter().filter(|found| found.verdict.is_alarm()).collect()] {
+            let found: Vec<_> = found.iter().map(|finding| (finding.verdict, finding.place.as_str())).collect();
+            let expected: &[_] = if is_found { &[(Verdict::Forked, "000000000001.index")] } else { &[] };
+            assert_eq!(found, expected, "{what}");
+        }
+    }
 }
 
 #[test]

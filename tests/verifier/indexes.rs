@@ -6,14 +6,19 @@ use std::sync::Arc;
 use portreeve::audit::checkpoint::{SigningKey, verifier_key};
 use portreeve::audit::keys::{Part, Recipient, RecipientKey, Recipients, TagKey, generate_key_pair};
 use portreeve::audit::record::{Kind, Record};
+use portreeve::audit::tree::sha256;
 use portreeve::clock::{Clock, SystemClock};
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::ids::CustomerId;
+use portreeve::log::verify::{Verdict, verify};
 use portreeve::log::{Log, Settings};
 use portreeve::secret::Secret;
 
 use super::python::verifier;
+
+/// Bytes of an index's head.
+const HEAD: usize = 224;
 
 fn signing() -> SigningKey {
     SigningKey::from_seed(&Secret::new([5; 32]))
@@ -62,4 +67,35 @@ async fn both_implementations_make_the_same_indexes() {
     bytes.iter_mut().skip(56).take(1).for_each(|byte| *byte ^= 1);
     std::fs::write(first, bytes).expect("written");
     assert_eq!(agreed(), Some(indexes.len() as u64 - 1));
+    // One that it did sign, in which two tags have each other's leaves, is found by both.
+    let second = indexes.get(1).expect("there are some");
+    std::fs::write(second, lying(&std::fs::read(second).expect("read"))).expect("written");
+    let name = second.file_name().expect("a name").to_string_lossy().into_owned();
+    let wrong = verifier("log", &[&dir, &key]).expect_err("it says other than the leaves");
+    assert_eq!(wrong, format!("{name} is not that of its segment"));
+    let found = verify(&dir, &signing().public(), None).expect("readable");
+    let alarms: Vec<_> = found.iter().filter(|finding| finding.verdict.is_alarm()).collect();
+    assert!(matches!(alarms[..], [alarm] if alarm.verdict == Verdict::Forked && alarm.place == name), "{alarms:?}");
+}
+
+/// The same index, signed, in which what has the first tag has the second, and the other way round.
+fn lying(index: &[u8]) -> Vec<u8> {
+    let number = |at: usize| {
+        let bytes = index.get(at..).and_then(|rest| rest.first_chunk()).expect("four bytes");
+        u32::from_le_bytes(*bytes) as usize
+    };
+    let (tags, leaves) = (HEAD + 24 * number(116), HEAD + 24 * number(116) + 20 * number(120));
+    let [begin, middle, end] = [0, number(tags + 16), number(tags + 36)].map(|end| leaves + 4 * end);
+    let mut lying = index.to_vec();
+    lying.get_mut(begin..end).expect("the leaves of two tags").rotate_left(middle - begin);
+    put(&mut lying, tags + 16, &u32::try_from((end - middle) / 4).expect("few leaves").to_le_bytes());
+    let body = sha256(&[lying.get(HEAD..).expect("a body")]);
+    put(&mut lying, 128, &body);
+    let signature = signing().sign_bytes(b"portreeve segment index\0", lying.get(..160).expect("a head"));
+    put(&mut lying, 160, &signature);
+    lying
+}
+
+fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
+    bytes.get_mut(at..at + new.len()).expect("within").copy_from_slice(new);
 }
