@@ -31,7 +31,7 @@ pub struct Counted {
 /// `pinned` the logs' keys by origin. It reads files: not for threads that serve others.
 ///
 /// # Errors
-/// If a log cannot be read.
+/// If a log cannot be read, all of it that is signed.
 pub fn count(
     dirs: &[PathBuf],
     customer: CustomerId,
@@ -44,8 +44,8 @@ pub fn count(
         let indexes = Indexes::of(pinned.get(reader.origin()).copied());
         let mut tags = Tags::of(recipients, reader.origin(), Some(Recipient::Customer(customer)));
         let mut counted = Counted { log: reader.origin().to_owned(), records: 0, leaves: 0 };
-        for entry in reader.chosen_from(0, Choice::new(&indexes, &query, recipients, reader.origin())) {
-            let entry = entry?;
+        let mut entries = reader.chosen_from(0, Choice::new(&indexes, &query, recipients, reader.origin()));
+        while let Some(entry) = entries.next().transpose()? {
             if entry.recipient(&mut tags).is_none() {
                 continue;
             }
@@ -55,6 +55,8 @@ pub fn count(
                 Content::DataKey { .. } | Content::Public(_) => 0,
             };
         }
+        // What cannot be read any more was not counted.
+        entries.check_end(entries.position())?;
         if counted.leaves > 0 {
             all.push(counted);
         }
@@ -66,14 +68,15 @@ pub fn count(
 /// Those of proxies are not looked at: they erase nothing. It reads files: not for threads that serve others.
 ///
 /// # Errors
-/// If a log cannot be read.
+/// If a log cannot be read, all of it that is signed.
 pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice>, Error> {
     let sought = (Notice::id_of(event), part);
     let is_proxys = |dir: &PathBuf| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proxy-"));
     let mut first: Option<(Timestamp, Notice)> = None;
     for dir in logs(audit)?.into_iter().filter(|dir| !is_proxys(dir)) {
-        for entry in Reader::open(&dir)?.entries() {
-            let entry = entry?;
+        let reader = Reader::open(&dir)?;
+        let mut entries = reader.entries();
+        while let Some(entry) = entries.next().transpose()? {
             let Content::Public(bytes) = &entry.content else { continue };
             let at = entry.descriptor.place.at;
             if let Some(Public::Notice(notice)) = Public::parse(entry.kind(), bytes)
@@ -83,6 +86,12 @@ pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice
                 first = Some((at, notice));
             }
         }
+        // One that cannot be read any more is not one that never was.
+        entries.check_end(entries.position())?;
     }
     Ok(first.map(|(_, notice)| notice))
 }
+
+#[cfg(test)]
+#[path = "count_tests.rs"]
+mod tests;
