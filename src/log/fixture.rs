@@ -207,6 +207,8 @@ pub struct Faults {
     pub tried: AtomicUsize,
     /// How many of the next replacements fail.
     pub replaces: AtomicUsize,
+    /// The name of a file of which nothing can be read from that byte on.
+    pub unreadable: Mutex<Option<(String, u64)>>,
     /// How many of the next allocations fail for want of space.
     pub allocates: AtomicUsize,
     /// Free bytes plus one; 0: ask the real disk.
@@ -294,7 +296,9 @@ impl Disk for FaultyDisk {
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
-        RealDisk.open_to_read(path)
+        let unreadable = self.unreadable.lock().expect("not poisoned");
+        let from = unreadable.as_ref().filter(|(name, _)| path.ends_with(name)).map(|(_, from)| *from);
+        Ok(Box::new(WornFile { file: RealDisk.open_to_read(path)?, from }))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -317,5 +321,24 @@ impl BlockFile for FaultyFile {
         self.faults.tried.fetch_add(1, Ordering::AcqRel);
         fails(&self.faults.writes, io::ErrorKind::Other)?;
         self.file.write_durably(offset, blocks)
+    }
+}
+
+/// A file that cannot be read from that byte on.
+struct WornFile {
+    file: Box<dyn ReadAt>,
+    from: Option<u64>,
+}
+
+impl ReadAt for WornFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        match self.from {
+            Some(from) if offset + bytes.len() as u64 > from => Err(rustix::io::Errno::IO.into()),
+            _ => self.file.read_at(offset, bytes),
+        }
     }
 }

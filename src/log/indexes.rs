@@ -10,27 +10,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Error;
 use super::index::{Builder, End, HEAD_BYTES, Head, Index, file_name};
 use super::segment::{self, Depth, Found, SegmentHeader, batch_at};
-use super::writer::is_full;
 use crate::audit::checkpoint::SigningKey;
 use crate::disk::{BLOCK_BYTES, Disk};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Makes the index of a finished segment, which ends there, and writes it. Without space, and of a segment that is not as
-/// it was written, there is none: then who searches reads the segment, and who verifies finds what is wrong with it.
-pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, key: &SigningKey) -> Result<(), Error> {
+/// Makes the index of a finished segment, which ends there, and writes it. Of a segment that cannot be read, or is not as
+/// it was written, there is none, and none if it cannot be written: then who searches reads the segment, and who verifies
+/// finds what is wrong with it. It holds nothing that is not in the segment: so nothing stops for want of it.
+pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, key: &SigningKey) {
     let path = dir.join(file_name(segment));
-    // What is signed here is believed where the leaves themselves are not looked at: so they must be the log's.
-    let Some(index) = make(disk, dir, segment)?.filter(|index| Some(index.head.end()) == end) else {
-        tracing::warn!(path = %path.display(), "no index is made of a segment that is not as it was written");
-        return Ok(());
+    let missing = |why: &str| {
+        tracing::warn!(path = %path.display(), why, "there is no index of a segment; searches read the segment");
     };
-    match disk.replace(&path, &index.to_bytes(key), 0o640) {
-        Err(error) if is_full(error.kind()) => {
-            tracing::warn!(path = %path.display(), "no space for a segment's index; searches read the segment");
-            Ok(())
-        }
-        written => written.map_err(|error| Error::storage("write", &path, &error)),
+    let index = match make(disk, dir, segment) {
+        // What is signed here is believed where the leaves themselves are not looked at: so they must be the log's.
+        Ok(Some(index)) if Some(index.head.end()) == end => index,
+        Ok(_) => return missing("the segment is not as it was written"),
+        Err(error) => return missing(&error.to_string()),
+    };
+    if let Err(error) = disk.replace(&path, &index.to_bytes(key), 0o640) {
+        missing(&Error::storage("write", &path, &error).to_string());
     }
 }
 
@@ -139,3 +139,7 @@ fn first_block(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<Vec<u8>> {
     file.read_at(0, &mut block).ok()?;
     Some(block)
 }
+
+#[cfg(test)]
+#[path = "indexes_tests.rs"]
+mod tests;

@@ -115,9 +115,9 @@ impl Upkeep {
         for summary in self.finished.take() {
             summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
             let end = Some(summary.ends());
-            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, &self.signing)?;
+            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, &self.signing);
         }
-        self.look_at_indexes()?;
+        self.look_at_indexes();
         if stops || self.shared.result().is_err() {
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Upkeep {
 impl Upkeep {
     /// Looks at some of the indexes that were there at the start, the newest first, and makes those anew that nobody would
     /// believe.
-    fn look_at_indexes(&mut self) -> Result<(), Error> {
+    fn look_at_indexes(&mut self) {
         let (disk, public, mut made) = (self.disk.as_ref(), self.signing.public(), 0);
         for _ in 0..LOOKED_AT {
             if made == MADE {
@@ -139,11 +139,10 @@ impl Upkeep {
             let Some(segment) = self.unlooked.pop() else { break };
             if !indexes::is_there(disk, &self.dir, segment, &public) {
                 let end = indexes::header(disk, &self.dir, segment + 1).map(|next| End::from(&next));
-                indexes::write(disk, &self.dir, segment, end, &self.signing)?;
+                indexes::write(disk, &self.dir, segment, end, &self.signing);
                 made += 1;
             }
         }
-        Ok(())
     }
 }
 
