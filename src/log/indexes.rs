@@ -42,7 +42,7 @@ pub fn make(disk: &dyn Disk, dir: &Path, segment: u64) -> Result<Option<Index>, 
     let length = file.len().map_err(storage)?;
     let mut block = vec![0; BLOCK_BYTES];
     file.read_at(0, &mut block).map_err(storage)?;
-    let Some(header) = SegmentHeader::parse(&block) else { return Ok(None) };
+    let Some(header) = SegmentHeader::parse(&block).filter(|header| header.length == length) else { return Ok(None) };
     let (mut builder, mut offset) = (Builder::new(&header), BLOCK);
     loop {
         match batch_at(file.as_ref(), offset, length, Depth::Leaves).map_err(storage)? {

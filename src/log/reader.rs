@@ -367,8 +367,12 @@ impl Entries<'_> {
                 return Ok(false);
             };
             let block = self.reader.first_block(segment, file.as_ref(), length)?;
-            if SegmentHeader::parse(&block).is_none() {
+            let Some(header) = SegmentHeader::parse(&block) else {
                 return Ok(false);
+            };
+            if header.length != length {
+                let is = format!("{} has {length} bytes, and says {}", file_name(segment), header.length);
+                return Err(self.unsound(&is));
             }
             (self.file, self.offset) = (Some((file, length)), BLOCK_BYTES as u64);
             let Reader { disk, dir, .. } = self.reader;

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::PART_BYTES_MAX;
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::audit::tree::{Hash, sha256};
 use crate::clock::Timestamp;
@@ -23,6 +24,9 @@ static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 const SEGMENT_CHECKED_BYTES: usize = BLOCK_BYTES - 32;
 /// Bytes of an origin, at most.
 pub const ORIGIN_BYTES_MAX: usize = 200;
+/// No batch is longer, in bytes, and none that says so is read: a writer cuts its batches after few MiB, unless there is
+/// but one record in it, of two parts.
+const BATCH_BYTES_MAX: u64 = 2 * PART_BYTES_MAX as u64 + (64 << 20);
 
 /// The file name of that segment.
 pub fn file_name(segment: u64) -> String {
@@ -255,10 +259,15 @@ pub fn batch_at(file: &dyn ReadAt, offset: u64, file_length: u64, depth: Depth) 
         let what = "there is no whole batch header";
         return Ok(Found::Bad(Bad { offset, position: None, header: None, what }));
     };
-    let length = usize::try_from(header.length).ok().filter(|_| header.length <= file_length - offset);
-    let Some(length) = length else {
-        let (position, what) = (Some(header.first_position), "the batch is longer than the file");
-        return Ok(Found::Bad(Bad { offset, position, header: Some(header), what }));
+    let bad = |header: BatchHeader, what| {
+        let position = Some(header.first_position);
+        Ok(Found::Bad(Bad { offset, position, header: Some(header), what }))
+    };
+    if header.length > file_length - offset {
+        return bad(header, "the batch is longer than the file");
+    }
+    let Some(length) = usize::try_from(header.length).ok().filter(|_| header.length <= BATCH_BYTES_MAX) else {
+        return bad(header, "the batch is longer than any that is written");
     };
     let wanted = match depth {
         Depth::Leaves => content_start(header.leaves).max(BLOCK_BYTES),
@@ -303,7 +312,7 @@ pub fn chosen_at(
     for row in wanted.chunk_by_mut(|a, b| a.offset + parts_bytes(a) == b.offset) {
         let start = row.first().map_or(0, |leaf| leaf.offset);
         let length = row.iter().map(parts_bytes).sum::<u64>();
-        // Not more than the batch is long, which is not longer than the file.
+        // Not more than the batch is long, which is bounded.
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         file.read_at(start, &mut bytes)?;
         let (bytes, mut at) = (Bytes::from(bytes), 0);

@@ -1,3 +1,4 @@
+use super::super::batch::DATA_KEY_BYTES;
 use super::*;
 
 fn segment_header() -> SegmentHeader {
@@ -55,4 +56,39 @@ fn a_header_that_cannot_be_is_none() {
     ] {
         assert_eq!(BatchHeader::parse(&unsound.to_bytes()), None, "{unsound:?}");
     }
+}
+
+/// A file that says it is endless: these bytes, then zeros.
+struct Endless(Vec<u8>);
+
+impl ReadAt for Endless {
+    fn len(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        assert!(bytes.len() as u64 <= BATCH_BYTES_MAX, "{} bytes at {offset} are read at once", bytes.len());
+        bytes.fill(0);
+        let from = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
+        bytes.iter_mut().zip(from).for_each(|(byte, from)| *byte = *from);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_batch_that_says_it_is_longer_than_any_is_not_read() {
+    let block = BLOCK_BYTES as u64;
+    let lengths = [(1 << 50, u32::MAX), (1 << 50, 2), (BATCH_BYTES_MAX + block, 2), (u64::MAX - block + 1, u32::MAX)];
+    for (length, leaves) in lengths {
+        let header = BatchHeader { length, leaves, ..batch_header() };
+        let file = Endless(header.to_bytes().to_vec());
+        for depth in [Depth::Leaves, Depth::Parts] {
+            let found = batch_at(&file, 0, u64::MAX, depth).expect("readable");
+            let Found::Bad(bad) = found else { panic!("{length} bytes: {found:?}") };
+            assert_eq!((bad.what, bad.header), ("the batch is longer than any that is written", Some(header.clone())));
+        }
+    }
+    // The largest record that there can be, with its data keys, fits.
+    let largest = 2 * (PART_BYTES_MAX + 4096) + content_start(3) + 2 * DATA_KEY_BYTES;
+    assert!((largest as u64) < BATCH_BYTES_MAX);
 }

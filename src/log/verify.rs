@@ -204,6 +204,8 @@ impl Check<'_> {
             return Ok(());
         }
         self.check_header(segment, header.as_ref(), length);
+        // What was added to the file is said by then, and no part of the segment.
+        let length = header.as_ref().map_or(length, |header| length.min(header.length));
         self.index = header.as_ref().map(Builder::new);
         let mut offset = BLOCK;
         loop {

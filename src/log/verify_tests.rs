@@ -186,6 +186,29 @@ fn an_index_that_says_other_than_the_leaves_is_found_if_anybody_would_go_by_it()
     }
 }
 
+/// Zeros cost nothing to add to a file: nobody's memory follows them.
+#[test]
+fn a_file_that_was_made_huge_is_a_finding_for_all_who_read_it() {
+    let fixture = closed(16 << 10, &["SELECT 1"; 9]);
+    let (huge, path) = (1_u64 << 40, fixture.file(SEGMENT));
+    let header =
+        BatchHeader { batch: 0, first_position: 0, leaves: 1, length: huge - BLOCK, written: NOON, previous: [0; 32] };
+    fixture.change(SEGMENT, |bytes| {
+        let place = bytes.iter_mut().skip(BLOCK_BYTES).zip(header.to_bytes());
+        place.for_each(|(byte, header)| *byte = header);
+    });
+    fs::File::options().write(true).open(&path).expect("opened").set_len(huge).expect("made longer");
+    for found in [findings(&fixture), examine_tree(&fixture.dir(), &signing(1).public()).expect("readable").findings] {
+        let at_header = |finding: &&Finding| finding.place.starts_with(SEGMENT) && finding.detail.contains("continue");
+        assert!(found.iter().find(at_header).is_some_and(|found| found.verdict == Verdict::Forked), "{found:?}");
+    }
+    let reader = crate::log::reader::Reader::open(&fixture.dir()).expect("a log");
+    let refused = reader.entries().find_map(Result::err).expect("it is not read").to_string();
+    assert!(refused.contains("000000000000.segment has 1099511627776 bytes, and says 16384"), "{refused}");
+    assert_eq!(indexes::make(&RealDisk, &fixture.dir(), 0), Ok(None));
+    assert!(fixture.try_open().is_err());
+}
+
 #[test]
 fn swapped_repeated_and_moved_batches_are_found() {
     let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2", "SELECT 3"]);

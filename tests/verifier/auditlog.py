@@ -24,6 +24,7 @@ from index import check_index, is_gone_by
 from together import CONTINUED, PUBLIC, check_place
 
 BLOCK = 4096
+BATCH_MAX = 1088 << 20
 KINDS = {1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 20, 21, 30, 31, 32, 33, 40, 41, 42, 44, 45, 46, 47, 48}
 DATA_KEY = 5
 VALUES, SKELETON = 1, 2
@@ -62,6 +63,7 @@ def batch_header(raw, where):
     demand(not raw[80:112].strip(b"\0"), f"{where}: reserved bytes")
     number, position, leaves, length, written = struct.unpack("<QQQQq", raw[8:48])
     demand(leaves and length % BLOCK == 0, f"{where}: the batch is empty or not of whole blocks")
+    demand(length <= BATCH_MAX, f"{where}: the batch is longer than any that is written")
     return number, position, leaves, length, written, raw[48:80]
 
 
