@@ -13,6 +13,7 @@ use crate::audit::descriptor::Descriptor;
 use crate::audit::keys::{Recipient, Recipients};
 use crate::audit::record::Kind;
 use crate::audit::tag::Tagger;
+use crate::clock::Timestamp;
 use crate::disk::Disk;
 
 /// Chooses for one query in one log.
@@ -23,6 +24,8 @@ pub(super) struct Choice<'a> {
     whose: Whose,
     /// The only segments in which there is anything, if that is known.
     segments: Option<&'a BTreeSet<u64>>,
+    /// Whether a statement may have been come to whose outcome is looked for, whatever its time.
+    follows: bool,
 }
 
 #[derive(Debug)]
@@ -64,16 +67,38 @@ impl<'a> Choice<'a> {
                 None => Whose::Nobody,
             },
         };
-        Choice { indexes, query, whose, segments: None }
+        // Where reading goes on, it may have been come to before.
+        let follows = query.follows() && query.start(origin) > 0;
+        Choice { indexes, query, whose, segments: None, follows }
     }
 
     /// The same, of which it is known by now that it is in these segments only.
     pub(super) fn within(self, segments: &'a BTreeSet<u64>) -> Choice<'a> {
-        Choice { segments: Some(segments), ..self }
+        Choice { segments: Some(segments), follows: self.query.follows(), ..self }
     }
 
-    /// What is to be read of that segment from a position on; none if no index tells.
-    pub(super) fn visits(&self, disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], from: u64) -> Option<Visits> {
+    /// What is to be read of that segment from a position on; none if no index tells. To be asked of each in order.
+    pub(super) fn visits(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        segment: u64,
+        block: &[u8],
+        from: u64,
+    ) -> Option<Visits> {
+        let visits = self.visits_by_index(disk, dir, segment, block, from);
+        self.follows |= visits.is_none() && self.query.follows();
+        visits
+    }
+
+    fn visits_by_index(
+        &mut self,
+        disk: &dyn Disk,
+        dir: &Path,
+        segment: u64,
+        block: &[u8],
+        from: u64,
+    ) -> Option<Visits> {
         if self.segments.is_some_and(|segments| !segments.contains(&segment)) {
             let end = indexes::header(disk, dir, segment + 1).map_or(from, |next| next.first_position);
             return Some(Visits { batches: VecDeque::new(), end });
@@ -81,20 +106,28 @@ impl<'a> Choice<'a> {
         let head = self.indexes.head(disk, dir, segment, block)?;
         let (first, end) = (head.first_position, head.end_position());
         let mut visits = Visits { batches: VecDeque::new(), end };
-        let is_concerned = self.query.reaches(head.earliest, head.latest) && !self.query.is_outside(&(first..end));
-        if is_concerned && !matches!(self.whose, Whose::Nobody) {
+        let reaches = self.query.reaches(head.earliest, head.latest) || self.follows;
+        if reaches && !self.query.is_outside(&(first..end)) && !matches!(self.whose, Whose::Nobody) {
             let index = self.indexes.whole(disk, dir, &head)?;
-            let own = match &self.whose {
-                Whose::One(tagger) => Some(index.leaves_of(&tagger.tag(segment))),
+            let tag = match &self.whose {
+                Whose::One(tagger) => Some(tagger.tag(segment)),
                 Whose::All | Whose::Nobody => None,
             };
-            visits.batches = self.batches(&index, own, from);
+            visits.batches = self.batches(&index, tag.map(|tag| index.leaves_of(&tag)), from);
         }
         Some(visits)
     }
 
-    /// The batches in which one of `own` is, or all; without those that are too early or too late.
-    fn batches(&self, index: &Index, own: Option<&[u32]>, from: u64) -> VecDeque<Visit> {
+    /// Whether leaves of a batch, from one time to another, may belong to the answer; where their times say nothing, also
+    /// those that follow do.
+    fn reaches(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
+        let reaches = self.query.reaches(earliest, latest);
+        self.follows |= reaches && self.query.follows();
+        reaches || self.follows
+    }
+
+    /// The batches in which one of `own` is, or all; without those that are too early or too late to be of the answer.
+    fn batches(&mut self, index: &Index, own: Option<&[u32]>, from: u64) -> VecDeque<Visit> {
         let (first, mut own) = (index.head.first_position, own);
         let mut visit = |(span, within): (Span, Range<u32>)| {
             let slots = own.as_mut().map(|own| {
@@ -106,7 +139,7 @@ impl<'a> Choice<'a> {
             let is_wanted = !slots.as_ref().is_some_and(Vec::is_empty)
                 && positions.end > from
                 && !self.query.is_outside(&positions)
-                && self.query.reaches(span.earliest, span.latest);
+                && self.reaches(span.earliest, span.latest);
             let leaves = within.end - within.start;
             is_wanted.then(|| Visit { offset: span.offset(), first: positions.start, leaves, slots })
         };

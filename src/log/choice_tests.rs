@@ -88,6 +88,7 @@ fn queries() -> Vec<(&'static str, Query)> {
         ("session", Query { session: Some(SESSION), ..of(ACME) }),
         ("text", Query { text: Some("SELECT 81 ".to_owned()), ..of(ACME) }),
         ("limit", Query { limit: 3, ..of(BETA) }),
+        ("state", Query { sqlstate: Some("57014".to_owned()), since: at(100), ..of(BETA) }),
         ("from", Query { from: [("portreeve/w".to_owned(), 171)].into(), ..of(ACME) }),
         ("at", Query { at: Some(150), ..Query::default() }),
     ]
@@ -123,6 +124,32 @@ async fn a_search_by_the_indexes_gives_what_reading_everything_gives() {
     let expected = answers(&written).await;
     assert_same(&written, &expected, "open").await;
     log.close().expect("closed");
+}
+
+/// Between statement and outcome the clock was set back, or ahead by days: the outcome decides all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_found_whenever_its_outcome_says_it_was() {
+    let (written, log) = Written::empty();
+    // Before all that is asked for: these failed too.
+    write(&log, 1..=9).await;
+    statement(&log, 100, Some(ACME)).await;
+    statement(&log, 104, Some(ACME)).await;
+    write(&log, 11..=30).await;
+    outcome(&log, 100, 3, Some(ACME), "error");
+    outcome(&log, 104, 3 * 86_400, Some(ACME), "error");
+    write(&log, 31..=50).await;
+    log.close().expect("closed");
+    assert!(files(&written, "index").len() > 4, "they are far apart");
+    let at = |second: i64| Some(Timestamp(1_000_000 * second));
+    let state = Query { sqlstate: Some("57014".to_owned()), since: at(90), until: at(110), ..Query::default() };
+    for query in [state.clone(), Query { customer: Some(ACME), ..state }] {
+        for pinned in [pinned(), BTreeMap::new()] {
+            let found = searched(&written, &query, pinned).await.expect("whole");
+            let own = |one: &Found| (one.record.kind, one.record.skeleton.frame, one.outcome.is_some());
+            let found: Vec<_> = found.iter().map(own).collect();
+            assert_eq!(found, [100, 104].map(|frame| (Kind::Statement, Some(frame), true)), "{query:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

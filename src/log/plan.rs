@@ -53,6 +53,8 @@ impl Plan {
         let mut tags = Tags::of(recipients, reader.origin(), query.recipient());
         let choice = Choice::new(&self.indexes, query, recipients, reader.origin());
         let (mut sealed, mut wanted) = (HashMap::new(), BTreeSet::new());
+        // What an outcome is of stands before it: one before all that is asked for is of nothing that is.
+        let mut is_begun = self.start > 0;
         let mut entries = reader.chosen_from(self.start, choice);
         while let Some(entry) = entries.next().transpose()? {
             let end = entry.position() + 1;
@@ -66,7 +68,8 @@ impl Plan {
                 if query.concerns(recipient) {
                     sealed.insert(entry.position(), key);
                 }
-            } else if query.may_match(&entry, recipient) {
+            } else if query.may_match(&entry, recipient) && (is_begun || !query.is_early(entry.descriptor.place.at)) {
+                is_begun = true;
                 wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
                 self.segments.insert(entry.descriptor.place.segment);
             }

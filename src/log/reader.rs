@@ -378,7 +378,7 @@ impl Entries<'_> {
             let Reader { disk, dir, .. } = self.reader;
             self.visits = self
                 .choice
-                .as_ref()
+                .as_mut()
                 .and_then(|choice| choice.visits(disk.as_ref(), dir, segment, &block, self.position));
             if self.visits.is_some() {
                 return Ok(true);

@@ -36,7 +36,7 @@ pub struct Query {
     pub since: Option<Timestamp>,
     /// Before.
     pub until: Option<Timestamp>,
-    /// With this SQLSTATE, its own or its outcome's.
+    /// With this SQLSTATE, its own or its outcome's, whenever that came. What has no outcome yet is left out.
     pub sqlstate: Option<String>,
     /// Of a statement that names this relation: `contacts`, or with its schema, `public.contacts`.
     pub table: Option<String>,
@@ -259,6 +259,16 @@ impl Query {
         (self.asks(Kind::Statement) || self.asks(Kind::Desk)) && self.at.is_none()
     }
 
+    /// Whether outcomes are looked for whatever their time: they decide, and clocks step between a statement and its outcome.
+    pub(super) fn follows(&self) -> bool {
+        self.sqlstate.is_some() && self.joins()
+    }
+
+    /// Whether that is before what is asked for.
+    pub(super) fn is_early(&self, at: Timestamp) -> bool {
+        self.since.is_some_and(|since| at < since)
+    }
+
     /// Before when a leaf must be.
     fn until(&self, joins: bool) -> Option<Timestamp> {
         self.until.map(|until| if joins { until.plus(OUTCOME_WITHIN) } else { until })
@@ -267,7 +277,7 @@ impl Query {
     /// Whether leaves from one time to another may belong to the answer, both included.
     pub(super) fn reaches(&self, earliest: Timestamp, latest: Timestamp) -> bool {
         let until = self.until(self.joins());
-        self.since.is_none_or(|since| latest >= since) && until.is_none_or(|until| earliest < until)
+        !self.is_early(latest) && until.is_none_or(|until| earliest < until)
     }
 
     /// Whether no leaf at these positions can belong to the answer.
@@ -279,10 +289,10 @@ impl Query {
     pub(super) fn may_show(&self, leaf: &Descriptor) -> bool {
         let place = &leaf.place;
         let joins = place.kind == Kind::Outcome && self.joins();
+        let is_in_time = || !self.is_early(place.at) && self.until(joins).is_none_or(|until| place.at < until);
         self.at.is_none_or(|at| place.position == at)
             && (joins || self.asks(place.kind))
-            && self.since.is_none_or(|since| place.at >= since)
-            && self.until(joins).is_none_or(|until| place.at < until)
+            && (joins && self.follows() || is_in_time())
     }
 
     /// Whether a leaf may belong to the answer, by what it shows without being opened.
@@ -294,6 +304,7 @@ impl Query {
     pub(super) fn matches(&self, found: &Found) -> bool {
         let (record, skeleton) = (&found.record, &found.record.skeleton);
         self.asks(record.kind)
+            && !self.is_early(record.at)
             && self.until.is_none_or(|until| record.at < until)
             && self.staff.is_none_or(|staff| skeleton.staff == Some(staff.0))
             && self.session.is_none_or(|session| skeleton.session == Some(session))

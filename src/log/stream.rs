@@ -67,6 +67,10 @@ pub(super) struct Window {
 /// More is held only of a single record that is larger.
 const WINDOW: Window = Window { records: 4096, bytes: 8 << 20 };
 
+/// An outcome that is too late tells that no more are to be looked for only if as many follow that are: a clock can have
+/// been ahead for a while.
+const LATE_IN_A_ROW: usize = 4096;
+
 /// Logs that were read once to know which data keys are needed, and those, opened.
 pub struct Prepared {
     pub(super) logs: Vec<(Plan, DataKeys)>,
@@ -286,12 +290,14 @@ impl<'a> Joined<'a> {
         let awaiting = self.held.iter().filter(|held| held.awaits);
         let mut pending: HashSet<Key> = awaiting.clone().filter_map(|held| key(&held.found.record)).collect();
         let until = awaiting.map(|held| held.found.record.at).max().map(|at| at.plus(OUTCOME_WITHIN));
+        let mut late = 0;
         let Prepared { query, recipients, watch, .. } = self.prepared;
         let (plan, keys) = self.log;
         let from = self.records.position;
         for found in plan.records(query, recipients, keys, watch, from).only(Kind::Outcome) {
             let found = found?;
-            if pending.is_empty() || until.is_some_and(|until| found.record.at > until) {
+            late = if until.is_some_and(|until| found.record.at > until) { late + 1 } else { 0 };
+            if pending.is_empty() || late > LATE_IN_A_ROW {
                 break;
             }
             if let Some(key) = key(&found.record).filter(|key| pending.remove(key)) {

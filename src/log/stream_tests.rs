@@ -89,6 +89,23 @@ async fn an_outcome_outside_of_the_window_is_found_ahead() {
     }
 }
 
+/// The clock was two days ahead when the first statement was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_seems_too_late_hides_none_behind_it() {
+    let (written, log) = Written::empty();
+    for frame in 1..=10 {
+        statement(&log, frame, Some(ACME)).await;
+    }
+    (1..=10).for_each(|frame| outcome(&log, frame, if frame == 1 { 172_800 } else { 20 }, Some(ACME), "done"));
+    log.close().expect("closed");
+    let query = Query { customer: Some(ACME), kinds: vec![Kind::Statement, Kind::Outcome], ..Query::default() };
+    for records in [1, 2, 3, 7] {
+        let found = streamed(&written, &query, records).await;
+        let joined: Vec<_> = found.iter().map(|one| (one.record.skeleton.frame, one.outcome.is_some())).collect();
+        assert_eq!(joined, (1..=10).map(|frame| (Some(frame), true)).collect::<Vec<_>>(), "with {records}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_is_held_than_the_window() {
     let written = Written::statements(300).await;

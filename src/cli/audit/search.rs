@@ -44,7 +44,7 @@ pub struct Looked {
     /// schema is named too. A statement can reach tables that it does not name.
     #[arg(long, value_name = "NAME")]
     pub(super) table: Option<String>,
-    /// Refused or failed with this SQLSTATE, such as 42501.
+    /// Refused or failed with this SQLSTATE, such as 42501. A statement whose outcome is not recorded is not found by it.
     #[arg(long, value_name = "CODE", value_parser = sqlstate)]
     pub(super) sqlstate: Option<String>,
     /// With this in the statement, a bind value, or any other text; upper and lower case are alike.
