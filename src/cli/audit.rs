@@ -28,6 +28,7 @@ use crate::audit::keys::{Recipients, SealedDataKey};
 use crate::grant::State;
 use crate::ids::{CustomerId, StaffId};
 use crate::keyring::{Client, init, pinned};
+use crate::log::follow::Following;
 use crate::log::search::{Found, Query, search_watched};
 use crate::log::stream::Watch;
 use crate::secret::Secret;
@@ -178,6 +179,12 @@ impl Auditor {
     async fn search_watched(&self, dirs: &[PathBuf], query: &Query, watch: &Arc<Watch>) -> Result<Vec<Found>, Failure> {
         let query = Query { pinned: self.pinned(dirs), ..query.clone() };
         Ok(search_watched(dirs, &query, &self.recipients, watch, |keys| self.open(keys)).await?)
+    }
+
+    /// What came since.
+    async fn follow(&self, dirs: &[PathBuf], following: &mut Following) -> Result<Vec<Found>, Failure> {
+        following.query.pinned = self.pinned(dirs);
+        Ok(following.next(dirs, &self.recipients, |keys| self.open(keys)).await?)
     }
 
     /// Has data keys opened, each once however often it is asked for.

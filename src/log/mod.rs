@@ -14,6 +14,7 @@ mod error;
 mod fault_tests;
 #[cfg(test)]
 mod fixture;
+pub mod follow;
 pub mod growth;
 pub mod index;
 mod indexes;

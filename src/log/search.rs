@@ -156,37 +156,45 @@ where
 fn collect(prepared: &Prepared) -> Result<Vec<Found>, super::Error> {
     let (query, mut found) = (prepared.query(), Vec::new());
     for log in &prepared.logs {
-        let mut newest = Newest::new(query.limit);
+        let mut newest = Newest::new(query.limit, Waiting::new());
         for one in prepared.records(log) {
             newest.take(query, one?);
         }
         found.extend(newest.kept);
     }
-    found.sort_by(|a, b| (a.record.at, &a.log, a.position).cmp(&(b.record.at, &b.log, b.position)));
+    sort(&mut found);
     if query.limit > 0 {
         found.drain(..found.len().saturating_sub(query.limit));
     }
     Ok(found)
 }
 
+/// Oldest first.
+pub(super) fn sort(found: &mut [Found]) {
+    found.sort_by(|a, b| (a.record.at, &a.log, a.position).cmp(&(b.record.at, &b.log, b.position)));
+}
+
+/// Statements that match if their outcomes do, each by its session and frame.
+pub(super) type Waiting = HashMap<(SessionId, u64), Found>;
+
 /// The newest matches of one log, and where each statement among them stands.
-struct Newest {
+pub(super) struct Newest {
     limit: usize,
-    kept: VecDeque<Found>,
+    pub(super) kept: VecDeque<Found>,
     /// How many were dropped in front.
     dropped: usize,
     statements: HashMap<(SessionId, u64), usize>,
-    /// Statements that match if their outcomes do.
-    waiting: HashMap<(SessionId, u64), Found>,
+    pub(super) waiting: Waiting,
 }
 
 impl Newest {
-    fn new(limit: usize) -> Self {
-        Newest { limit, kept: VecDeque::new(), dropped: 0, statements: HashMap::new(), waiting: HashMap::new() }
+    /// So many, or all if it is 0; `waiting` came before.
+    pub(super) fn new(limit: usize, waiting: Waiting) -> Self {
+        Newest { limit, kept: VecDeque::new(), dropped: 0, statements: HashMap::new(), waiting }
     }
 
     /// Takes a record if it matches; an outcome goes to its statement.
-    fn take(&mut self, query: &Query, found: Found) {
+    pub(super) fn take(&mut self, query: &Query, found: Found) {
         let key = found.record.skeleton.session.zip(found.record.skeleton.frame);
         if found.fault.is_some() {
             self.push(found);
@@ -223,8 +231,17 @@ impl Newest {
         }
     }
 
+    /// Of more than so many that wait the oldest do no longer: they are shown as they are.
+    pub(super) fn lets_go(&mut self, waiting_max: usize) {
+        while self.waiting.len() > waiting_max {
+            let oldest = self.waiting.iter().min_by_key(|(_, found)| found.position).map(|(key, _)| *key);
+            let Some(found) = oldest.and_then(|key| self.waiting.remove(&key)) else { return };
+            self.push(found);
+        }
+    }
+
     /// Puts it where it belongs by its position: at the end, but for a statement that waited.
-    fn push(&mut self, found: Found) {
+    pub(super) fn push(&mut self, found: Found) {
         let at = self.kept.partition_point(|kept| kept.position <= found.position);
         self.kept.insert(at, found);
         if self.limit > 0 && self.kept.len() > self.limit {

@@ -11,6 +11,7 @@ use crate::audit::record::Kind;
 use crate::cli::{Context, Exit, Failure, Format, lines, to_stdout};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::SessionId;
+use crate::log::follow::Following;
 use crate::log::search::{self, Found, Query};
 use crate::log::stream::Watch;
 
@@ -183,14 +184,10 @@ pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Fai
     let auditor = Auditor::begin(context, &looked.asked("tail"), looked.reason.as_deref()).await?;
     let mut query = looked.query(&auditor)?;
     query.since = query.since.or_else(|| Some(SystemClock.now()));
-    query.limit = 0;
     head(context)?;
+    let mut following = Following::new(query);
     loop {
-        let found = auditor.search(&search::logs(&context.config.audit.directory)?, &query).await?;
-        for found in &found {
-            let next = query.from.entry(found.log.clone()).or_default();
-            *next = (*next).max(found.position.saturating_add(1));
-        }
+        let found = auditor.follow(&search::logs(&context.config.audit.directory)?, &mut following).await?;
         if !found.is_empty() {
             show(context, &found, &auditor.names())?;
         }
