@@ -262,5 +262,35 @@ fn erased_it_fits_no_code_and_names_nobody() {
     assert!(state.invitation_with(&[1; 32]).is_none());
     let owner = state.owner(id).expect("the event stays");
     assert_eq!((owner.name.as_str(), owner.password_hash.as_str()), ("erased", ""));
-    assert!(!format!("{:?}", world.state.invitation(id)).contains("digest"));
+    let shown = format!("{:?}", world.state.invitation(id));
+    assert!(shown.contains("olga@acme.example") && !shown.contains("digest"), "{shown}");
+}
+
+#[test]
+fn it_lasts_thirty_days_at_most_and_is_accepted_by_a_clock_that_is_five_seconds_behind() {
+    let mut world = ownerless();
+    let until = |world: &World, ends| {
+        let what = What::OwnerInvited { customer: ACME, ends };
+        world.clone().try_to(By::Operator, what, Some(side("olga@acme.example", 1))).map(drop)
+    };
+    let longest = NOON.plus(INVITED_FOR_MAX);
+    assert_eq!(until(&world, longest), Ok(()));
+    assert_eq!(until(&world, Timestamp(longest.0 + 1)), Err(Rule::InvitedTooLong.into()));
+    let id = invite(&mut world, By::Operator, "olga@acme.example", 1).expect("the first");
+    assert_eq!(world.state.invitations().map(|found| found.id).collect::<Vec<_>>(), [id]);
+    let at = |now| accept(&mut World { now, ..world.clone() }, id);
+    assert_eq!(at(Timestamp(NOON.0 - 5_000_000)), Ok(()));
+    assert_eq!(at(Timestamp(NOON.0 - 5_000_001)), Err(Rule::ClockBehind(NOON).into()));
+}
+
+/// What an owner sends takes the place of what was sent to the same name, and of nothing else.
+#[test]
+fn an_owners_invitation_takes_the_place_of_one_to_the_same_name() {
+    let mut world = ownerless();
+    let first = invite(&mut world, By::Operator, "otto@acme.example", 1).expect("the first");
+    let olga = OwnerId(world.must(By::Operator, What::OwnerCreated { customer: ACME }, Some(owner("olga"))).0);
+    invite(&mut world, By::Owner(olga), "ina@acme.example", 2).expect("another");
+    assert_eq!(world.state.invitation(first).and_then(|found| found.became), None);
+    invite(&mut world, By::Owner(olga), "otto@acme.example", 3).expect("the same name");
+    assert_eq!(world.state.invitation(first).and_then(|found| found.became), Some(Became::Withdrawn(NOON)));
 }
