@@ -159,3 +159,7 @@ impl<K: Ord, V: PartialEq> Held<K, V> for BTreeMap<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "forgetting_tests.rs"]
+mod tests;

@@ -36,6 +36,8 @@ mod scope;
 mod staff;
 mod staff_condition;
 mod state;
+#[cfg(test)]
+pub(crate) mod story;
 mod team;
 mod terms;
 mod token;
