@@ -22,6 +22,16 @@ pub fn named(database: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// A database as records name it: what follows the last `@` is the replica's name, which has none in it itself. The name of a
+/// database may: at the primary it has one more at its end, and nothing follows.
+pub fn recorded(database: &str, replica: Option<&str>) -> String {
+    match replica {
+        Some(replica) => format!("{database}@{replica}"),
+        None if database.contains('@') => format!("{database}@"),
+        None => database.to_owned(),
+    }
+}
+
 /// Whether there is that replica of the customer's cluster, and the grant is one for reading.
 ///
 /// # Errors
@@ -71,3 +81,7 @@ fn is_replica(greeting: &[u8]) -> bool {
     });
     walked.is_ok() && said
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

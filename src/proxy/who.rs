@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::grant::{Customer, Given, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
 use crate::proxy::roles::{Need, Role};
+use crate::proxy::server;
 use crate::session::{Copied, Outcome, Statement};
 
 /// A session that has begun: its sign-in is recorded, nothing is open for it yet.
@@ -80,7 +81,7 @@ pub struct Names {
     pub scope: &'static str,
     /// What the client calls itself.
     pub application: String,
-    /// The upstream database; at a replica with `@` and its name.
+    /// The upstream database, and at which server: [`server::recorded`].
     pub database: String,
 }
 
@@ -100,10 +101,7 @@ impl Names {
             ticket: grant.ticket.clone(),
             scope: grant.scope.word(),
             application: application.to_owned(),
-            database: match replica {
-                Some(replica) => format!("{}@{replica}", customer.database),
-                None => customer.database.clone(),
-            },
+            database: server::recorded(&customer.database, replica),
         }
     }
 }
