@@ -15,6 +15,9 @@ use super::end::{POLL_FIRST, POLL_MAX, field, only};
 use super::{Accepted, Error, Fence, Place, Report, Upstream};
 use crate::grant::Scope;
 
+/// The role of nobody, where only the server itself is asked about.
+const NOBODY: &str = "";
+
 /// Why a replica is none to read from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Astray {
@@ -115,6 +118,19 @@ impl Replica {
             }
             sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);
+        }
+    }
+
+    /// Whether it answers and is a replica of `primary`, before anything was made there for its sake.
+    ///
+    /// # Errors
+    /// As [`Replica::caught_up`].
+    pub async fn answers(&self, primary: &Fence, database: &str) -> Result<(), Error> {
+        let wanted = primary.standing(database, NOBODY).await?;
+        match self.server.standing(database, NOBODY).await {
+            Ok(its) => self.follows(&wanted, &its),
+            Err(error) if is_yet_to_come(&error) => Ok(()),
+            Err(error) => Err(self.at(error)),
         }
     }
 

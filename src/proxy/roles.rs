@@ -333,6 +333,10 @@ impl Roles {
 
     /// A role that somebody else manages, or one of our own for this grant; examined either way.
     async fn open(&self, fence: &Fence, need: &Need) -> Result<Role, Error> {
+        if let Some(replica) = need.replica(fence)? {
+            let answers = replica.answers(fence, &need.database).await;
+            answers.map_err(|error| self.heard(need, error.into()))?;
+        }
         let (name, password) = match fence.login(need.place(), need.scope)? {
             Some((role, password)) => (role, Secret::new(password.expose().clone())),
             None => self.make(fence, need).await?,
@@ -345,7 +349,7 @@ impl Roles {
             Ok(report) => report,
             Err(error) => {
                 let error = self.heard(need, error);
-                self.close(fence, need, &name).await;
+                self.take_back(fence, need, &name).await;
                 return Err(error);
             }
         };
@@ -419,21 +423,35 @@ impl Roles {
             return;
         }
         let closed = self.end_and_close(fence, need, name).await;
-        self.touch(need, |known| known.remove(name));
-        if let Err(error) = closed {
-            tracing::warn!(role = name, %error, "a login role could not be dropped; it is tried again");
-            self.left.notify_one();
+        self.closed(fence, need, name, closed).await;
+    }
+
+    /// Drops a role whose password nobody was told and as which nobody signed in: no replica is asked who works as it.
+    async fn take_back(&self, fence: &Fence, need: &Need, name: &str) {
+        if fence.is_external() {
+            return;
         }
+        let closed = fence.close_grant(&need.database, name).await.map(drop);
+        self.closed(fence, need, name, closed).await;
     }
 
     /// A role is dropped only when nobody works as it at its replica any more: there it could not be found again.
     async fn end_and_close(&self, fence: &Fence, need: &Need, name: &str) -> Result<(), fence::Error> {
         if let Some(replica) = need.replica(fence)? {
-            let ended = replica.end(&need.database, name, ENDED_WITHIN).await;
-            replica.closed(&need.database).await;
-            ended?;
+            replica.end(&need.database, name, ENDED_WITHIN).await?;
         }
         fence.close_grant(&need.database, name).await.map(drop)
+    }
+
+    async fn closed(&self, fence: &Fence, need: &Need, name: &str, closed: Result<(), fence::Error>) {
+        self.touch(need, |known| known.remove(name));
+        if let Ok(Some(replica)) = need.replica(fence) {
+            replica.closed(&need.database).await;
+        }
+        if let Err(error) = closed {
+            tracing::warn!(role = name, %error, "a login role could not be dropped; it is tried again");
+            self.left.notify_one();
+        }
     }
 
     fn touch(&self, need: &Need, change: impl FnOnce(&mut HashSet<String>) -> bool) {
