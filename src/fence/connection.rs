@@ -11,7 +11,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
-use super::{Error, Fence};
+use super::{Error, Fence, Replica};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
@@ -92,9 +92,11 @@ impl Fence {
         timeout(ANSWER_WITHIN, work).await.unwrap_or_else(|_| Err(self.slow(database, ANSWER_WITHIN)))
     }
 
-    /// Closes the control connections to `database`, where nothing is to be done for a while.
+    /// Closes the control connections to `database`, at its replicas too, where nothing is to be done for a while.
     pub async fn let_go(&self, database: &str) {
-        self.0.slots.lock().await.retain(|(of, _), _| of != database);
+        for fence in [self].into_iter().chain(self.replicas().iter().map(Replica::fence)) {
+            fence.0.slots.lock().await.retain(|(of, _), _| of != database);
+        }
     }
 
     /// The lane's connection; a broken one is replaced. Cancel-safe: a connection that nobody waits for is dropped.

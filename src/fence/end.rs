@@ -10,7 +10,6 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::Lane;
-use super::name::is_of_family;
 use super::{Error, Fence, external};
 
 pub(super) const POLL_FIRST: Duration = Duration::from_millis(2);
@@ -41,15 +40,6 @@ pub enum Fate {
 pub struct Ended {
     /// Every backend that was told to end, with its transaction's fate; `None` where it had changed nothing.
     pub backends: Vec<(EndedBackend, Option<Fate>)>,
-}
-
-/// Where a dead process left roles.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftBehind {
-    /// In these databases; none: nowhere.
-    In(HashSet<String>),
-    /// There are some, and nothing tells of which database.
-    Somewhere,
 }
 
 impl Fence {
@@ -144,52 +134,6 @@ impl Fence {
                 return Ok(existed);
             }
         }
-    }
-
-    /// Where on the server roles are whose names begin with `family`, asked of any one database: nowhere, in some
-    /// databases, or nobody knows in which.
-    pub async fn left_behind(&self, database: &str, family: &str) -> Result<LeftBehind, Error> {
-        const SQL: &str = "select d::text from portreeve.left_behind($1) as d";
-        let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
-        let found: Vec<Option<String>> = rows.iter().map(|row| field(database, row, 0)).collect::<Result<_, _>>()?;
-        Ok(found.into_iter().collect::<Option<_>>().map_or(LeftBehind::Somewhere, LeftBehind::In))
-    }
-
-    /// Ends, at its replicas too, and drops every role of `database` that [`super::grant_role`] named after `family` and that
-    /// is not `spared`: those of a process that is gone, or that nobody knows. What merely begins like them is somebody
-    /// else's. Returns their names.
-    pub async fn sweep(
-        &self,
-        database: &str,
-        family: &str,
-        spared: impl Fn(&str) -> bool,
-        within: Duration,
-    ) -> Result<Vec<String>, Error> {
-        const SQL: &str = "select r::text from portreeve.open_grants($1) as r";
-        let rows = self.again(Lane::Control, database, SQL, &[(&family, Type::TEXT)]).await?;
-        let (mut swept, mut first_fault) = (Vec::with_capacity(rows.len()), None);
-        for row in &rows {
-            let role: String = field(database, row, 0)?;
-            if !is_of_family(&role, family) || spared(&role) {
-                continue;
-            }
-            // One that cannot be dropped, because something hangs on it, shields no other.
-            match self.end_and_drop(database, &role, within).await {
-                Ok(()) => swept.push(role),
-                Err(away @ Error::Unreachable { .. }) => return Err(away),
-                Err(fault) => first_fault = first_fault.or(Some(fault)),
-            }
-        }
-        first_fault.map_or(Ok(swept), Err)
-    }
-
-    async fn end_and_drop(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
-        self.end(database, role, within).await?;
-        // A role that is gone cannot be told from others' there.
-        for replica in self.replicas() {
-            replica.end(database, role, within).await?;
-        }
-        self.close_grant(database, role).await.map(drop)
     }
 }
 

@@ -11,6 +11,7 @@ mod end;
 mod external;
 mod hba;
 mod layout;
+mod left;
 mod metadata;
 mod name;
 mod open;
@@ -31,8 +32,9 @@ use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
-pub use end::{Ended, EndedBackend, Fate, LeftBehind};
+pub use end::{Ended, EndedBackend, Fate};
 pub use external::Login;
+pub use left::{LeftBehind, ShutOut};
 pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};

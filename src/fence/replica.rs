@@ -5,9 +5,10 @@
 //! itself, however far behind it is.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::Type;
 
 use super::connection::Lane;
@@ -17,6 +18,11 @@ use crate::grant::Scope;
 
 /// The role of nobody, where only the server itself is asked about.
 const NOBODY: &str = "";
+
+/// A replica that kept us waiting so long for nothing is not asked again, for so long, to end what may be there: hundreds of
+/// roles would wait for it one after the other.
+const LONG: Duration = Duration::from_millis(500);
+const LEFT_ALONE: Duration = Duration::from_secs(10);
 
 /// Why a replica is none to read from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +72,8 @@ pub struct Replica {
     pub within: Duration,
     /// The control connections to it. Nothing is opened or closed by them.
     server: Fence,
+    /// When it last kept us waiting for nothing.
+    silent: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Where a server stands, as `portreeve.standing()` tells it.
@@ -88,7 +96,8 @@ impl Replica {
     /// # Errors
     /// If the name its certificate must have is none.
     pub fn new(name: &str, upstream: Upstream, accepted: Vec<Accepted>, within: Duration) -> Result<Replica, Error> {
-        Ok(Replica { name: name.to_owned(), within, server: Fence::accepting(upstream, accepted)? })
+        let server = Fence::accepting(upstream, accepted)?;
+        Ok(Replica { name: name.to_owned(), within, server, silent: Arc::default() })
     }
 
     /// Waits until it has replayed what `primary` had written before this was asked, and `role` with it.
@@ -184,18 +193,30 @@ impl Replica {
     /// Ends all backends of `role`, again and again until none is left.
     ///
     /// # Errors
-    /// After `within`, or if the replica cannot be asked: then nothing is known to be gone.
+    /// After `within`, or if the replica cannot be asked: then nothing is known to be gone. At once, for a while, after it
+    /// kept us waiting for nothing.
     pub async fn end(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
+        let slow = || self.at(self.server.slow(database, within));
         let begun = Instant::now();
-        let mut pause = POLL_FIRST;
-        while !self.terminate(database, role, None).await?.is_empty() {
-            if begun.elapsed() >= within {
-                return Err(self.at(self.server.slow(database, within)));
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(POLL_MAX);
+        if self.silent().is_some_and(|since| begun.duration_since(since) < LEFT_ALONE) {
+            return Err(slow());
         }
-        Ok(())
+        let ending = async {
+            let mut pause = POLL_FIRST;
+            while !self.terminate(database, role, None).await?.is_empty() {
+                sleep(pause).await;
+                pause = (pause * 2).min(POLL_MAX);
+            }
+            Ok(())
+        };
+        let ended = timeout(within, ending).await.unwrap_or_else(|_| Err(slow()));
+        let waited_in_vain = ended.is_err() && begun.elapsed() >= LONG;
+        *self.silent() = waited_in_vain.then(Instant::now);
+        ended
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One role more is used at that database there.
@@ -209,6 +230,11 @@ impl Replica {
         if let Some(idle) = idle {
             self.server.let_go(&idle).await;
         }
+    }
+
+    /// By which it is asked.
+    pub(super) fn fence(&self) -> &Fence {
+        &self.server
     }
 
     /// The error that says it is not one to read from.
@@ -255,6 +281,19 @@ impl Fence {
     /// The replicas of its server.
     pub fn replicas(&self) -> &[Replica] {
         &self.0.replicas
+    }
+
+    /// Ends all backends of `role` at every replica. A role of the primary's is one there as well, and which roads lead there
+    /// is written in the replica's own pg_hba.conf.
+    ///
+    /// # Errors
+    /// If one of them cannot be asked, or the backends are there after `within`; the others were asked all the same.
+    pub async fn end_at_replicas(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
+        let mut fault = None;
+        for replica in self.replicas() {
+            fault = replica.end(database, role, within).await.err().or(fault);
+        }
+        fault.map_or(Ok(()), Err)
     }
 
     async fn standing(&self, database: &str, role: &str) -> Result<Standing, Error> {

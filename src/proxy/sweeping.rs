@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::fence::{self, Fence, LeftBehind};
 use crate::proxy::Gate;
 
 /// How long a role's backends have to end.
 const SWEPT_WITHIN: Duration = Duration::from_secs(5);
+/// How long dropping roles may hold up the start, once all of them are shut out and ended at their primaries.
+const DROPPED_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked for what nobody missed, and how long it is waited at most before something is tried again.
 const EVERY: Duration = Duration::from_secs(60);
 /// How soon something is tried again for the first time.
@@ -83,13 +85,11 @@ async fn sweep_unknown(gate: &Gate) -> bool {
 }
 
 /// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
-/// alive. One database of a cluster tells in which others they are: of thousands, most have none.
+/// alive. One database of a cluster tells in which others they are: of thousands, most have none. All are shut out before
+/// any replica is asked; what cannot be dropped soon is left to the sweep.
 pub async fn at_start(gate: &Gate) {
-    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for customer in gate.follower.state().customers() {
-        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
-    }
-    for (cluster, databases) in places {
+    let mut left = Vec::new();
+    for (cluster, databases) in places(gate) {
         let Some(fence) = gate.fence(&cluster) else {
             tracing::error!(cluster, "no such cluster in the configuration");
             continue;
@@ -98,19 +98,39 @@ pub async fn at_start(gate: &Gate) {
             end_left(gate, fence, &cluster, &databases).await;
             continue;
         }
-        let databases = narrowed(fence, databases, gate.roles.family()).await;
-        for database in databases {
-            match fence.sweep(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
-                Ok(swept) if swept.is_empty() => {}
-                Ok(swept) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
+        for database in narrowed(fence, databases, gate.roles.family()).await {
+            match fence.shut_out_left(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
+                Ok(roles) => left.push((fence, cluster.clone(), database, roles)),
                 Err(error) => {
                     tracing::error!(database, %error, "cannot end roles of dead processes there; it is tried again");
                     gate.roles.left_at(&cluster, &database);
+                    fence.let_go(&database).await;
                 }
             }
-            fence.let_go(&database).await;
         }
     }
+    let until = Instant::now() + DROPPED_WITHIN;
+    for (fence, cluster, database, roles) in left {
+        match timeout_at(until, fence.drop_left(&database, roles, SWEPT_WITHIN)).await {
+            Ok(Ok(swept)) if swept.is_empty() => {}
+            Ok(Ok(swept)) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
+            Ok(Err(error)) => {
+                tracing::error!(database, %error, "cannot drop roles of dead processes there; it is tried again");
+                gate.roles.left_at(&cluster, &database);
+            }
+            Err(_elapsed) => gate.roles.left_at(&cluster, &database),
+        }
+        fence.let_go(&database).await;
+    }
+}
+
+/// The databases of all customers, by cluster.
+fn places(gate: &Gate) -> BTreeMap<String, BTreeSet<String>> {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for customer in gate.follower.state().customers() {
+        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
+    }
+    places
 }
 
 /// Backends of roles that somebody else manages: those are this proxy's alone, so whoever is there was left by a dead one.

@@ -116,7 +116,8 @@ async fn cluster_role(fence: &Fence) -> String {
     role.to_owned()
 }
 
-fn upstream(cluster: &Cluster, port: u16) -> Upstream {
+/// How the provisioner signs in at that port.
+pub fn upstream(cluster: &Cluster, port: u16) -> Upstream {
     let tls: Arc<ClientConfig> = cluster.proxy_tls().expect("files");
     Upstream {
         host: "127.0.0.1".to_owned(),

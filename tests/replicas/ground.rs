@@ -82,6 +82,14 @@ impl Ground {
         ground
     }
 
+    /// Changes what is written in the configuration, for the next start.
+    pub fn change(&self, from: &str, to: &str) {
+        let file = self.stage.configuration();
+        let text = fs::read_to_string(&file).expect("a configuration");
+        assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
+        fs::write(&file, text.replace(from, to)).expect("written");
+    }
+
     /// The owner moves the switch. When the portal answered.
     pub fn switch(&self, customer: &str, body: &str) -> Instant {
         let (status, answer) = self.stage.set_consent(customer, body).expect("the portal");
