@@ -14,7 +14,7 @@ use super::{Context, Exit, Failure, config, keys, road};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Cluster, Config};
 use crate::disk::{Disk, RealDisk};
-use crate::fence::{Accepted, Fence, Place, Replica, Report};
+use crate::fence::{Accepted, Fence, Finding, Place, Replica, Report};
 use crate::grant::{Layout, Scope, SignIn, State};
 use crate::keyring::{self, init};
 use crate::net::tls::{self, Certificate};
@@ -206,12 +206,26 @@ async fn look_at_replicas(
             let replica = replica.map_err(|fault| fault.to_string())?;
             // The provisioner's own role is as good as any: it is there once what made it has been replayed.
             let caught_up = replica.caught_up(fence, database, &cluster.provisioner).await;
-            caught_up
-                .map(|()| "follows, and has replayed what the primary had written".to_owned())
-                .map_err(|fault| fault.to_string())
+            Ok((caught_up.map_err(|fault| fault.to_string()), replica.unprotected(database).await))
         };
-        findings.say("replica", place, looked.await);
+        let (caught_up, ways) = match looked.await {
+            Ok(looked) => looked,
+            Err(fault) => {
+                findings.say("replica", place, Err(fault));
+                continue;
+            }
+        };
+        let follows = "follows, and has replayed what the primary had written".to_owned();
+        findings.say("replica", &place, caught_up.map(|()| follows));
+        match ways {
+            Ok(ways) => ways.iter().for_each(|way| findings.note("replica", &place, told(way))),
+            Err(fault) => findings.say("replica", &place, Err(format!("its pg_hba.conf is not seen: {fault}"))),
+        }
     }
+}
+
+fn told(finding: &Finding) -> String {
+    format!("{}: {}. {}", finding.word, finding.found, finding.hint)
 }
 
 /// What a grant of each scope could do there.
@@ -261,7 +275,6 @@ impl Seen {
         if report.is_sound() {
             self.sound.push(scope.word());
         }
-        let told = |finding: &crate::fence::Finding| format!("{}: {}. {}", finding.word, finding.found, finding.hint);
         for finding in &report.refusals {
             self.wrong.entry(told(finding)).or_default().push(scope.word());
         }

@@ -1,8 +1,8 @@
 //! A replica of a cluster's server. Roles come from the primary: here it is waited for until they are there, looked whether the
 //! replica follows, and backends are told to end.
 //! HOLE: nobody can be shut out of a replica. That a role is NOLOGIN arrives with the replay, late where that lags; until then
-//! only the gate keeps it out, which alone knows the password and does not use it again. Backends are ended on the replica
-//! itself, however far behind it is.
+//! only the gate keeps it out, which alone knows the password and does not use it again, and against whoever gave the role
+//! another one the replica's own pg_hba.conf. Backends are ended on each replica itself, however far behind it is.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::Lane;
 use super::end::{POLL_FIRST, POLL_MAX, field, only};
-use super::{Accepted, Error, Fence, Place, Report, Upstream};
+use super::{Accepted, Error, Fence, Finding, Place, Report, Upstream};
 use crate::grant::Scope;
 
 /// The role of nobody, where only the server itself is asked about.
@@ -21,7 +21,7 @@ const NOBODY: &str = "";
 
 /// A replica that kept us waiting so long for nothing is not asked again, for so long, to end what may be there: hundreds of
 /// roles would wait for it one after the other.
-const LONG: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(2);
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 
 /// Why a replica is none to read from.
@@ -217,6 +217,14 @@ impl Replica {
 
     fn silent(&self) -> MutexGuard<'_, Option<Instant>> {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By which lines of its own pg_hba.conf, which no primary passes on, somebody may come past the gate.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn unprotected(&self, database: &str) -> Result<Vec<Finding>, Error> {
+        self.server.unprotected(database).await.map_err(|error| self.at(error))
     }
 
     /// One role more is used at that database there.

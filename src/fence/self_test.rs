@@ -125,6 +125,12 @@ impl Fence {
         self.bounded(place.database, examine(&client, subject, &self.0.accepted)).await
     }
 
+    /// By which lines of the server's pg_hba.conf somebody may come past the gate.
+    pub(super) async fn unprotected(&self, database: &str) -> Result<Vec<Finding>, Error> {
+        let (client, _) = self.client(Lane::Test, database).await?;
+        self.bounded(database, ways_past(&client, database, &self.0.upstream.provisioner)).await
+    }
+
     /// Examines what every grant of `scope` in that place will have, before there is one; none: no grant of the scope can
     /// be opened there. With `fence = "external"` the login role of the scope is examined.
     pub async fn foretell(&self, place: Place<'_>, layout: Layout, scope: Scope) -> Result<Option<Report>, Error> {
@@ -174,17 +180,22 @@ pub(super) async fn examine(client: &Client, subject: Subject<'_>, accepted: &[A
     for (finding, weight) in answers(client, database, &question(&asked), &asked, parameters).await? {
         report.sort_in(finding, weight, accepted);
     }
-    let refused = |error| refusal(database, &error);
-    for found in holes(&lines(client, database, HBA).await?, database) {
-        report.sort_in(unprotected(found), Weight::Remark, accepted);
-    }
-    let tells = client.query_typed(TELLS_OF_PROVISIONER, &[]).await.map_err(refused)?;
-    if tells.first().map(|row| field(database, row, 0)).transpose()?.unwrap_or(false) {
-        for found in ways_for_provisioner(&lines(client, database, PROVISIONER_HBA).await?, database) {
-            report.sort_in(provisioner_anywhere(found, subject.provisioner), Weight::Remark, accepted);
-        }
+    for finding in ways_past(client, database, subject.provisioner).await? {
+        report.sort_in(finding, Weight::Remark, accepted);
     }
     Ok(report)
+}
+
+/// The lines of pg_hba.conf by which somebody may come past the gate.
+async fn ways_past(client: &Client, database: &str, provisioner: &str) -> Result<Vec<Finding>, Error> {
+    let holes = holes(&lines(client, database, HBA).await?, database);
+    let mut found: Vec<Finding> = holes.into_iter().map(unprotected).collect();
+    let tells = client.query_typed(TELLS_OF_PROVISIONER, &[]).await.map_err(|error| refusal(database, &error))?;
+    if tells.first().map(|row| field(database, row, 0)).transpose()?.unwrap_or(false) {
+        let ways = ways_for_provisioner(&lines(client, database, PROVISIONER_HBA).await?, database);
+        found.extend(ways.into_iter().map(|way| provisioner_anywhere(way, provisioner)));
+    }
+    Ok(found)
 }
 
 async fn lines(client: &Client, database: &str, asked: &str) -> Result<Vec<Line>, Error> {

@@ -233,7 +233,8 @@ async fn gone(fence: &Fence, who: &Who, shut_out: bool) -> Result<Option<Fate>, 
     }
     // Nobody of ours shuts out a role that somebody else manages; the decision does.
     let xid = if shut_out && !fence.is_external() {
-        gone_with_role(fence, who).await?
+        let (xid, ()) = tokio::join!(gone_with_role(fence, who), told_replicas(fence, who));
+        xid?
     } else {
         gone_alone(fence, who).await?
     };
@@ -268,6 +269,20 @@ async fn gone_with_role(fence: &Fence, who: &Who) -> Result<Option<String>, fenc
         drop(ended);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
+    }
+}
+
+/// Whoever works as the role at a replica came by another road than the gate's: they are told at once, by the first session
+/// of the role that ends. That they are gone is seen to before the role is dropped; here nobody waits for it.
+async fn told_replicas(fence: &Fence, who: &Who) {
+    if fence.replicas().is_empty() || std::mem::replace(&mut who.role.ended.lock().await.told_replicas, true) {
+        return;
+    }
+    let told = fence.end_at_replicas(&who.need.database, &who.role.name, SHUT_OUT_WITHIN);
+    match timeout(SHUT_OUT_WITHIN, told).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(session = %who.session, %error, "the role may be in use at a replica"),
+        Err(_) => tracing::warn!(session = %who.session, "the role may be in use at a replica: none answered in time"),
     }
 }
 

@@ -160,6 +160,8 @@ pub struct RoleEnd {
     pub left: HashSet<i32>,
     /// When it was last looked.
     pub looked: Option<Instant>,
+    /// Whether the replicas were told too.
+    pub told_replicas: bool,
 }
 
 /// The roles of this process.
@@ -366,7 +368,6 @@ impl Roles {
     }
 
     async fn make(&self, fence: &Fence, need: &Need) -> Result<(String, Secret<String>), Error> {
-        let replica = need.replica(fence)?;
         let number = u32::from_be_bytes(entropy::random(&*self.entropy));
         let name = fence::grant_role(&self.family, self.start, need.grant.0, number);
         let password = Secret::new(URL_SAFE_NO_PAD.encode(entropy::random::<32>(&*self.entropy)));
@@ -382,7 +383,8 @@ impl Roles {
             }
             return Err(error.into());
         }
-        if let Some(replica) = replica {
+        // One of the primary's is looked for at all of them before it is dropped.
+        for replica in fence.replicas() {
             replica.opened(&need.database).await;
         }
         Ok((name, password))
@@ -422,7 +424,7 @@ impl Roles {
         if fence.is_external() {
             return;
         }
-        let closed = self.end_and_close(fence, need, name).await;
+        let closed = Roles::end_and_close(fence, need, name).await;
         self.closed(fence, need, name, closed).await;
     }
 
@@ -435,17 +437,19 @@ impl Roles {
         self.closed(fence, need, name, closed).await;
     }
 
-    /// A role is dropped only when nobody works as it at its replica any more: there it could not be found again.
-    async fn end_and_close(&self, fence: &Fence, need: &Need, name: &str) -> Result<(), fence::Error> {
-        if let Some(replica) = need.replica(fence)? {
-            replica.end(&need.database, name, ENDED_WITHIN).await?;
+    /// A role is dropped only when nobody works as it at any replica any more: there it could not be found again. One of the
+    /// primary's is there as well, and whoever gave it another password may have found a road to it.
+    async fn end_and_close(fence: &Fence, need: &Need, name: &str) -> Result<(), fence::Error> {
+        if !fence.replicas().is_empty() {
+            fence.end_backends(&need.database, name).await?;
+            fence.end_at_replicas(&need.database, name, ENDED_WITHIN).await?;
         }
         fence.close_grant(&need.database, name).await.map(drop)
     }
 
     async fn closed(&self, fence: &Fence, need: &Need, name: &str, closed: Result<(), fence::Error>) {
         self.touch(need, |known| known.remove(name));
-        if let Ok(Some(replica)) = need.replica(fence) {
+        for replica in fence.replicas() {
             replica.closed(&need.database).await;
         }
         if let Err(error) = closed {

@@ -2,6 +2,7 @@
 //! Not here: what is asked of every session (`tests/endings`, `tests/fence`), and purges (`tests/closing/replica.rs`).
 
 mod astray;
+mod beside;
 mod down;
 mod ground;
 mod revoked;

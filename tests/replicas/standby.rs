@@ -126,6 +126,14 @@ impl Standby {
         self.ask("postgres", "select pg_wal_replay_resume()").await;
     }
 
+    /// Lets in who comes by that line of pg_hba.conf, before all others.
+    pub async fn admit(&self, line: &str) {
+        let hba = self.data.join("pg_hba.conf");
+        let lines = fs::read_to_string(&hba).expect("pg_hba.conf");
+        fs::write(&hba, format!("{line}\n{lines}")).expect("written");
+        self.ask("postgres", "select pg_reload_conf()").await;
+    }
+
     /// It takes changes from now on.
     pub async fn promote(&self) {
         assert_eq!(self.ask("postgres", "select pg_promote(true, 30)").await, ["t"]);
