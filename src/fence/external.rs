@@ -5,12 +5,15 @@
 //! finding `shared-role` must be accepted in writing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::checks::{CHECKS as OF_ALL, Check, For, OF_PRIMARY, UNGRANTED, Weight};
 use super::connection::Lane;
+use super::end::{POLL_FIRST, POLL_MAX};
 use super::name::NAME_BYTES_MAX;
 use super::schema_checks::SCHEMA_CHECKS;
 use super::self_test::{Accepted, Report, answers, asked, pooler, question};
@@ -231,17 +234,34 @@ impl Fence {
     }
 
     /// Ends all backends of the login roles that somebody else manages for these customers, by their schemas and tenant keys, on
-    /// the whole server: those a dead proxy left.
+    /// the whole server: those a dead proxy left. Again and again until none is left; how many there were at first.
     ///
     /// # Errors
-    /// If the server cannot be asked, or the provisioner may not.
-    pub async fn end_left(&self, database: &str, tenants: &BTreeSet<Option<String>>) -> Result<usize, Error> {
+    /// After `within`, if the server cannot be asked, or the provisioner may not: then nothing is known to be gone.
+    pub async fn end_left(
+        &self,
+        database: &str,
+        tenants: &BTreeSet<Option<String>>,
+        within: Duration,
+    ) -> Result<usize, Error> {
         const SQL: &str = "select pg_terminate_backend(pid) from pg_stat_activity where usename = any($1)";
         let logins = self.0.external.iter().flatten();
         let roles: BTreeSet<String> =
             logins.flat_map(|login| tenants.iter().filter_map(|tenant| login.role_for(tenant.as_deref()))).collect();
         let roles: Vec<String> = roles.into_iter().collect();
-        Ok(self.again(Lane::Control, database, SQL, &[(&roles, Type::TEXT_ARRAY)]).await?.len())
+        let (begun, mut pause, mut first) = (Instant::now(), POLL_FIRST, None);
+        loop {
+            let found = self.again(Lane::Control, database, SQL, &[(&roles, Type::TEXT_ARRAY)]).await?.len();
+            let first = *first.get_or_insert(found);
+            if found == 0 {
+                return Ok(first);
+            }
+            if begun.elapsed() >= within {
+                return Err(self.slow(database, within));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
     }
 }
 

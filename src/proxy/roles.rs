@@ -18,7 +18,7 @@ use crate::entropy::{self, Entropy};
 use crate::fence::{self, Fence, Replica, Report};
 use crate::grant::{Layout, Scope};
 use crate::ids::GrantId;
-use crate::proxy::sweeping::Places;
+use crate::proxy::sweeping::{Haunted, Places};
 use crate::secret::Secret;
 use crate::wire::scram;
 
@@ -176,6 +176,8 @@ pub struct Roles {
     pub left: Notify,
     /// A role was found unsound.
     pub condemned: Notify,
+    /// Where nobody gets in before what a dead process left is gone.
+    pub haunted: Haunted,
 }
 
 #[derive(Default)]
@@ -220,6 +222,7 @@ impl Roles {
             book: Mutex::default(),
             left: Notify::new(),
             condemned: Notify::new(),
+            haunted: Haunted::default(),
         }
     }
 

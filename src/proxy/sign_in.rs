@@ -31,6 +31,7 @@ use crate::proxy::relay::{Relay, Streams};
 use crate::proxy::release::Ledger;
 use crate::proxy::roles::Need;
 use crate::proxy::server;
+use crate::proxy::sweeping;
 use crate::proxy::who::{Begun, Names, Who};
 use crate::session::Session;
 use crate::wire::backend::{Backend, TransactionStatus, Walker};
@@ -247,7 +248,11 @@ async fn connect(
         record_observed(gate, &begun, &observed.refusal).await?;
     }
     let ledger = Ledger::begin(signed_in(gate, &begun).await?);
-    let role = match gate.roles.acquire(fence, &begun.need).await {
+    let acquired = match sweeping::nobody_left(gate, fence, &begun.need.cluster).await {
+        Ok(()) => gate.roles.acquire(fence, &begun.need).await,
+        Err(error) => Err(error.into()),
+    };
+    let role = match acquired {
         Ok(role) => role,
         Err(error) => return Err(failed(gate, &begun, Refused::Role(error)).await),
     };

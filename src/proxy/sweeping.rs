@@ -3,9 +3,10 @@
 //! Not here: roles that are in use (`proxy/roles.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::fence::{self, Fence, LeftBehind};
@@ -46,6 +47,21 @@ impl Places {
     }
 }
 
+/// The clusters with roles that somebody else manages, at which a dead process may have left sessions: nobody gets in there
+/// before these are gone. Whoever sees to that takes turns with others who would.
+#[derive(Debug, Default)]
+pub struct Haunted(Mutex<BTreeMap<String, Arc<AsyncMutex<()>>>>);
+
+impl Haunted {
+    fn clusters(&self) -> MutexGuard<'_, BTreeMap<String, Arc<AsyncMutex<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, cluster: &str) -> Option<Arc<AsyncMutex<()>>> {
+        self.clusters().get(cluster).cloned()
+    }
+}
+
 /// Ends and drops the roles that nobody knows, each minute and soon after something was left, for as long as the proxy lives.
 pub async fn keep_swept(gate: Arc<Gate>) {
     let mut pause = EVERY;
@@ -65,6 +81,14 @@ pub async fn keep_swept(gate: Arc<Gate>) {
 /// Answers whether nothing is left.
 async fn sweep_unknown(gate: &Gate) -> bool {
     let mut all_swept = true;
+    let haunted: Vec<String> = gate.roles.haunted.clusters().keys().cloned().collect();
+    for cluster in haunted {
+        let Some(fence) = gate.fence(&cluster) else { continue };
+        if let Err(error) = nobody_left(gate, fence, &cluster).await {
+            tracing::warn!(cluster, %error, "sessions of a dead process may be left there; it is tried again");
+            all_swept = false;
+        }
+    }
     for (cluster, database) in gate.roles.places() {
         let Some(fence) = gate.fence(&cluster) else { continue };
         let known = |role: &str| gate.roles.is_known(role);
@@ -88,14 +112,22 @@ async fn sweep_unknown(gate: &Gate) -> bool {
 /// alive. One database of a cluster tells in which others they are: of thousands, most have none. All are shut out before
 /// any replica is asked; what cannot be dropped soon is left to the sweep.
 pub async fn at_start(gate: &Gate) {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for customer in gate.follower.state().customers() {
+        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
+    }
     let mut left = Vec::new();
-    for (cluster, databases) in places(gate) {
+    for (cluster, databases) in places {
         let Some(fence) = gate.fence(&cluster) else {
             tracing::error!(cluster, "no such cluster in the configuration");
             continue;
         };
         if fence.is_external() {
-            end_left(gate, fence, &cluster, &databases).await;
+            gate.roles.haunted.clusters().insert(cluster.clone(), Arc::default());
+            if let Err(error) = nobody_left(gate, fence, &cluster).await {
+                tracing::error!(cluster, %error, "cannot end sessions of dead processes there; nobody gets in before");
+                gate.roles.left.notify_one();
+            }
             continue;
         }
         for database in narrowed(fence, databases, gate.roles.family()).await {
@@ -124,27 +156,41 @@ pub async fn at_start(gate: &Gate) {
     }
 }
 
-/// The databases of all customers, by cluster.
-fn places(gate: &Gate) -> BTreeMap<String, BTreeSet<String>> {
-    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for customer in gate.follower.state().customers() {
-        places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
+/// Sees to it that no session of a dead process is left at a cluster whose roles somebody else manages: those are this proxy's
+/// alone, so whoever is there before anybody got in was left. Once that is known it is not asked again.
+///
+/// # Errors
+/// If there may be some: then nobody gets in.
+pub async fn nobody_left(gate: &Gate, fence: &Fence, cluster: &str) -> Result<(), fence::Error> {
+    let haunted = &gate.roles.haunted;
+    let Some(turn) = haunted.turn(cluster) else { return Ok(()) };
+    let _mine = turn.lock().await;
+    if haunted.turn(cluster).is_none() {
+        return Ok(());
     }
-    places
+    let ended = end_left(gate, fence, cluster).await?;
+    if ended > 0 {
+        tracing::warn!(cluster, ended, "ended sessions of a dead process");
+    }
+    haunted.clusters().remove(cluster);
+    Ok(())
 }
 
-/// Backends of roles that somebody else manages: those are this proxy's alone, so whoever is there was left by a dead one.
-async fn end_left(gate: &Gate, fence: &Fence, cluster: &str, databases: &BTreeSet<String>) {
+/// Any database of the server will do, unless it is gone; how many sessions there were.
+async fn end_left(gate: &Gate, fence: &Fence, cluster: &str) -> Result<usize, fence::Error> {
     let state = gate.follower.state();
-    let tenants =
-        state.customers().filter(|customer| customer.cluster == cluster).map(|one| one.tenant.clone()).collect();
+    let here = || state.customers().filter(|customer| customer.cluster == cluster);
+    let tenants = here().map(|customer| customer.tenant.clone()).collect();
+    let databases: BTreeSet<&str> = here().map(|customer| customer.database.as_str()).collect();
+    let mut fault = None;
     for database in databases {
-        match fence.end_left(database, &tenants).await {
-            Ok(0) => return,
-            Ok(ended) => return tracing::warn!(cluster, ended, "ended sessions of a dead process"),
-            Err(error) => tracing::error!(cluster, database, %error, "cannot end sessions of dead processes there"),
+        match fence.end_left(database, &tenants, SWEPT_WITHIN).await {
+            Ok(ended) => return Ok(ended),
+            Err(error @ (fence::Error::Unreachable { .. } | fence::Error::Slow { .. })) => return Err(error),
+            Err(error) => fault = Some(error),
         }
     }
+    fault.map_or(Ok(0), Err)
 }
 
 /// The databases that may hold roles of that family, by the word of the first that answers; all, if none does.

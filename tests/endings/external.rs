@@ -77,6 +77,26 @@ async fn deadline_roles_of_somebody_elses_are_examined_and_their_sessions_end_on
         .await
         .expect_err("the roles are the proxy's alone: whoever is there was left by a dead one");
     drop(left);
+    kept_out(&mut ground).await;
+}
+
+/// Nobody gets in while a session that a dead proxy left cannot be ended.
+async fn kept_out(ground: &mut Ground) {
+    ground.grant(STAFF, "acme", "read", "2h");
+    let direct = direct(ground).await;
+    ground.stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
+    let cluster = &ground.stage.cluster;
+    cluster.run_sql("acme", "revoke pg_signal_backend from ender").await.expect("it may end nobody now");
+    ground.stage.start_proxy().expect("it starts all the same");
+    direct.simple_query("select 1").await.expect("nobody may end it");
+    let told = words(&sign_in(&ground.stage, STAFF, "acme", "kept out").await.err().expect("nobody gets in"));
+    assert!(told.contains("the customer's database is not set up for this access"), "{told}");
+    direct.simple_query("select 1").await.expect("nobody may end it");
+    let cluster = &ground.stage.cluster;
+    cluster.run_sql("acme", "grant pg_signal_backend to ender").await.expect("it may again");
+    let session = sign_in_soon(&ground.stage, STAFF, "acme", "after").await;
+    direct.simple_query("select 1").await.expect_err("it was ended before anybody got in");
+    drop(session);
 }
 
 async fn ended_one_by_one(ground: &mut Ground) {
