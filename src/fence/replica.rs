@@ -74,6 +74,30 @@ pub struct Replica {
     server: Fence,
     /// When it last kept us waiting for nothing.
     silent: Arc<Mutex<Option<Instant>>>,
+    /// What it has to replay.
+    awaited: Arc<Mutex<Awaited>>,
+}
+
+/// What a primary had written when it was last looked whether its replica replays that, and when that was. It is looked at
+/// again only once it has.
+#[derive(Debug, Default)]
+struct Awaited(Option<(i64, Instant)>);
+
+impl Awaited {
+    /// How much is missing, and since when, of what was waited for longer than `within`; none: it goes on.
+    fn late(&mut self, primary: i64, its: i64, within: Duration, now: Instant) -> Option<(i64, Duration)> {
+        // After a failover the new primary may not have got that far.
+        let awaited = self.0.map(|(position, since)| (position.min(primary), now.duration_since(since)));
+        match awaited {
+            Some((position, waited)) if its < position => {
+                (waited >= within).then(|| (position.saturating_sub(its), waited))
+            }
+            Some(_) | None => {
+                self.0 = Some((primary, now));
+                None
+            }
+        }
+    }
 }
 
 /// Where a server stands, as `portreeve.standing()` tells it.
@@ -97,7 +121,7 @@ impl Replica {
     /// If the name its certificate must have is none.
     pub fn new(name: &str, upstream: Upstream, accepted: Vec<Accepted>, within: Duration) -> Result<Replica, Error> {
         let server = Fence::accepting(upstream, accepted)?;
-        Ok(Replica { name: name.to_owned(), within, server, silent: Arc::default() })
+        Ok(Replica { name: name.to_owned(), within, server, silent: Arc::default(), awaited: Arc::default() })
     }
 
     /// Waits until it has replayed what `primary` had written before this was asked, and `role` with it.
@@ -143,14 +167,20 @@ impl Replica {
         }
     }
 
-    /// Whether it is still a replica of `primary`, however far behind.
+    /// Whether it is still a replica of `primary`, and has gone on replaying since it was looked before: what was revoked at
+    /// the primary is known there some time.
     ///
     /// # Errors
     /// As [`Replica::caught_up`].
     pub async fn still_follows(&self, primary: &Fence, database: &str, role: &str) -> Result<(), Error> {
         let wanted = primary.standing(database, role).await?;
         let its = self.server.standing(database, role).await.map_err(|error| self.at(error))?;
-        self.follows(&wanted, &its)
+        self.follows(&wanted, &its)?;
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        match awaited.late(wanted.reached, its.reached, self.within, Instant::now()) {
+            Some((bytes, waited)) => Err(self.astray(Astray::Behind { bytes, seconds: its.seconds, waited })),
+            None => Ok(()),
+        }
     }
 
     fn follows(&self, primary: &Standing, its: &Standing) -> Result<(), Error> {
@@ -319,3 +349,7 @@ impl Fence {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "replica_tests.rs"]
+mod tests;

@@ -70,6 +70,24 @@ async fn is_reached(version: Version) {
     killed(&mut ground).await;
 }
 
+/// What is revoked at the primary is known some time at a replica, or nobody reads there any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_replays_no_more_is_left() {
+    let ground = Ground::new(Version::Fifteen, "1s").await;
+    ground.stage.grant("acme", "read").expect("a grant");
+    let session = ground.sign_in_soon("acme@reader").await;
+    ground.standby.pause().await;
+    let revoked = "revoke select on contacts from portreeve_acme_read";
+    ground.stage.cluster.run_sql("acme", revoked).await.expect(revoked);
+    let told = tokio::time::timeout(SOON, session.connection).await.expect("it is ended").expect("no panic").1;
+    let told = told.as_ref().map(words).unwrap_or_default();
+    assert!(told.starts_with("57P01 the fence around customer \"acme\" is not sound any more"), "{told}");
+    ground.wait_for_roles(0).await;
+    ground.standby.resume().await;
+    let session = ground.sign_in_soon("acme@reader").await;
+    assert!(one(&session.client, "select * from contacts").await.starts_with("42501"), "it was revoked");
+}
+
 /// Somebody who is in the midst of that; ends with what they are told.
 async fn reader(ground: &Ground, doing: &'static str) -> (i32, tokio::task::JoinHandle<String>) {
     let Session { client, pid, connection } = ground.sign_in_soon("acme@reader").await;
