@@ -47,10 +47,10 @@ from found f";
 
 /// Everybody who is connected, as `portreeve.connected()` tells it, but for whoever asks.
 pub(super) const CONNECTED: &str = "(
-    select a.pid, a.backend_start as since, a.usename as role, a.datname as database, a.client_addr as address,
-        coalesce(left(a.application_name, 64), '') as application
+    select a.pid, a.backend_start as since, coalesce(a.usename, format('dropped role %s', a.usesysid)::name) as role,
+        a.datname as database, a.client_addr as address, coalesce(left(a.application_name, 64), '') as application
     from pg_stat_activity a
-    where a.backend_type in ('client backend', 'walsender') and a.usename is not null and a.pid <> pg_backend_pid()) c";
+    where a.backend_type in ('client backend', 'walsender') and a.usesysid is not null and a.pid <> pg_backend_pid()) c";
 
 /// What is asked of these besides; `current_user` is the provisioner.
 pub(super) const CHECKS: &[Check] = &[

@@ -420,13 +420,15 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select distinct s.schema from portreeve.scope s where s.schema <> ''
 $$;
 
--- Everybody who is connected to this server, but for whoever asks: for the road watch. What they do there is not told.
+-- Everybody who is connected to this server, but for whoever asks: for the road watch. What they do there is not told. A
+-- session outlives its role; one that is signing in has none yet.
 create or replace function portreeve.connected()
 returns table (pid integer, since timestamptz, role name, database name, address inet, application text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select a.pid, a.backend_start, a.usename, a.datname, a.client_addr, coalesce(left(a.application_name, 64), '')
+    select a.pid, a.backend_start, coalesce(a.usename, format('dropped role %s', a.usesysid)::name), a.datname, a.client_addr,
+        coalesce(left(a.application_name, 64), '')
     from pg_stat_activity a
-    where a.backend_type in ('client backend', 'walsender') and a.usename is not null and a.pid <> pg_backend_pid()
+    where a.backend_type in ('client backend', 'walsender') and a.usesysid is not null and a.pid <> pg_backend_pid()
 $$;
 
 -- The lines of pg_hba.conf that may concern a member of portreeve_staff, in order, and every line the server could not

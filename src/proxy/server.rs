@@ -11,6 +11,10 @@ use crate::proxy::roles::{self, Need, Role};
 use crate::wire::backend::{Backend, Walker};
 use crate::wire::startup::StartupParameters;
 
+/// What a backend at a replica is started with: it looks each second whether the proxy is still there. Nobody looks for it if
+/// the replica is taken out of the configuration.
+const LOOKS: (&str, &str) = ("client_connection_check_interval", "1s");
+
 /// By which a server says whether it is a replica.
 pub const IN_HOT_STANDBY: &str = "in_hot_standby";
 
@@ -60,6 +64,7 @@ pub async fn dial(
     need: &Need,
 ) -> Result<Connection, Refused> {
     let mut sent = vec![("user", role.name.as_str()), ("database", need.database.as_str())];
+    sent.extend(need.replica.is_some().then_some(LOOKS));
     sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let upstream = target.connect(&sent, &role.password).await.map_err(Refused::Upstream)?;
     // A name may lead to several servers: this one says itself what it is.

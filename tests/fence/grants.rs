@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::ground::{Ground, HOUR, ask, fence_of, in_an_hour, upstream_of, verifier, wanted};
 use portreeve::cli::demo::cluster::PROVISIONER;
 use portreeve::clock::{Clock, SystemClock, Timestamp};
-use portreeve::fence::{Error, Fate, Fence, Report, family, grant_role};
+use portreeve::fence::{Error, Expected, Fate, Fence, Report, Road, family, grant_role};
 use portreeve::grant::Scope;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -421,6 +421,20 @@ async fn roles_of_a_dead_process_are_swept() {
     );
     theirs.simple_query("select 1").await.expect("the session of another proxy goes on");
     assert_eq!(sqlstate(ground.fence.sweep("acme", "portreeve_", |_| false, SECOND).await), "22023");
+}
+
+#[tokio::test]
+async fn a_session_whose_role_is_gone_is_seen_and_unexplained() {
+    let ground = Ground::new().await;
+    ground.open("pr_g_t_1", Scope::Read).await;
+    let client = ground.sign_in("acme", "pr_g_t_1").await.expect("signed in");
+    let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a row").get(0);
+    let dropped = "delete from portreeve.grants; drop role pr_g_t_1";
+    ground.cluster.run_sql("acme", dropped).await.expect("a session does not keep its role");
+    let connected = ground.fence.connected("acme").await.expect("everybody");
+    let seen = connected.iter().find(|one| one.pid == pid).unwrap_or_else(|| panic!("{connected:?}"));
+    assert!(seen.role.starts_with("dropped role ") && seen.database.as_deref() == Some("acme"), "{seen:?}");
+    assert_eq!(Expected::default().road(seen), Road::Unexplained);
 }
 
 #[tokio::test]

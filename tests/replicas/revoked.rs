@@ -12,6 +12,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// What readers are in the midst of; nothing is asked of the last.
 const DOING: [&str; 3] =
     ["select pg_sleep(600)", "copy (select a.* from contacts a, contacts b, contacts c) to stdout", ""];
+/// Whoever works does not look whether anybody is there.
+const UNATTENDED: &str = "set client_connection_check_interval = 0; select pg_sleep(600)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_an_end_reaches_a_replica_of_15() {
@@ -128,9 +130,15 @@ async fn recorded(ground: &Ground, pids: &[i32]) {
     }
 }
 
-/// What a proxy that was killed left at a replica ends when it starts again, and its role goes only then.
+/// What a proxy that was killed left at a replica ends soon after it, or when it starts again, and its role goes only then.
 async fn killed(ground: &mut Ground) {
     let (_, ended) = reader(ground, "select pg_sleep(600)").await;
+    ground.stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
+    ended.await.expect("no panic");
+    ground.wait_until_gone().await;
+    ground.stage.start_proxy().expect("it starts again");
+
+    let (_, ended) = reader(ground, UNATTENDED).await;
     ground.stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
     ended.await.expect("no panic");
     assert_eq!(ground.backends().await.len(), 1, "it works on");
@@ -138,7 +146,7 @@ async fn killed(ground: &mut Ground) {
     assert_eq!(ground.backends().await, Vec::<String>::new(), "ended before the gate opened");
     assert_eq!(ground.roles().await, Vec::<String>::new());
 
-    let (_, ended) = reader(ground, "select pg_sleep(600)").await;
+    let (_, ended) = reader(ground, UNATTENDED).await;
     ground.stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
     ended.await.expect("no panic");
     let role = ground.roles().await.concat();
