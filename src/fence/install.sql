@@ -343,9 +343,8 @@ begin
     select s.system_identifier into system from pg_control_system() s;
     is_replica := pg_is_in_recovery();
     if is_replica then
-        -- what it streams from; without a stream, where it last came to rest
-        timeline := coalesce((select r.received_tli from pg_stat_wal_receiver r),
-            (select c.timeline_id from pg_control_checkpoint() c));
+        -- what it streams from; unknown without a stream: its last checkpoint may be older than a failover
+        timeline := (select r.received_tli from pg_stat_wal_receiver r);
         reached := pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0');
         seconds := extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp());
     else

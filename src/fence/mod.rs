@@ -148,7 +148,7 @@ impl Error {
     /// Whether a replica is none of its primary's any more, which no waiting mends.
     pub fn is_astray_for_good(&self) -> bool {
         match self {
-            Error::Astray { why, .. } => !matches!(why, Astray::Behind { .. }),
+            Error::Astray { why, .. } => !matches!(why, Astray::Behind { .. } | Astray::Unconnected),
             Error::AtReplica { source, .. } => source.is_astray_for_good(),
             Error::Unreachable { .. }
             | Error::Slow { .. }

@@ -61,6 +61,9 @@ pub enum Astray {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// It has no stream from its primary just now.
+    #[error("it receives nothing from its primary at the moment, so that nobody can tell which timeline it follows")]
+    Unconnected,
 }
 
 /// A replica of a fence's server.
@@ -104,7 +107,8 @@ impl Awaited {
 #[derive(Debug)]
 struct Standing {
     system: u64,
-    timeline: i64,
+    /// Unknown of a replica without a stream.
+    timeline: Option<i64>,
     is_replica: bool,
     /// A position in the log.
     reached: i64,
@@ -134,14 +138,17 @@ impl Replica {
         let mut pause = POLL_FIRST;
         loop {
             let late = match self.server.standing(database, role).await {
-                Ok(its) => {
-                    self.follows(&wanted, &its)?;
-                    let missing = wanted.reached.saturating_sub(its.reached).max(0);
-                    if missing == 0 && its.knows_role {
-                        return Ok(());
+                Ok(its) => match self.follows(&wanted, &its) {
+                    Ok(()) => {
+                        let missing = wanted.reached.saturating_sub(its.reached).max(0);
+                        if missing == 0 && its.knows_role {
+                            return Ok(());
+                        }
+                        self.astray(Astray::Behind { bytes: missing, seconds: its.seconds, waited: self.within })
                     }
-                    self.astray(Astray::Behind { bytes: missing, seconds: its.seconds, waited: self.within })
-                }
+                    Err(unconnected @ Error::Astray { why: Astray::Unconnected, .. }) => unconnected,
+                    Err(error) => return Err(error),
+                },
                 // The primary has the database and its functions: these come yet.
                 Err(error) if is_yet_to_come(&error) => self.at(error),
                 Err(error) => return Err(self.at(error)),
@@ -161,7 +168,11 @@ impl Replica {
     pub async fn answers(&self, primary: &Fence, database: &str) -> Result<(), Error> {
         let wanted = primary.standing(database, NOBODY).await?;
         match self.server.standing(database, NOBODY).await {
-            Ok(its) => self.follows(&wanted, &its),
+            Ok(its) => match self.follows(&wanted, &its) {
+                // It may be connecting, and is waited for.
+                Err(Error::Astray { why: Astray::Unconnected, .. }) => Ok(()),
+                follows => follows,
+            },
             Err(error) if is_yet_to_come(&error) => Ok(()),
             Err(error) => Err(self.at(error)),
         }
@@ -193,10 +204,12 @@ impl Replica {
             Astray::Stranger { its: its.system, primary: primary.system }
         } else if !its.is_replica {
             Astray::Promoted
-        } else if its.timeline != primary.timeline {
-            Astray::OtherTimeline { its: its.timeline, primary: primary.timeline }
         } else {
-            return Ok(());
+            match (its.timeline, primary.timeline) {
+                (Some(its), Some(primary)) if its == primary => return Ok(()),
+                (Some(its), Some(primary)) => Astray::OtherTimeline { its, primary },
+                (None, _) | (_, None) => Astray::Unconnected,
+            }
         };
         Err(self.astray(astray))
     }

@@ -227,7 +227,7 @@ impl Refused {
             Refused::Role(roles::Error::Fence(fence::Error::Astray { replica, why })) => {
                 let message = match why {
                     Astray::Behind { .. } => format!("replica \"{replica}\" is too far behind"),
-                    Astray::Promoted | Astray::Stranger { .. } | Astray::OtherTimeline { .. } => {
+                    Astray::Promoted | Astray::Stranger { .. } | Astray::OtherTimeline { .. } | Astray::Unconnected => {
                         format!("replica \"{replica}\" does not follow the primary")
                     }
                 };

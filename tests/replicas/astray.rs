@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::cluster::{APPLICATION, Cluster, PROVISIONER, Settings};
 use portreeve::fence::{Astray, Error, Fence, Keep, Layout, Replica, Superuser, Upstream, Wanted};
@@ -82,7 +82,30 @@ async fn neither_another_server_nor_another_timeline_is_taken_for_a_replica() {
         assert!(found.is_astray_for_good() && !found.is_not_set_up());
         let nobody = left.caught_up(&fence, "acme", "pr_g_nobody").await.expect_err("there is no such role");
         assert!(matches!(nobody, Error::Astray { why: Astray::Behind { bytes: 0, .. }, .. }), "{nobody}");
+        cut_off(&cluster, &two, (&promoted, &fence), &role).await;
     }
+}
+
+/// Of a replica without a stream nobody knows whether it goes along with a failover: it is none to read from just now.
+async fn cut_off(cluster: &Cluster, standby: &Standby, (promoted, old): (&Fence, &Fence), role: &str) {
+    let cut = Replica::new("reader", upstream(cluster, standby.port), Vec::new(), Duration::ZERO).expect("a replica");
+    let conninfo = standby.ask("postgres", "show primary_conninfo").await.concat();
+    standby.set("primary_conninfo", "").await;
+    let until = Instant::now() + SOON;
+    while standby.ask("postgres", "select pid from pg_stat_wal_receiver").await != Vec::<String>::new() {
+        assert!(Instant::now() < until, "it goes on receiving");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for primary in [promoted, old] {
+        cut.answers(primary, "acme").await.expect("it may be connecting");
+        let found = cut.caught_up(primary, "acme", role).await.expect_err("nobody knows");
+        assert!(matches!(found, Error::Astray { why: Astray::Unconnected, .. }), "{found}");
+        let again = cut.still_follows(primary, "acme", role).await.expect_err("nobody knows");
+        assert!(matches!(again, Error::Astray { why: Astray::Unconnected, .. }), "{again}");
+        assert!(!found.is_astray_for_good() && !again.is_astray_for_good(), "what passes condemns nobody");
+    }
+    standby.set("primary_conninfo", &conninfo).await;
+    replica(upstream(cluster, standby.port)).caught_up(old, "acme", role).await.expect("it follows again");
 }
 
 async fn cluster(version: Version, cache: Option<PathBuf>) -> Cluster {

@@ -126,6 +126,12 @@ impl Standby {
         self.ask("postgres", "select pg_wal_replay_resume()").await;
     }
 
+    /// Sets something, from the next moment on.
+    pub async fn set(&self, name: &str, value: &str) {
+        self.ask("postgres", &format!("alter system set {name} = '{value}'")).await;
+        self.ask("postgres", "select pg_reload_conf()").await;
+    }
+
     /// Lets in who comes by that line of pg_hba.conf, before all others.
     pub async fn admit(&self, line: &str) {
         let hba = self.data.join("pg_hba.conf");
