@@ -114,7 +114,13 @@ impl World {
                 let found = purging::would_take(&connection, &place, &keep).await?;
                 let shut = known.and(&found);
                 if is_first || !found.taken.is_empty() {
-                    self.record(id, "closure.shut-out", format!("it is taken: {}", told(&found.taken))).await?;
+                    let replicas = self.config.clusters.get(&customer.cluster).map(|cluster| cluster.replicas.keys());
+                    let message = format!(
+                        "it is taken: {}{}",
+                        told(&found.taken),
+                        read_on(&place, replicas.into_iter().flatten())
+                    );
+                    self.record(id, "closure.shut-out", message).await?;
                 }
                 begin(&shut)?;
                 purging::shut_out(&connection, &place, &found, &keep).await?;
@@ -255,6 +261,17 @@ fn told(privileges: &[Privilege]) -> String {
     match privileges {
         [] => "nothing".to_owned(),
         some => some.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What shutting out leaves at replicas, in words: sessions are ended at the primary, of which those there are none.
+fn read_on<'a>(place: &Place, replicas: impl Iterator<Item = &'a String>) -> String {
+    let replicas: Vec<&str> = replicas.map(String::as_str).collect();
+    match (place, replicas.as_slice()) {
+        (Place::Schema(_), _) | (Place::Database, []) => String::new(),
+        (Place::Database, some) => {
+            format!("; not ended: sessions that are open at {}, which read on until they end", some.join(", "))
+        }
     }
 }
 

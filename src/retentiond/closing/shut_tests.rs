@@ -1,6 +1,6 @@
-//! Whom `[road]` names, and of which database a note is.
+//! Whom `[road]` names, what is left open at replicas, and of which database a note is.
 
-use super::{Note, role_of};
+use super::{Note, Place, read_on, role_of};
 
 #[test]
 fn a_role_ends_at_the_last_at_sign() {
@@ -11,6 +11,20 @@ fn a_role_ends_at_the_last_at_sign() {
         ("backup@example.org@local", "backup@example.org"),
     ] {
         assert_eq!(role_of(who), role);
+    }
+}
+
+#[test]
+fn who_reads_at_a_replica_of_a_closed_database_reads_on_and_that_is_told() {
+    let (none, two) = ([], ["reader".to_owned(), "spare".to_owned()]);
+    let told = "; not ended: sessions that are open at reader, spare, which read on until they end";
+    for (place, replicas, said) in [
+        (Place::Database, none.as_slice(), ""),
+        (Place::Database, two.as_slice(), told),
+        // Of a schema no session is ended at the primary either: the next statement is refused.
+        (Place::Schema("acme".to_owned()), two.as_slice(), ""),
+    ] {
+        assert_eq!(read_on(&place, replicas.iter()), said, "{place:?}");
     }
 }
 
