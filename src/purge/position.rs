@@ -27,7 +27,7 @@ pub async fn position(connection: &Connection) -> Result<String, Error> {
 
 /// Every replica that is connected, and whether it has replayed up to `position`; one that is away, whose slot waits for
 /// it, has not.
-/// HOLE: one that is away and has no slot is not seen. It is behind until it is back, and then is seen again.
+/// HOLE: one that is away and has no slot is not seen here. It is behind until it is back, and then is seen again.
 ///
 /// # Errors
 /// [`Error::Database`].
@@ -45,6 +45,18 @@ pub async fn standbys(connection: &Connection, position: &str) -> Result<Vec<Sta
         Standby { name, has_replayed: replayed.as_deref() == Some("t") }
     };
     Ok(rows.into_iter().map(standby).collect())
+}
+
+/// Whether the server of the connection is a replica that has replayed up to `position`.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn has_replayed(replica: &Connection, position: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "select count(*) from pg_last_wal_replay_lsn() r where pg_is_in_recovery() and r >= {}::pg_lsn",
+        literal(position)
+    );
+    Ok(replica.number(&sql).await? > 0)
 }
 
 /// How many rows the customer has in each table of the plan.

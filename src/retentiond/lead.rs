@@ -123,23 +123,29 @@ fn map(path: &Path) -> Result<DataMap, String> {
 /// Clusters that retention has a credential for.
 fn upstreams(clusters: &BTreeMap<String, Cluster>) -> BTreeMap<String, Result<Upstream, String>> {
     let with = clusters.iter().filter_map(|(name, cluster)| Some((name, cluster, cluster.maintenance.as_ref()?)));
-    with.map(|(name, cluster, maintenance)| {
-        let road = road(cluster, maintenance);
-        let maintenance_database = MAINTENANCE_DATABASE.to_owned();
-        (name.clone(), road.map(|road| Upstream { road, maintenance_database }))
-    })
-    .collect()
+    with.map(|(name, cluster, maintenance)| (name.clone(), upstream(cluster, maintenance))).collect()
 }
 
-fn road(cluster: &Cluster, maintenance: &Maintenance) -> Result<Road, String> {
+fn upstream(cluster: &Cluster, maintenance: &Maintenance) -> Result<Upstream, String> {
+    let to = |host: &str, port| road((cluster, maintenance), host, port);
+    let replicas = cluster.replicas.iter();
+    let replicas = replicas.map(|(name, at)| Ok((name.clone(), to(&at.host, at.port)?)));
+    Ok(Upstream {
+        road: to(&cluster.host, cluster.port)?,
+        maintenance_database: MAINTENANCE_DATABASE.to_owned(),
+        replicas: replicas.collect::<Result<_, String>>()?,
+    })
+}
+
+fn road((cluster, maintenance): (&Cluster, &Maintenance), host: &str, port: u16) -> Result<Road, String> {
     let password = read_secret_line(&maintenance.password_file).map_err(|error| error.to_string())?;
     let identity = maintenance.certificate.as_ref().map(|(chain, key)| Identity { chain, key });
     let config = client_config(&cluster.ca, identity).map_err(|error| error.to_string())?;
-    let tls = VerifiedTls::new(config, &cluster.host).map_err(|error| error.to_string())?;
+    let tls = VerifiedTls::new(config, host).map_err(|error| error.to_string())?;
     let dsn = format!(
         "host={} port={} user={} password={}",
-        quoted(&cluster.host),
-        cluster.port,
+        quoted(host),
+        port,
         quoted(&maintenance.role),
         quoted(password.expose())
     );

@@ -454,7 +454,7 @@ pub async fn world(configuration_file: &Path, clock: Arc<Moved>, maintenance: &s
     let directory = config.audit.directory.join(&writer);
     let log = opened(&directory, || settings_of(&config, &writer, &seed), &recipients, &clock).await;
     let road = Road::new(&Secret::new(maintenance.to_owned()), None).expect("a road");
-    let upstream = Upstream { road, maintenance_database: "postgres".to_owned() };
+    let upstream = Upstream { road, maintenance_database: "postgres".to_owned(), replicas: Vec::new() };
     let folder = configuration_file.parent().expect("a folder").join("snapshots");
     let store = Store::open(Arc::new(RealDisk), &folder, instance()).expect("a store");
     let snapshots = Snapshots { number: 1, name: "main".to_owned(), cluster: "main".to_owned(), store };

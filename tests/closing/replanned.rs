@@ -166,7 +166,7 @@ async fn another_database_than_the_one_planned_waits_for_people_wherever_the_dae
 async fn elsewhere(ground: &Ground, other: &Cluster) -> Turned {
     let mut world = ground.world().await;
     let road = Road::new(&Secret::new(other.superuser_dsn("postgres")), None).expect("a road");
-    let upstream = Upstream { road, maintenance_database: "postgres".to_owned() };
+    let upstream = Upstream { road, maintenance_database: "postgres".to_owned(), replicas: Vec::new() };
     world.upstreams.insert("main".to_owned(), Ok(upstream));
     let turned = turn(&world, ground.now()).await.expect("a turn");
     world.acts.log.close().expect("the log closes");

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use portreeve::cli::demo::cluster::{Cluster, postgres_bin};
 use portreeve::cli::demo::stage::{SHARED_DATABASE, said};
 use portreeve::grant::{AccountStep, SnapshotStep, Stage};
+use portreeve::purge::Road;
 use portreeve::retention::certificate::Findings;
+use portreeve::retentiond::closing::{Turned, turn};
+use portreeve::secret::Secret;
 use tokio_postgres::{Client, NoTls};
 
 use super::ground::Ground;
@@ -151,4 +154,53 @@ async fn a_purge_is_claimed_only_when_every_replica_has_replayed_it() {
         unreachable!("part 1 is about live rows")
     };
     assert!(live.replicas.iter().any(|replica| format!("{replica:?}").contains("copy")), "{:?}", live.replicas);
+}
+
+/// The primary knows nothing of a replica that is away and has no slot. One that is configured is asked itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_configured_is_asked_whether_the_primary_knows_of_it_or_not() {
+    let ground = Ground::new().await;
+    let mut replica = Replica::of(&ground.stage.cluster).await;
+    drop(replica.start().await);
+    ground.close("initech").await;
+    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
+    let fresh = ground.now();
+    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
+    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    replica.stop();
+    let slot = "select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active";
+    let until = Instant::now() + Duration::from_secs(20);
+    while ground.column("postgres", slot).await != ["1"] {
+        assert!(Instant::now() < until, "the primary holds on to it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let away = with_replica(&ground, &replica).await;
+    let waits =
+        |why: &String| why.contains("replica \"copy\" of cluster \"main\" cannot be asked whether it has replayed");
+    assert!(away.troubles.iter().any(|(_, why)| waits(why)), "{away:?}");
+    assert_eq!(ground.rows(7).await, "0", "it is purged");
+    assert_eq!((ground.stage_of("initech"), ground.closure("initech").purge.verified), (Stage::Purging, None));
+
+    let slot = "select count(*) from pg_create_physical_replication_slot('copy', true)";
+    assert_eq!(ground.column("postgres", slot).await, ["1"]);
+    let client = replica.start().await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while ground.stage_of("initech") != Stage::LiveClean {
+        let turned = with_replica(&ground, &replica).await;
+        assert!(Instant::now() < until, "{turned:?}");
+    }
+    assert_eq!(rows(&client).await, 0, "it is gone on the replica when it is claimed");
+}
+
+/// A turn of a daemon that has the replica in its configuration.
+async fn with_replica(ground: &Ground, replica: &Replica) -> Turned {
+    let mut world = ground.world().await;
+    let dsn = format!("host={} port={} user=postgres", replica.data.display(), replica.port);
+    let road = Road::new(&Secret::new(dsn), None).expect("a road");
+    let Some(Ok(upstream)) = world.upstreams.get_mut("main") else { unreachable!("the ground has one") };
+    upstream.replicas.push(("copy".to_owned(), road));
+    let turned = turn(&world, ground.now()).await.expect("a turn");
+    world.acts.log.close().expect("the log closes");
+    turned
 }

@@ -43,6 +43,8 @@ pub struct Upstream {
     pub road: Road,
     /// A database that is no customer's, from which another is dropped.
     pub maintenance_database: String,
+    /// The roads to its replicas that are configured, by their names.
+    pub replicas: Vec<(String, Road)>,
 }
 
 /// A store of snapshots.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use tokio::time::timeout;
 
 use super::facts::dates;
 use super::kept::{Found, Kept};
@@ -16,13 +17,15 @@ use crate::datamap::plan::{Action, Plan, Step, plan};
 use crate::datamap::{Catalog, DataMap};
 use crate::grant::{AccountStep, Closure, Customer, Layout};
 use crate::keeping::people;
-use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, Purge, Road, catalog};
+use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, Purge, Road, Standby, catalog};
 use crate::retention::closure::Dates;
 use crate::retention::plan::Rules;
 
 /// How often a replica that is behind is looked at, and how often at the most.
 const REPLICA_AGAIN: Duration = Duration::from_millis(250);
 const REPLICA_TRIES: u32 = 40;
+/// How long one has to let somebody in.
+const REPLICA_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is known of shared tables.
 struct Tables {
@@ -325,16 +328,25 @@ impl World {
         closure.immediate.is_some() || now >= dates.purge_latest || self.config.retention.window.includes(now)
     }
 
-    /// Waits a moment for replicas; one that stays behind is told, and the next turn looks again.
+    /// Waits a moment for replicas, those that the primary knows of and those that are configured; one that stays behind is
+    /// told, and the next turn looks again.
     pub(super) async fn replayed(
         &self,
         customer: &Customer,
         connection: &Connection,
     ) -> Result<(String, Vec<(String, i64)>), Error> {
         let position = purging::position(connection).await?;
+        let configured = self.replicas(customer, connection).await?;
         let mut behind = Vec::new();
         for _ in 0..REPLICA_TRIES {
-            let standbys = purging::standbys(connection, &position).await?;
+            let mut standbys = purging::standbys(connection, &position).await?;
+            for (name, replica) in &configured {
+                let has_replayed = purging::has_replayed(replica, &position).await?;
+                match standbys.iter_mut().find(|known| known.name == *name) {
+                    Some(known) => known.has_replayed &= has_replayed,
+                    None => standbys.push(Standby { name: name.clone(), has_replayed }),
+                }
+            }
             behind = standbys.iter().filter(|standby| !standby.has_replayed).map(|one| one.name.clone()).collect();
             if behind.is_empty() {
                 let now = self.acts.clock.now().0;
@@ -345,6 +357,28 @@ impl World {
         let (cluster, behind) = (&customer.cluster, behind.join(", "));
         let message = format!("a replica of cluster \"{cluster}\" has not replayed the purge yet: {behind}");
         Err(Error::Refused(format!("{message}; bring it back, or drop the slot of one that is no more")))
+    }
+
+    /// A connection to each replica that is configured, whether the primary knows of it or not.
+    async fn replicas(&self, customer: &Customer, primary: &Connection) -> Result<Vec<(String, Connection)>, Error> {
+        let (server, mut replicas) = (primary.server().await?, Vec::new());
+        for (name, road) in &self.upstream(customer)?.replicas {
+            let road = road.only(&server);
+            let why = match timeout(REPLICA_WITHIN, road.connect(primary.database())).await {
+                Ok(Ok(replica)) => {
+                    replicas.push((name.clone(), replica));
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("it does not answer within {REPLICA_WITHIN:?}"),
+            };
+            return Err(Error::Refused(format!(
+                "replica \"{name}\" of cluster \"{}\" cannot be asked whether it has replayed the purge: {why}; bring it \
+                 back, or take it out of the configuration once it is no more",
+                customer.cluster
+            )));
+        }
+        Ok(replicas)
     }
 
     /// Looks whether rows came back. What did is recorded and told, and the account does not count as clean.
