@@ -38,7 +38,7 @@ pub use left::{LeftBehind, ShutOut};
 pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
-pub use replica::{Astray, Replica};
+pub use replica::{Astray, Replica, Started};
 pub use road::{Connected, Expected, Road, Traveller};
 pub use self_test::{Accepted, Finding, Report};
 
@@ -148,7 +148,9 @@ impl Error {
     /// Whether a replica is none of its primary's any more, which no waiting mends.
     pub fn is_astray_for_good(&self) -> bool {
         match self {
-            Error::Astray { why, .. } => !matches!(why, Astray::Behind { .. } | Astray::Unconnected),
+            Error::Astray { why, .. } => {
+                !matches!(why, Astray::Behind { .. } | Astray::Unconnected | Astray::Elsewhere)
+            }
             Error::AtReplica { source, .. } => source.is_astray_for_good(),
             Error::Unreachable { .. }
             | Error::Slow { .. }

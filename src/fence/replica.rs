@@ -64,7 +64,17 @@ pub enum Astray {
     /// It has no stream from its primary just now.
     #[error("it receives nothing from its primary at the moment, so that nobody can tell which timeline it follows")]
     Unconnected,
+    /// Its name leads to several servers.
+    #[error(
+        "its host leads to several servers, and the session's connection and the proxy's own are not at the same one: what is \
+         ended there could not be seen; give each a name of its own"
+    )]
+    Elsewhere,
 }
+
+/// Which server an answer came from: by when it started, to the microsecond. With a server that stops its backends go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started(String);
 
 /// A replica of a fence's server.
 #[derive(Clone, Debug)]
@@ -222,15 +232,41 @@ impl Replica {
         self.server.examined_as_replica(place, role, scope).await.map_err(|error| self.at(error))
     }
 
-    /// Tells the backends of `role` to end, all or one; the process ids of those that were there. The role stays as it is.
+    /// Which server that is at which a session as `role` has the backend `pid`.
+    ///
+    /// # Errors
+    /// If that is another than the one that is asked here, or this cannot be asked.
+    pub async fn server_of(&self, database: &str, role: &str, pid: i32) -> Result<Started, Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text,
+            exists (select from portreeve.pids($1) p where p = $2)";
+        let asked = self.server.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await;
+        let rows = asked.map_err(|error| self.at(error))?;
+        let row = only(database, &rows)?;
+        if field(database, row, 1)? {
+            field(database, row, 0).map(Started)
+        } else {
+            Err(self.astray(Astray::Elsewhere))
+        }
+    }
+
+    /// Tells the backends of `role` to end, all or one; the process ids of those that were there, and at which server. The
+    /// role stays as it is.
     ///
     /// # Errors
     /// If the replica cannot be asked.
-    pub async fn terminate(&self, database: &str, role: &str, pid: Option<i32>) -> Result<HashSet<i32>, Error> {
-        const SQL: &str = "select p from portreeve.terminate($1, $2) as p";
+    pub async fn terminate(
+        &self,
+        database: &str,
+        role: &str,
+        pid: Option<i32>,
+    ) -> Result<(Started, HashSet<i32>), Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text,
+            array(select p from portreeve.terminate($1, $2) as p)";
         let asked = self.server.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await;
         let rows = asked.map_err(|error| self.at(error))?;
-        rows.iter().map(|row| field(database, row, 0)).collect()
+        let row = only(database, &rows)?;
+        let told: Vec<i32> = field(database, row, 1)?;
+        Ok((Started(field(database, row, 0)?), told.into_iter().collect()))
     }
 
     /// Ends all backends of `role`, again and again until none is left.
@@ -246,7 +282,7 @@ impl Replica {
         }
         let ending = async {
             let mut pause = POLL_FIRST;
-            while !self.terminate(database, role, None).await?.is_empty() {
+            while !self.terminate(database, role, None).await?.1.is_empty() {
                 sleep(pause).await;
                 pause = (pause * 2).min(POLL_MAX);
             }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{client, server};
 
 use crate::audit::record::Kind;
-use crate::fence::{self, Fate, Fence, Replica};
+use crate::fence::{self, Astray, Fate, Fence, Replica};
 use crate::grant::{Decision, Locks, Refusal, Scope};
 use crate::log;
 use crate::proxy::Gate;
@@ -287,17 +287,24 @@ async fn told_replicas(fence: &Fence, who: &Who) {
 }
 
 /// At a replica, where nothing was changed and nobody can be shut out: backends are told to end there, and at the primary the
-/// role is shut out, which arrives with the replay. How far that lags, or whether the primary answers, keeps nobody there.
+/// role is shut out, which arrives with the replay. How far that lags, or whether the primary answers, keeps nobody there. Of
+/// another server than the session's nothing is believed.
 async fn gone_from_replica(fence: &Fence, replica: &Replica, who: &Who, shut_out: bool) -> Result<(), fence::Error> {
     let (database, role, pid) = (&who.need.database, &who.role.name, who.backend.0);
     let there = async {
         let mut pause = POLL_FIRST;
         let whom = if shut_out { None } else { Some(pid) };
-        while replica.terminate(database, role, whom).await?.contains(&pid) {
+        loop {
+            let (server, told) = replica.terminate(database, role, whom).await?;
+            if who.server.as_ref() != Some(&server) {
+                return Err(replica.astray(Astray::Elsewhere));
+            }
+            if !told.contains(&pid) {
+                return Ok(());
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);
         }
-        Ok(())
     };
     let here = async {
         if !shut_out {

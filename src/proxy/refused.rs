@@ -227,6 +227,7 @@ impl Refused {
             Refused::Role(roles::Error::Fence(fence::Error::Astray { replica, why })) => {
                 let message = match why {
                     Astray::Behind { .. } => format!("replica \"{replica}\" is too far behind"),
+                    Astray::Elsewhere => format!("replica \"{replica}\" is not one server"),
                     Astray::Promoted | Astray::Stranger { .. } | Astray::OtherTimeline { .. } | Astray::Unconnected => {
                         format!("replica \"{replica}\" does not follow the primary")
                     }

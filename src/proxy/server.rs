@@ -2,7 +2,7 @@
 //! the session's own connection to it.
 //! Not here: whether a replica follows its primary (`fence/replica.rs`), and the login role (`roles.rs`).
 
-use crate::fence::{self, Astray};
+use crate::fence::{Astray, Fence, Started};
 use crate::grant::{Customer, Scope};
 use crate::net::upstream::{Connection, Target};
 use crate::proxy::Gate;
@@ -53,7 +53,7 @@ pub fn may_read_at(gate: &Gate, customer: &Customer, replica: &str, scope: Scope
     }
 }
 
-/// Opens the session's own connection.
+/// Opens the session's own connection; at a replica, with which server that is.
 ///
 /// # Errors
 /// If there is none, or it leads to something else than was asked for.
@@ -61,20 +61,20 @@ pub async fn dial(
     target: &Target,
     parameters: &StartupParameters,
     role: &Role,
-    need: &Need,
-) -> Result<Connection, Refused> {
+    (fence, need): (&Fence, &Need),
+) -> Result<(Connection, Option<Started>), Refused> {
     let mut sent = vec![("user", role.name.as_str()), ("database", need.database.as_str())];
     sent.extend(need.replica.is_some().then_some(LOOKS));
     sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let upstream = target.connect(&sent, &role.password).await.map_err(Refused::Upstream)?;
-    // A name may lead to several servers: this one says itself what it is.
-    match &need.replica {
-        Some(replica) if !is_replica(&upstream.greeting) => {
-            let (replica, why) = (replica.clone(), Astray::Promoted);
-            Err(Refused::Role(roles::Error::Fence(fence::Error::Astray { replica, why })))
-        }
-        Some(_) | None => Ok(upstream),
+    let astray = |error| Refused::Role(roles::Error::Fence(error));
+    let Some(replica) = need.replica(fence).map_err(astray)? else { return Ok((upstream, None)) };
+    // A name may lead to several servers: this one says itself what it is, and by what it is ended has to lead there too.
+    if !is_replica(&upstream.greeting) {
+        return Err(astray(replica.astray(Astray::Promoted)));
     }
+    let server = replica.server_of(&need.database, &role.name, upstream.backend).await.map_err(astray)?;
+    Ok((upstream, Some(server)))
 }
 
 fn is_replica(greeting: &[u8]) -> bool {

@@ -258,14 +258,14 @@ async fn connect(
     };
     // Decided again: opening the role took time.
     let upstream = match ask(gate, client, &proved, &customer, Some(&grant)) {
-        Ok(_) => server::dial(target, parameters, &role, &begun.need).await,
+        Ok(_) => server::dial(target, parameters, &role, (fence, &begun.need)).await,
         Err(refused) => Err(refused),
     };
     match upstream {
-        Ok(upstream) => {
+        Ok((upstream, server)) => {
             let strict = gate.settings.strict;
             let backend = (upstream.backend, upstream.secret.clone());
-            Ok((Who { begun, strict, role, backend }, upstream, ledger))
+            Ok((Who { begun, strict, role, backend, server }, upstream, ledger))
         }
         Err(refused) => {
             gate.roles.release(fence, &begun.need).await;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::audit::record::{Kind, Preamble, Record, Skeleton, Values};
 use crate::clock::Timestamp;
+use crate::fence::Started;
 use crate::grant::{Customer, Given, Grant, Staff};
 use crate::ids::{CustomerId, GrantId, SessionId, StaffId};
 use crate::proxy::roles::{Need, Role};
@@ -47,6 +48,8 @@ pub struct Who {
     pub role: Arc<Role>,
     /// The server's process id and its own cancel secret.
     pub backend: (i32, Bytes),
+    /// At a replica, which of the servers its name may lead to.
+    pub server: Option<Started>,
 }
 
 impl Who {

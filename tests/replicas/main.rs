@@ -4,6 +4,7 @@
 mod astray;
 mod beside;
 mod down;
+mod elsewhere;
 mod ground;
 mod revoked;
 mod serving;
