@@ -27,7 +27,7 @@ use portreeve::secret::Secret;
 use portreeve::witness::{self, create};
 use portreeve::witnesses::{At, Endpoint, Logs, Submitter, Trouble, Witness, kept, remembered};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -138,6 +138,15 @@ impl Ground {
     }
 }
 
+/// A port that nobody else is given while the witness behind it is away, for as long as the socket is kept.
+fn kept_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("shared with a listener");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = socket.local_addr().expect("an address").port();
+    (socket, port)
+}
+
 struct Running {
     port: u16,
     stop: oneshot::Sender<()>,
@@ -224,8 +233,8 @@ async fn a_log_that_grows_is_cosigned_and_one_that_was_rolled_back_is_not() {
 async fn a_witness_that_is_away_or_somebody_else_is_told_and_recorded() {
     let ground = Ground::new();
     ground.write(2).await;
-    let running = ground.run(0).await;
-    let port = running.port;
+    let (_kept, port) = kept_port();
+    let running = ground.run(port).await;
     let mut submitter = ground.submitter(port);
     assert_eq!(submitter.turn().await, []);
     running.stop().await;
@@ -271,8 +280,9 @@ async fn a_log_that_goes_on_as_another_is_witnessed_on_with_its_notices() {
         Notice::new(EventId([event; 16]), Part::Values, SystemClock.now(), lost.collect())
     };
     let ground = Ground::new();
-    let running = ground.run(0).await;
-    let mut submitter = ground.submitter(running.port);
+    let (_kept, port) = kept_port();
+    let running = ground.run(port).await;
+    let mut submitter = ground.submitter(port);
     ground.write(3).await;
     let log = ground.open(WRITER, signing(), None);
     log.notice(notice(1, &[(ORIGIN, 1)])).await.expect("durable");
@@ -280,7 +290,7 @@ async fn a_log_that_goes_on_as_another_is_witnessed_on_with_its_notices() {
     log.close_to_continue(NEXT, &next().public()).expect("closed");
     assert_eq!(submitter.turn().await, [], "its end is cosigned, too");
     let ended = ground.signed();
-    assert_eq!(ground.remembered(running.port).await.as_ref(), Some(&ended));
+    assert_eq!(ground.remembered(port).await.as_ref(), Some(&ended));
 
     let note = Reader::open(&ground.at("audit").join(WRITER)).expect("readable").note().to_owned();
     let log = ground.open(NEXT, next(), Some(note));
@@ -288,7 +298,6 @@ async fn a_log_that_goes_on_as_another_is_witnessed_on_with_its_notices() {
     std::fs::write(ground.at("keys").join("portal.2.vkey"), &line).expect("pinned");
     assert_eq!(words(&submitter.turn().await), [(NEXT, Some("refused"))], "the witness was not told of it");
     std::fs::write(ground.at("witness").join("logs/portal.2.vkey"), &line).expect("written");
-    let port = running.port;
     running.stop().await;
     let running = ground.run(port).await;
     log.notice(notice(2, &[(ORIGIN, 1), ("portreeve/portal.2", 1)])).await.expect("durable");
