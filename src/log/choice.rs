@@ -149,9 +149,32 @@ impl<'a> Choice<'a> {
     /// Whether the parts of a leaf in a visited batch are read.
     pub(super) fn wants(&self, visit: &Visit, leaf: &Descriptor) -> bool {
         let is_own = visit.slots.as_ref().is_none_or(|slots| slots.binary_search(&leaf.place.slot).is_ok());
-        is_own && (leaf.place.kind == Kind::DataKey || self.query.may_show(leaf))
+        is_own && self.may_show(leaf)
+    }
+
+    /// How leaves of a segment that has no index are chosen, by what they show; none if no index of the log is believed.
+    pub(super) fn by_leaves(&self, segment: u64) -> Option<ByLeaves> {
+        let whose = match &self.whose {
+            Whose::All => Some(None),
+            Whose::One(tagger) => Some(Some(tagger.tag(segment))),
+            Whose::Nobody => None,
+        };
+        self.indexes.are_believed().then_some(ByLeaves(whose))
+    }
+
+    /// Whether the parts of a leaf in a segment without an index are read.
+    pub(super) fn wants_by(&self, ByLeaves(whose): &ByLeaves, leaf: &Descriptor) -> bool {
+        whose.is_some_and(|tag| tag.is_none_or(|tag| tag == leaf.place.tag)) && self.may_show(leaf)
+    }
+
+    fn may_show(&self, leaf: &Descriptor) -> bool {
+        leaf.place.kind == Kind::DataKey || self.query.may_show(leaf)
     }
 }
+
+/// Whose leaves are chosen in a segment without an index: nobody's, everybody's, or those with one tag.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ByLeaves(Option<Option<[u8; 16]>>);
 
 #[cfg(test)]
 #[path = "choice_tests.rs"]

@@ -69,6 +69,11 @@ impl Indexes {
         Indexes { public, heads: Mutex::default(), last: Mutex::default() }
     }
 
+    /// Whether any is.
+    pub fn are_believed(&self) -> bool {
+        self.public.is_some()
+    }
+
     /// What the index of that segment is of, if there is one that fits. `block` is the segment's first.
     pub fn head(&self, disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8]) -> Option<Arc<Head>> {
         let public = self.public.as_ref()?;

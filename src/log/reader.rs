@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::Error;
 use super::batch::DATA_KEY_BYTES;
-use super::choice::{Choice, Visits};
+use super::choice::{ByLeaves, Choice, Visits};
 use super::segment::{
-    Bad, Batch, Depth, Found, Leaf, SegmentHeader, batch_at, chosen_at, file_name, next_header, number_of,
+    Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, chosen_at, file_name, next_header, number_of,
 };
 use super::upkeep::CHECKPOINT;
 use super::verify::Verdict;
@@ -192,8 +192,9 @@ impl Reader {
     /// The entries from that position on.
     pub fn entries_from(&self, position: u64) -> Entries<'_> {
         let (depth, read) = (Depth::Parts, VecDeque::new());
-        let (choice, visits) = (None, None);
-        Entries { reader: self, depth, position, segment: None, file: None, offset: 0, read, choice, visits }
+        let (choice, visits, by_leaves) = (None, None, None);
+        let (segment, file, offset, behind) = (None, None, 0, position);
+        Entries { reader: self, depth, position, segment, file, offset, read, behind, choice, visits, by_leaves }
     }
 
     /// The entries from that position on that are of interest, where an index tells; else all.
@@ -290,10 +291,14 @@ pub struct Entries<'a> {
     file: Option<OpenSegment>,
     offset: u64,
     read: VecDeque<Leaf>,
+    /// The position behind the batch that `read` is of.
+    behind: u64,
     /// Leaves that it leaves out are not given, where an index tells which.
     choice: Option<Choice<'a>>,
     /// What is still to be read of a segment that has an index.
     visits: Option<Visits>,
+    /// How leaves are chosen in a segment that has none.
+    by_leaves: Option<ByLeaves>,
 }
 
 /// The leaves of a log, as [`Entries`] gives its entries.
@@ -331,15 +336,10 @@ impl Entries<'_> {
                 if position < self.position {
                     continue;
                 }
-                if position > self.position && self.visits.is_none() {
-                    let missing = format!("positions {} to {} are not there", self.position, position - 1);
-                    self.position = position;
-                    self.read.push_front(leaf);
-                    return Some(Err(self.unsound(&missing)));
-                }
                 self.position = position + 1;
                 return Some(Ok(leaf));
             }
+            self.position = self.position.max(self.behind);
             match self.read_batch() {
                 Ok(true) => {}
                 Ok(false) => return None,
@@ -383,13 +383,14 @@ impl Entries<'_> {
             if self.visits.is_some() {
                 return Ok(true);
             }
+            self.by_leaves = self.choice.as_ref().and_then(|choice| choice.by_leaves(segment));
         }
         let Some((file, length)) = &self.file else {
             return Ok(false);
         };
         let path = self.reader.dir.join(file_name(segment));
         let storage = |error| Error::storage("read", &path, &error);
-        let found = batch_at(file.as_ref(), self.offset, *length, self.depth).map_err(storage)?;
+        let found = self.batch(file.as_ref(), *length).map_err(storage)?;
         // Looked at only after the batch was: if it is there, this segment gets no more batches.
         let next_exists = match found {
             Found::Batch(_) => false,
@@ -399,7 +400,7 @@ impl Entries<'_> {
             Found::Batch(batch) => {
                 self.offset += batch.header.length;
                 self.read.extend(batch.leaves);
-                Ok(true)
+                self.follow(&batch.header)
             }
             Found::Nothing if next_exists => {
                 // A batch may have come between the two looks.
@@ -412,7 +413,7 @@ impl Entries<'_> {
             Found::Nothing => Ok(false),
             Found::Bad(bad) => {
                 let later = next_header(file.as_ref(), self.offset + BLOCK_BYTES as u64, *length).map_err(storage)?;
-                let still = batch_at(file.as_ref(), self.offset, *length, self.depth).map_err(storage)?;
+                let still = self.batch(file.as_ref(), *length).map_err(storage)?;
                 match still {
                     Found::Bad(_) if later.is_some() || next_exists => {
                         Err(self.unsound(&format!("{} ({} at byte {})", bad.what, file_name(segment), bad.offset)))
@@ -423,6 +424,28 @@ impl Entries<'_> {
                 }
             }
         }
+    }
+
+    /// The next batch of a segment that is read batch by batch.
+    fn batch(&self, file: &dyn ReadAt, length: u64) -> std::io::Result<Found> {
+        match (&self.choice, &self.by_leaves) {
+            (Some(choice), Some(by)) => {
+                let wants = |leaf: &Descriptor| leaf.place.position >= self.position && choice.wants_by(by, leaf);
+                chosen_at(file, self.offset, length, wants)
+            }
+            _ => batch_at(file, self.offset, length, self.depth),
+        }
+    }
+
+    /// Goes on behind that batch, which must follow the one before.
+    fn follow(&mut self, header: &BatchHeader) -> Result<bool, Error> {
+        let (expected, first) = (self.position.max(self.behind), header.first_position);
+        self.behind = header.end_position();
+        if first <= expected {
+            return Ok(true);
+        }
+        self.position = first;
+        Err(self.unsound(&format!("positions {expected} to {} are not there", first - 1)))
     }
 
     /// Reads the next batch of a segment that has an index, or goes on to the next segment.
