@@ -10,7 +10,8 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 
 use super::open::{DataKeys, Opened, open};
 use super::reader::{Content, Reader};
-use super::verify::{Finding, Opening, Verdict, verify};
+use super::together::Examined;
+use super::verify::{Finding, Opening, Verdict, examine, examine_ahead, verify};
 use super::*;
 use crate::audit::keys::{Part, RecipientKey, SealedDataKey, TagKey, generate_key_pair, open_data_key};
 use crate::audit::tag::Tags;
@@ -160,6 +161,10 @@ impl Fixture {
             verify(&self.dir(), &signing(1).public(), None).expect("readable"),
             "with and without keys"
         );
+        let examined = |of: Result<Examined, Error>| of.expect("readable").findings;
+        let by_one = examined(examine(&self.dir(), &signing(1).public(), Some(&opening), u64::MAX));
+        let by_several = examined(examine_ahead(&self.dir(), &signing(1).public(), Some(&opening)));
+        assert_eq!(by_several, by_one, "read by several threads and by one");
         findings
     }
 

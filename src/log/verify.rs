@@ -2,10 +2,14 @@
 //! Not here: whether a record tells the truth, and what only an outside memory can know, whether this is the newest state
 //! of the log: a directory restored together with its old checkpoint reads `ok` here. `growth.rs` compares with memories.
 
+mod ahead;
 mod contents;
+mod rest;
 
 use std::collections::HashMap;
 use std::path::Path;
+
+use ahead::{Ahead, Hashed};
 
 use super::Error;
 use super::index::{self, Builder};
@@ -13,8 +17,7 @@ use super::indexes;
 use super::open::DataKeys;
 use super::reader::{Content, Entry};
 use super::segment::{
-    Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, file_name, last_not_zero, next_header,
-    number_of, tree_at,
+    BatchHeader, Depth, Found, Leaf, SegmentHeader, file_name, last_not_zero, next_header, number_of,
 };
 use super::signed::read_checkpoint;
 use super::start::LOCK;
@@ -30,6 +33,8 @@ use crate::clock::Timestamp;
 use crate::disk::{BLOCK_BYTES, Disk, ReadAt, RealDisk};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
+/// A shorter log is read by one thread: starting others would take longer.
+const AHEAD_BYTES: u64 = 4 << 20;
 
 /// What opens records while they are verified. All may be empty.
 pub struct Opening<'a> {
@@ -45,10 +50,10 @@ pub struct Opening<'a> {
 /// # Errors
 /// [`Error::Storage`] if a file cannot be read; whatever else is wrong is a finding.
 pub fn verify(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>) -> Result<Vec<Finding>, Error> {
-    verify_on(&RealDisk, dir, public, opening)
+    Ok(remarked(examine(dir, public, opening, u64::MAX)?, opening))
 }
 
-/// The same on another disk.
+/// The same on another disk, of which one thread reads: so the order of its calls is always the same.
 ///
 /// # Errors
 /// As for [`verify`].
@@ -58,10 +63,13 @@ pub fn verify_on(
     public: &[u8; 32],
     opening: Option<&Opening<'_>>,
 ) -> Result<Vec<Finding>, Error> {
-    let mut examined = examine_on(disk, dir, public, opening, u64::MAX)?;
+    Ok(remarked(examine_on(disk, dir, public, opening, u64::MAX)?, opening))
+}
+
+fn remarked(mut examined: Examined, opening: Option<&Opening<'_>>) -> Vec<Finding> {
     let may_be_unclaimed = opening.is_some_and(|opening| opening.recipients.any_unclaimed());
     examined.findings.extend(examined.remarks(may_be_unclaimed));
-    Ok(examined.findings)
+    examined.findings
 }
 
 /// What that log is by itself, for [`together::judge`](super::together::judge) to compare with the others. Of the leaves
@@ -70,7 +78,8 @@ pub fn verify_on(
 /// # Errors
 /// As for [`verify`].
 pub fn examine(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>, known: u64) -> Result<Examined, Error> {
-    examine_on(&RealDisk, dir, public, opening, known)
+    let how = How { depth: Depth::Parts, ahead_from: AHEAD_BYTES };
+    examine_to(how, &RealDisk, dir, public, opening, known)
 }
 
 /// What the leaves of that log are by themselves: the chain of its batches, its tree and the signature over it. What they
@@ -79,7 +88,8 @@ pub fn examine(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>, kno
 /// # Errors
 /// As for [`verify`].
 pub fn examine_tree(dir: &Path, public: &[u8; 32]) -> Result<Examined, Error> {
-    examine_to(Depth::Leaves, &RealDisk, dir, public, None, u64::MAX)
+    let how = How { depth: Depth::Leaves, ahead_from: AHEAD_BYTES };
+    examine_to(how, &RealDisk, dir, public, None, u64::MAX)
 }
 
 pub(super) fn examine_on(
@@ -89,11 +99,25 @@ pub(super) fn examine_on(
     opening: Option<&Opening<'_>>,
     known: u64,
 ) -> Result<Examined, Error> {
-    examine_to(Depth::Parts, disk, dir, public, opening, known)
+    let how = How { depth: Depth::Parts, ahead_from: u64::MAX };
+    examine_to(how, disk, dir, public, opening, known)
+}
+
+/// The same by several threads, however short the log is.
+#[cfg(test)]
+pub(super) fn examine_ahead(dir: &Path, public: &[u8; 32], opening: Option<&Opening<'_>>) -> Result<Examined, Error> {
+    examine_to(How { depth: Depth::Parts, ahead_from: 0 }, &RealDisk, dir, public, opening, u64::MAX)
+}
+
+/// How deep is looked, and from how many bytes on with several threads.
+#[derive(Clone, Copy)]
+struct How {
+    depth: Depth,
+    ahead_from: u64,
 }
 
 fn examine_to(
-    depth: Depth,
+    How { depth, ahead_from }: How,
     disk: &dyn Disk,
     dir: &Path,
     public: &[u8; 32],
@@ -128,23 +152,34 @@ fn examine_to(
         is_whole: true,
         root_checked: false,
         index: None,
+        ahead: Ahead::default(),
         key_positions: HashMap::new(),
         known,
         records: 0,
         lost: Lost::default(),
         open: Vec::new(),
     };
-    let last = numbers.last().copied();
-    let mut expected = 0;
-    for segment in numbers {
-        if segment != expected {
-            check.find(Verdict::Missing, &file_name(expected), "the segment is not there");
-            check.is_whole = false;
+    std::thread::scope(|scope| {
+        if bytes_of((disk, dir), &numbers, ahead_from) >= ahead_from {
+            check.ahead = Ahead::start(scope, (disk, dir), depth, numbers.clone());
         }
-        check.segment(segment, Some(segment) == last)?;
-        expected = segment + 1;
+        let expected = check.segments(&numbers)?;
+        Ok(check.conclude(expected))
+    })
+}
+
+/// How long the segments are together, as far as it matters whether that is so many bytes.
+fn bytes_of((disk, dir): (&dyn Disk, &Path), segments: &[u64], enough: u64) -> u64 {
+    let mut bytes = 0_u64;
+    for segment in segments {
+        if bytes >= enough || enough == u64::MAX {
+            break;
+        }
+        // One that cannot be read is told of when it is read.
+        let file = disk.open_to_read(&dir.join(file_name(*segment)));
+        bytes = bytes.saturating_add(file.and_then(|file| file.len()).unwrap_or(0));
     }
-    Ok(check.conclude(expected))
+    bytes
 }
 
 struct Check<'a> {
@@ -169,6 +204,8 @@ struct Check<'a> {
     root_checked: bool,
     /// What this segment's index must be, as far as its batches are chained.
     index: Option<Builder>,
+    /// What other threads have read by now.
+    ahead: Ahead,
     /// The data keys seen so far in this segment: tag and part by position.
     key_positions: HashMap<u64, ([u8; 16], Part, u32)>,
     /// Leaves from here on may be of recipients who came later.
@@ -181,6 +218,20 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// All there are; gives the number of the one behind them.
+    fn segments(&mut self, numbers: &[u64]) -> Result<u64, Error> {
+        let mut expected = 0;
+        for segment in numbers {
+            if *segment != expected {
+                self.find(Verdict::Missing, &file_name(expected), "the segment is not there");
+                self.is_whole = false;
+            }
+            self.segment(*segment, Some(segment) == numbers.last())?;
+            expected = segment + 1;
+        }
+        Ok(expected)
+    }
+
     fn segment(&mut self, segment: u64, is_last: bool) -> Result<(), Error> {
         let path = self.dir.join(file_name(segment));
         let storage = |error| Error::storage("read", &path, &error);
@@ -209,12 +260,12 @@ impl Check<'_> {
         self.index = header.as_ref().map(Builder::new);
         let mut offset = BLOCK;
         loop {
-            match self.batch(file.as_ref(), offset, length).map_err(storage)? {
-                Found::Batch(batch) => {
-                    let end = offset + batch.header.length;
-                    self.check_batch(segment, offset, batch);
-                    offset = end;
-                }
+            if let Some(hashed) = self.ahead.take((segment, offset)) {
+                offset = self.check_batch(segment, offset, hashed);
+                continue;
+            }
+            match ahead::read(file.as_ref(), offset, length, self.depth).map_err(storage)? {
+                Found::Batch(batch) => offset = self.check_batch(segment, offset, Hashed::of(batch)),
                 Found::Nothing => break,
                 Found::Bad(bad) => match self.bad_batch(segment, offset, &bad, file.as_ref(), length, is_last)? {
                     Some(next) => offset = next,
@@ -235,14 +286,6 @@ impl Check<'_> {
             let detail = "the log's key signed it, and it says other than the segment's leaves: searches and counts by it \
                           are wrong";
             self.find(Verdict::Forked, &index::file_name(header.segment), detail);
-        }
-    }
-
-    /// The batch at that offset, as deep as it is looked into.
-    fn batch(&self, file: &dyn ReadAt, offset: u64, length: u64) -> std::io::Result<Found> {
-        match self.depth {
-            Depth::Leaves => tree_at(file, offset, length),
-            Depth::Parts => batch_at(file, offset, length, Depth::Parts),
         }
     }
 
@@ -282,7 +325,8 @@ impl Check<'_> {
         }
     }
 
-    fn check_batch(&mut self, segment: u64, offset: u64, batch: Batch) {
+    /// Gives the offset behind it.
+    fn check_batch(&mut self, segment: u64, offset: u64, Hashed { batch, leaves }: Hashed) -> u64 {
         let name = file_name(segment);
         let header = &batch.header;
         let continues =
@@ -294,9 +338,11 @@ impl Check<'_> {
         }
         self.index = self.index.take().and_then(|mut index| index.add(offset, &batch).map(|()| index));
         self.continue_after(header, batch.digest);
-        for leaf in batch.leaves {
-            self.check_leaf(segment, leaf);
+        let end = offset + header.length;
+        for (leaf, hash) in batch.leaves.into_iter().zip(leaves) {
+            self.check_leaf(segment, leaf, hash);
         }
+        end
     }
 
     /// Goes on after this batch even if something before it was missing.
@@ -304,12 +350,12 @@ impl Check<'_> {
         (self.batch, self.previous) = (header.batch.saturating_add(1), digest);
     }
 
-    fn check_leaf(&mut self, segment: u64, leaf: Leaf) {
+    fn check_leaf(&mut self, segment: u64, leaf: Leaf, hash: Hash) {
         let (place, offset) = (leaf.descriptor.place, leaf.offset);
         let wrong = |check: &mut Self, verdict, detail: &str| {
             check.find_at(verdict, &file_name(segment), offset, Some(place.position), detail);
         };
-        self.tree.push(leaf.descriptor.leaf_hash());
+        self.tree.push(hash);
         if place.segment != segment {
             wrong(self, Verdict::Forked, "the leaf is of another segment");
         }
@@ -357,78 +403,6 @@ impl Check<'_> {
             let detail = format!("the first {size} leaves are not those it was signed for");
             self.find(Verdict::Forked, CHECKPOINT, &detail);
         }
-    }
-
-    /// A batch that is not whole: a torn tail if nothing follows and nothing of it was signed. Gives the offset at
-    /// which to go on, if there is one.
-    fn bad_batch(
-        &mut self,
-        segment: u64,
-        offset: u64,
-        bad: &Bad,
-        file: &dyn ReadAt,
-        length: u64,
-        is_last: bool,
-    ) -> Result<Option<u64>, Error> {
-        let path = self.dir.join(file_name(segment));
-        let storage = |error| Error::storage("read", &path, &error);
-        let next = next_header(file, offset + BLOCK, length).map_err(storage)?;
-        if self.is_live
-            && next.is_some()
-            && let Found::Batch(_) = batch_at(file, offset, length, Depth::Parts).map_err(storage)?
-        {
-            // It was being written just now.
-            return Ok(Some(offset));
-        }
-        let was_signed = self.signed.is_some_and(|(size, _)| self.tree.size() < size);
-        let dirty = last_not_zero(file, offset, length).map_err(storage)?.unwrap_or(offset);
-        let is_longer = bad.header.as_ref().is_some_and(|header| dirty - offset >= header.length);
-        let is_tail = is_last && next.is_none() && !was_signed && !is_longer && self.is_whole;
-        if is_tail && self.is_live {
-            return Ok(None);
-        }
-        let verdict = if is_tail { Verdict::Torn } else { Verdict::Forked };
-        self.find_at(verdict, &file_name(segment), bad.offset, bad.position, bad.what);
-        if is_tail {
-            return Ok(None);
-        }
-        self.is_whole = false;
-        Ok(next)
-    }
-
-    /// After the last batch of a segment there are zeros only.
-    fn check_rest(
-        &mut self,
-        segment: u64,
-        offset: u64,
-        file: &dyn ReadAt,
-        length: u64,
-        is_last: bool,
-    ) -> Result<(), Error> {
-        let path = self.dir.join(file_name(segment));
-        let storage = |error| Error::storage("read", &path, &error);
-        let Some(dirty) = last_not_zero(file, offset, length).map_err(storage)? else {
-            return Ok(());
-        };
-        let next = next_header(file, offset, length).map_err(storage)?;
-        let now = batch_at(file, offset, length, Depth::Leaves).map_err(storage)?;
-        if is_last && self.is_live && (next.is_none() || matches!(now, Found::Batch(_))) {
-            // Being written just now, and after the checkpoint was read.
-            return Ok(());
-        }
-        if next.is_some() || !is_last {
-            self.is_whole = false;
-            self.find_at(
-                Verdict::Missing,
-                &file_name(segment),
-                offset,
-                None,
-                "bytes follow where a batch is not there",
-            );
-        } else {
-            self.find_at(Verdict::Torn, &file_name(segment), dirty, None, "bytes after the last batch are not zero");
-        }
-        Ok(())
     }
 
     fn conclude(mut self, segments: u64) -> Examined {
