@@ -5,11 +5,11 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
 use crate::audit::descriptor::PLACE_BYTES;
 use crate::audit::keys::Part;
-use crate::audit::mac::MacKey;
 use crate::secret::Secret;
 
 /// Bytes of the salt.
@@ -27,18 +27,23 @@ const PAD_BYTES: usize = 64;
 pub struct NotOpened;
 
 /// A data key made ready for use.
-pub struct DataKey(MacKey);
+pub struct DataKey(hkdf::Prk);
 
 impl DataKey {
     /// Takes 32 random bytes as a data key.
     pub fn new(key: &Secret<[u8; 32]>) -> Self {
-        DataKey(MacKey::new(key.expose()))
+        DataKey(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()))
     }
 
     /// The record key, nonce and commitment for that salt, part and position.
     fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
+        let mut okm = Zeroizing::new([0; 76]);
         let part = [binding.part.number()];
-        let okm = self.0.expand::<76>(&[b"portreeve/part/v1\n", salt, binding.position(), &part]);
+        let info = [b"portreeve/part/v1\n".as_slice(), salt, binding.position(), &part];
+        self.0
+            .expand(&info, ExpandedLength)
+            .and_then(|expanded| expanded.fill(okm.as_mut_slice()))
+            .expect("76 bytes are within what HKDF-SHA-256 expands to");
         let mut expanded = Expanded { key: Zeroizing::new([0; 32]), nonce: [0; 12], commitment: [0; 32] };
         let (key, rest) = okm.split_at(32);
         let (nonce, commitment) = rest.split_at(12);
@@ -52,6 +57,14 @@ impl DataKey {
 impl std::fmt::Debug for DataKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DataKey(***)")
+    }
+}
+
+struct ExpandedLength;
+
+impl hkdf::KeyType for ExpandedLength {
+    fn len(&self) -> usize {
+        76
     }
 }
 
