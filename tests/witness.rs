@@ -2,6 +2,7 @@
 //! beside it, forks; the witness is away for a while, or somebody else.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use portreeve::witnesses::{At, Endpoint, Logs, Submitter, Trouble, Witness, kept
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
 const WRITER: &str = "portal";
 const ORIGIN: &str = "portreeve/portal";
@@ -97,7 +98,7 @@ impl Ground {
     }
 
     async fn run(&self, port: u16) -> Running {
-        let socket = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+        let socket = bound(port).await;
         let listen = socket.local_addr().expect("an address");
         let (certificate, key) = self.certificate.clone();
         let settings = witness::Settings { state: self.at("witness"), listen, certificate, key };
@@ -145,6 +146,17 @@ fn kept_port() -> (TcpSocket, u16) {
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
     let port = socket.local_addr().expect("an address").port();
     (socket, port)
+}
+
+/// A listener on that port. One that has ended may hold it a moment longer, until its task that accepts is gone.
+async fn bound(port: u16) -> TcpListener {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => yield_now().await,
+            bound => return bound.expect("a port"),
+        }
+    }
 }
 
 struct Running {
