@@ -94,6 +94,44 @@ fn a_closing_goes_through_every_stage_once_and_leaves_none_out() {
     }
 }
 
+/// What a step needs is named where it was left out.
+#[test]
+fn a_step_whose_ground_was_left_out_is_refused_by_its_name() {
+    let part = RecordPart::Skeleton;
+    let cases = [
+        (reach(Stage::Choice), "choice"),
+        (AccountStep::PurgePlanned { digest: PLAN }, "purge.planned"),
+        (AccountStep::PurgeBegun { digest: PLAN }, "purge.begun"),
+        (AccountStep::PurgeVerified { rows: 12, level: 2 }, "purge.verified"),
+        (AccountStep::ErasureDone { part, keys: 2 }, "erasure.skeleton.done"),
+    ];
+    for (left_out, first) in cases {
+        let mut world = World::with_people();
+        let end = (Stage::LogsClean, By::System, reach(Stage::LogsClean));
+        let life = LIFE.into_iter().chain([end]).filter(|(.., step)| *step != left_out);
+        let refused = life.map(|(_, by, account)| world.try_to(by, step(account), None)).find_map(Result::err);
+        assert_eq!(refused, Some(Rule::from(ClosureRule::First(first)).into()), "without {left_out:?}");
+    }
+}
+
+#[test]
+fn a_stage_says_when_it_was_reached_and_a_hold_keeps_what_is_known_to_the_end() {
+    let mut world = World::closed_until(Stage::LogsClean);
+    let reached = |world: &World, stage| {
+        let closure = world.state.customer(ACME).and_then(|customer| customer.closure.as_ref());
+        closure.and_then(|closure| closure.reached_at(stage))
+    };
+    assert_eq!([Stage::Choice, Stage::LogsClean].map(|stage| reached(&world, stage)), [Some(NOON), None]);
+    world.account(By::System, reach(Stage::LogsClean));
+    assert_eq!(reached(&world, Stage::LogsClean), Some(NOON));
+    let place = What::HoldPlaced { customer: ACME, review: minutes(60) };
+    let hold = HoldId(world.must(By::Operator, place, Some(hold_texts())).0);
+    let forgotten = AccountStep::Forgotten { rows: 3 };
+    assert_eq!(world.refused(By::System, forgotten), Some(Rule::from(ClosureRule::Held).into()));
+    world.must(By::Operator, What::HoldReleased { hold }, Some(hold_texts()));
+    world.account(By::System, forgotten);
+}
+
 /// Each step of each life is refused to whoever may not do it, and leaves nothing behind.
 #[test]
 fn each_step_is_somebodys_and_nobody_elses() {
@@ -262,7 +300,9 @@ fn an_export_that_is_left_keeps_the_archive_from_being_called_destroyed() {
     assert_eq!(world.refused(By::System, again), Some(Rule::from(ClosureRule::Again(NOON)).into()));
     let other = AccountStep::ExportDestroyed { export: ExportId(6) };
     assert_eq!(world.refused(By::System, other), Some(Rule::from(ClosureRule::NoExport(ExportId(6))).into()));
-    world.account(By::System, AccountStep::ExportDestroyed { export: ExportId(5) });
+    let gone = AccountStep::ExportDestroyed { export: ExportId(5) };
+    world.account(By::System, gone);
+    assert_eq!(world.refused(By::System, gone), Some(Rule::from(ClosureRule::NoExport(ExportId(5))).into()));
     world.account(By::System, reach(Stage::ArchiveDestroyed));
     // The owner of an account that is open takes the data home at any time; the system does not by itself.
     let mut world = World::with_people();

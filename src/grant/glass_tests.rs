@@ -169,3 +169,24 @@ fn it_is_short_and_narrow_and_soon() {
     let nobody = world.try_to(By::Staff(JANE), asked(Scope::Read, HALF_AN_HOUR), None);
     assert!(matches!(nobody, Err(Fault::Side(_))), "an emergency without a reason: {nobody:?}");
 }
+
+#[test]
+fn a_step_is_said_in_words_and_somebody_has_a_quarter_of_an_hour_to_confirm() {
+    let What::Glass(asked) = asked(Scope::Read, HALF_AN_HOUR) else { unreachable!("it is about a glass") };
+    assert_eq!(asked.to_string(), format!(" {JANE} to {ACME}: read, {}, for 30 min", Purpose::Fault));
+    let glass = GlassId(9);
+    assert_eq!(GlassStep::Confirmed { glass }.to_string(), format!(" {glass}"));
+    assert_eq!(CONFIRM_WITHIN, Duration::from_secs(900));
+}
+
+#[test]
+fn nobody_asks_in_somebody_elses_name_and_all_that_was_asked_for_is_known() {
+    let mut world = world(true);
+    for by in [By::Staff(JOE), By::Staff(LENA), By::Operator, By::System] {
+        let refused = world.clone().try_to(by, asked(Scope::Read, HALF_AN_HOUR), Some(reason()));
+        assert!(matches!(refused, Err(Fault::Rule(Rule::NotYours { .. }))), "{by}: {refused:?}");
+    }
+    assert_eq!(world.state.glasses().count(), 0);
+    let glass = ask_for(&mut world);
+    assert_eq!(world.state.glasses().map(|glass| (glass.id, glass.staff)).collect::<Vec<_>>(), [(glass, JANE)]);
+}
