@@ -1,6 +1,6 @@
-//! Which leaves of a log a query can be about, where an index tells: the batches to read, and in each the leaves.
-//! Not here: leaves of segments without an index that can be believed, which are all looked at; and whether a leaf that is
-//! read belongs to the answer (`search.rs`): every other leaf that is left out could not.
+//! Which leaves of a log a query can be about: where an index tells, the batches to read and in each the leaves; in a segment
+//! without one, the leaves whose parts are read. Of a log none of whose indexes can be believed everything is read.
+//! Not here: whether a leaf that is read belongs to the answer (`search.rs`); every leaf that is left out could not.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -36,6 +36,15 @@ enum Whose {
     One(Box<Tagger>),
     /// Nobody's: there is no key by which they would be recognised.
     Nobody,
+}
+
+/// A segment that may be read.
+pub(super) struct Segment<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) dir: &'a Path,
+    pub(super) number: u64,
+    /// Its first block.
+    pub(super) block: &'a [u8],
 }
 
 /// What is to be read of a segment.
@@ -78,27 +87,14 @@ impl<'a> Choice<'a> {
     }
 
     /// What is to be read of that segment from a position on; none if no index tells. To be asked of each in order.
-    pub(super) fn visits(
-        &mut self,
-        disk: &dyn Disk,
-        dir: &Path,
-        segment: u64,
-        block: &[u8],
-        from: u64,
-    ) -> Option<Visits> {
-        let visits = self.visits_by_index(disk, dir, segment, block, from);
+    pub(super) fn visits(&mut self, at: &Segment<'_>, from: u64) -> Option<Visits> {
+        let visits = self.visits_by_index(at, from);
         self.follows |= visits.is_none() && self.query.follows();
         visits
     }
 
-    fn visits_by_index(
-        &mut self,
-        disk: &dyn Disk,
-        dir: &Path,
-        segment: u64,
-        block: &[u8],
-        from: u64,
-    ) -> Option<Visits> {
+    fn visits_by_index(&mut self, at: &Segment<'_>, from: u64) -> Option<Visits> {
+        let Segment { disk, dir, number: segment, block } = *at;
         if self.segments.is_some_and(|segments| !segments.contains(&segment)) {
             let end = indexes::header(disk, dir, segment + 1).map_or(from, |next| next.first_position);
             return Some(Visits { batches: VecDeque::new(), end });
@@ -152,19 +148,23 @@ impl<'a> Choice<'a> {
         is_own && self.may_show(leaf)
     }
 
-    /// How leaves of a segment that has no index are chosen, by what they show; none if no index of the log is believed.
+    /// Whose leaves are chosen in a segment that has no index; none if no index of the log is believed.
     pub(super) fn by_leaves(&self, segment: u64) -> Option<ByLeaves> {
-        let whose = match &self.whose {
-            Whose::All => Some(None),
-            Whose::One(tagger) => Some(Some(tagger.tag(segment))),
-            Whose::Nobody => None,
-        };
-        self.indexes.are_believed().then_some(ByLeaves(whose))
+        self.indexes.are_believed().then(|| match &self.whose {
+            Whose::All => ByLeaves::All,
+            Whose::One(tagger) => ByLeaves::Tagged(tagger.tag(segment)),
+            Whose::Nobody => ByLeaves::None,
+        })
     }
 
     /// Whether the parts of a leaf in a segment without an index are read.
-    pub(super) fn wants_by(&self, ByLeaves(whose): &ByLeaves, leaf: &Descriptor) -> bool {
-        whose.is_some_and(|tag| tag.is_none_or(|tag| tag == leaf.place.tag)) && self.may_show(leaf)
+    pub(super) fn wants_by(&self, by: &ByLeaves, leaf: &Descriptor) -> bool {
+        let is_own = match by {
+            ByLeaves::All => true,
+            ByLeaves::Tagged(tag) => *tag == leaf.place.tag,
+            ByLeaves::None => false,
+        };
+        is_own && self.may_show(leaf)
     }
 
     fn may_show(&self, leaf: &Descriptor) -> bool {
@@ -172,9 +172,16 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// Whose leaves are chosen in a segment without an index: nobody's, everybody's, or those with one tag.
+/// Whose leaves are chosen in a segment without an index.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ByLeaves(Option<Option<[u8; 16]>>);
+pub(super) enum ByLeaves {
+    /// Everybody's.
+    All,
+    /// Those with this tag.
+    Tagged([u8; 16]),
+    /// Nobody's.
+    None,
+}
 
 #[cfg(test)]
 #[path = "choice_tests.rs"]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::Error;
 use super::batch::DATA_KEY_BYTES;
-use super::choice::{ByLeaves, Choice, Visits};
+use super::choice::{self, ByLeaves, Choice, Visits};
 use super::segment::{
     Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, chosen_at, file_name, next_header, number_of,
 };
@@ -376,10 +376,8 @@ impl Entries<'_> {
             }
             (self.file, self.offset) = (Some((file, length)), BLOCK_BYTES as u64);
             let Reader { disk, dir, .. } = self.reader;
-            self.visits = self
-                .choice
-                .as_mut()
-                .and_then(|choice| choice.visits(disk.as_ref(), dir, segment, &block, self.position));
+            let at = choice::Segment { disk: disk.as_ref(), dir, number: segment, block: &block };
+            self.visits = self.choice.as_mut().and_then(|choice| choice.visits(&at, self.position));
             if self.visits.is_some() {
                 return Ok(true);
             }
