@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::super::indexes;
 use super::super::search::tests::{ACME, BETA, SESSION, Written, outcome, statement};
@@ -17,7 +16,7 @@ use crate::audit::tree::sha256;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::disk::{BLOCK_BYTES, RealDisk};
 use crate::ids::{CustomerId, StaffId};
-use crate::log::{Log, Settings};
+use crate::log::Log;
 use crate::secret::Secret;
 
 fn signing(seed: u8) -> SigningKey {
@@ -47,12 +46,6 @@ async fn write(log: &Log, frames: std::ops::RangeInclusive<u64>) {
             frame => outcome(log, frame, frame + 1, customer, "done"),
         }
     }
-}
-
-fn open(written: &Written) -> Log {
-    let settings = Settings { segment_bytes: 32 << 10, reserve_bytes: 0, ..Settings::new("w", signing(3)) };
-    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(crate::entropy::OsEntropy));
-    Log::open(disk, &dir(written), settings, written.recipients.clone(), clock, entropy).expect("a log")
 }
 
 fn dir(written: &Written) -> PathBuf {
@@ -119,7 +112,7 @@ async fn a_search_by_the_indexes_gives_what_reading_everything_gives() {
     assert!(expected.iter().filter(|found| found.is_empty()).count() <= 2, "the queries find something");
     assert_same(&written, &expected, "as written").await;
     // And while it is written further.
-    let log = open(&written);
+    let log = written.open_again();
     write(&log, 131..=145).await;
     let expected = answers(&written).await;
     assert_same(&written, &expected, "open").await;
@@ -229,12 +222,12 @@ async fn an_index_that_is_gone_changed_or_of_something_else_is_passed_over() {
     assert_same(&written, &expected, "all gone").await;
     // The next starts make them anew, some at a time, from the leaves alone, and just as they were.
     for _ in 0..indexes.len().div_ceil(8) {
-        open(&written).close().expect("closed");
+        written.open_again().close().expect("closed");
     }
     let made: Vec<Vec<u8>> = indexes.iter().map(|path| fs::read(path).expect("made anew")).collect();
     assert!(made == images);
     fs::write(path, &images[2]).expect("written");
-    open(&written).close().expect("closed");
+    written.open_again().close().expect("closed");
     assert!(fs::read(path).expect("read") == *image);
 }
 
@@ -258,7 +251,7 @@ async fn one_of_a_segment_that_went_on_since_is_passed_over() {
     fs::write(&path, &stale).expect("written");
     let expected = answers(&written).await;
     assert_same(&written, &expected, "of the segment that is written").await;
-    let log = open(&written);
+    let log = written.open_again();
     write(&log, 131..=190).await;
     log.close().expect("closed");
     assert!(files(&written, "segment").len() as u64 > last + 1, "it was finished");
@@ -305,11 +298,11 @@ async fn no_index_is_signed_of_leaves_that_were_changed() {
     fs::write(segment, taken_away(&written, 1, &image)).expect("written");
     fs::remove_file(index).expect("removed");
     // The start goes by the segment's summary, and its upkeep makes indexes that are not there.
-    open(&written).close().expect("closed");
+    written.open_again().close().expect("closed");
     fs::write(segment, &image).expect("put back");
     assert!(searched(&written, &query, pinned()).await.as_ref() == Ok(&expected));
     assert!(!index.exists());
-    open(&written).close().expect("closed");
+    written.open_again().close().expect("closed");
     assert!(fs::read(index).expect("made of what is whole again") == made);
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::search::tests::{ACME, BETA, SESSION, Written, outcome, statement};
 use super::*;
+use crate::audit::checkpoint::SigningKey;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -94,4 +95,34 @@ async fn statements_that_wait_too_long_are_shown_as_they_are() {
     assert_eq!(statements(&found), [1, 2, 3].map(|frame| (Some(SESSION), Some(frame), None)));
     assert_eq!(next(&mut following, &written).await, []);
     log.close().expect("closed");
+}
+
+/// A batch of which another customer's part is torn was never acknowledged: what is written in its place comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_end_is_not_passed_over_for_what_is_whole_in_it() {
+    let (written, log) = Written::empty();
+    statement(&log, 1, Some(BETA)).await;
+    log.close().expect("closed");
+    let dir = written.dirs().pop().expect("a log");
+    let (segment, checkpoint) = (dir.join("000000000000.segment"), dir.join("checkpoint"));
+    let signed = std::fs::read(&checkpoint).expect("read");
+    let log = written.open_again();
+    log.note(Record::new(at(2), Kind::Statement, Some(ACME))).expect("queued");
+    log.record(Record::new(at(2), Kind::Statement, Some(BETA))).await.expect("durable");
+    log.close().expect("closed");
+    std::fs::write(&checkpoint, signed).expect("as it was before");
+    let mut whole = std::fs::read(&segment).expect("read");
+    // The last batch tells that the log was closed; the one before is torn.
+    let closing = whole.chunks(4096).rposition(|block| block.starts_with(b"PRTRBAT1")).expect("a batch");
+    whole.iter_mut().skip(4096 * closing).for_each(|byte| *byte = 0);
+    let mut torn = whole.clone();
+    let last = torn.iter().rposition(|byte| *byte != 0).expect("not empty");
+    torn[last - 64..=last].fill(0);
+
+    let pinned = [("portreeve/w".to_owned(), SigningKey::from_seed(&Secret::new([3; 32])).public())].into();
+    let mut following = Following::new(Query { customer: Some(ACME), pinned, ..Query::default() });
+    std::fs::write(&segment, torn).expect("written");
+    assert_eq!(next(&mut following, &written).await, []);
+    std::fs::write(&segment, whole).expect("written");
+    assert_eq!(next(&mut following, &written).await.len(), 1);
 }

@@ -9,6 +9,7 @@ mod choice;
 pub mod count;
 #[cfg(test)]
 mod crash_tests;
+mod entries;
 mod error;
 #[cfg(test)]
 mod fault_tests;

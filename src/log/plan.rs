@@ -6,9 +6,10 @@ use std::path::Path;
 
 use super::Error;
 use super::choice::Choice;
+use super::entries::Entries;
 use super::indexes::Indexes;
 use super::open::{DataKeys, Opened, open};
-use super::reader::{Content, Entries, Entry, Reader};
+use super::reader::{Content, Entry, Reader};
 use super::search::{Found, Query};
 use super::stream::Watch;
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
@@ -55,11 +56,9 @@ impl Plan {
         let (mut sealed, mut wanted) = (HashMap::new(), BTreeSet::new());
         // What an outcome is of stands before it: one before all that is asked for is of nothing that is.
         let mut is_begun = self.start > 0;
-        let mut entries = reader.chosen_from(self.start, choice);
+        let mut entries = reader.chosen_from(self.start, choice).watched(watch, true);
         while let Some(entry) = entries.next().transpose()? {
-            let end = entry.position() + 1;
-            watch.pass(end - self.end)?;
-            self.end = end;
+            self.end = entry.position() + 1;
             if query.at.is_some_and(|at| entry.position() > at) {
                 return Ok((sealed, wanted));
             }
@@ -142,7 +141,7 @@ impl Plan {
     ) -> Records<'a> {
         let tags = Tags::of(recipients, self.reader.origin(), query.recipient());
         let choice = Choice::new(&self.indexes, query, recipients, self.reader.origin());
-        let entries = self.reader.chosen_from(from, choice.within(&self.segments));
+        let entries = self.reader.chosen_from(from, choice.within(&self.segments)).watched(watch, false);
         let (only, unfolded) = (None, VecDeque::new());
         Records { plan: self, query, keys, watch, only, tags, entries, unfolded, position: from, passed: from }
     }

@@ -1,7 +1,6 @@
-//! Reads a log's entries in order, also while it is being written. Needs no key: parts come out sealed.
-//! Not here: opening parts (`open.rs`), or proving that nothing was changed (`verify.rs`).
+//! A log opened for reading, also while it is being written, and what its entries are. Needs no key: parts come out sealed.
+//! Not here: going through them (`entries.rs`), opening parts (`open.rs`), or proving that nothing was changed (`verify.rs`).
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +9,9 @@ use bytes::Bytes;
 
 use super::Error;
 use super::batch::DATA_KEY_BYTES;
-use super::choice::{self, ByLeaves, Choice, Visits};
-use super::segment::{
-    Bad, Batch, BatchHeader, Depth, Found, Leaf, SegmentHeader, batch_at, chosen_at, file_name, next_header, number_of,
-};
+use super::choice::Choice;
+use super::entries::{Entries, Leaves};
+use super::segment::{Depth, Leaf, SegmentHeader, file_name, number_of};
 use super::upkeep::CHECKPOINT;
 use super::verify::Verdict;
 use crate::audit::checkpoint::Checkpoint;
@@ -119,12 +117,12 @@ fn read_data_key(bytes: &Bytes) -> Option<Content> {
 }
 
 /// A segment's file and how long it is.
-type OpenSegment = (Box<dyn ReadAt>, u64);
+pub(super) type OpenSegment = (Box<dyn ReadAt>, u64);
 
 /// A log opened for reading.
 pub struct Reader {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
     origin: String,
     /// The checkpoint's signed note, unchecked.
     note: String,
@@ -176,12 +174,12 @@ impl Reader {
 
     /// All leaves without what they are leaves of, oldest first.
     pub fn leaves(&self) -> Leaves<'_> {
-        Leaves(Entries { depth: Depth::Leaves, ..self.entries() })
+        self.leaves_from(0)
     }
 
     /// The same from that position on.
     pub fn leaves_from(&self, position: u64) -> Leaves<'_> {
-        Leaves(Entries { depth: Depth::Leaves, ..self.entries_from(position) })
+        Leaves(Entries::of(self, Depth::Leaves, position))
     }
 
     /// All entries, oldest first.
@@ -191,15 +189,12 @@ impl Reader {
 
     /// The entries from that position on.
     pub fn entries_from(&self, position: u64) -> Entries<'_> {
-        let (depth, read) = (Depth::Parts, VecDeque::new());
-        let (choice, visits, by_leaves) = (None, None, None);
-        let (segment, file, offset, behind) = (None, None, 0, position);
-        Entries { reader: self, depth, position, segment, file, offset, read, behind, choice, visits, by_leaves }
+        Entries::of(self, Depth::Parts, position)
     }
 
     /// The entries from that position on that are of interest, where an index tells; else all.
     pub(super) fn chosen_from<'a>(&'a self, position: u64, choice: Choice<'a>) -> Entries<'a> {
-        Entries { choice: Some(choice), ..self.entries_from(position) }
+        self.entries_from(position).chosen(choice)
     }
 
     /// Every data key whose recipient is in `tags`, for the keyring to open.
@@ -220,7 +215,7 @@ impl Reader {
     }
 
     /// The segment that holds the position, or is the last one that could.
-    fn segment_of(&self, position: u64) -> Result<u64, Error> {
+    pub(super) fn segment_of(&self, position: u64) -> Result<u64, Error> {
         let names = self.disk.names(&self.dir).map_err(|error| Error::storage("list", &self.dir, &error))?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
         numbers.sort_unstable();
@@ -256,7 +251,7 @@ impl Reader {
         Ok(self.header(segment, file.as_ref(), length)?.map(|header| header.first_position))
     }
 
-    fn segment(&self, segment: u64) -> Result<Option<OpenSegment>, Error> {
+    pub(super) fn segment(&self, segment: u64) -> Result<Option<OpenSegment>, Error> {
         let path = self.dir.join(file_name(segment));
         match self.disk.open_to_read(&path).and_then(|file| file.len().map(|length| (file, length))) {
             Ok(opened) => Ok(Some(opened)),
@@ -266,11 +261,11 @@ impl Reader {
     }
 
     /// The segment's header; none if it is not begun yet.
-    fn header(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Option<SegmentHeader>, Error> {
+    pub(super) fn header(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Option<SegmentHeader>, Error> {
         Ok(SegmentHeader::parse(&self.first_block(segment, file, length)?))
     }
 
-    fn first_block(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Vec<u8>, Error> {
+    pub(super) fn first_block(&self, segment: u64, file: &dyn ReadAt, length: u64) -> Result<Vec<u8>, Error> {
         let mut block = vec![0; BLOCK_BYTES];
         if length >= BLOCK_BYTES as u64 {
             let path = self.dir.join(file_name(segment));
@@ -278,221 +273,5 @@ impl Reader {
             Error::check_version(&path, &block)?;
         }
         Ok(block)
-    }
-}
-
-/// The entries of a log. After the last it gives none; asked again, it looks whether more were written.
-pub struct Entries<'a> {
-    reader: &'a Reader,
-    depth: Depth,
-    /// The next position to give.
-    position: u64,
-    segment: Option<u64>,
-    file: Option<OpenSegment>,
-    offset: u64,
-    read: VecDeque<Leaf>,
-    /// The position behind the batch that `read` is of.
-    behind: u64,
-    /// Leaves that it leaves out are not given, where an index tells which.
-    choice: Option<Choice<'a>>,
-    /// What is still to be read of a segment that has an index.
-    visits: Option<Visits>,
-    /// How leaves are chosen in a segment that has none.
-    by_leaves: Option<ByLeaves>,
-}
-
-/// The leaves of a log, as [`Entries`] gives its entries.
-pub struct Leaves<'a>(Entries<'a>);
-
-impl Iterator for Leaves<'_> {
-    type Item = Result<Descriptor, Error>;
-
-    /// Errors: as for [`Entries::next`].
-    fn next(&mut self) -> Option<Result<Descriptor, Error>> {
-        self.0.next_leaf().map(|leaf| leaf.map(|leaf| leaf.descriptor))
-    }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry, Error>;
-
-    /// Errors: [`Error::Storage`]; [`Error::Unsound`] where whole records follow others that are not.
-    fn next(&mut self) -> Option<Result<Entry, Error>> {
-        let leaf = match self.next_leaf()? {
-            Ok(leaf) => leaf,
-            Err(error) => return Some(Err(error)),
-        };
-        let position = leaf.descriptor.place.position;
-        let wrong = || self.unsound(&format!("the leaf at position {position} does not hold what its kind says"));
-        Some(Entry::of(leaf).ok_or_else(wrong))
-    }
-}
-
-impl Entries<'_> {
-    fn next_leaf(&mut self) -> Option<Result<Leaf, Error>> {
-        loop {
-            if let Some(leaf) = self.read.pop_front() {
-                let position = leaf.descriptor.place.position;
-                if position < self.position {
-                    continue;
-                }
-                self.position = position + 1;
-                return Some(Ok(leaf));
-            }
-            self.position = self.position.max(self.behind);
-            match self.read_batch() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-
-    /// Up to which position all is read, or was left out.
-    pub(super) fn position(&self) -> u64 {
-        self.position
-    }
-
-    /// Reads the next batch; false if there is none yet.
-    fn read_batch(&mut self) -> Result<bool, Error> {
-        if self.visits.is_some() {
-            return self.visit().map(|()| true);
-        }
-        let segment = match self.segment {
-            Some(segment) => segment,
-            None => *self.segment.insert(self.reader.segment_of(self.position)?),
-        };
-        if self.file.is_none() {
-            let Some((file, length)) = self.reader.segment(segment)? else {
-                return Ok(false);
-            };
-            let block = self.reader.first_block(segment, file.as_ref(), length)?;
-            let Some(header) = SegmentHeader::parse(&block) else {
-                return Ok(false);
-            };
-            if header.length != length {
-                let is = format!("{} has {length} bytes, and says {}", file_name(segment), header.length);
-                return Err(self.unsound(&is));
-            }
-            (self.file, self.offset) = (Some((file, length)), BLOCK_BYTES as u64);
-            let Reader { disk, dir, .. } = self.reader;
-            let at = choice::Segment { disk: disk.as_ref(), dir, number: segment, block: &block };
-            self.visits = self.choice.as_mut().and_then(|choice| choice.visits(&at, self.position));
-            if self.visits.is_some() {
-                return Ok(true);
-            }
-            self.by_leaves = self.choice.as_ref().and_then(|choice| choice.by_leaves(segment));
-        }
-        let Some((file, length)) = &self.file else {
-            return Ok(false);
-        };
-        let path = self.reader.dir.join(file_name(segment));
-        let storage = |error| Error::storage("read", &path, &error);
-        let found = self.batch(file.as_ref(), *length).map_err(storage)?;
-        // Looked at only after the batch was: if it is there, this segment gets no more batches.
-        let next_exists = match found {
-            Found::Batch(_) => false,
-            Found::Nothing | Found::Bad(_) => self.next_is_begun(segment)?,
-        };
-        match found {
-            Found::Batch(batch) => {
-                self.offset += batch.header.length;
-                self.read.extend(batch.leaves);
-                self.follow(&batch.header)
-            }
-            Found::Nothing if next_exists => {
-                // A batch may have come between the two looks.
-                let again = batch_at(file.as_ref(), self.offset, *length, Depth::Leaves).map_err(storage)?;
-                if matches!(again, Found::Nothing) {
-                    (self.segment, self.file) = (Some(segment + 1), None);
-                }
-                Ok(true)
-            }
-            Found::Nothing => Ok(false),
-            Found::Bad(bad) => {
-                let later = next_header(file.as_ref(), self.offset + BLOCK_BYTES as u64, *length).map_err(storage)?;
-                let still = self.batch(file.as_ref(), *length).map_err(storage)?;
-                match still {
-                    Found::Bad(_) if later.is_some() || next_exists => {
-                        Err(self.unsound(&format!("{} ({} at byte {})", bad.what, file_name(segment), bad.offset)))
-                    }
-                    // Being written just now, or torn: not acknowledged.
-                    Found::Bad(_) => Ok(false),
-                    Found::Batch(_) | Found::Nothing => Ok(true),
-                }
-            }
-        }
-    }
-
-    /// The next batch of a segment that is read batch by batch.
-    fn batch(&self, file: &dyn ReadAt, length: u64) -> std::io::Result<Found> {
-        match (&self.choice, &self.by_leaves) {
-            (Some(choice), Some(by)) => {
-                let wants = |leaf: &Descriptor| leaf.place.position >= self.position && choice.wants_by(by, leaf);
-                chosen_at(file, self.offset, length, wants)
-            }
-            _ => batch_at(file, self.offset, length, self.depth),
-        }
-    }
-
-    /// Goes on behind that batch, which must follow the one before.
-    fn follow(&mut self, header: &BatchHeader) -> Result<bool, Error> {
-        let (expected, first) = (self.position.max(self.behind), header.first_position);
-        self.behind = header.end_position();
-        if first <= expected {
-            return Ok(true);
-        }
-        self.position = first;
-        Err(self.unsound(&format!("positions {expected} to {} are not there", first - 1)))
-    }
-
-    /// Reads the next batch of a segment that has an index, or goes on to the next segment.
-    fn visit(&mut self) -> Result<(), Error> {
-        let (Some(visits), Some(choice), Some(segment), Some((file, length))) =
-            (&mut self.visits, &self.choice, self.segment, &self.file)
-        else {
-            return Ok(());
-        };
-        let Some(visit) = visits.batches.pop_front() else {
-            self.position = self.position.max(visits.end);
-            (self.segment, self.file, self.visits) = (Some(segment + 1), None, None);
-            return Ok(());
-        };
-        let found = chosen_at(file.as_ref(), visit.offset, *length, |leaf| choice.wants(&visit, leaf))
-            .map_err(|error| Error::storage("read", &self.reader.dir.join(file_name(segment)), &error))?;
-        let wrong = |what: &str, offset| self.unsound(&format!("{what} ({} at byte {offset})", file_name(segment)));
-        match found {
-            Found::Batch(Batch { header, leaves, .. })
-                if (header.first_position, header.leaves) == (visit.first, visit.leaves) =>
-            {
-                self.read.extend(leaves);
-                Ok(())
-            }
-            Found::Batch(_) | Found::Nothing => Err(wrong("the batch is not the one that was indexed", visit.offset)),
-            Found::Bad(Bad { offset, what, .. }) => Err(wrong(what, offset)),
-        }
-    }
-
-    fn next_is_begun(&self, segment: u64) -> Result<bool, Error> {
-        let Some((file, length)) = self.reader.segment(segment + 1)? else {
-            return Ok(false);
-        };
-        Ok(self.reader.header(segment + 1, file.as_ref(), length)?.is_some())
-    }
-
-    /// Holds the end that reading came to against the checkpoint, which was read before: what is damaged at the end is
-    /// no torn tail if it was signed.
-    pub(super) fn check_end(&self, end: u64) -> Result<(), Error> {
-        let claimed = self.reader.claimed;
-        if end >= claimed {
-            return Ok(());
-        }
-        let (file, offset) = (file_name(self.segment.unwrap_or(0)), self.offset);
-        let detail = format!("{claimed} leaves are signed, {end} can be read ({file} at byte {offset})");
-        Err(Error::unsound(&self.reader.dir, Verdict::Missing, detail))
-    }
-
-    fn unsound(&self, detail: &str) -> Error {
-        Error::unsound(&self.reader.dir, Verdict::Forked, detail)
     }
 }

@@ -46,15 +46,20 @@ impl Written {
             }
         }
         let dir = tempfile::tempdir().expect("a directory");
+        let written = Written { dir, recipients, private };
+        let log = written.open_again();
+        (written, log)
+    }
+
+    pub(in crate::log) fn open_again(&self) -> Log {
         let settings = Settings {
             segment_bytes: 32 << 10,
             reserve_bytes: 0,
             ..Settings::new("w", SigningKey::from_seed(&Secret::new([3; 32])))
         };
         let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
-        let path = dir.path().join("w");
-        let log = Log::open(disk, &path, settings, recipients.clone(), clock, entropy).expect("a log");
-        (Written { dir, recipients, private }, log)
+        let path = self.dir.path().join("w");
+        Log::open(disk, &path, settings, self.recipients.clone(), clock, entropy).expect("a log")
     }
 
     pub(in crate::log) fn dirs(&self) -> Vec<PathBuf> {

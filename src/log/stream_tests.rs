@@ -141,6 +141,10 @@ async fn it_can_be_stopped_and_tells_how_far_it_is() {
     let opener = async |keys: Vec<SealedDataKey>| written.open(&keys);
     let stopped = prepare(&written.dirs(), &Query::default(), &written.recipients, &prepared.watch, opener).await;
     assert!(matches!(stopped.err(), Some(search::Error::Log(Error::Stopped))));
+    // However long nothing comes that is looked for.
+    let of_nobody = Query { since: Some(Timestamp(i64::MAX)), ..Query::default() };
+    let stopped = prepare(&written.dirs(), &of_nobody, &written.recipients, &prepared.watch, opener).await;
+    assert!(matches!(stopped.err(), Some(search::Error::Log(Error::Stopped))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
