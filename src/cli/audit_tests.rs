@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::search::{Looked, found, kind};
 use super::show::record;
-use super::verify::{first_leaves, verified};
+use super::verify::{Depth, verified, verified_to};
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::Recipient;
@@ -15,6 +15,7 @@ use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::ids::SessionId;
 use crate::keyring::pinned;
+use crate::log::growth::first_leaves;
 use crate::log::{self, Claim, Log};
 
 pub(in crate::cli) fn config(dir: &Path) -> Config {
@@ -173,7 +174,27 @@ async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
     }
     what_the_register_remembers_is_compared(&context).await;
     served.abort();
+    damaged_part_is_nothing_to_the_tree(&context).await;
     flipped_byte_is_found(&context).await;
+}
+
+/// The register remembers how long the log is: even so, the tree alone says nothing of the records.
+async fn damaged_part_is_nothing_to_the_tree(context: &Context) {
+    let segment = context.config.audit.directory.join("proxy-gate-1/000000000000.segment");
+    let whole = std::fs::read(&segment).expect("read");
+    let mut damaged = whole.clone();
+    let last = damaged.iter().rposition(|byte| *byte != 0).expect("not empty");
+    *damaged.get_mut(last).expect("within") ^= 1;
+    let verdicts = async |depth| -> Vec<String> {
+        let rows = json(&plain(verified_to(context, depth, None, &[]).await).0);
+        let of_proxy = rows.iter().filter(|row| row.get("log") == Some(&"proxy-gate-1".into()));
+        of_proxy.filter_map(|row| Some(row.get("verdict")?.as_str()?.to_owned())).collect()
+    };
+    let before = verdicts(Depth::Tree).await;
+    std::fs::write(&segment, &damaged).expect("written");
+    assert_eq!(verdicts(Depth::Tree).await, before);
+    assert!(verdicts(Depth::Sealed).await.contains(&"forked".to_owned()));
+    std::fs::write(&segment, whole).expect("written");
 }
 
 async fn what_the_register_remembers_is_compared(context: &Context) {

@@ -11,16 +11,25 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::consistency::{Roots, consistency_ranges};
 use crate::audit::tree::{Frontier, Hash};
 
-/// The tree of the first `size` leaves of the log in that directory. If `root` is given, they must have it.
+/// The tree of the first leaves of the log in that directory, at most so many. What they are leaves of is not read.
 ///
 /// # Errors
-/// [`Error::Unsound`]: rolled back if there are fewer, forked if they are others. [`Error::Storage`].
-pub fn begins_with(dir: &Path, size: u64, root: Option<&Hash>) -> Result<Frontier, Error> {
+/// [`Error::Storage`], [`Error::Unsound`] if it cannot be read.
+pub fn first_leaves(dir: &Path, size: u64) -> Result<Frontier, Error> {
     let mut tree = Frontier::new();
     let reader = Reader::open(dir)?;
     for leaf in reader.leaves().take(usize::try_from(size).unwrap_or(usize::MAX)) {
         tree.push(leaf?.leaf_hash());
     }
+    Ok(tree)
+}
+
+/// The tree of the first `size` leaves of the log in that directory. If `root` is given, they must have it.
+///
+/// # Errors
+/// [`Error::Unsound`]: rolled back if there are fewer, forked if they are others. [`Error::Storage`].
+pub fn begins_with(dir: &Path, size: u64, root: Option<&Hash>) -> Result<Frontier, Error> {
+    let tree = first_leaves(dir, size)?;
     if tree.size() < size {
         return Err(rolled_back(dir, size, tree.size()));
     }

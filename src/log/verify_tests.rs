@@ -68,7 +68,9 @@ fn the_tree_alone_finds_what_is_changed_in_it_and_looks_at_no_record() {
     let fixture = closed(64 << 10, &["SELECT 1", "SELECT 2"]);
     let tree = || examine_tree(&fixture.dir(), &signing(1).public()).expect("readable");
     let whole = tree();
-    assert_eq!(whole.findings, findings(&fixture));
+    let mut said = findings(&fixture);
+    said[0].detail.push_str("; the records themselves were not looked at");
+    assert_eq!(whole.findings, said);
     let all = examine(&fixture.dir(), &signing(1).public(), None, u64::MAX).expect("readable");
     assert_eq!((whole.size, whole.root, whole.records), (all.size, all.root, all.records));
     let bytes = fs::read(fixture.file(SEGMENT)).expect("read");
@@ -207,6 +209,54 @@ fn a_file_that_was_made_huge_is_a_finding_for_all_who_read_it() {
     assert!(refused.contains("000000000000.segment has 1099511627776 bytes, and says 16384"), "{refused}");
     assert_eq!(indexes::make(&RealDisk, &fixture.dir(), 0), Ok(None));
     assert!(fixture.try_open().is_err());
+}
+
+/// Many are held at once while a log is read ahead.
+#[test]
+fn a_very_long_batch_is_not_read_ahead_and_looked_at_all_the_same() {
+    let long = "x".repeat(17 << 20);
+    let fixture = closed(16 << 10, &["SELECT 1", &long, "SELECT 2"]);
+    assert_eq!(alarms(&fixture), []);
+    assert_eq!(fixture.verify().len(), findings(&fixture).len());
+    let (dir, names) = (fixture.dir(), RealDisk.names(&fixture.dir()).expect("listed"));
+    let mut segments: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    segments.sort_unstable();
+    std::thread::scope(|scope| {
+        let mut ahead = Ahead::start(scope, (&RealDisk, &dir), Depth::Parts, segments.clone());
+        let mut given = 0;
+        for segment in segments {
+            let file = RealDisk.open_to_read(&dir.join(file_name(segment))).expect("opened");
+            let (length, mut offset) = (file.len().expect("known"), BLOCK);
+            while let Found::Batch(batch) = ahead::read(file.as_ref(), offset, length, Depth::Parts).expect("read") {
+                let is_long = batch.header.length > 16 << 20;
+                assert_eq!(ahead.take((segment, offset)).is_none(), is_long, "{segment} {offset}");
+                (given, offset) = (given + usize::from(!is_long), offset + batch.header.length);
+            }
+        }
+        assert!(given > 3, "{given}");
+    });
+}
+
+/// What is added behind a segment's end is none of it for whoever reads ahead, either.
+#[test]
+fn a_batch_that_is_added_behind_a_segments_end_is_no_leaf_of_it() {
+    let fixture = closed(16 << 10, &["SELECT 1"; 9]);
+    let leaves = |found: Examined| (found.size, found.findings.into_iter().map(|one| one.verdict).collect::<Vec<_>>());
+    let examined = |fixture: &Fixture| {
+        let by_one = examine(&fixture.dir(), &signing(1).public(), None, u64::MAX).expect("readable");
+        let by_several = examine_ahead(&fixture.dir(), &signing(1).public(), None).expect("readable");
+        (leaves(by_one), leaves(by_several))
+    };
+    let ((size, _), _) = examined(&fixture);
+    fixture.change(SEGMENT, |bytes| {
+        let last = (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES).rfind(|at| bytes[*at..].starts_with(b"PRTRBAT1"));
+        let copy = bytes[last.expect("a batch")..].to_vec();
+        assert_eq!(copy.len(), BLOCK_BYTES, "the segment is full, to its very end");
+        bytes.extend(copy);
+    });
+    let (by_one, by_several) = examined(&fixture);
+    assert_eq!(by_one, by_several);
+    assert_eq!((by_one.0, by_one.1.first()), (size, Some(&Verdict::Forked)));
 }
 
 #[test]

@@ -9,11 +9,11 @@ use super::Auditor;
 use super::erasures::{brought_back, under_way};
 use super::witnessed::Elsewhere;
 use crate::audit::tag::Tags;
-use crate::audit::tree::Frontier;
 use crate::cli::context::warn;
 use crate::cli::{Context, Exit, Failure, Table, keyring};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::{init, pinned};
+use crate::log::growth::first_leaves;
 use crate::log::name_of;
 use crate::log::open::DataKeys;
 use crate::log::reader::Reader;
@@ -174,17 +174,4 @@ fn compared(dir: &Path, (size, root): (u64, [u8; 32])) -> Option<(Verdict, Strin
         Ok(_) => None,
         Err(error) => Some((Verdict::Missing, format!("{remembered}, and not all can be read: {error}"))),
     }
-}
-
-/// The tree of the first leaves of a log, at most so many.
-pub(super) fn first_leaves(dir: &Path, size: u64) -> Result<Frontier, crate::log::Error> {
-    let mut tree = Frontier::new();
-    let reader = Reader::open(dir)?;
-    let mut entries = reader.entries();
-    while tree.size() < size
-        && let Some(entry) = entries.next().transpose()?
-    {
-        tree.push(entry.descriptor.leaf_hash());
-    }
-    Ok(tree)
 }

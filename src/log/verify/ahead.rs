@@ -1,6 +1,6 @@
 //! Reads a log's batches ahead of whoever checks them in order, and hashes their leaves, on several threads.
-//! Not here: what is checked. A batch that is not whole is not given: who checks looks at the file itself, as if nothing
-//! had been read ahead.
+//! Not here: what is checked. A batch that is not whole, or too long to be held beside others, is not given: who checks looks
+//! at the file itself, as if nothing had been read ahead.
 
 use std::io;
 use std::path::Path;
@@ -15,6 +15,9 @@ use crate::log::segment::{BATCH_HEADER_BYTES, Batch, BatchHeader, Depth, Found, 
 const WAITING: usize = 4;
 /// More than so many hash no faster than one checks.
 const THREADS_MAX: usize = 4;
+
+/// A longer batch is left to whoever checks: so many of them are held at once that a few would exhaust the memory.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// The segment and the byte of its file at which a batch begins.
 type Place = (u64, u64);
@@ -108,9 +111,13 @@ fn tell_places((disk, dir): (&dyn Disk, &Path), segments: &[u64], threads: &[Syn
         let Ok(file) = disk.open_to_read(&dir.join(file_name(*segment))) else { continue };
         let mut offset = BLOCK_BYTES as u64;
         while let Some(header) = header_at(file.as_ref(), offset) {
-            // Nobody takes it any more once who checks has given up.
-            let Some(Ok(())) = threads.next().map(|thread| thread.send((*segment, offset))) else { return };
+            let place = (*segment, offset);
             offset = offset.saturating_add(header.length);
+            if header.length > BYTES_MAX {
+                continue;
+            }
+            // Nobody takes it any more once who checks has given up.
+            let Some(Ok(())) = threads.next().map(|thread| thread.send(place)) else { return };
         }
     }
 }
