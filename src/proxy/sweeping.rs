@@ -150,7 +150,10 @@ pub async fn at_start(gate: &Gate) {
                 tracing::error!(database, %error, "cannot drop roles of dead processes there; it is tried again");
                 gate.roles.left_at(&cluster, &database);
             }
-            Err(_elapsed) => gate.roles.left_at(&cluster, &database),
+            Err(_elapsed) => {
+                tracing::warn!(database, "roles of dead processes there were not dropped in time; it is tried again");
+                gate.roles.left_at(&cluster, &database);
+            }
         }
         fence.let_go(&database).await;
     }
