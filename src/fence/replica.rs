@@ -280,17 +280,24 @@ impl Replica {
         if self.silent().is_some_and(|since| begun.duration_since(since) < LEFT_ALONE) {
             return Err(slow());
         }
+        let mut heard = None;
         let ending = async {
             let mut pause = POLL_FIRST;
             while !self.terminate(database, role, None).await?.1.is_empty() {
+                heard = Some(Instant::now());
                 sleep(pause).await;
                 pause = (pause * 2).min(POLL_MAX);
             }
+            heard = Some(Instant::now());
             Ok(())
         };
         let ended = timeout(within, ending).await.unwrap_or_else(|_| Err(slow()));
-        let waited_in_vain = ended.is_err() && begun.elapsed() >= LONG;
-        *self.silent() = waited_in_vain.then(Instant::now);
+        // A backend that does not go is no reason to leave the others there: the replica answers.
+        if ended.is_err() && heard.unwrap_or(begun).elapsed() >= LONG {
+            *self.silent() = Some(Instant::now());
+        } else if heard.is_some() {
+            *self.silent() = None;
+        }
         ended
     }
 

@@ -9,3 +9,4 @@ mod ground;
 mod revoked;
 mod serving;
 mod standby;
+mod stuck;
