@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::Type;
 
@@ -377,17 +378,18 @@ impl Fence {
         &self.0.replicas
     }
 
-    /// Ends all backends of `role` at every replica. A role of the primary's is one there as well, and which roads lead there
-    /// is written in the replica's own pg_hba.conf.
+    /// Ends all backends of `role` at all replicas at once. A role of the primary's is one there as well, and which roads lead
+    /// there is written in the replica's own pg_hba.conf.
     ///
     /// # Errors
     /// If one of them cannot be asked, or the backends are there after `within`; the others were asked all the same.
     pub async fn end_at_replicas(&self, database: &str, role: &str, within: Duration) -> Result<(), Error> {
-        let mut fault = None;
+        let mut ending = JoinSet::new();
         for replica in self.replicas() {
-            fault = replica.end(database, role, within).await.err().or(fault);
+            let (replica, database, role) = (replica.clone(), database.to_owned(), role.to_owned());
+            ending.spawn(async move { replica.end(&database, &role, within).await });
         }
-        fault.map_or(Ok(()), Err)
+        ending.join_all().await.into_iter().collect()
     }
 
     async fn standing(&self, database: &str, role: &str) -> Result<Standing, Error> {

@@ -1,6 +1,7 @@
 //! Whoever gives a role another password, and finds a line in the replica's own pg_hba.conf, signs in there past the gate.
 
-use std::time::Instant;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::stage::said;
 use portreeve::net::tls_connect::VerifiedTls;
@@ -17,6 +18,38 @@ async fn whoever_works_as_a_role_of_the_primary_at_a_replica_of_15_goes_with_it(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_works_as_a_role_of_the_primary_at_a_replica_of_18_goes_with_it() {
     goes_with_it(Version::Eighteen).await;
+}
+
+/// An end reaches every server within this.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// One after the other, the first would take all the time there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadline_a_replica_that_does_not_answer_shields_nobody_at_another() {
+    let mut ground = Ground::new(Version::Fifteen, "10s").await;
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    ground.change(
+        "\n[clusters.main.replicas.reader]\n",
+        &format!(
+            "\n[clusters.main.replicas.first]\nhost = \"localhost\"\nport = {port}\n\n[clusters.main.replicas.reader]\n"
+        ),
+    );
+    assert!(ground.stage.proxy.as_mut().expect("a proxy").stop().expect("it stops"), "it did not end well");
+    ground.stage.start_proxy().expect("it starts again");
+    ground.standby.admit("hostssl acme all 127.0.0.1/32 scram-sha-256").await;
+    ground.stage.grant("acme", "read").expect("a grant");
+    let session = ground.sign_in_soon("acme").await;
+    let role = one(&session.client, "select session_user").await;
+    let changed = "begin read write; alter role current_user password 'known'; commit";
+    session.client.batch_execute(changed).await.expect("nobody can be kept from that");
+    let beside = beside(&ground, &role).await;
+    let since = ground.switch("acme", r#"{"mode":"off"}"#);
+    let (ended, told) = tokio::time::timeout(SOON, beside.connection).await.expect("it is ended").expect("no panic");
+    assert!(told.as_ref().map(words).unwrap_or_default().starts_with("57P01"), "{told:?}");
+    let after = ended.duration_since(since);
+    assert!(after <= GONE_WITHIN, "it was there for {after:?}");
+    drop((session, silent));
 }
 
 async fn goes_with_it(version: Version) {
