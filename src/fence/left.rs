@@ -56,7 +56,7 @@ impl Fence {
     /// Shuts these roles out and ends their backends at the primary: all are told before any is waited for.
     ///
     /// # Errors
-    /// If the primary cannot be asked.
+    /// If the primary cannot be asked, or does not answer.
     pub async fn shut_out_left(
         &self,
         database: &str,
@@ -69,21 +69,25 @@ impl Fence {
         let mut left: Vec<String> = rows.iter().map(|row| field(database, row, 0)).collect::<Result<_, _>>()?;
         left.retain(|role| is_of_family(role, family) && !spared(role));
         let mut shut_out = ShutOut::default();
-        // One that cannot be ended, or that something hangs on, shields no other.
-        let mut note = |fault: Error| match fault {
-            away @ Error::Unreachable { .. } => Err(away),
-            fault => {
-                shut_out.fault.get_or_insert(fault);
-                Ok(())
-            }
-        };
+        // One that cannot be ended, or that something hangs on, shields no other. For a server that does not answer each would
+        // be waited for.
         for role in &left {
-            self.end_backends(database, role).await.map(drop).or_else(&mut note)?;
+            match self.end_backends(database, role).await {
+                Ok(_) => {}
+                Err(away @ (Error::Unreachable { .. } | Error::Slow { .. })) => return Err(away),
+                Err(fault) => drop(shut_out.fault.get_or_insert(fault)),
+            }
         }
         for role in left {
             match self.end(database, &role, within).await {
                 Ok(_) => shut_out.roles.push(role),
-                Err(fault) => note(fault)?,
+                Err(away @ Error::Unreachable { .. }) => return Err(away),
+                // Its backends did not go in time, or nothing was heard: one more question tells.
+                Err(slow @ Error::Slow { .. }) => {
+                    self.backends(database, &role).await?;
+                    shut_out.fault.get_or_insert(slow);
+                }
+                Err(fault) => drop(shut_out.fault.get_or_insert(fault)),
             }
         }
         Ok(shut_out)

@@ -327,6 +327,11 @@ impl Roles {
         self.left.notify_one();
     }
 
+    /// That database did not answer: it is asked after the others.
+    pub fn silent_at(&self, cluster: &str, database: &str) {
+        self.book().places.silent(cluster, database, Instant::now());
+    }
+
     /// Nothing is left behind in that database by now.
     pub fn swept(&self, cluster: &str, database: &str) {
         let mut book = self.book();

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::fence::{self, Fence, LeftBehind};
+use crate::fence::{self, Fence, LeftBehind, ShutOut};
 use crate::proxy::Gate;
 
 /// How long a role's backends have to end.
@@ -22,28 +23,49 @@ const EVERY: Duration = Duration::from_secs(60);
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
 /// A statement whose answer was lost may yet take effect: a commit waits for a standby, for instance. So long it is looked.
 const LOOKED_AFTER: Duration = Duration::from_secs(600);
+/// Of a cluster this many databases are asked at once in which others roles were left; and once so many in succession do not
+/// answer, the server does not: each of thousands would be waited for.
+const SILENT: usize = 2;
 
-/// Databases in which roles were made, or left, and when that was: clusters' names and databases'.
+/// Databases in which roles were made, or left: clusters' names and databases'.
 #[derive(Debug, Default)]
-pub struct Places(HashMap<(String, String), Instant>);
+pub struct Places(HashMap<(String, String), At>);
+
+/// When something was done at a place, and when it last did not answer.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    touched: Instant,
+    silent: Option<Instant>,
+}
 
 impl Places {
     /// Something was done there.
     pub fn touch(&mut self, cluster: &str, database: &str, now: Instant) {
-        self.0.insert((cluster.to_owned(), database.to_owned()), now);
+        let place = (cluster.to_owned(), database.to_owned());
+        self.0.entry(place).or_insert(At { touched: now, silent: None }).touched = now;
+    }
+
+    /// It did not answer: the others come first the next time, so that it shields none of them.
+    pub fn silent(&mut self, cluster: &str, database: &str, now: Instant) {
+        if let Some(at) = self.0.get_mut(&(cluster.to_owned(), database.to_owned())) {
+            at.silent = Some(now);
+        }
     }
 
     /// Nothing is left there; it is not looked there any more once nothing can come to light.
     pub fn let_go(&mut self, cluster: &str, database: &str, now: Instant) {
         let place = (cluster.to_owned(), database.to_owned());
-        if self.0.get(&place).is_some_and(|last| now.duration_since(*last) >= LOOKED_AFTER) {
-            self.0.remove(&place);
+        match self.0.get_mut(&place) {
+            Some(at) if now.duration_since(at.touched) < LOOKED_AFTER => at.silent = None,
+            Some(_) | None => drop(self.0.remove(&place)),
         }
     }
 
-    /// All of them.
+    /// All of them, those last that did not answer lately.
     pub fn all(&self) -> Vec<(String, String)> {
-        self.0.keys().cloned().collect()
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_by_key(|(_, at)| at.silent);
+        all.into_iter().map(|(place, _)| place.clone()).collect()
     }
 }
 
@@ -78,29 +100,44 @@ pub async fn keep_swept(gate: Arc<Gate>) {
     }
 }
 
-/// Answers whether nothing is left.
-async fn sweep_unknown(gate: &Gate) -> bool {
-    let mut all_swept = true;
+/// Answers whether nothing is left. No cluster waits for another.
+async fn sweep_unknown(gate: &Arc<Gate>) -> bool {
     let haunted: Vec<String> = gate.roles.haunted.clusters().keys().cloned().collect();
-    for cluster in haunted {
-        let Some(fence) = gate.fence(&cluster) else { continue };
-        if let Err(error) = nobody_left(gate, fence, &cluster).await {
-            tracing::warn!(cluster, %error, "sessions of a dead process may be left there; it is tried again");
-            all_swept = false;
-        }
-    }
+    let mut places: BTreeMap<String, Vec<String>> = haunted.into_iter().map(|cluster| (cluster, Vec::new())).collect();
     for (cluster, database) in gate.roles.places() {
-        let Some(fence) = gate.fence(&cluster) else { continue };
+        places.entry(cluster).or_default().push(database);
+    }
+    let mut sweeping = JoinSet::new();
+    for (cluster, databases) in places {
+        let gate = Arc::clone(gate);
+        sweeping.spawn(async move { sweep_cluster(&gate, &cluster, databases).await });
+    }
+    sweeping.join_all().await.into_iter().all(|is_swept| is_swept)
+}
+
+/// The same of one cluster, as long as its databases answer.
+async fn sweep_cluster(gate: &Gate, cluster: &str, databases: Vec<String>) -> bool {
+    let Some(fence) = gate.fence(cluster) else { return true };
+    let mut all_swept = true;
+    if let Err(error) = nobody_left(gate, fence, cluster).await {
+        tracing::warn!(cluster, %error, "sessions of a dead process may be left there; it is tried again");
+        all_swept = false;
+    }
+    for database in databases {
         let known = |role: &str| gate.roles.is_known(role);
         match fence.sweep(&database, gate.roles.family(), known, SWEPT_WITHIN).await {
             Ok(swept) => {
                 if !swept.is_empty() {
                     tracing::warn!(cluster, database, ?swept, "ended login roles that had been left");
                 }
-                gate.roles.swept(&cluster, &database);
+                gate.roles.swept(cluster, &database);
             }
             Err(error) => {
                 tracing::warn!(cluster, database, %error, "login roles may be left there; it is tried again");
+                if is_silence(&error) {
+                    gate.roles.silent_at(cluster, &database);
+                    return false;
+                }
                 all_swept = false;
             }
         }
@@ -108,55 +145,104 @@ async fn sweep_unknown(gate: &Gate) -> bool {
     all_swept
 }
 
+/// Whether nothing was heard of the server.
+fn is_silence(error: &fence::Error) -> bool {
+    matches!(error, fence::Error::Unreachable { .. } | fence::Error::Slow { .. })
+}
+
 /// Ends and drops the roles that dead processes of this proxy left. This process holds the log's lock, so none is
-/// alive. One database of a cluster tells in which others they are: of thousands, most have none. All are shut out before
-/// any replica is asked; what cannot be dropped soon is left to the sweep.
-pub async fn at_start(gate: &Gate) {
+/// alive. All are shut out before any replica is asked; what cannot be dropped soon is left to the sweep. No cluster waits for
+/// another, and nobody long for one that does not answer.
+pub async fn at_start(gate: &Arc<Gate>) {
     let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for customer in gate.follower.state().customers() {
         places.entry(customer.cluster.clone()).or_default().insert(customer.database.clone());
     }
-    let mut left = Vec::new();
+    let mut ending = JoinSet::new();
     for (cluster, databases) in places {
-        let Some(fence) = gate.fence(&cluster) else {
-            tracing::error!(cluster, "no such cluster in the configuration");
-            continue;
-        };
-        if fence.is_external() {
-            gate.roles.haunted.clusters().insert(cluster.clone(), Arc::default());
-            if let Err(error) = nobody_left(gate, fence, &cluster).await {
-                tracing::error!(cluster, %error, "cannot end sessions of dead processes there; nobody gets in before");
-                gate.roles.left.notify_one();
-            }
-            continue;
-        }
-        for database in narrowed(fence, databases, gate.roles.family()).await {
-            match fence.shut_out_left(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await {
-                Ok(roles) => left.push((fence, cluster.clone(), database, roles)),
-                Err(error) => {
-                    tracing::error!(database, %error, "cannot end roles of dead processes there; it is tried again");
+        let gate = Arc::clone(gate);
+        ending.spawn(async move {
+            let left = end_at_cluster(&gate, &cluster, databases).await;
+            (cluster, left)
+        });
+    }
+    let left = ending.join_all().await;
+    let until = Instant::now() + DROPPED_WITHIN;
+    for (cluster, left) in left {
+        let Some(fence) = gate.fence(&cluster) else { continue };
+        for (database, roles) in left {
+            match timeout_at(until, fence.drop_left(&database, roles, SWEPT_WITHIN)).await {
+                Ok(Ok(swept)) if swept.is_empty() => {}
+                Ok(Ok(swept)) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
+                Ok(Err(error)) => {
+                    tracing::error!(database, %error, "cannot drop roles of dead processes there; it is tried again");
                     gate.roles.left_at(&cluster, &database);
-                    fence.let_go(&database).await;
+                }
+                Err(_elapsed) => {
+                    tracing::warn!(
+                        database,
+                        "roles of dead processes there were not dropped in time; it is tried again"
+                    );
+                    gate.roles.left_at(&cluster, &database);
                 }
             }
+            fence.let_go(&database).await;
         }
     }
-    let until = Instant::now() + DROPPED_WITHIN;
-    for (fence, cluster, database, roles) in left {
-        match timeout_at(until, fence.drop_left(&database, roles, SWEPT_WITHIN)).await {
-            Ok(Ok(swept)) if swept.is_empty() => {}
-            Ok(Ok(swept)) => tracing::warn!(database, ?swept, "ended roles of a dead process"),
-            Ok(Err(error)) => {
-                tracing::error!(database, %error, "cannot drop roles of dead processes there; it is tried again");
-                gate.roles.left_at(&cluster, &database);
+}
+
+/// Ends what dead processes left at one cluster; which roles of which databases are to be dropped. One database tells in which
+/// others they are: of thousands, most have none.
+async fn end_at_cluster(gate: &Gate, cluster: &str, databases: BTreeSet<String>) -> Vec<(String, ShutOut)> {
+    let Some(fence) = gate.fence(cluster) else {
+        tracing::error!(cluster, "no such cluster in the configuration");
+        return Vec::new();
+    };
+    if fence.is_external() {
+        gate.roles.haunted.clusters().insert(cluster.to_owned(), Arc::default());
+        if let Err(error) = nobody_left(gate, fence, cluster).await {
+            tracing::error!(cluster, %error, "cannot end sessions of dead processes there; nobody gets in before");
+            gate.roles.left.notify_one();
+        }
+        return Vec::new();
+    }
+    match narrowed(fence, &databases, gate.roles.family()).await {
+        Ok(databases) => shut_out(gate, (fence, cluster), databases).await,
+        Err(error) => {
+            tracing::error!(cluster, %error, "cannot end roles of dead processes there; it is tried again");
+            databases.iter().for_each(|database| gate.roles.left_at(cluster, database));
+            Vec::new()
+        }
+    }
+}
+
+/// Shuts out the roles that were left in these databases. Once the server does not answer, the rest is left to the sweep.
+async fn shut_out(
+    gate: &Gate,
+    (fence, cluster): (&Fence, &str),
+    databases: BTreeSet<String>,
+) -> Vec<(String, ShutOut)> {
+    let (mut left, mut silent) = (Vec::new(), 0);
+    for database in databases {
+        if silent == SILENT {
+            gate.roles.left_at(cluster, &database);
+            continue;
+        }
+        let ended = fence.shut_out_left(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await;
+        match ended {
+            Ok(roles) => {
+                silent = 0;
+                left.push((database, roles));
             }
-            Err(_elapsed) => {
-                tracing::warn!(database, "roles of dead processes there were not dropped in time; it is tried again");
-                gate.roles.left_at(&cluster, &database);
+            Err(error) => {
+                silent = if is_silence(&error) { silent + 1 } else { 0 };
+                tracing::error!(database, %error, "cannot end roles of dead processes there; it is tried again");
+                gate.roles.left_at(cluster, &database);
+                fence.let_go(&database).await;
             }
         }
-        fence.let_go(&database).await;
     }
+    left
 }
 
 /// Sees to it that no session of a dead process is left at a cluster whose roles somebody else manages: those are this proxy's
@@ -189,22 +275,50 @@ async fn end_left(gate: &Gate, fence: &Fence, cluster: &str) -> Result<usize, fe
     for database in databases {
         match fence.end_left(database, &tenants, SWEPT_WITHIN).await {
             Ok(ended) => return Ok(ended),
-            Err(error @ (fence::Error::Unreachable { .. } | fence::Error::Slow { .. })) => return Err(error),
+            Err(error) if is_silence(&error) => return Err(error),
             Err(error) => fault = Some(error),
         }
     }
     fault.map_or(Ok(0), Err)
 }
 
-/// The databases that may hold roles of that family, by the word of the first that answers; all, if none does.
-async fn narrowed(fence: &Fence, databases: BTreeSet<String>, family: &str) -> BTreeSet<String> {
-    for database in &databases {
-        match fence.left_behind(database, family).await {
-            Ok(LeftBehind::In(found)) => return databases.into_iter().filter(|one| found.contains(one)).collect(),
-            Ok(LeftBehind::Somewhere) => return databases,
-            Err(fence::Error::Unreachable { .. } | fence::Error::Slow { .. }) => break,
-            Err(error) => tracing::debug!(database, %error, "another database is asked"),
+/// The databases that may hold roles of that family, by the word of the first that answers; all, if none knows.
+///
+/// # Errors
+/// If the server does not answer.
+async fn narrowed(fence: &Fence, databases: &BTreeSet<String>, family: &str) -> Result<BTreeSet<String>, fence::Error> {
+    for some in databases.iter().collect::<Vec<_>>().chunks(SILENT) {
+        let mut asking = JoinSet::new();
+        for database in some.iter().copied().cloned() {
+            let (fence, family) = (fence.clone(), family.to_owned());
+            asking.spawn(async move {
+                let told = fence.left_behind(&database, &family).await;
+                fence.let_go(&database).await;
+                (database, told)
+            });
+        }
+        let mut faults = Vec::new();
+        for (database, told) in asking.join_all().await {
+            match told {
+                Ok(LeftBehind::In(found)) => {
+                    return Ok(databases.intersection(&found.into_iter().collect()).cloned().collect());
+                }
+                Ok(LeftBehind::Somewhere) => return Ok(databases.clone()),
+                Err(error) => {
+                    tracing::debug!(database, %error, "another database is asked");
+                    faults.push(error);
+                }
+            }
+        }
+        if faults.iter().all(is_silence)
+            && let Some(silence) = faults.pop()
+        {
+            return Err(silence);
         }
     }
-    databases
+    Ok(databases.clone())
 }
+
+#[cfg(test)]
+#[path = "sweeping_tests.rs"]
+mod tests;

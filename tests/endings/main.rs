@@ -11,6 +11,7 @@ mod ground;
 mod heard;
 mod large;
 mod left_alone;
+mod left_behind;
 mod measured;
 mod proxy_ends;
 mod revoked;
