@@ -49,8 +49,15 @@ impl Fence {
         spared: impl Fn(&str) -> bool,
         within: Duration,
     ) -> Result<Vec<String>, Error> {
-        let shut_out = self.shut_out_left(database, family, spared, within).await?;
-        self.drop_left(database, shut_out, within).await
+        let swept = match self.shut_out_left(database, family, spared, within).await {
+            Ok(shut_out) => self.drop_left(database, shut_out, within).await,
+            Err(fault) => Err(fault),
+        };
+        // Of thousands of databases each would hold a connection to a server that takes a hundred.
+        if !self.0.open.lock().await.keeps(database) {
+            self.let_go(database).await;
+        }
+        swept
     }
 
     /// Shuts these roles out and ends their backends at the primary: all are told before any is waited for.

@@ -38,6 +38,11 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Whether control connections to it are kept for what is done there, or was lately.
+    pub(super) fn keeps(&self, database: &str) -> bool {
+        self.grants.contains_key(database) || self.idle.iter().any(|idle| idle == database)
+    }
+
     pub(super) fn opened(&mut self, database: &str) {
         *self.grants.entry(database.to_owned()).or_default() += 1;
         self.idle.retain(|idle| idle != database);

@@ -229,6 +229,8 @@ async fn shut_out(
             continue;
         }
         let ended = fence.shut_out_left(&database, gate.roles.family(), |_| false, SWEPT_WITHIN).await;
+        // Of thousands of databases each would hold a connection to a server that takes a hundred.
+        fence.let_go(&database).await;
         match ended {
             Ok(roles) => {
                 silent = 0;
@@ -238,7 +240,6 @@ async fn shut_out(
                 silent = if is_silence(&error) { silent + 1 } else { 0 };
                 tracing::error!(database, %error, "cannot end roles of dead processes there; it is tried again");
                 gate.roles.left_at(cluster, &database);
-                fence.let_go(&database).await;
             }
         }
     }

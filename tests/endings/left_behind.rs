@@ -1,10 +1,11 @@
-//! What a killed proxy left at a server that answers while another does not.
+//! What a killed proxy left at servers that do not answer, or in more databases than a server takes connections.
 //! Not here: at replicas (`tests/replicas`).
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use portreeve::cli::demo::stage::{STAFF, Stage};
+use portreeve::cli::demo::stage::{self, STAFF, Stage};
+use portreeve::fence::{family, grant_role};
 
 use crate::cast::SOON;
 use crate::client::sign_in;
@@ -15,8 +16,16 @@ const FAR: usize = 20;
 /// However many customers such a server has, this is the longest that the others' staff wait for the next start.
 const STARTED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Databases with a role left, and fewer connections.
+const LEFT: u32 = 24;
+const CONNECTIONS: &str = "20";
+/// In so many of them it cannot be dropped for a while.
+const HELD_BACK: u32 = 8;
+/// Control connections that there may be all the same.
+const KEPT: i64 = 4;
 const OPEN: &str = "select count(*) from pg_roles where rolname like 'pr\\_g\\_%' and rolcanlogin";
 const ROLES: &str = "select count(*) from pg_roles where rolname like 'pr\\_g\\_%'";
+const FENCES: &str = "select count(*) from pg_stat_activity where application_name = 'portreeve fence'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadline_a_server_that_does_not_answer_locks_nobody_out_of_another() {
@@ -54,6 +63,41 @@ async fn deadline_a_server_that_does_not_answer_locks_nobody_out_of_another() {
     drop(session);
     wait_until(&ground.stage, ROLES, |left| left == 0).await;
     drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_left_in_more_databases_than_there_are_connections_are_all_shut_out() {
+    let cache = Some(env!("CARGO_TARGET_TMPDIR").into());
+    let parameters = vec![("max_connections".to_owned(), CONNECTIONS.to_owned())];
+    let settings = stage::Settings { cache, parameters, ..stage::Settings::new(env!("CARGO_BIN_EXE_portreeve")) };
+    let mut stage = Stage::set_up(settings).await.expect("a stage");
+    stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
+    let family = family("gate-1");
+    for at in 0..LEFT {
+        let name = format!("many{at}");
+        stage.cluster.create_database(&name).await.expect("a database");
+        stage.fence(&name, &[]).expect("a fence");
+        stage.run(&["customer", "create", &name, "--cluster", "main", "--database", &name]).expect("a customer");
+        leave(&stage, &name, &grant_role(&family, 1, 1, at)).await;
+    }
+    rename(&stage, "close_grant", "held_back").await;
+    assert_eq!(number(&stage, OPEN).await, i64::from(LEFT));
+
+    stage.start_proxy().expect("it starts");
+    assert_eq!(number(&stage, OPEN).await, 0, "all are shut out before anybody gets in");
+    wait_until(&stage, FENCES, |held| held <= KEPT).await;
+    rename(&stage, "held_back", "close_grant").await;
+    wait_until(&stage, ROLES, |left| left == 0).await;
+    // The sweep dropped those.
+    wait_until(&stage, FENCES, |held| held <= KEPT).await;
+}
+
+/// Renames a function of the fence where roles are held back.
+async fn rename(stage: &Stage, from: &str, to: &str) {
+    for at in 0..HELD_BACK {
+        let renamed = format!("alter function portreeve.{from}(text) rename to {to}");
+        stage.cluster.run_sql(&format!("many{at}"), &renamed).await.expect("renamed");
+    }
 }
 
 /// A role that nobody knows.
