@@ -184,6 +184,20 @@ fn a_back_end_needs_its_place_and_a_purge_its_hours() {
 }
 
 #[test]
+fn a_register_in_a_file_takes_nothing_that_only_a_server_has() {
+    let with = |lines: &str| read(&format!("{LEAST}\n[register]\n{lines}"));
+    for key in ["host", "database", "role", "password_file", "ca", "certificate", "key"] {
+        let refused = with(&format!("engine = \"sqlite\"\n{key} = \"x\"")).expect_err(key);
+        let says = format!("\"register.{key}\": is for engine = \"postgresql\" only");
+        assert!(refused.contains(&says), "{refused}");
+    }
+    let refused = with("port = 5433").expect_err("a port, and no engine");
+    assert!(refused.contains("\"register.port\": is for engine = \"postgresql\" only"), "{refused}");
+    let usual = "path = \"r.sqlite\"\nhost = \"\"\nport = 5432\nrole = \"portreeve_register\"\nkey = \"\"";
+    assert!(with(usual).expect("as it is shipped").register.server.is_none());
+}
+
+#[test]
 fn an_identity_provider_is_whole_or_not_there() {
     let with = |more: &str| read(&format!("{LEAST}\n{more}"));
     let usual = with("").expect("read").staff;

@@ -12,11 +12,9 @@ const SECTION: &str = "register";
 
 impl Source<'_> {
     pub(super) fn register(&self, table: &DeTable<'_>, raw: raw::Register) -> Result<Register, Error> {
-        let path = self.path(raw.path);
+        let path = self.path(raw.path.clone());
         if raw.engine == EngineOf::Sqlite {
-            let paths = [("password_file", &raw.password_file), ("ca", &raw.ca), ("certificate", &raw.certificate)];
-            let given = paths.into_iter().find(|(_, path)| !path.as_os_str().is_empty()).map(|(key, _)| key);
-            return match given.or(Some("host").filter(|_| !raw.host.is_empty())) {
+            return match for_a_server(&raw) {
                 Some(key) => Err(self.wrong(table, &[SECTION, key], "is for engine = \"postgresql\" only")),
                 None => Ok(Register { path, server: None }),
             };
@@ -40,4 +38,20 @@ impl Source<'_> {
         };
         Ok(Register { path, server: Some(server) })
     }
+}
+
+/// The first key that says something which only a server has.
+fn for_a_server(raw: &raw::Register) -> Option<&'static str> {
+    let usual = raw::Register::default();
+    let given = [
+        ("host", raw.host != usual.host),
+        ("port", raw.port != usual.port),
+        ("database", raw.database != usual.database),
+        ("role", raw.role != usual.role),
+        ("password_file", raw.password_file != usual.password_file),
+        ("ca", raw.ca != usual.ca),
+        ("certificate", raw.certificate != usual.certificate),
+        ("key", raw.key != usual.key),
+    ];
+    given.into_iter().find(|(_, is_given)| *is_given).map(|(key, _)| key)
 }
