@@ -147,6 +147,23 @@ async fn what_no_provider_should_say_is_refused_and_recorded() {
         assert!(own.status == 303 && own.next.starts_with(&issuer), "{own:?}");
     }
 
+    // Where the provider sends browsers to, a page elsewhere can have them load something: that counts as no attempt (of one
+    // address, 100 are let through), and takes no cookie.
+    for (mode, dest) in [("no-cors", "image"), ("navigate", "iframe"), ("cors", "document")] {
+        let heads = [format!("Sec-Fetch-Mode: {mode}"), format!("Sec-Fetch-Dest: {dest}")];
+        let forged = ground.portal("/staff/oidc/callback?code=x&state=[1-101]");
+        let loaded = browser.one(&forged, None, &heads.each_ref().map(String::as_str));
+        let says = "a page has had this loaded";
+        loaded.refuses(403, says);
+        assert_eq!(loaded.body.to_lowercase().matches(says).count(), 101, "{mode}, {dest}");
+        assert!(!loaded.headers.iter().any(|line| line.to_ascii_lowercase().starts_with("set-cookie")), "{loaded:?}");
+    }
+    let there = browser.one(&ground.portal("/staff/oidc"), None, &[]).next;
+    let back = ground.portal(&format!("/staff/oidc/callback?error=no&state={}", parameter(&there, "state")));
+    let came = browser.one(&back, None, &["Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"]);
+    came.refuses(403, "the identity provider refuses: no");
+    answer(&own, json!({}), "").password();
+
     // Somebody else whom the provider calls jane by now, and her under the name of somebody else, are refused.
     let issued = || ground.records().iter().filter(|record| record["verb"] == "token.issued").count();
     let lena = ground.stage.write_secret("lena.password", "correct horse battery").expect("a file");

@@ -181,6 +181,18 @@ fn asked_for(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
+/// The provider sends the browser here itself. What a page elsewhere has it load, a picture or a frame, is no sign-in: it must
+/// not use up the attempts of its address, nor take the cookie of one that is under way.
+fn came_itself(headers: &HeaderMap) -> Result<(), Error> {
+    let is = |name: &str, word: &str| headers.get(name).is_none_or(|value| value.as_bytes() == word.as_bytes());
+    if is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document") {
+        return Ok(());
+    }
+    Err(Error::ForeignForm(
+        "a page has had this loaded, which only the identity provider sends a browser to".to_owned(),
+    ))
+}
+
 /// The browser is back: a page with the password, or the same as JSON where that is accepted.
 async fn from_provider(
     Shared(portal): Shared<Portal>,
@@ -188,6 +200,7 @@ async fn from_provider(
     headers: HeaderMap,
     Query(back): Query<Back>,
 ) -> Result<Response, Page> {
+    came_itself(&headers)?;
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_json = accepts.split([',', ';']).next().map(str::trim) == Some("application/json");
     let response = match (portal.by_provider(&headers, back, address).await, is_json) {
