@@ -139,7 +139,7 @@ async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
     assert_eq!(newest.first().and_then(|row| row.get("text")), Some(&"update contacts".into()));
     let of = |looked: &Looked| looked.asked("search");
     let by_table = Looked { table: Some("contacts".to_owned()), ..Looked::default() };
-    assert_eq!((of(&by_table).as_str(), objects(&context, by_table).await.len()), ("search --table contacts", 2));
+    assert_eq!((of(&by_table).as_str(), objects(&context, by_table).await.len()), ("search --table \"contacts\"", 2));
     let failed = Looked { sqlstate: Some("42601".to_owned()), kind: vec![Kind::Statement], ..Looked::default() };
     let asked = of(&failed);
     let rows = objects(&context, failed).await;
@@ -147,11 +147,9 @@ async fn an_auditor_finds_shows_and_verifies_what_a_proxy_wrote() {
     assert!(
         search::sqlstate("4260").is_err() && search::sqlstate("4260a").is_err() && search::sqlstate("42P01").is_ok()
     );
-    // What was looked for is recorded with who and why, as far as it is not too long.
+    // What was looked for is recorded with who and why.
     let reads = Looked { kind: vec![Kind::KeysOpened], text: Some(format!("audit {asked}")), ..Looked::default() };
     assert!(!objects(&context, reads).await.is_empty());
-    let long = of(&Looked { text: Some("ö".repeat(900)), ..Looked::default() });
-    assert!(long.ends_with("ö...") && long.chars().count() == 203, "{long}");
     // The keyring's own log is searched like any other: it says who read.
     let reads = Looked { kind: vec![Kind::KeysOpened], text: Some("audit search".to_owned()), ..Looked::default() };
     assert!(!objects(&context, reads).await.is_empty());
@@ -195,6 +193,26 @@ async fn damaged_part_is_nothing_to_the_tree(context: &Context) {
     assert_eq!(verdicts(Depth::Tree).await, before);
     assert!(verdicts(Depth::Sealed).await.contains(&"forked".to_owned()));
     std::fs::write(&segment, whole).expect("written");
+}
+
+#[test]
+fn what_was_looked_for_is_recorded_so_that_no_value_reads_as_a_field() {
+    let of = |looked: Looked| looked.asked("search");
+    let given = Some("x\" --staff \"jane\": a fine reason\n\\\u{202e}".to_owned());
+    let says = r#"search --text "x\" --staff \"jane\": a fine reason\n\\\u{202e}" --kind "statement,refused""#;
+    let kind = vec![Kind::Statement, Kind::Refused];
+    assert_eq!(of(Looked { text: given, kind, ..Looked::default() }), says);
+    let long = |count: usize| Some("ö".repeat(count));
+    let whole = of(Looked { text: long(200), ..Looked::default() });
+    assert_eq!(whole, format!("search --text \"{}\"", "ö".repeat(200)));
+    // Nothing is left of the last one, and yet it is seen that it was given.
+    let cut = of(Looked { table: long(201), text: Some("jane".to_owned()), ..Looked::default() });
+    let of_table = format!("search --table \"{}\" (cut after 200 of 201 characters)", "ö".repeat(200));
+    assert_eq!(cut, format!("{of_table} --text \"\" (cut after 0 of 4 characters)"));
+    // What stands there for a character counts.
+    let controls = of(Looked { text: Some("\u{1}".repeat(50)), ..Looked::default() });
+    let shown = r"\u{1}".repeat(40);
+    assert_eq!(controls, format!("search --text \"{shown}\" (cut after 40 of 50 characters)"));
 }
 
 async fn what_the_register_remembers_is_compared(context: &Context) {

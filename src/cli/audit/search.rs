@@ -15,7 +15,7 @@ use crate::log::follow::Following;
 use crate::log::search::{self, Found, Query};
 use crate::log::stream::Watch;
 
-/// Of what is looked for, the keyring is told so many characters.
+/// Of the values that are looked for, the keyring is told so many characters.
 const ASKED_MAX: usize = 200;
 /// How often `tail` looks for more.
 const TAIL_EVERY: Duration = Duration::from_secs(1);
@@ -112,10 +112,13 @@ impl Looked {
         })
     }
 
-    /// What is looked for, as it was asked: the keyring records it with who and why.
+    /// What is looked for, as it was asked: the keyring records it with who and why. Every field that was given is named; a
+    /// value stands in quotes, so that nothing in it reads as another field or as the reason.
     pub(super) fn asked(&self, verb: &str) -> String {
-        let mut asked = verb.to_owned();
         let session = self.session.map(|session| session.to_string());
+        let kinds: Vec<_> = self.kind.iter().map(|kind| kind.word()).collect();
+        let kinds = Some(kinds.join(",")).filter(|kinds| !kinds.is_empty());
+        let (mut asked, mut left) = (verb.to_owned(), ASKED_MAX);
         for (name, value) in [
             ("customer", &self.customer),
             ("staff", &self.staff),
@@ -125,15 +128,26 @@ impl Looked {
             ("table", &self.table),
             ("sqlstate", &self.sqlstate),
             ("text", &self.text),
+            ("kind", &kinds),
         ] {
-            asked.extend(value.as_ref().map(|value| format!(" --{name} {value}")));
+            asked.extend(value.as_ref().map(|value| format!(" --{name} {}", quoted(value, &mut left))));
         }
-        asked.extend(self.kind.iter().map(|kind| format!(" --kind {}", kind.word())));
-        match asked.char_indices().nth(ASKED_MAX) {
-            Some((end, _)) => format!("{}...", asked.get(..end).unwrap_or_default()),
-            None => asked,
-        }
+        asked
     }
+}
+
+/// As much of a value as there is room left for, in quotes; where it was cut, behind them.
+fn quoted(value: &str, left: &mut usize) -> String {
+    let mut kept = String::new();
+    for c in value.chars() {
+        let Some(rest) = left.checked_sub(c.escape_debug().count()) else {
+            let (end, of) = (kept.chars().count(), value.chars().count());
+            return format!("{kept:?} (cut after {end} of {of} characters)");
+        };
+        *left = rest;
+        kept.push(c);
+    }
+    format!("{kept:?}")
 }
 
 /// Shows what is found.
