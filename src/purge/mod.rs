@@ -33,7 +33,7 @@ pub use connection::{Connection, Road};
 pub use database::{Dropped, Target, drop_database, target};
 pub use needles::{NEEDLE_BYTES_MIN, Needles};
 pub use patience::{Control, Pace};
-pub use position::{Standby, count, count_all, has_replayed, is_there, position, standbys};
+pub use position::{Lacks, Position, Standby, count, count_all, is_there, lacks, position, standbys};
 pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
 pub use probe::{Probed, needles, probe};
 pub use run::{Gone, Outcome, Purge, deleted};

@@ -1,4 +1,5 @@
-//! A streaming replica: no purge is claimed before it has replayed it, neither while it lags nor while it is away.
+//! A streaming replica: no purge is claimed before it has replayed it, neither while it lags nor while it is away, nor if it
+//! follows another timeline than the primary's.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,6 +18,9 @@ use portreeve::secret::Secret;
 use tokio_postgres::{Client, NoTls};
 
 use super::ground::Ground;
+
+/// Whatever should happen soon happens within this.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Starts a server that ends with its own standard input, which is ours.
 const WATCHER: &str = r#"
@@ -49,33 +53,30 @@ fn as_owner(data: &Path, program: &Path) -> Command {
 
 impl Replica {
     /// Copies the cluster, with a slot of its own there.
-    async fn of(cluster: &Cluster) -> Replica {
+    async fn of(cluster: &Cluster, name: &str) -> Replica {
         let hba = cluster.directory().join("data/pg_hba.conf");
         let lines = fs::read_to_string(&hba).expect("pg_hba.conf");
         fs::write(&hba, format!("local replication postgres trust\n{lines}")).expect("written");
         cluster.run_sql("postgres", "select pg_reload_conf()").await.expect("reloaded");
-        let (data, socket) = (cluster.directory().join("copy"), cluster.socket_directory());
-        let road = format!("host={} port={} user=postgres application_name=copy", socket.display(), cluster.port());
-        let copy =
-            as_owner(&cluster.directory().join("data"), &postgres_bin().expect("PostgreSQL").join("pg_basebackup"))
-                .args([
-                    "-D",
-                    &data.to_string_lossy(),
-                    "-R",
-                    "-C",
-                    "-S",
-                    "copy",
-                    "-X",
-                    "stream",
-                    "-c",
-                    "fast",
-                    "-d",
-                    &road,
-                ])
-                .stdin(Stdio::null())
-                .output()
-                .expect("it runs");
+        Replica::at(cluster, &cluster.socket_directory(), name)
+    }
+
+    /// Copies the server that has its socket there, with a slot of its own there.
+    fn at(cluster: &Cluster, socket: &Path, name: &str) -> Replica {
+        let data = cluster.directory().join(name);
+        let road = format!("host={} port={} user=postgres application_name={name}", socket.display(), cluster.port());
+        let program = postgres_bin().expect("PostgreSQL").join("pg_basebackup");
+        let copy = as_owner(&cluster.directory().join("data"), &program)
+            .args(["-R", "-C", "-S", name, "-X", "stream", "-c", "fast", "-d", &road, "-D", &data.to_string_lossy()])
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
         assert!(copy.status.success(), "{}", said(&copy));
+        // Of a server whose socket is in its data directory, the lock is copied as well.
+        let lock = data.join(format!(".s.PGSQL.{}.lock", cluster.port()));
+        if lock.exists() {
+            fs::remove_file(lock).expect("removed");
+        }
         Replica { data, port: cluster.port(), watcher: None }
     }
 
@@ -115,17 +116,22 @@ async fn rows(replica: &Client) -> i64 {
     replica.query_one(sql, &[]).await.expect("counted").get(0)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_purge_is_claimed_only_when_every_replica_has_replayed_it() {
-    let ground = Ground::new().await;
-    let mut replica = Replica::of(&ground.stage.cluster).await;
-    let client = replica.start().await;
-    assert_eq!(rows(&client).await, 1200);
+/// Closes an account whose rows may go at once.
+async fn close(ground: &Ground) {
     ground.close("initech").await;
     ground.account("initech", AccountStep::Immediate).await.expect("asked for");
     let fresh = ground.now();
     ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
     ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_claimed_only_when_every_replica_has_replayed_it() {
+    let ground = Ground::new().await;
+    let mut replica = Replica::of(&ground.stage.cluster, "copy").await;
+    let client = replica.start().await;
+    assert_eq!(rows(&client).await, 1200);
+    close(&ground).await;
 
     client.batch_execute("select pg_wal_replay_pause()").await.expect("it lags from now on");
     let lags = ground.turn().await;
@@ -160,13 +166,9 @@ async fn a_purge_is_claimed_only_when_every_replica_has_replayed_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_configured_is_asked_whether_the_primary_knows_of_it_or_not() {
     let ground = Ground::new().await;
-    let mut replica = Replica::of(&ground.stage.cluster).await;
+    let mut replica = Replica::of(&ground.stage.cluster, "copy").await;
     drop(replica.start().await);
-    ground.close("initech").await;
-    ground.account("initech", AccountStep::Immediate).await.expect("asked for");
-    let fresh = ground.now();
-    ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
-    ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
+    close(&ground).await;
     replica.stop();
     let slot = "select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots where not active";
     let until = Instant::now() + Duration::from_secs(20);
@@ -175,7 +177,7 @@ async fn a_replica_that_is_configured_is_asked_whether_the_primary_knows_of_it_o
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
-    let away = with_replica(&ground, &replica).await;
+    let away = with_reader(&ground, None, ("copy", &replica.data)).await;
     let waits =
         |why: &String| why.contains("replica \"copy\" of cluster \"main\" cannot be asked whether it has replayed");
     assert!(away.troubles.iter().any(|(_, why)| waits(why)), "{away:?}");
@@ -185,22 +187,72 @@ async fn a_replica_that_is_configured_is_asked_whether_the_primary_knows_of_it_o
     let slot = "select count(*) from pg_create_physical_replication_slot('copy', true)";
     assert_eq!(ground.column("postgres", slot).await, ["1"]);
     let client = replica.start().await;
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + SOON;
     while ground.stage_of("initech") != Stage::LiveClean {
-        let turned = with_replica(&ground, &replica).await;
+        let turned = with_reader(&ground, None, ("copy", &replica.data)).await;
         assert!(Instant::now() < until, "{turned:?}");
     }
     assert_eq!(rows(&client).await, 0, "it is gone on the replica when it is claimed");
 }
 
-/// A turn of a daemon that has the replica in its configuration.
-async fn with_replica(ground: &Ground, replica: &Replica) -> Turned {
+/// A turn of a daemon that has the replica, whose socket is there, in its configuration; and another server than the stage's
+/// as its primary.
+async fn with_reader(ground: &Ground, primary: Option<&Replica>, (name, socket): (&str, &Path)) -> Turned {
+    let road = |socket: &Path| {
+        let port = ground.stage.cluster.port();
+        let dsn = format!("host={} port={port} user=portreeve_maintenance", socket.display());
+        Road::new(&Secret::new(dsn), None).expect("a road")
+    };
     let mut world = ground.world().await;
-    let dsn = format!("host={} port={} user=postgres", replica.data.display(), replica.port);
-    let road = Road::new(&Secret::new(dsn), None).expect("a road");
     let Some(Ok(upstream)) = world.upstreams.get_mut("main") else { unreachable!("the ground has one") };
-    upstream.replicas.push(("copy".to_owned(), road));
+    if let Some(primary) = primary {
+        upstream.road = road(&primary.data);
+    }
+    upstream.replicas.push((name.to_owned(), road(socket)));
     let turned = turn(&world, ground.now()).await.expect("a turn");
     world.acts.log.close().expect("the log closes");
     turned
+}
+
+/// What the server answers to a question of yes or no.
+async fn is_so(server: &Client, sql: &str) -> bool {
+    server.query_one(sql, &[]).await.expect(sql).get(0)
+}
+
+/// After a failover the reader still follows the old primary, which went on past the purge's position: that number says
+/// nothing about the new one's log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_on_another_timeline_has_replayed_nothing_of_the_purge() {
+    let ground = Ground::new().await;
+    let cluster = &ground.stage.cluster;
+    let (mut one, mut two) = (Replica::of(cluster, "one").await, Replica::of(cluster, "two").await);
+    let (promoted, left) = (one.start().await, two.start().await);
+    close(&ground).await;
+    assert!(is_so(&promoted, "select pg_promote(true, 30)").await);
+    for _ in 0..4 {
+        ground.column("postgres", "select pg_logical_emit_message(true, 'a test', 'it goes on')").await;
+        ground.column("postgres", "select pg_switch_wal()").await;
+    }
+    let old = ground.column("postgres", "select pg_current_wal_lsn()").await.concat();
+    let (replayed, until) = (format!("select pg_last_wal_replay_lsn() >= '{old}'"), Instant::now() + SOON);
+    while !is_so(&left, &replayed).await {
+        assert!(Instant::now() < until, "it does not replay what its primary has");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let astray = with_reader(&ground, Some(&one), ("reader", &two.data)).await;
+    let waits = |why: &String| why.contains("reader: it follows timeline 1, and the primary is on timeline 2");
+    assert!(astray.troubles.iter().any(|(_, why)| waits(why)), "{astray:?}");
+    assert!(is_so(&promoted, &format!("select pg_current_wal_lsn() < '{old}'")).await, "its numbers alone say more");
+    assert_eq!((rows(&promoted).await, rows(&left).await), (0, 1200));
+    assert_eq!((ground.stage_of("initech"), ground.closure("initech").purge.verified), (Stage::Purging, None));
+
+    let mut three = Replica::at(cluster, &one.data, "three");
+    let follows = three.start().await;
+    let until = Instant::now() + SOON;
+    while ground.stage_of("initech") != Stage::LiveClean {
+        let turned = with_reader(&ground, Some(&one), ("reader", &three.data)).await;
+        assert!(Instant::now() < until, "{turned:?}");
+    }
+    assert_eq!(rows(&follows).await, 0, "it is gone on the replica when it is claimed");
 }

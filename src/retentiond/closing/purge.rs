@@ -341,22 +341,25 @@ impl World {
         for _ in 0..REPLICA_TRIES {
             let mut standbys = purging::standbys(connection, &position).await?;
             for (name, replica) in &configured {
-                let has_replayed = purging::has_replayed(replica, &position).await?;
+                let lacks = purging::lacks(replica, &position).await?;
                 match standbys.iter_mut().find(|known| known.name == *name) {
-                    Some(known) => known.has_replayed &= has_replayed,
-                    None => standbys.push(Standby { name: name.clone(), has_replayed }),
+                    Some(known) => known.lacks = lacks.or(known.lacks.take()),
+                    None => standbys.push(Standby { name: name.clone(), lacks }),
                 }
             }
-            behind = standbys.iter().filter(|standby| !standby.has_replayed).map(|one| one.name.clone()).collect();
+            let told = |standby: &Standby| Some(format!("{}: {}", standby.name, standby.lacks.as_ref()?));
+            behind = standbys.iter().filter_map(told).collect();
             if behind.is_empty() {
                 let now = self.acts.clock.now().0;
-                return Ok((position, standbys.into_iter().map(|standby| (standby.name, now)).collect()));
+                return Ok((position.lsn, standbys.into_iter().map(|standby| (standby.name, now)).collect()));
             }
             tokio::time::sleep(REPLICA_AGAIN).await;
         }
-        let (cluster, behind) = (&customer.cluster, behind.join(", "));
+        let (cluster, behind) = (&customer.cluster, behind.join("; "));
         let message = format!("a replica of cluster \"{cluster}\" has not replayed the purge yet: {behind}");
-        Err(Error::Refused(format!("{message}; bring it back, or drop the slot of one that is no more")))
+        Err(Error::Refused(format!(
+            "{message}; bring it back, or drop the slot of one that is no more and take it out of the configuration"
+        )))
     }
 
     /// A connection to each replica that is configured, whether the primary knows of it or not.
