@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::cluster::{Cluster, postgres_bin};
@@ -15,6 +17,10 @@ use portreeve::purge::Road;
 use portreeve::retention::certificate::Findings;
 use portreeve::retentiond::closing::{Turned, turn};
 use portreeve::secret::Secret;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use super::ground::Ground;
@@ -187,12 +193,50 @@ async fn a_replica_that_is_configured_is_asked_whether_the_primary_knows_of_it_o
     let slot = "select count(*) from pg_create_physical_replication_slot('copy', true)";
     assert_eq!(ground.column("postgres", slot).await, ["1"]);
     let client = replica.start().await;
+    let (silent, is_asked) = falls_silent(&replica);
+    let turned = timeout(SOON, with_reader(&ground, None, ("copy", silent.path()))).await.expect("a turn ends");
+    let waits = |why: &String| {
+        why.contains("replica \"copy\" of cluster \"main\" cannot be asked")
+            && why.contains("does not answer within 10s")
+    };
+    assert!(is_asked.load(Ordering::Acquire) && turned.troubles.iter().any(|(_, why)| waits(why)), "{turned:?}");
+    assert_eq!(ground.stage_of("initech"), Stage::Purging);
+
     let until = Instant::now() + SOON;
     while ground.stage_of("initech") != Stage::LiveClean {
         let turned = with_reader(&ground, None, ("copy", &replica.data)).await;
         assert!(Instant::now() < until, "{turned:?}");
     }
     assert_eq!(rows(&client).await, 0, "it is gone on the replica when it is claimed");
+}
+
+/// A folder with a socket to the replica, which is silent from the question on how far it is; and whether it came to that.
+fn falls_silent(replica: &Replica) -> (TempDir, Arc<AtomicBool>) {
+    const QUESTION: &[u8] = b"pg_last_wal_replay_lsn";
+    let (folder, name) = (tempfile::tempdir().expect("a folder"), format!(".s.PGSQL.{}", replica.port));
+    let (listener, there) = (UnixListener::bind(folder.path().join(&name)).expect("bound"), replica.data.join(name));
+    let is_asked = Arc::new(AtomicBool::new(false));
+    let asks_now = Arc::clone(&is_asked);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (mut asks, mut hears) = client.into_split();
+            let asks_now = Arc::clone(&asks_now);
+            let (mut answers, mut takes) = UnixStream::connect(&there).await.expect("it runs").into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                while asks.read_buf(&mut asked).await.expect("read") > 0 {
+                    if asked.windows(QUESTION.len()).any(|bytes| bytes == QUESTION) {
+                        asks_now.store(true, Ordering::Release);
+                        std::future::pending::<()>().await;
+                    }
+                    takes.write_all(&asked).await.expect("written");
+                    asked.clear();
+                }
+            });
+        }
+    });
+    (folder, is_asked)
 }
 
 /// A turn of a daemon that has the replica, whose socket is there, in its configuration; and another server than the stage's

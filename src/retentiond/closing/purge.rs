@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::facts::dates;
 use super::kept::{Found, Kept};
@@ -21,10 +21,9 @@ use crate::purge::{self as purging, Connection, Control, Event, Gone, Outcome, P
 use crate::retention::closure::Dates;
 use crate::retention::plan::Rules;
 
-/// How often a replica that is behind is looked at, and how often at the most.
+/// How often a replica that is behind is looked at.
 const REPLICA_AGAIN: Duration = Duration::from_millis(250);
-const REPLICA_TRIES: u32 = 40;
-/// How long one has to let somebody in.
+/// How long one has to let somebody in, to answer, and to come up.
 const REPLICA_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is known of shared tables.
@@ -337,26 +336,29 @@ impl World {
     ) -> Result<(String, Vec<(String, i64)>), Error> {
         let position = purging::position(connection).await?;
         let configured = self.replicas(customer, connection).await?;
-        let mut behind = Vec::new();
-        for _ in 0..REPLICA_TRIES {
+        let until = Instant::now() + REPLICA_WITHIN;
+        let behind = loop {
             let mut standbys = purging::standbys(connection, &position).await?;
             for (name, replica) in &configured {
-                let lacks = purging::lacks(replica, &position).await?;
+                let lacks = in_time(purging::lacks(replica, &position)).await;
+                let lacks = lacks.map_err(|why| unasked(name, &customer.cluster, &why))?;
                 match standbys.iter_mut().find(|known| known.name == *name) {
                     Some(known) => known.lacks = lacks.or(known.lacks.take()),
                     None => standbys.push(Standby { name: name.clone(), lacks }),
                 }
             }
             let told = |standby: &Standby| Some(format!("{}: {}", standby.name, standby.lacks.as_ref()?));
-            behind = standbys.iter().filter_map(told).collect();
+            let behind: Vec<_> = standbys.iter().filter_map(told).collect();
             if behind.is_empty() {
                 let now = self.acts.clock.now().0;
                 return Ok((position.lsn, standbys.into_iter().map(|standby| (standby.name, now)).collect()));
             }
-            tokio::time::sleep(REPLICA_AGAIN).await;
-        }
-        let (cluster, behind) = (&customer.cluster, behind.join("; "));
-        let message = format!("a replica of cluster \"{cluster}\" has not replayed the purge yet: {behind}");
+            if Instant::now() >= until {
+                break behind.join("; ");
+            }
+            sleep(REPLICA_AGAIN).await;
+        };
+        let message = format!("a replica of cluster \"{}\" has not replayed the purge yet: {behind}", customer.cluster);
         Err(Error::Refused(format!(
             "{message}; bring it back, or drop the slot of one that is no more and take it out of the configuration"
         )))
@@ -367,19 +369,8 @@ impl World {
         let (server, mut replicas) = (primary.server().await?, Vec::new());
         for (name, road) in &self.upstream(customer)?.replicas {
             let road = road.only(&server);
-            let why = match timeout(REPLICA_WITHIN, road.connect(primary.database())).await {
-                Ok(Ok(replica)) => {
-                    replicas.push((name.clone(), replica));
-                    continue;
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("it does not answer within {REPLICA_WITHIN:?}"),
-            };
-            return Err(Error::Refused(format!(
-                "replica \"{name}\" of cluster \"{}\" cannot be asked whether it has replayed the purge: {why}; bring it \
-                 back, or take it out of the configuration once it is no more",
-                customer.cluster
-            )));
+            let replica = in_time(road.connect(primary.database())).await;
+            replicas.push((name.clone(), replica.map_err(|why| unasked(name, &customer.cluster, &why))?));
         }
         Ok(replicas)
     }
@@ -426,6 +417,22 @@ impl World {
         let Tables { connection, map, catalog, plan } = tables;
         self.take_needles(customer.id, connection, (map, catalog, plan)).await
     }
+}
+
+/// What a replica answers; else why there is no answer. One that has fallen silent holds nobody up.
+async fn in_time<T>(answer: impl Future<Output = Result<T, purging::Error>>) -> Result<T, String> {
+    match timeout(REPLICA_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("it does not answer within {REPLICA_WITHIN:?}")),
+    }
+}
+
+/// A replica that cannot be asked has not replayed the purge.
+fn unasked(name: &str, cluster: &str, why: &str) -> Error {
+    Error::Refused(format!(
+        "replica \"{name}\" of cluster \"{cluster}\" cannot be asked whether it has replayed the purge: {why}; bring it \
+         back, or take it out of the configuration once it is no more"
+    ))
 }
 
 /// Whether it is, or ever was since the first plan, another server, database or schema than the one that plan was of.
