@@ -98,6 +98,12 @@ impl Link {
         done
     }
 
+    /// Whatever is read from it is as of one moment, over as many statements as it takes.
+    pub(super) async fn snapshot(&mut self, doing: &'static str) -> Result<Snapshot<'_>, Error> {
+        self.again(doing, "begin isolation level repeatable read read only", &[]).await?;
+        Ok(Snapshot { link: self, is_over: false })
+    }
+
     /// From now on the server tells of what is appended.
     pub(super) async fn listen(&mut self, wake: Wake) -> Result<(), Error> {
         if self.wake.set(wake).is_err() {
@@ -237,6 +243,40 @@ impl Link {
             client.batch_execute("listen portreeve_register").await.map_err(failed)?;
         }
         Ok((client, driver))
+    }
+}
+
+/// One moment of what the server holds. One that is let go of before its end takes the connection with it, so that nothing
+/// else is asked as of that moment.
+pub(super) struct Snapshot<'l> {
+    link: &'l mut Link,
+    is_over: bool,
+}
+
+impl Snapshot<'_> {
+    /// The rows of one statement, of that moment.
+    pub(super) async fn rows(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        self.link.answer(doing, ANSWER_WITHIN, sql, parameters).await
+    }
+
+    /// What is asked from now on is of other moments.
+    pub(super) async fn end(mut self, doing: &'static str) -> Result<(), Error> {
+        self.link.answer(doing, ANSWER_WITHIN, "commit", &[]).await?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.link.open = None;
+        }
     }
 }
 

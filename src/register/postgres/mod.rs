@@ -10,7 +10,7 @@ mod prepare;
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -100,13 +100,25 @@ impl Postgres {
         T: Send + 'static,
         F: AsyncFnOnce(&mut Link) -> Result<T, Error> + Send + 'static,
     {
-        let (reply, replied) = mpsc::sync_channel(1);
-        // Whoever asked waits below.
-        let job: Job = Box::new(move |link| Box::pin(async move { reply.send(job(link).await).unwrap_or_default() }));
-        let lost = || Error::Bug("the thread of a connection to the register panicked");
-        self.jobs.as_ref().ok_or_else(lost)?.send(job).map_err(|_| lost())?;
-        replied.recv().map_err(|_| lost())?
+        self.begin(job)?.recv().map_err(|_| lost())?
     }
+
+    /// Where the answer will be.
+    fn begin<T, F>(&self, job: F) -> Result<Receiver<Result<T, Error>>, Error>
+    where
+        T: Send + 'static,
+        F: AsyncFnOnce(&mut Link) -> Result<T, Error> + Send + 'static,
+    {
+        let (reply, replied) = mpsc::sync_channel(1);
+        // Whoever asked waits for it, unless they have seen enough.
+        let job: Job = Box::new(move |link| Box::pin(async move { reply.send(job(link).await).unwrap_or_default() }));
+        self.jobs.as_ref().ok_or_else(lost)?.send(job).map_err(|_| lost())?;
+        Ok(replied)
+    }
+}
+
+fn lost() -> Error {
+    Error::Bug("the thread of a connection to the register panicked")
 }
 
 impl Drop for Postgres {
@@ -127,24 +139,12 @@ async fn work(mut link: Link, mut asked: UnboundedReceiver<Job>) {
 
 impl Engine for Postgres {
     fn read(&mut self, from: Sequence, each: &mut dyn FnMut(Stored) -> ControlFlow<()>) -> Result<(), Error> {
-        let mut next = number(from);
-        loop {
-            let batch = self.ask(async move |link| {
-                let rows = link.again("read", READ, &[(&next, Type::INT8), (&BATCH, Type::INT8)]).await?;
-                from_primary(&rows, &link.place)?;
-                rows.iter().filter_map(|row| stored(row, &link.place).transpose()).collect::<Result<Vec<_>, Error>>()
-            })?;
-            let is_last = batch.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
-            for stored in batch {
-                next = number(stored.sequence).saturating_add(1);
-                if each(stored).is_break() {
-                    return Ok(());
-                }
-            }
-            if is_last {
-                return Ok(());
-            }
+        let (give, batches) = mpsc::sync_channel(1);
+        let end = self.begin(async move |link| read(link, number(from), &give).await)?;
+        if batches.iter().flatten().try_for_each(each).is_break() {
+            return Ok(());
         }
+        end.recv().map_err(|_| lost())?
     }
 
     fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error> {
@@ -269,6 +269,38 @@ fn stored(row: &Row, place: &Place) -> Result<Option<Stored>, Error> {
         signature: signature.map(|signature| signature.try_into().map_err(|_| odd())).transpose()?,
         side,
     }))
+}
+
+/// All from there on as of one moment: else some side rows of what is just being forgotten would be seen, and others not.
+async fn read(link: &mut Link, mut next: i64, give: &SyncSender<Vec<Stored>>) -> Result<(), Error> {
+    let place = link.place.clone();
+    let rows = link.again("read", READ, &[(&next, Type::INT8), (&BATCH, Type::INT8)]).await?;
+    let all = batch(&rows, &place)?;
+    if is_last(&all) {
+        // Whoever does not listen any more has seen enough.
+        give.send(all).unwrap_or_default();
+        return Ok(());
+    }
+    // It takes several statements, and that one was of another moment.
+    let mut snapshot = link.snapshot("read").await?;
+    loop {
+        let rows = snapshot.rows("read", READ, &[(&next, Type::INT8), (&BATCH, Type::INT8)]).await?;
+        let batch = batch(&rows, &place)?;
+        let is_last = is_last(&batch);
+        next = batch.last().map_or(next, |stored| number(stored.sequence).saturating_add(1));
+        if give.send(batch).is_err() || is_last {
+            return snapshot.end("read").await;
+        }
+    }
+}
+
+fn batch(rows: &[Row], place: &Place) -> Result<Vec<Stored>, Error> {
+    from_primary(rows, place)?;
+    rows.iter().filter_map(|row| stored(row, place).transpose()).collect()
+}
+
+fn is_last(batch: &[Stored]) -> bool {
+    batch.len() < usize::try_from(BATCH).unwrap_or(usize::MAX)
 }
 
 async fn remembered(link: &mut Link, log: &str) -> Result<Option<Remembered>, Error> {

@@ -238,6 +238,41 @@ fn keeping_deleted_rows(shelf: &Shelf, what: impl FnOnce()) {
     set("alter system reset vacuum_defer_cleanup_age", "0");
 }
 
+/// However many statements it takes: nobody sees half of what is just being forgotten.
+fn what_is_read_at_once_is_of_one_moment(shelf: &Shelf) {
+    let server = shelf.database();
+    shelf.prepare(&server).expect("prepared");
+    // Not events: nobody looks at them but the engine.
+    let many = "insert into portreeve_register.event
+            select n, decode(lpad(to_hex(n), 32, '0'), 'hex'), '\\x00', sha256(int8send(n)) from generate_series(1, 5000) n;
+        insert into portreeve_register.side
+            select sequence, hash, content from portreeve_register.event";
+    shelf.sql(&server.database, many).expect("inserted");
+    let mut engine = Postgres::open(&server).expect("it opens");
+    let count = |engine: &mut Postgres, during: &dyn Fn()| {
+        let (mut events, mut sides) = (0, 0);
+        let read = engine.read(Sequence(1), &mut |stored| {
+            if events == 0 {
+                during();
+            }
+            events += 1;
+            assert_eq!(stored.sequence, Sequence(events), "each, in order");
+            sides += u64::from(stored.side.is_some());
+            ControlFlow::Continue(())
+        });
+        read.expect("it reads");
+        (events, sides)
+    };
+    let delete = || drop(shelf.sql(&server.database, "delete from portreeve_register.side").expect("deleted"));
+    assert_eq!(count(&mut engine, &delete), (5000, 5000));
+    assert_eq!(count(&mut engine, &|| ()), (5000, 0), "the next is of another moment");
+    engine.read(Sequence(1), &mut |_| ControlFlow::Break(())).expect("whoever has seen enough goes");
+    let one =
+        "insert into portreeve_register.side select sequence, hash, content from portreeve_register.event limit 1";
+    shelf.sql(&server.database, one).expect("inserted");
+    assert_eq!(count(&mut engine, &|| ()), (5000, 1));
+}
+
 /// Nothing of an erased row is in the table's files; while somebody has a snapshot with it, it is not said to be gone.
 fn what_is_forgotten_is_in_no_file_of_the_table(shelf: &Arc<Shelf>) {
     let kept = Kept::on(shelf);
@@ -344,6 +379,7 @@ fn what_is_particular_to_a_server() {
     an_append_under_way_is_waited_for(&shelf);
     late::an_append_that_comes_after_it_was_asked_for_is_refused(&shelf);
     what_is_not_told_is_found_by_asking(&shelf);
+    what_is_read_at_once_is_of_one_moment(&shelf);
     what_is_forgotten_is_in_no_file_of_the_table(&shelf);
     whoever_idles_over_side_rows_holds_nobody_up(&shelf);
     no_role_changes_an_event(&shelf);
