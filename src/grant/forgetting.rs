@@ -26,7 +26,10 @@ impl State {
     /// Its names and those of its owners are nobody's from now on, and whoever was its owner is none.
     pub(super) fn forget(&mut self, event: &Event, id: CustomerId) {
         // Where the side rows are deleted already, there is nothing to look for among what all customers have.
-        let has_texts = self.customer(id).is_some_and(|customer| customer.name != ERASED);
+        // Whoever looked away meanwhile may know its former name only.
+        let has_texts = self.customer(id).is_some_and(|customer| {
+            customer.name != ERASED || customer.former.iter().any(|former| former.name != ERASED)
+        });
         self.forget_names(id);
         self.forget_owners(id);
         self.forget_invitations(event, id);

@@ -113,7 +113,8 @@ impl State {
 
     /// Not looked at without names, as long as nobody could tell which of them took another one's place.
     fn check_invited_count(&self, event: &Event, name: &str, customer: CustomerId) -> Result<(), Rule> {
-        let others = self.invited_to(customer).filter(|other| other.is_open(event.at) && other.name != name);
+        let counts = |other: &&Invitation| other.is_open(event.at) && other.name != name && other.name != ERASED;
+        let others = self.invited_to(customer).filter(counts);
         if others.count() >= INVITED_MAX { Err(Rule::InvitedTooMany(customer)) } else { Ok(()) }
     }
 

@@ -15,13 +15,30 @@ use crate::ids::Sequence;
 
 /// Reads and folds what the register holds beyond the state, and checks that it still holds the state's last event.
 /// After a fault the state is that of everything before it: what narrows there still counts.
+///
+/// Where side rows were erased that stand behind the state, it knows half of what was forgotten, and may refuse what nobody
+/// else does: then all is folded anew. What is read at once is of one moment, so that this knows all or nothing.
 pub(super) fn fold_new(
     engine: &mut dyn Engine,
     state: &mut Arc<State>,
     place: &Place,
     trust: &Trust,
 ) -> Result<(), Error> {
-    fold_behind(engine, state, place, trust, None)
+    let known = Seen::of(state);
+    let outcome = fold_behind(engine, state, place, trust, None);
+    let Err(Error::Broken { fault: Fault::Rule(_), .. }) = &outcome else { return outcome };
+    if known.sequence.0 == 0 {
+        return outcome;
+    }
+    let mut anew = Arc::default();
+    // The chain up to what was known must be the same, so that its signatures are those that were verified then. Where this
+    // fails as well, the first outcome says enough.
+    let folded = fold_behind(engine, &mut anew, place, trust, Some((known, Path::new(""))));
+    if folded.is_err() || anew.sequence() < state.sequence() {
+        return outcome;
+    }
+    *state = anew;
+    Ok(())
 }
 
 /// The same without the signatures up to where this role saw it last: by then it had verified them. That the chain is the
@@ -133,3 +150,7 @@ impl Folded {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;
