@@ -237,7 +237,7 @@ fn show<'s>(
         let status = match invitation.became {
             None if invitation.is_open(now) => "invited",
             None => "invitation over",
-            Some(Became::Withdrawn(_) | Became::Accepted(_)) => "invitation withdrawn",
+            Some(Became::Withdrawn(_) | Became::Closed(_) | Became::Accepted(_)) => "invitation withdrawn",
         };
         table.row([
             invitation.id.to_string().into(),

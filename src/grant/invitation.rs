@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::apply::{not_yours, required, text};
 use super::asking::CLOCK_TOLERANCE;
-use super::closure::ClosureRule;
 use super::consent::By;
 use super::event::Event;
 use super::personal::{self, ERASED, Personal, TextFault};
@@ -29,8 +28,10 @@ pub(super) const INVITED_MAX: usize = 16;
 pub enum Became {
     /// They are an owner since.
     Accepted(Timestamp),
-    /// It was taken back, another one took its place, or the account was closed.
+    /// It was taken back, or another one took its place.
     Withdrawn(Timestamp),
+    /// The account was closed while it was open.
+    Closed(Timestamp),
 }
 
 /// An invitation to become an owner.
@@ -58,6 +59,11 @@ impl Invitation {
     /// Whether it can still be accepted.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.became.is_none() && now < self.ends
+    }
+
+    /// Whether it is, or was until an account's closing took back what is open: until then some were accepted after it.
+    fn is_left(&self) -> bool {
+        matches!(self.became, None | Some(Became::Closed(_)))
     }
 }
 
@@ -111,13 +117,6 @@ impl State {
         }
     }
 
-    /// Not looked at without names, as long as nobody could tell which of them took another one's place.
-    fn check_invited_count(&self, event: &Event, name: &str, customer: CustomerId) -> Result<(), Rule> {
-        let counts = |other: &&Invitation| other.is_open(event.at) && other.name != name && other.name != ERASED;
-        let others = self.invited_to(customer).filter(counts);
-        if others.count() >= INVITED_MAX { Err(Rule::InvitedTooMany(customer)) } else { Ok(()) }
-    }
-
     pub(super) fn check_invited(
         &self,
         event: &Event,
@@ -125,9 +124,6 @@ impl State {
         side: Option<&Personal>,
     ) -> Result<(), Rule> {
         self.check_owner_creator(event, customer)?;
-        if let Some(closure) = self.customer(customer).and_then(|customer| customer.closure.as_ref()) {
-            return Err(ClosureRule::AccessClosed(closure.at).into());
-        }
         if ends <= event.at {
             return Err(Rule::AlreadyOver);
         }
@@ -141,15 +137,15 @@ impl State {
         if self.invitation_codes.contains_key(&digest) {
             return Err(Rule::TokenTaken);
         }
-        self.check_owner_free(event, name, customer)?;
-        self.check_invited_count(event, name, customer)
+        self.check_owner_free(event, name, customer)
     }
 
     pub(super) fn check_accepted(&self, event: &Event, id: OwnerId, side: Option<&Personal>) -> Result<(), Rule> {
         if event.by != By::Owner(id) {
             return Err(not_yours(event));
         }
-        let found = self.invitation(id).filter(|found| found.is_open(event.at)).ok_or(Rule::InvitationOver)?;
+        let is_open = |found: &&Invitation| found.is_left() && event.at < found.ends;
+        let found = self.invitation(id).filter(is_open).ok_or(Rule::InvitationOver)?;
         if event.at.plus(CLOCK_TOLERANCE) < found.at {
             return Err(Rule::ClockBehind(found.at));
         }
@@ -167,7 +163,7 @@ impl State {
     }
 
     pub(super) fn check_uninvited(&self, event: &Event, id: OwnerId) -> Result<(), Rule> {
-        let found = self.invitation(id).filter(|found| found.became.is_none()).ok_or(Rule::InvitationOver)?;
+        let found = self.invitation(id).filter(|found| found.is_left()).ok_or(Rule::InvitationOver)?;
         match event.by {
             By::Operator => Ok(()),
             By::Owner(owner) => self.active_owner_of(owner, found.customer),
@@ -209,9 +205,7 @@ impl State {
     }
 
     pub(super) fn uninvite(&mut self, event: &Event, id: OwnerId) {
-        if let Some(customer) = self.invitation(id).map(|found| found.customer) {
-            self.withdraw_invitations(event.at, customer, |other| other.id == id);
-        }
+        self.conclude(id, Became::Withdrawn(event.at));
     }
 
     /// Whoever is gone has invited nobody.
@@ -221,12 +215,16 @@ impl State {
 
     /// Nobody becomes an owner of a closed account, nor, by what was sent before, of one that was reopened.
     pub(super) fn withdraw_invitations_to(&mut self, at: Timestamp, customer: CustomerId) {
-        self.withdraw_invitations(at, customer, |_| true);
+        self.conclude_where(customer, Became::Closed(at), |_| true);
     }
 
     fn withdraw_invitations(&mut self, at: Timestamp, customer: CustomerId, which: impl Fn(&Invitation) -> bool) {
-        let withdrawn: Vec<OwnerId> = self.invited_to(customer).filter(|one| which(one)).map(|one| one.id).collect();
-        withdrawn.into_iter().for_each(|id| self.conclude(id, Became::Withdrawn(at)));
+        self.conclude_where(customer, Became::Withdrawn(at), which);
+    }
+
+    fn conclude_where(&mut self, customer: CustomerId, became: Became, which: impl Fn(&Invitation) -> bool) {
+        let concluded: Vec<OwnerId> = self.invited_to(customer).filter(|one| which(one)).map(|one| one.id).collect();
+        concluded.into_iter().for_each(|id| self.conclude(id, became));
     }
 
     fn conclude(&mut self, id: OwnerId, became: Became) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, customer, minutes, owner, staff, trust};
-use crate::grant::{AccountStep, Fault, Layout, Mode, Scope, Stored, What, apply};
+use crate::grant::{AccountStep, ClosureRule, Fault, Layout, Mode, Scope, Stored, What, apply};
 
 const DAY: i64 = 24 * 60;
 
@@ -182,7 +182,7 @@ fn an_account_keeps_sixteen_names_from_others_and_no_more() {
     assert_eq!(rule(invite(&mut world, By::Owner(OLGA), &name(2), 103)), Rule::InvitedTooMany(ACME));
     world.now = NOON.plus(INVITED_FOR);
     invite(&mut world, By::Owner(OLGA), &name(2), 104).expect("all are over");
-    // Nobody is counted by names that are erased, or what was allowed would be forbidden later.
+    // Without names nobody could tell whose place was taken: what was allowed is not forbidden later.
     let mut state = State::default();
     for stored in &world.events {
         let side = stored.side.clone().filter(|_| stored.sequence.0 < sent[0].0);
@@ -210,7 +210,7 @@ fn a_closed_account_gets_no_owner_by_invitation() {
     let closed = minutes(10);
     world.now = closed;
     world.must(By::Operator, account(AccountStep::Closed), None);
-    assert_eq!(world.state.invitation(sent).and_then(|found| found.became), Some(Became::Withdrawn(closed)));
+    assert_eq!(world.state.invitation(sent).and_then(|found| found.became), Some(Became::Closed(closed)));
     assert_eq!(rule(accept(&mut world, sent)), Rule::InvitationOver);
     assert!(world.state.owner(sent).is_none());
     let refused = rule(invite(&mut world, By::Owner(OLGA), "ina@acme.example", 2));

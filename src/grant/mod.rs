@@ -22,6 +22,7 @@ mod invitation;
 mod kept;
 mod layout;
 mod locks;
+mod made;
 mod network;
 mod newest;
 mod observing;
@@ -59,6 +60,7 @@ pub use invitation::{Became, INVITED_FOR, INVITED_FOR_MAX, Invitation};
 pub use kept::{Export, Hold, Snapshot, SnapshotRule, SnapshotStatus, SnapshotStep};
 pub use layout::Layout;
 pub use locks::{Lock, Locks};
+pub use made::apply_made;
 pub use network::{Network, NetworkFault};
 pub use observing::{OBSERVING_MAX, Observed, Observing, decide_observing};
 pub use personal::{

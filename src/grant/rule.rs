@@ -261,6 +261,12 @@ pub enum Rule {
          forget-subject {0}\""
     )]
     SubjectChanged(StaffId),
+    /// A subject of the identity provider by which it knows somebody else here.
+    #[error(
+        "the identity provider means {0} by that already; if that is over, an operator types: \"portreeve staff \
+         forget-subject {0}\""
+    )]
+    SubjectTaken(StaffId),
     /// A text that breaks its rule.
     #[error(transparent)]
     Text(#[from] TextFault),

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
 use super::{
     By, Channel, Draft, Fault, Layout, Locks, Mode, Personal, Proposal, Purpose, RequestStep, Scope, State, Stored,
-    Terms, Trust, What, apply,
+    Terms, Trust, What, apply_made,
 };
 use crate::clock::Timestamp;
 use crate::grant::Ask;
@@ -106,7 +106,7 @@ impl World {
     /// Makes and folds an event.
     pub(crate) fn try_to(&mut self, by: By, what: What, personal: Option<Personal>) -> Result<Sequence, Fault> {
         let stored = self.make(by, what, personal);
-        apply(&mut self.state, &stored, &trust())?;
+        apply_made(&mut self.state, &stored, &trust())?;
         let sequence = stored.sequence;
         self.events.push(stored);
         Ok(sequence)
@@ -157,7 +157,7 @@ impl World {
     ) -> Result<Sequence, Fault> {
         let mut proposal = Proposal { id: EventId([0; 16]), stored: self.make(by, what, personal) };
         proposal.sign(key, &self.state.head());
-        apply(&mut self.state, &proposal.stored, &trust())?;
+        apply_made(&mut self.state, &proposal.stored, &trust())?;
         self.events.push(proposal.stored.clone());
         Ok(proposal.stored.sequence)
     }

@@ -15,7 +15,7 @@ use super::subject::{Subject, describe};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::{Entropy, random};
-use crate::grant::{By, Draft, Fault, Lock, Proposal, State, Trust, What, apply};
+use crate::grant::{By, Draft, Fault, Lock, Proposal, State, Trust, What, apply_made};
 use crate::ids::{CustomerId, EventId, Sequence};
 use crate::log::Log;
 
@@ -66,7 +66,7 @@ impl Hands {
             return None;
         }
         let proposal = self.propose(&draft, at, known, signer).ok()?;
-        apply(&mut known.clone(), &proposal.stored, &self.trust).ok()?;
+        apply_made(&mut known.clone(), &proposal.stored, &self.trust).ok()?;
         Some(Shut::begin(&self.sockets, locks, known.sequence()).await)
     }
 
@@ -342,7 +342,7 @@ pub(super) struct Trial<'a> {
 impl Trial<'_> {
     /// Whether the rules allow it; a refusal is recorded, and nobody is locked out by what is refused.
     async fn rehearse(&self) -> Result<(), Error> {
-        match apply(&mut self.state.clone(), &self.proposal.stored, &self.work.hands.trust) {
+        match apply_made(&mut self.state.clone(), &self.proposal.stored, &self.work.hands.trust) {
             Ok(()) => Ok(()),
             Err(fault) => Err(self.refused(fault).await),
         }

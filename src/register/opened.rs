@@ -10,7 +10,7 @@ use super::engine::{self, Engine, Remembered};
 use super::error::Error;
 use super::fold::{fold_new, fold_seen};
 use super::seen::{Seen, check_seen};
-use crate::grant::{Fault, Proposal, State, Stored, Trust, apply};
+use crate::grant::{Fault, Proposal, State, Stored, Trust, apply_made};
 use crate::ids::{EventId, Sequence};
 
 /// The register, open for appending. Clones share one connection; every verb blocks for a moment.
@@ -109,7 +109,7 @@ impl Register {
         }
         let mut next = State::clone(&open.state);
         for proposal in proposals {
-            apply(&mut next, &proposal.stored, &self.inner.trust).map_err(|fault| match fault {
+            apply_made(&mut next, &proposal.stored, &self.inner.trust).map_err(|fault| match fault {
                 Fault::Rule(rule) => Error::from(rule),
                 Fault::Gap { .. }
                 | Fault::Chain(_)

@@ -7,7 +7,7 @@ use super::narrow::locks_for;
 use super::opened::Register;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
-use crate::grant::{Draft, Proposal, State, apply};
+use crate::grant::{Draft, Proposal, State, apply_made};
 use crate::ids::Sequence;
 
 /// Changes that were found to be allowed, one behind the other, and the record of each.
@@ -83,7 +83,7 @@ impl Work<'_> {
             }
             let before = next.sequence();
             let proposal = self.hands.propose(draft, at, &next, None)?;
-            if let Err(fault) = apply(&mut next, &proposal.stored, &self.hands.trust) {
+            if let Err(fault) = apply_made(&mut next, &proposal.stored, &self.hands.trust) {
                 return Err(Trial { work: self, state: &next, draft, proposal: &proposal }.refused(fault).await);
             }
             let mut record = Trial { work: self, state: &next, draft, proposal: &proposal }.record(Kind::Intent);

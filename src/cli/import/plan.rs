@@ -5,7 +5,7 @@ use super::list::{Fault, Row};
 use crate::clock::Timestamp;
 use crate::entropy::{Entropy, random};
 use crate::grant::{
-    self, By, Customer, Draft, Layout, Personal, Rule, SUPPORT, State, TeamStep, TextFault, Trust, What, apply,
+    self, By, Customer, Draft, Layout, Personal, Rule, SUPPORT, State, TeamStep, TextFault, Trust, What, apply_made,
 };
 use crate::ids::{CustomerId, EventId, Sequence, TeamId};
 
@@ -202,7 +202,7 @@ pub(super) fn rehearse(
         for draft in drafts {
             let place = (next.sequence(), next.head());
             let proposal = draft.propose(EventId(random(entropy)), now, random(entropy), place);
-            apply(&mut next, &proposal.stored, trust).map_err(|fault| refused(row, &draft, fault))?;
+            apply_made(&mut next, &proposal.stored, trust).map_err(|fault| refused(row, &draft, fault))?;
         }
         Ok(deed)
     };

@@ -2,7 +2,7 @@ use super::super::list::parse;
 use super::*;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{World, customer, trust};
-use crate::grant::{INVITED_FOR, Stored};
+use crate::grant::{INVITED_FOR, Stored, apply};
 
 const HEAD: &str = "customer,display_name,cluster,database,schema,tenant,teams,owner\n";
 
