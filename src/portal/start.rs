@@ -198,6 +198,8 @@ pub async fn run_on(
     tasks.spawn(keep_witnessed(witnesses, Logs::of(&config), log.clone(), Arc::new(SystemClock)));
     tasks.spawn(reminders::remind(parts.follower.clone(), Arc::new(SystemClock)));
     tasks.spawn(reload(certificate));
+    let tidying = Arc::clone(&acts);
+    tasks.spawn(async move { tidying.keep_tidy().await });
     tracing::info!(%address, url = config.portal.public_url, "the portal is open");
     let outcome = tokio::select! {
         served = serve(settings, parts.follower, acts, Arc::new(book), stop) => served,

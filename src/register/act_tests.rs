@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::world::{ACME, JANE, OLGA, World, owner, portal_key, reason, staff, trust};
-use crate::grant::{Layout, Mode, Purpose, SECRET_BYTES, Scope, ShownBy, StaffStep, Terms};
+use crate::grant::{Layout, Mode, Purpose, Scope, Terms};
 use crate::ids::GrantId;
 use crate::log::open::DataKeys;
 use crate::log::reader::{Content, Reader};
@@ -53,7 +53,7 @@ fn keys_for(everybody: &[Recipient]) -> Keys {
 
 impl Office {
     /// acme with its owner and jane, the switch off.
-    fn open() -> Office {
+    pub(in crate::register) fn open() -> Office {
         Office::with(&World::with_people(), &[Recipient::Vendor, Recipient::Customer(ACME)])
     }
 
@@ -74,14 +74,14 @@ impl Office {
         Office { acts, recipients, privates, path, log_directory: directory, _directories }
     }
 
-    fn owner_acts(&self) -> OwnerActs {
+    pub(in crate::register) fn owner_acts(&self) -> OwnerActs {
         let seen = self.path.with_extension("seen");
         let follower = Follower::start(&self.path, trust(), &seen, Arc::new(SystemClock)).expect("it follows");
         OwnerActs::new(self.acts.clone(), follower, portal_key())
     }
 
     /// The same, with what that one has seen, for a register that no longer opens.
-    fn owner_acts_after(&self, acts: &OwnerActs) -> OwnerActs {
+    pub(in crate::register) fn owner_acts_after(&self, acts: &OwnerActs) -> OwnerActs {
         OwnerActs::new(self.acts.clone(), acts.follower().clone(), portal_key())
     }
 
@@ -89,7 +89,11 @@ impl Office {
         self.acts.register.state().expect("it verifies").sequence().0
     }
 
-    async fn operator(&self, what: What, personal: Option<crate::grant::Personal>) -> Result<Done, Error> {
+    pub(in crate::register) async fn operator(
+        &self,
+        what: What,
+        personal: Option<crate::grant::Personal>,
+    ) -> Result<Done, Error> {
         let draft = Draft { by: By::Operator, what, personal };
         self.acts.act(None, |_| Ok(draft.clone())).await
     }
@@ -129,7 +133,7 @@ impl Office {
         super::super::open_intents(dir, origin, from, &self.recipients, opener).await.expect("readable")
     }
 
-    fn story(&self) -> Vec<String> {
+    pub(in crate::register) fn story(&self) -> Vec<String> {
         let told = |record: Record| {
             let word = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             let (verb, result) = (word(record.skeleton.verb), word(record.skeleton.result));
@@ -322,91 +326,6 @@ async fn staff_open_a_grant_and_an_owner_ends_it() {
     );
     let ended = records.get(4).expect("the intent of the end");
     assert_eq!((ended.skeleton.grant, ended.skeleton.owner), (Some(grant.0), Some(OLGA.0)));
-}
-
-const SHOWN: ShownBy = ShownBy::Subject([4; 32]);
-
-/// Hands one out, and dies before anything is erased.
-async fn issue(office: &Office, verifier: &str) {
-    let until = SystemClock.now().plus(Duration::from_secs(600));
-    let what = What::Staff { staff: JANE, step: StaffStep::TokenIssued { until, code: None } };
-    let build = |state: &State| {
-        let standing = &state.staff(JANE).expect("she is there").standing;
-        let side = standing.token_side(SHOWN, verifier.to_owned());
-        Ok(Draft { by: By::Staff(JANE), what, personal: Some(side) })
-    };
-    office.acts.act(Some(&portal_key()), build).await.expect("she may");
-}
-
-#[tokio::test]
-async fn a_short_lived_password_is_recorded_and_the_verifier_before_it_erased() {
-    let office = Office::open();
-    let acts = office.owner_acts();
-    let until = SystemClock.now().plus(Duration::from_secs(600));
-    for verifier in ["first-verifier", "second-verifier"] {
-        acts.issue_token(JANE, (until, SHOWN), verifier.to_owned()).await.expect("she may");
-    }
-    let standing = |state: &State| state.staff(JANE).expect("she is there").standing.clone();
-    let token = standing(&office.acts.register.state().expect("it verifies")).token.expect("she has one");
-    assert_eq!((token.verifier.as_str(), token.until), ("second-verifier", until));
-    // Whoever reads the register from its beginning sees the newest only, and a chain that verifies.
-    let anew = Register::open(&office.path, trust()).expect("it verifies");
-    assert_eq!(standing(&anew.state().expect("it verifies")).token, Some(token));
-    let sides = anew.read_from(Sequence(4)).expect("read").into_iter().map(|stored| stored.side);
-    let bodies: Vec<Option<String>> =
-        sides.map(|side| side.map(|side| String::from_utf8_lossy(&side.body).into_owned())).collect();
-    assert_eq!(bodies.len(), 2, "{bodies:?}");
-    assert!(bodies[0].is_none() && bodies[1].as_ref().is_some_and(|body| body.contains("second-verifier")));
-    let issued: Vec<_> = office.records().into_iter().map(|record| record.values.message.unwrap_or_default()).collect();
-    assert!(issued.iter().all(|text| !text.contains("verifier")), "{issued:?}");
-    assert!(issued[0].starts_with("token.issued s3: until ") && issued[0].ends_with(", by staff s3"), "{issued:?}");
-    assert_eq!(office.story().len(), 4, "each its intent and what became of it");
-    // What a process left that died before it had erased it, or that was in somebody's way, goes with the next one.
-    let left = || {
-        let events = anew.read_from(Sequence(4)).expect("read");
-        events.into_iter().map(|stored| stored.side.is_some()).collect::<Vec<_>>()
-    };
-    issue(&office, "third-verifier").await;
-    assert_eq!(left(), [false, true, true]);
-    office
-        .owner_acts_after(&acts)
-        .issue_token(JANE, (until, SHOWN), "fourth-verifier".to_owned())
-        .await
-        .expect("she may");
-    assert_eq!(left(), [false, false, false, true]);
-    let refused = acts.issue_token(JANE, (until, ShownBy::Code(7)), "x".to_owned()).await;
-    assert!(matches!(&refused, Err(Error::Refused(why)) if why.contains("has no second factor")), "{refused:?}");
-}
-
-#[tokio::test]
-async fn secrets_of_a_factor_or_of_somebody_who_is_gone_are_erased_once_they_open_nothing() {
-    let office = Office::open();
-    let register = &office.acts.register;
-    let left = || {
-        register.erase_outdated().expect("nobody reads");
-        let anew = Register::open(&office.path, trust()).expect("it verifies");
-        let [one, other] = [&anew, register].map(|register| register.state().expect("it verifies"));
-        assert!(one.staff(JANE) == other.staff(JANE), "one fold is as the other");
-        let sides = anew.read_from(Sequence(4)).expect("read").into_iter().map(|stored| stored.side.is_some());
-        sides.collect::<Vec<_>>()
-    };
-    let step = |step| What::Staff { staff: JANE, step };
-    let secret = |byte: u8| {
-        Some(crate::grant::Personal { second_factor: Some(vec![byte; SECRET_BYTES].into()), ..Default::default() })
-    };
-    office.operator(step(StaffStep::SecondFactorSet), secret(1)).await.expect("the rules allow it");
-    assert_eq!(left(), [true]);
-    office.operator(step(StaffStep::SecondFactorSet), secret(2)).await.expect("the rules allow it");
-    assert_eq!(left(), [false, true]);
-    office.operator(step(StaffStep::SecondFactorRemoved), None).await.expect("the rules allow it");
-    assert_eq!(left(), [false; 3]);
-    office.operator(step(StaffStep::SecondFactorSet), secret(3)).await.expect("the rules allow it");
-    issue(&office, "verifier").await;
-    assert_eq!(left(), [false, false, false, true, true]);
-    office.operator(What::StaffRemoved { staff: JANE }, None).await.expect("the rules allow it");
-    assert_eq!(left(), [false; 6]);
-    let state = register.state().expect("it verifies");
-    assert_eq!(state.staff(JANE).map(|jane| jane.name.as_str()), Some("jane"), "who it was is still known");
 }
 
 #[tokio::test]

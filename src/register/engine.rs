@@ -53,6 +53,11 @@ pub(super) trait Engine: Send {
     /// Deletes the side row of an event that a later one has replaced, in a moment, whoever reads: it is never read again.
     /// Where the engine keeps its rows something of it may be left until the next [`Engine::erase`].
     fn delete(&mut self, side: Sequence) -> Result<(), Error>;
+
+    /// Sees to what deleting left where the engine keeps its rows, without holding anybody up for long: a file has all of it
+    /// overwritten, whoever deleted it; a server what an erasure here failed to, and when it is not known whether one did.
+    /// False: readers were in the way, and something may be left.
+    fn overwrite(&mut self) -> Result<bool, Error>;
 }
 
 /// Opens the register there; an empty file is made if there is none, a server was prepared before.

@@ -178,7 +178,8 @@ impl Register {
     }
 
     /// Deletes the side row of an event that a later one has replaced, so that nothing need be folded anew. Whoever appends
-    /// does not wait for it: on a server, something of it may be left in the table's files until the next row is forgotten.
+    /// does not wait for it: something of it may be left in a file until [`Register::overwrite`], and in the files of a
+    /// server's table until the next row is forgotten.
     pub(super) fn erase_replaced(&self, side: Sequence) -> Result<(), Error> {
         self.inner.lock().engine.delete(side)
     }
@@ -189,6 +190,15 @@ impl Register {
     /// Also where somebody reads at that moment, and something may be left.
     pub(super) fn erase_all_replaced(&self, sides: &[Sequence]) -> Result<(), Error> {
         gone(self.inner.lock().engine.erase(sides)?).map(drop)
+    }
+
+    /// Sees to what deleting, or an erasure that failed, left where the rows are kept.
+    ///
+    /// # Errors
+    /// Also where somebody reads at that moment, and something may be left: then it must be tried again.
+    pub(super) fn overwrite(&self) -> Result<(), Error> {
+        let is_gone = self.inner.lock().engine.overwrite()?;
+        gone(is_gone.then_some(0)).map(drop)
     }
 
     /// Erases side rows and folds everything anew: how many there were.

@@ -90,6 +90,10 @@ impl Engine for Between {
     fn delete(&mut self, side: Sequence) -> Result<(), Error> {
         self.engine.delete(side)
     }
+
+    fn overwrite(&mut self) -> Result<bool, Error> {
+        self.engine.overwrite()
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+use tokio::sync::Mutex;
 
 use super::act::{Acts, Done};
 use super::error::Error;
@@ -19,6 +20,9 @@ use crate::grant::{
 };
 use crate::ids::{CustomerId, GrantId, OwnerId, Sequence, SessionId, StaffId};
 use crate::log::Log;
+
+/// How often what was erased is looked after.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
 
 /// What an owner makes of the consent that a page showed them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +68,9 @@ pub struct OwnerActs {
     acts: Acts,
     follower: Follower,
     key: Arc<Ed25519KeyPair>,
-    /// Whether nothing is left of short-lived passwords before the newest of each; not known when a process begins.
-    is_tidy: Arc<AtomicBool>,
+    /// Whether no row is left of short-lived passwords before the newest of each; not known when a process begins. Held by
+    /// whoever sees to it, so that nobody who began before a failure hides it.
+    is_tidy: Arc<Mutex<bool>>,
 }
 
 impl OwnerActs {
@@ -157,20 +162,40 @@ impl OwnerActs {
 
     /// Erases the verifiers that were replaced just now; at first, and after a failure, all that were left anywhere.
     async fn tidy(&self, staff: StaffId, replaced: Vec<Sequence>) {
-        // Whoever comes meanwhile looks at all of them.
-        let was_tidy = self.is_tidy.swap(false, Ordering::AcqRel);
+        let mut is_tidy = self.is_tidy.lock().await;
+        // Whoever comes after one that was cut off looks at all of them.
+        let was_tidy = std::mem::replace(&mut *is_tidy, false);
         let verb = move |register: &Register| match was_tidy {
             true => replaced.iter().try_for_each(|side| register.erase_replaced(*side)),
             false => register.erase_outdated(),
         };
         match super::act::blocking(&self.acts.register, verb).await {
-            Ok(()) => self.is_tidy.store(true, Ordering::Release),
+            Ok(()) => *is_tidy = true,
             // They open nothing any more, and what has replaced them is done.
             Err(fault) => {
-                self.is_tidy.store(false, Ordering::Release);
                 tracing::warn!(%staff, "the verifiers of passwords that count no more are not all erased: {fault}");
             }
         }
+    }
+
+    /// Sees to it now and then that nothing is left of what was erased, where erasing failed or need not wait for it.
+    /// Never ends.
+    pub async fn keep_tidy(&self) {
+        loop {
+            tokio::time::sleep(TIDY_EVERY).await;
+            if let Err(fault) = self.tidy_up().await {
+                tracing::warn!("what was erased from the register may still be in its files: {fault}");
+            }
+        }
+    }
+
+    async fn tidy_up(&self) -> Result<(), Error> {
+        let mut is_tidy = self.is_tidy.lock().await;
+        if !*is_tidy {
+            super::act::blocking(&self.acts.register, Register::erase_outdated).await?;
+            *is_tidy = true;
+        }
+        super::act::blocking(&self.acts.register, Register::overwrite).await
     }
 
     /// Ends one session at once; its grant stays. The caller has seen that it is a session of the owner's customer.
@@ -210,3 +235,7 @@ impl OwnerActs {
 fn consent_of(done: &Done, customer: CustomerId) -> Result<Consent, Error> {
     done.state.customer(customer).map(|customer| customer.consent.clone()).ok_or(Error::Bug("a customer is gone"))
 }
+
+#[cfg(test)]
+#[path = "owner_tests.rs"]
+mod tests;

@@ -23,6 +23,8 @@ const APPLICATION_ID: i64 = 0x5052_5456;
 const USER_VERSION: i64 = 1;
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long overwriting what was deleted waits for readers, if it is tried again anyway: other writers wait meanwhile.
+const OVERWRITE_BUSY: Duration = Duration::from_millis(250);
 /// How often the file is looked at: nobody tells.
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
@@ -130,8 +132,15 @@ impl Engine for Sqlite {
         erase(&mut self.connection, sides).map_err(Error::sqlite("write to", &self.path))
     }
 
+    /// Readers keep nobody from it: the write-ahead log is emptied by [`Engine::overwrite`].
     fn delete(&mut self, side: Sequence) -> Result<(), Error> {
-        self.erase(&[side]).map(drop)
+        delete(&mut self.connection, &[side]).map(drop).map_err(Error::sqlite("write to", &self.path))
+    }
+
+    fn overwrite(&mut self) -> Result<bool, Error> {
+        let within = |busy| self.connection.busy_timeout(busy);
+        let emptied = within(OVERWRITE_BUSY).and_then(|()| empty_log(&self.connection));
+        within(BUSY).and(emptied).map_err(Error::sqlite("write to", &self.path))
     }
 }
 
@@ -239,14 +248,24 @@ fn remembered(connection: &Connection, log: &str) -> rusqlite::Result<Option<Rem
 
 /// From the file, and from its write-ahead log too, which readers may keep from being emptied.
 fn erase(connection: &mut Connection, sides: &[Sequence]) -> rusqlite::Result<Option<u64>> {
+    let deleted = delete(connection, sides)?;
+    Ok(empty_log(connection)?.then_some(deleted))
+}
+
+/// How many there were.
+fn delete(connection: &mut Connection, sides: &[Sequence]) -> rusqlite::Result<u64> {
     let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut deleted = 0;
     for sequence in sides {
         deleted += write.execute("DELETE FROM side WHERE sequence = ?1", params![number(*sequence)])?;
     }
     write.commit()?;
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok((busy == 0).then(|| u64::try_from(deleted).unwrap_or(u64::MAX)))
+    Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+}
+
+/// What it holds goes to the file, where deleted rows are zeros. False: a reader or a writer was in the way.
+fn empty_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
 }
 
 fn inode(path: &Path) -> Result<(u64, u64), Error> {

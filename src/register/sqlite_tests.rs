@@ -98,6 +98,30 @@ fn what_is_forgotten_is_in_no_file_and_not_said_to_be_while_somebody_reads() {
     assert!(!is_left(&path));
 }
 
+/// A reader keeps nobody waiting for the verifier of a password that was replaced: neither whoever deletes it nor others.
+#[test]
+fn what_was_replaced_is_deleted_at_once_and_overwritten_when_nobody_reads() {
+    let world = World::with_people();
+    let kept = Kept::file();
+    let (path, register) = (path_of(&kept), kept.holding(&world));
+    let body = world.events[2].side.as_ref().expect("a side row").body.clone();
+    let is_left = || {
+        let files = ["sqlite", "sqlite-wal"].map(|ending| fs::read(path.with_extension(ending)).unwrap_or_default());
+        files.iter().any(|file| file.windows(body.len()).any(|bytes| bytes == body))
+    };
+    let reader = Connection::open(&path).expect("it opens");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM side").expect("it reads");
+    let before = Instant::now();
+    register.erase_replaced(Sequence(3)).expect("readers are in nobody's way");
+    assert!(before.elapsed() < BUSY, "it waited for the reader");
+    assert_eq!(register.read_from(Sequence(3)).expect("it reads")[0].side, None);
+    let told = register.overwrite().expect_err("somebody reads").to_string();
+    assert!(told.contains("somebody reads the register") && is_left(), "{told}");
+    reader.execute_batch("COMMIT").expect("it is done");
+    register.overwrite().expect("nobody reads");
+    assert!(!is_left());
+}
+
 /// Power fails at any byte of what was being written: whole events stay, in order, and of those that were appended
 /// together all or none.
 #[test]

@@ -74,6 +74,8 @@ const REMEMBER: &str = "
 pub(super) struct Postgres {
     jobs: Option<UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether the table was written anew after all that was erased here; not known when it is opened.
+    is_rewritten: bool,
 }
 
 type Job = Box<dyn for<'l> FnOnce(&'l mut Link) -> Pin<Box<dyn Future<Output = ()> + 'l>> + Send>;
@@ -90,7 +92,7 @@ impl Postgres {
         let named = std::thread::Builder::new().name("register-server".to_owned());
         let thread =
             named.spawn(move || runtime.block_on(work(link, asked))).map_err(Error::thread("keep a connection"))?;
-        let mut opened = Postgres { jobs: Some(jobs), thread: Some(thread) };
+        let mut opened = Postgres { jobs: Some(jobs), thread: Some(thread), is_rewritten: false };
         opened.version()?;
         Ok(opened)
     }
@@ -215,7 +217,8 @@ impl Engine for Postgres {
     /// Committed first, then the table written anew: in the same transaction the deleted rows would be copied.
     fn erase(&mut self, sides: &[Sequence]) -> Result<Option<u64>, Error> {
         let sides: Vec<i64> = sides.iter().copied().map(number).collect();
-        self.ask(async move |link| {
+        self.is_rewritten = false;
+        let erased = self.ask(async move |link| {
             let rows = link.once("write to", DELETE, &[(&sides, Type::INT8_ARRAY)]).await?;
             let Some((count, deleted)) = rows.first().map(|row| (row.get::<_, i64>(0), row.get::<_, String>(1))) else {
                 return Err(Error::Bug("a count has no row"));
@@ -224,13 +227,20 @@ impl Engine for Postgres {
             let rows = link.slowly("write to", REWRITE_WITHIN, rewrite, &[(&deleted, Type::TEXT)]).await?;
             let is_rewritten = rows.first().is_some_and(|row| row.get(0));
             Ok(is_rewritten.then(|| u64::try_from(count).unwrap_or(0)))
-        })
+        })?;
+        self.is_rewritten = erased.is_some();
+        Ok(erased)
     }
 
     /// The table is not written anew for it, which would lock out everybody each time.
     fn delete(&mut self, side: Sequence) -> Result<(), Error> {
         let sides = vec![number(side)];
         self.ask(async move |link| link.again("write to", DELETE, &[(&sides, Type::INT8_ARRAY)]).await.map(drop))
+    }
+
+    /// By a transaction that deletes nothing: whatever was deleted was so before it.
+    fn overwrite(&mut self) -> Result<bool, Error> {
+        Ok(self.is_rewritten || self.erase(&[])?.is_some())
     }
 }
 

@@ -332,7 +332,19 @@ fn whoever_idles_over_side_rows_holds_nobody_up(shelf: &Arc<Shelf>) {
     assert!(took < REWRITE_WITHIN / 3, "{took:?}");
     let left = "select from portreeve_register.side where sequence <= 3";
     assert!(shelf.sql(&server.database, left).expect("it reads").is_empty());
+    let file =
+        || shelf.sql(&server.database, "select pg_relation_filenode('portreeve_register.side')").expect("a number");
+    let before = file();
+    let told = register.overwrite().expect_err("somebody reads").to_string();
+    assert!(told.contains("somebody reads the register"), "{told}");
     runtime.block_on(client.batch_execute("commit")).expect("it ends");
+    assert_eq!(file(), before, "it is as it was");
+    // What failed is tried again by itself, and what is done is not.
+    register.overwrite().expect("nobody uses it");
+    let anew = file();
+    assert_ne!(anew, before);
+    register.overwrite().expect("nothing is left");
+    assert_eq!(file(), anew);
     assert_eq!(register.forget(ACME).expect("nobody uses it"), 0, "it was deleted before");
 }
 
