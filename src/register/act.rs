@@ -296,13 +296,13 @@ impl Work<'_> {
             Ok(sequence) => Outcome::Written(sequence),
             Err(Error::LostRace(now)) => Outcome::LostRace(now),
             // A commit that failed may still have come through: the id tells.
-            Err(unsure) if unsure.is_unsure() => {
+            Err(Error::Unsure(unsure)) => {
                 match blocking(&self.hands.register, move |register| register.find(id)).await {
                     Ok(Some(sequence)) => Outcome::Written(sequence),
-                    Ok(None) => Outcome::Failed(unsure),
+                    Ok(None) => Outcome::Failed(*unsure),
                     Err(unasked) => {
                         tracing::error!(event = %id, "the register cannot be asked whether it has it: {unasked}");
-                        return Err(Error::Unsure(Box::new(unsure)));
+                        return Err(Error::Unsure(unsure));
                     }
                 }
             }

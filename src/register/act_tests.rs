@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
-use super::super::opened::tests::cut_off;
+use super::super::opened::tests::{away, cut_off};
 use super::super::sqlite::tests::register_of;
 use super::super::{Follower, OwnerActs, Revision};
 use super::*;
@@ -515,6 +515,23 @@ async fn what_nobody_can_say_yet_stays_open_in_the_log_and_in_the_notes() {
     assert!(done.concluded && done.sequence == Sequence(5), "{done:?}");
     assert_eq!(noted.left().expect("it reads"), []);
     assert_eq!(office.left_open(0).await, []);
+}
+
+/// The register goes away before it is appended to: then nobody need wonder whether it has the event.
+#[tokio::test]
+async fn what_was_never_tried_is_not_left_open() {
+    let mut office = Office::open();
+    let (register, away) = away(&office.path);
+    office.acts.register = register;
+    let build = |_: &State| {
+        away.store(true, Ordering::SeqCst);
+        Ok(Draft { by: By::Operator, what: What::StaffCreated, personal: Some(staff("joe")) })
+    };
+    let fault = office.acts.act(None, build).await.expect_err("it is away");
+    assert!(matches!(fault, Error::Server { .. }), "{fault}");
+    away.store(false, Ordering::SeqCst);
+    assert_eq!((office.sequence(), office.left_open(0).await), (3, Vec::new()));
+    assert_eq!(office.story(), ["intent staff.created - 3", "decided staff.created unknown 3"]);
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Error {
         move |fault| Error::Broken { place, fault }
     }
 
-    /// Whether an append that ended so may have stored its event all the same.
+    /// Whether an engine's append that ended so may have stored its event all the same.
     pub(super) fn is_unsure(&self) -> bool {
         matches!(self, Error::Sqlite { .. } | Error::Server { .. })
     }

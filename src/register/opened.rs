@@ -89,8 +89,8 @@ impl Register {
     /// Appends the event at the place it was made for, durably. An event that would not apply is never stored.
     ///
     /// # Errors
-    /// [`Error::LostRace`] if another event stands there, [`Error::Refused`] if the rules forbid it. After an error that
-    /// `Error::is_unsure` it may or may not be stored: ask [`Register::find`].
+    /// [`Error::LostRace`] if another event stands there, [`Error::Refused`] if the rules forbid it. After
+    /// [`Error::Unsure`] it may or may not be stored: ask [`Register::find`]; after any other it is not.
     pub fn append(&self, proposal: &Proposal) -> Result<Sequence, Error> {
         self.append_all(std::slice::from_ref(proposal))
     }
@@ -119,7 +119,8 @@ impl Register {
                 | Fault::Signature(_) => Error::Refused(fault.to_string()),
             })?;
         }
-        if !open.engine.append(proposals)? {
+        let appended = open.engine.append(proposals);
+        if !appended.map_err(|fault| if fault.is_unsure() { Error::Unsure(Box::new(fault)) } else { fault })? {
             open.catch_up(&self.inner)?;
             return Err(Error::LostRace(open.state.sequence()));
         }

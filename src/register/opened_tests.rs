@@ -1,6 +1,6 @@
 //! What happens while one reads or appends: others have their turn, or the road to the register is cut.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::super::engine::Wake;
 use super::super::kept::proposal;
@@ -16,22 +16,36 @@ struct Between {
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// So many questions more get no answer, though what they want is done.
     cut: Arc<AtomicU32>,
+    /// Nothing of it can be reached.
+    away: Arc<AtomicBool>,
 }
 
 impl Between {
     fn of(engine: Box<dyn Engine>) -> Between {
-        Between { engine, meanwhile: None, cut: Arc::default() }
+        Between { engine, meanwhile: None, cut: Arc::default(), away: Arc::default() }
     }
 
     fn answer<T>(&self, answer: T) -> Result<T, Error> {
         let left = self.cut.load(Ordering::SeqCst);
         self.cut.store(left.saturating_sub(1), Ordering::SeqCst);
-        let said = "the connection was reset".to_owned();
-        match left {
-            0 => Ok(answer),
-            _ => Err(Error::Server { doing: "append to", place: At::from(Path::new("cut")).place(), said }),
-        }
+        if left == 0 { Ok(answer) } else { Err(reset()) }
     }
+
+    fn reach(&mut self) -> Result<&mut dyn Engine, Error> {
+        if self.away.load(Ordering::SeqCst) { Err(reset()) } else { Ok(self.engine.as_mut()) }
+    }
+}
+
+fn reset() -> Error {
+    let said = "the connection was reset".to_owned();
+    Error::Server { doing: "append to", place: At::from(Path::new("cut")).place(), said }
+}
+
+/// The register in that file, until it is away.
+pub(in crate::register) fn away(path: &Path) -> (Register, Arc<AtomicBool>) {
+    let away = Arc::<AtomicBool>::default();
+    let register = between(path, |engine| Between { away: Arc::clone(&away), ..Between::of(engine) });
+    (register, away)
 }
 
 /// The register in that file; so many answers to what is appended and to what is looked for never come.
@@ -50,7 +64,7 @@ fn between(path: &Path, between: impl FnOnce(Box<dyn Engine>) -> Between) -> Reg
 
 impl Engine for Between {
     fn read(&mut self, from: Sequence, each: &mut dyn FnMut(Stored) -> ControlFlow<()>) -> Result<(), Error> {
-        let read = self.engine.read(from, each);
+        let read = self.reach()?.read(from, each);
         if let Some(meanwhile) = self.meanwhile.take() {
             meanwhile();
         }
@@ -58,7 +72,7 @@ impl Engine for Between {
     }
 
     fn append(&mut self, proposals: &[Proposal]) -> Result<bool, Error> {
-        let appended = self.engine.append(proposals)?;
+        let appended = self.reach()?.append(proposals)?;
         self.answer(appended)
     }
 
@@ -71,7 +85,7 @@ impl Engine for Between {
     }
 
     fn find(&mut self, id: EventId) -> Result<Option<Sequence>, Error> {
-        let found = self.engine.find(id)?;
+        let found = self.reach()?.find(id)?;
         self.answer(found)
     }
 
