@@ -61,7 +61,10 @@ const RIGHTS: &str = "
                 then has_any_column_privilege(may.oid, to_regclass('portreeve_register.' || relation)::oid, privilege)
                 else has_table_privilege(may.oid, to_regclass('portreeve_register.' || relation)::oid, privilege)
             end, false) as has
-        from wanted, may, self),
+        from wanted, may, self
+        union all select true, 'execute on ' || signature, true, coalesce(has_function_privilege(
+            session_user, to_regprocedure('portreeve_register.' || signature)::oid, 'execute'), false)
+        from (values ('settle(bytea)'), ('rewrite(xid8)')) as functions (signature)),
     owned (named, owner) as (
         select 'the database', datdba from pg_database where datname = current_database()
         union all select 'the schema', nspowner from pg_namespace where nspname = 'portreeve_register'

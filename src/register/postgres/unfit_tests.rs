@@ -71,6 +71,12 @@ const EXCESSIVE: &[Case] = &[
 const UNFIT: &[Case] = &[
     ["revoke insert on portreeve_register.event from portreeve_register", "lacks insert on event; run", ""],
     ["revoke delete on portreeve_register.side from portreeve_register", "lacks delete on side; run", ""],
+    [
+        "revoke execute on function portreeve_register.settle(bytea) from portreeve_register",
+        "lacks execute on settle(bytea); run",
+        "",
+    ],
+    ["drop function portreeve_register.rewrite(xid8)", "lacks execute on rewrite(xid8); run", ""],
     ["revoke usage on schema portreeve_register from portreeve_register", "may not use the schema", ""],
     [
         "alter table portreeve_register.event disable trigger event_stays",
