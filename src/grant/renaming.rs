@@ -1,7 +1,8 @@
 //! A customer that is called otherwise from now on: its id stays, and with it everything that was decided and done.
 //! Not here: who is told the new name when somebody uses the old one (`proxy/refused.rs`, `portal/door.rs`).
 //! A name that somebody had is given to nobody else before they are forgotten, so that whoever reads an old record knows
-//! whom it means; after that nobody here knows the name any more, and no key is left that opens such a record.
+//! whom it means. After that nobody here knows the name any more, and no key of theirs is left; records under the vendor's
+//! keys, such as that of their creation, still name them: whom those mean says the event they are about, not the name.
 
 use std::sync::Arc;
 

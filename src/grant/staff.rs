@@ -76,7 +76,8 @@ pub enum StaffStep {
     SecondFactorSet,
     /// They have none any more.
     SecondFactorRemoved,
-    /// As whom the identity provider knows them is forgotten: it says so anew at their next sign-in there.
+    /// As whom the identity provider knows them is forgotten: it says so anew at their next sign-in there. The digest of it
+    /// stays in the side row of their newest short-lived password, until the next one replaces that or they are removed.
     SubjectForgotten,
 }
 

@@ -252,8 +252,9 @@ fn sequence(number: i64) -> Sequence {
     Sequence(u64::try_from(number).unwrap_or(0))
 }
 
-/// What is behind must not pass for what is new: every answer says whether a standby gave it, since whatever is between here
-/// and there may lead elsewhere each time.
+/// What is behind must not pass for what is new: every answer with events, and that there are none, says whether a standby
+/// gave it, since whatever is between here and there may lead elsewhere each time. What writes a standby refuses by itself;
+/// what is remembered of a log does not say: from one that is behind it is less than it could be, until it is noted again.
 fn from_primary(rows: &[Row], place: &Place) -> Result<(), Error> {
     if !rows.is_empty() && rows.iter().all(|row| !row.get::<_, bool>(0)) {
         return Ok(());
