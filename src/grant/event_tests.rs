@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::grant::world::{NOON, portal_key, reason, trust};
+use crate::grant::world::{ACME, NOON, World, portal_key, reason, trust};
 use crate::grant::{Attestation, Choice, People, RecordPart, Stage, TeamRole};
 use crate::ids::{ExportId, GlassId, TeamId};
 
@@ -122,10 +124,97 @@ fn every_snapshot_step() -> [SnapshotStep; 6] {
 fn no_two_events_are_written_alike_and_each_has_a_verb_of_its_own() {
     let encoded = |what| Event { id: EventId([1; 16]), at: NOON, by: By::System, what, side: None }.encode();
     let all = every_what();
-    let distinct: std::collections::BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
+    let distinct: BTreeSet<Vec<u8>> = all.iter().map(|what| encoded(*what)).collect();
     assert_eq!(distinct.len(), all.len());
-    let verbs: std::collections::BTreeSet<&str> = all.iter().map(What::verb).collect();
+    let verbs: BTreeSet<&str> = all.iter().map(What::verb).collect();
     assert_eq!(verbs.len(), 8 + 7 + 5 + 20 + 2 + 6 + 6 + 5 + 2 + 3 + 5);
+}
+
+fn verbs_of(all: &[What], is: impl Fn(&What) -> bool) -> BTreeSet<&'static str> {
+    all.iter().filter(|what| is(what)).map(What::verb).collect()
+}
+
+/// What narrows shuts people out before the register says so.
+#[test]
+fn only_what_takes_access_away_narrows() {
+    let (nobody, customer, scope) = (State::default(), ACME, Scope::Read);
+    let narrowing = verbs_of(&every_what(), |what| what.narrows(&nobody, NOON));
+    let expected = [
+        "staff.removed",
+        "owner.removed",
+        "owner.uninvited",
+        "grant.ended",
+        "request.denied",
+        "request.withdrawn",
+        "code.missed",
+        "instruction.questioned",
+        "customer.closed",
+        "team.dissolved",
+        "team.member-removed",
+        "team.unassigned",
+        "staff.suspended",
+    ];
+    assert_eq!(narrowing, BTreeSet::from(expected));
+    let mut world = World::with_people();
+    world.consent(Mode::Standing, scope, None);
+    for (mode, scope, narrows) in
+        [(Mode::Off, scope, true), (Mode::PerRequest, scope, true), (Mode::Standing, Scope::Write, false)]
+    {
+        let what = What::ConsentSet { customer, mode, scope, until: None };
+        assert_eq!(what.narrows(&world.state, NOON), narrows, "{mode} {scope}");
+        let what = What::ConsentAgreed { customer, mode, scope, until: None, terms: bounds(false) };
+        assert_eq!(what.narrows(&world.state, NOON), mode == Mode::Off, "with terms, {mode} {scope}");
+    }
+}
+
+#[test]
+fn what_owners_say_codes_and_short_lived_passwords_count_only_signed() {
+    let all = every_what();
+    for by in [By::Staff(StaffId(8)), By::VendorApp, By::Operator, By::System] {
+        let signed = verbs_of(&all, |what| what.is_signed(by));
+        assert_eq!(signed, BTreeSet::from(["code.redeemed", "token.issued"]), "{by}");
+    }
+    assert!(all.iter().all(|what| what.is_signed(By::Owner(OwnerId(9)))));
+}
+
+#[test]
+fn whatever_concerns_a_person_has_a_side_row_and_nothing_else() {
+    let expected = [
+        "customer.created",
+        "staff.created",
+        "owner.created",
+        "owner.invited",
+        "owner.accepted",
+        "customer.renamed",
+        "grant.issued",
+        "consent.agreed",
+        "request.opened",
+        "request.asked-back",
+        "request.answered",
+        "code.created",
+        "code.redeemed",
+        "instruction.questioned",
+        "hold.placed",
+        "hold.released",
+        "glass.asked",
+        "team.created",
+        "staff.limited",
+        "staff.excepted",
+        "token.issued",
+        "second-factor.set",
+    ];
+    assert_eq!(verbs_of(&every_what(), What::has_side), BTreeSet::from(expected));
+    let (none, customer, scope) = (bounds(false), ACME, Scope::Read);
+    for (terms, has_side) in [
+        (none, false),
+        (Bounds { break_glass: true, ..none }, false),
+        (Bounds { has_hours: true, ..none }, true),
+        (Bounds { has_networks: true, ..none }, true),
+        (Bounds { has_regions: true, ..none }, true),
+    ] {
+        let what = What::ConsentAgreed { customer, mode: Mode::Standing, scope, until: None, terms };
+        assert_eq!(what.has_side(), has_side, "{terms:?}");
+    }
 }
 
 #[test]

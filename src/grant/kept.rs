@@ -210,3 +210,7 @@ pub struct Export {
     /// When it was destroyed.
     pub destroyed: Option<Timestamp>,
 }
+
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+mod tests;

@@ -257,3 +257,7 @@ pub fn check_ticket(ticket: &str) -> Result<(), TextFault> {
 pub fn check_authority(authority: &str) -> Result<(), TextFault> {
     check_ticket(authority).map_err(|_| TextFault::Authority)
 }
+
+#[cfg(test)]
+#[path = "personal_tests.rs"]
+mod tests;

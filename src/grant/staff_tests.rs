@@ -184,6 +184,8 @@ fn hours_end_a_session_and_a_lead_excepts() {
     let too_long = StaffStep::Excepted { until: minutes(24 * 60 + 1) };
     let refused = step(&mut world, By::Staff(LENA), too_long, because("the release is late"));
     assert_eq!(refused, Err(Rule::ExceptionTooLong.into()));
+    let a_day = StaffStep::Excepted { until: minutes(24 * 60) };
+    step(&mut world.clone(), By::Staff(LENA), a_day, because("the release is late")).expect("a day is not too long");
     step(&mut world, By::Staff(LENA), longer, because("the release is late")).expect("a lead excepts");
     assert_eq!(answer(&world, &limits, NOON), Ok(minutes(45)));
     assert_eq!(answer(&world, &limits, minutes(44)), Ok(minutes(45)));
@@ -229,4 +231,36 @@ fn limits_that_cannot_be_read_are_refused_and_erased_ones_let_nobody_in() {
     assert_eq!(code(&world, &Limits::default(), NOON), "off-duty,elsewhere");
     assert!(world.state.staff(JANE).is_some_and(|jane| jane.works() && jane.standing.hours.is_some()));
     assert!(world.state.serves(JANE, ACME));
+}
+
+/// The words stand behind the verb and the staff member, and whether it narrows: then the gate does not wait for the register.
+#[test]
+fn a_step_is_said_in_words_and_only_suspending_narrows() {
+    let until = minutes(60);
+    for (step, words, narrows) in [
+        (StaffStep::Suspended, "", true),
+        (StaffStep::Resumed, "", false),
+        (
+            StaffStep::Attested { kind: Attestation::Training, version: 3, until },
+            ": training version 3 until 2026-11-21T13:00:00.000000Z",
+            false,
+        ),
+        (StaffStep::Limited, "", false),
+        (StaffStep::Excepted { until }, ": until 2026-11-21T13:00:00.000000Z", false),
+        (
+            StaffStep::TokenIssued { until, code: None },
+            ": until 2026-11-21T13:00:00.000000Z, by the identity provider",
+            false,
+        ),
+        (
+            StaffStep::TokenIssued { until, code: Some(7) },
+            ": until 2026-11-21T13:00:00.000000Z, by a second factor",
+            false,
+        ),
+        (StaffStep::SecondFactorSet, "", false),
+        (StaffStep::SecondFactorRemoved, "", false),
+        (StaffStep::SubjectForgotten, "", false),
+    ] {
+        assert_eq!((step.to_string().as_str(), step.narrows()), (words, narrows), "{}", step.verb());
+    }
 }

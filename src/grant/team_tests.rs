@@ -130,3 +130,35 @@ fn whoever_is_removed_is_in_no_team() {
     let joe = StaffId(world.must(By::Operator, What::StaffCreated, Some(staff("joe"))).0);
     assert!(world.state.serves(joe, ACME), "who comes later begins in support all the same");
 }
+
+#[test]
+fn teams_are_listed_oldest_first_and_by_whom_they_concern() {
+    let (mut world, billing) = world();
+    step(&mut world, TeamStep::MemberAdded { team: billing, staff: JANE, role: TeamRole::Lead }).expect("allowed");
+    step(&mut world, TeamStep::Assigned { team: billing, customer: ACME }).expect("allowed");
+    let state = &world.state;
+    let names = |teams: Vec<&Team>| teams.into_iter().map(|team| team.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(state.teams().collect()), ["support", "billing"]);
+    assert_eq!(names(state.teams_for(ACME).collect()), ["support", "billing"]);
+    let of_jane: Vec<_> = state.teams_of(JANE).map(|(team, role)| (team.id, role)).collect();
+    assert_eq!(of_jane, [(SUPPORT, TeamRole::Support), (billing, TeamRole::Lead)]);
+    step(&mut world, TeamStep::Dissolved { team: billing }).expect("allowed");
+    let all: Vec<_> = world.state.teams().map(|team| (team.id, team.dissolved)).collect();
+    assert_eq!(all, [(SUPPORT, None), (billing, Some(world.now))], "a dissolved one is still known");
+    assert_eq!(names(world.state.teams_for(ACME).collect()), ["support"]);
+}
+
+#[test]
+fn a_step_is_said_in_words_and_narrows_where_it_takes_somebody_out() {
+    let (team, staff, customer) = (TeamId(7), JANE, ACME);
+    for (step, words, narrows) in [
+        (TeamStep::Created, "", false),
+        (TeamStep::Dissolved { team }, " t7", true),
+        (TeamStep::MemberAdded { team, staff, role: TeamRole::Lead }, " t7: s3 as lead", false),
+        (TeamStep::MemberRemoved { team, staff }, " t7: s3", true),
+        (TeamStep::Assigned { team, customer }, " t7: c1", false),
+        (TeamStep::Unassigned { team, customer }, " t7: c1", true),
+    ] {
+        assert_eq!((step.to_string().as_str(), step.narrows()), (words, narrows), "{}", step.verb());
+    }
+}
