@@ -44,3 +44,30 @@ fn it_says_why_and_what_to_do() {
     assert_eq!(refusal.detail(&world.state), "The staff account \"jane\" is suspended since 2026-11-21 12:00 UTC.");
     assert!(refusal.hint(&world.state).contains("portreeve staff resume jane"), "{}", refusal.hint(&world.state));
 }
+
+#[test]
+fn each_condition_says_why_what_is_missing_and_the_way_out() {
+    let world = World::with_people();
+    let table = [
+        (
+            DeskCondition::RegisterStale { read: world.now },
+            "the register of decisions cannot be read",
+            "The register was last read at 2026-11-21 12:00 UTC.",
+            "Ask an operator to run \"portreeve doctor\" on the gate's machine, then connect again.",
+        ),
+        (DeskCondition::Gone, "your account was removed", "There is no such active staff account.", "Ask an operator."),
+        (
+            DeskCondition::Staff(StaffCondition::ElsewhereNetwork { address: [10, 1, 2, 3].into() }),
+            "you may not come in from there",
+            "\"jane\" may come in from no network at all; the client is at 10.1.2.3.",
+            "Connect from a network you may come from, or ask an operator; they type: portreeve staff limit jane \
+             --networks NETWORKS.",
+        ),
+        (DeskCondition::Locked, "you were shut out a moment ago", "The register will say by whom.", "Ask an operator."),
+    ];
+    for (condition, why, detail, hint) in table {
+        let refusal = DeskRefusal { staff: JANE, conditions: vec![condition] };
+        assert_eq!(refusal.message(), format!("the desk is closed to you: {why}"));
+        assert_eq!((refusal.detail(&world.state).as_str(), refusal.hint(&world.state).as_str()), (detail, hint));
+    }
+}

@@ -237,6 +237,15 @@ fn neither_secret_shows_when_printed() {
     let standing = &world.state.staff(JANE).expect("she is there").standing;
     let printed = format!("{standing:?}");
     assert!(printed.contains("***") && !printed.contains("c2FsdA") && !printed.contains("7, 7"), "{printed}");
+    let (token, factor) = (standing.token.as_ref().expect("one"), standing.second_factor.as_ref().expect("one"));
+    assert_eq!(format!("{token:?}"), "Token(*** until 2026-11-21T12:10:00.000000Z)");
+    assert_eq!(format!("{factor:?}"), "SecondFactor(***, used 0)");
+}
+
+#[test]
+fn only_a_code_uses_up_a_step() {
+    assert_eq!(ShownBy::Code(59_842_081).code(), Some(59_842_081));
+    assert_eq!(ShownBy::Subject([7; 32]).code(), None);
 }
 
 #[test]

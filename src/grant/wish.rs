@@ -161,3 +161,7 @@ pub fn doubted(staff: StaffId, customer: CustomerId, reason: String) -> Draft {
     let personal = Personal { reason: Some(reason), ..Personal::default() };
     Draft { by: By::Staff(staff), what: What::InstructionQuestioned { customer }, personal: Some(personal) }
 }
+
+#[cfg(test)]
+#[path = "wish_tests.rs"]
+mod tests;
