@@ -276,8 +276,28 @@ fn what_has_no_side_row_comes_with_none() {
     let with = world.make(By::Operator, What::StaffRemoved { staff: JANE }, None);
     let event = Event { side: side.as_ref().map(Side::digest), ..Event::decode(&with.content).expect("an event") };
     let content = event.encode();
-    let stored = Stored { hash: chain(&world.state.head(), &content), content, side, ..with };
-    assert_eq!(apply(&mut world.state.clone(), &stored, &trust()), Err(Fault::Side(Sequence(4))));
+    let hash = chain(&world.state.head(), &content);
+    for side in [side, None] {
+        let stored = Stored { hash, content: content.clone(), side, ..with.clone() };
+        assert_eq!(apply(&mut world.state.clone(), &stored, &trust()), Err(Fault::Side(Sequence(4))));
+    }
+    let without = world.make(By::Operator, What::StaffCreated, None);
+    assert_eq!(
+        apply(&mut world.state.clone(), &without, &trust()),
+        Err(Fault::Side(Sequence(4))),
+        "nor without its own"
+    );
+}
+
+/// Whoever examines a register ahead of the fold goes on from there.
+#[test]
+fn what_was_examined_says_what_the_next_one_is_behind() {
+    let world = World::with_people();
+    let mut place = (Sequence(0), [0; 32]);
+    for stored in &world.events {
+        place = crate::grant::examine(stored, place, Some(&trust())).expect("it continues the chain").place();
+    }
+    assert_eq!(place, (world.state.sequence(), world.state.head()));
 }
 
 #[test]

@@ -105,6 +105,15 @@ fn what_nobody_else_has_is_changed_where_it_is() {
 }
 
 #[test]
+fn it_is_as_shallow_as_its_ids_allow() {
+    for (id, height) in [(0, 0), (63, 0), (64, 1), (4_095, 1), (4_096, 2), (262_144, 3), (u64::MAX, 10)] {
+        let mut map = Map::default();
+        map.insert(id, String::new());
+        assert_eq!(map.height, height, "{id}");
+    }
+}
+
+#[test]
 fn it_is_shown_as_a_map() {
     let mut map = Map::default();
     map.insert(9, "nine".to_owned());

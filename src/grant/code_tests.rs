@@ -23,6 +23,17 @@ fn only_its_digits_make_its_key() {
     assert!(erased.key_of(&new.digits).is_none(), "without its salt it is nobody's any more");
 }
 
+/// What stretches the digits never changes while a code lives: two passes of Argon2id over 64 MiB, whose 32 bytes are the seed
+/// of an Ed25519 key. Its public half was computed apart, with another implementation of both.
+#[test]
+fn a_guess_costs_what_it_always_cost() {
+    let salt: Vec<u8> = (0..16).collect();
+    let key = key_pair(&Secret::new("123456".to_owned()), &salt).expect("it is made");
+    let hex: String = key.public_key().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "56d33488cc263d2ac8b3946e115f37169f926cbe5a5a8a2f2c28afeb856cd156");
+    assert_eq!(CODE_LIFE.as_secs(), 600, "ten minutes, as people are told");
+}
+
 #[test]
 fn a_code_dies_by_use_by_time_and_by_wrong_guesses() {
     let new = NewCode { digits: Secret::new(String::new()), key: [1; 32], salt: [2; 16] };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::consent::{By, Consent, Mode};
+use super::consent::{Consent, Mode};
 use super::decide::{Ask, Decision, Limits, decide};
 use super::refusal::{Condition, Refusal};
 use super::scope::{Purpose, Scope};
@@ -124,12 +124,10 @@ fn as_if(
         scope: Scope::Read,
         until: Some(ends),
         terms: Terms { longest: ends.since(customer.created), ..customer.consent.terms.clone() },
-        set_by: By::System,
         ..customer.consent.clone()
     };
     let customer = Customer { consent, ..Customer::clone(customer) };
-    let (events, head, teams) = (state.events, state.head, state.teams.clone());
-    let mut told = State { events, head, teams, ..State::default() };
+    let mut told = State { events: state.events, teams: state.teams.clone(), ..State::default() };
     told.customers.insert(ask.customer, customer);
     told.staff.insert(ask.staff, Arc::clone(staff));
     told.grants.insert(grant.id, grant.clone());

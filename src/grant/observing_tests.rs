@@ -1,6 +1,6 @@
 use super::*;
 use crate::grant::world::{ACME, JANE, NOON, OLGA, World, ask, minutes};
-use crate::grant::{AccountStep, Lock, Locks, SUPPORT, StaffStep, TeamStep, What};
+use crate::grant::{AccountStep, By, Lock, Locks, SUPPORT, StaffStep, TeamStep, What};
 use crate::ids::Sequence;
 
 /// Noon of the next day.
@@ -12,6 +12,7 @@ fn answer(world: &World, locks: &Locks, now: Timestamp) -> Result<Timestamp, Str
     match decide_observing(&world.state, &ask(now, locks), &Limits::default(), observing, now) {
         (Decision::Allow(allowed), Some(observed)) => {
             assert_eq!((allowed.grant(), allowed.scope()), (observed.grant.id, Scope::Read));
+            assert_eq!(allowed.sequence(), world.state.sequence(), "by what the register says");
             assert!(observed.grant.id.is_unissued() && world.state.grant(observed.grant.id).is_none());
             assert_eq!(observed.refusal.code(), "consent-off,no-grant");
             Ok(allowed.until())
@@ -37,6 +38,25 @@ fn whom_no_owner_has_decided_about_is_observed_until_the_day() {
     let (locks, now) = (Locks::default(), minutes(1));
     let (decision, observed) = decide_observing(&world.state, &ask(now, &locks), &Limits::default(), None, now);
     assert!(matches!(decision, Decision::Refuse(_)) && observed.is_none(), "without a roll-out nobody is");
+}
+
+/// Its number is the day's, hers and the customer's, and is no event's.
+#[test]
+fn each_visit_that_is_observed_has_a_number_of_its_own() {
+    let number = |staff, customer, now| GrantId::unissued(StaffId(staff), CustomerId(customer), now).map(|id| id.0);
+    // 2026-11-21 is day 20778 since 1970, and the eleventh of 32.
+    let of_day = |day: u64, staff: u64, customer: u64| Some((1 << 45) + (day << 40) + (staff << 20) + customer);
+    let (next_day, last) = (Timestamp(NOON.0 + 86_400_000_000), (1 << 20) - 1);
+    assert_eq!(number(3, 1, NOON), of_day(10, 3, 1));
+    assert_eq!(number(3, 1, next_day), of_day(11, 3, 1));
+    assert_eq!(number(last, last, NOON), of_day(10, last, last));
+    for (staff, customer) in [(last + 1, 1), (3, last + 1)] {
+        assert_eq!(number(staff, customer, NOON), None, "a register of a million events is past its roll-out");
+    }
+    for (id, is_unissued) in [(0, false), (9, false), ((1 << 45) - 1, false), (1 << 45, true), ((1 << 45) + 9, true)] {
+        assert_eq!(GrantId(id).is_unissued(), is_unissued, "{id}");
+    }
+    assert_eq!(OBSERVING_MAX.as_secs() / 86_400, 30, "a roll-out takes a month at most");
 }
 
 /// A session that is open asks again by the grant it was let in by.

@@ -80,3 +80,15 @@ fn a_plan_that_changed_after_it_was_begun_is_made_anew_and_begun_anew() {
     purge.rechecked = Some((at(8), 1));
     assert_eq!((purge.came_back(), purge.check_replanned(OTHER)), (Some(at(8)), Ok(())), "rows came back");
 }
+
+/// Each row: when it was looked again, and how many rows were there; it was clean at the seventh second.
+#[test]
+fn rows_came_back_only_if_some_were_seen_after_it_was_clean() {
+    for (again, rows, came_back) in [(8, 1, Some(at(8))), (8, 0, None), (7, 1, None), (6, 1, None)] {
+        let verified = Some((at(7), 9, 1));
+        let mut purge = Purge { verified, rechecked: Some((at(again), rows)), ..Purge::default() };
+        assert_eq!(purge.came_back(), came_back, "{rows} at {again}");
+        purge.verified = None;
+        assert_eq!(purge.came_back(), None, "what was never clean did not come back");
+    }
+}

@@ -81,14 +81,17 @@ fn what_is_no_new_name_is_refused() {
 #[test]
 fn what_people_call_it_changes_alone_and_with_the_name() {
     let mut world = World::with_people();
+    assert_eq!(world.state.customer(ACME).map(Customer::title), Some("acme"), "where nothing is said, its name");
     let both = |name: &str, display: &str| {
         Some(Personal { name: Some(name.to_owned()), display: Some(display.to_owned()), ..Personal::default() })
     };
     let what = What::CustomerRenamed { customer: ACME };
     world.must(By::Operator, what, both("acme", "Acme GmbH"));
     let acme = world.state.customer(ACME).expect("there");
+    assert_eq!(acme.title(), "Acme GmbH");
     assert_eq!((acme.display.as_deref(), acme.former.len()), (Some("Acme GmbH"), 0), "its name is what it was");
     assert!(world.try_to(By::Operator, what, both("acme", "Acme GmbH")).is_err(), "nothing would change");
+    assert_eq!(rename(&mut world, "acme"), Err(Rule::SameName("acme".to_owned())), "nor where nothing is said of it");
     world.must(By::Operator, what, named("acme-se"));
     assert_eq!(world.state.customer(ACME).and_then(|acme| acme.display.as_deref()), Some("Acme GmbH"), "it stays");
     assert!(world.try_to(By::Operator, what, both("acme-se", "two\nlines")).is_err());

@@ -375,3 +375,7 @@ impl State {
         self.snapshots.values().map(Arc::as_ref)
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
