@@ -295,7 +295,7 @@ fn what_was_examined_says_what_the_next_one_is_behind() {
     let world = World::with_people();
     let mut place = (Sequence(0), [0; 32]);
     for stored in &world.events {
-        place = crate::grant::examine(stored, place, Some(&trust())).expect("it continues the chain").place();
+        place = examine(stored, place, Some(&trust())).expect("it continues the chain").place();
     }
     assert_eq!(place, (world.state.sequence(), world.state.head()));
 }

@@ -131,6 +131,7 @@ fn only_the_portal_hands_out_a_short_lived_password_and_only_to_its_owner() {
     for (until, rule) in [(0, Rule::AlreadyOver), (-1, Rule::AlreadyOver), (61, Rule::TokenTooLong)] {
         assert_eq!(handed(By::Staff(JANE), issued(until, None), verifier("v")), Err(rule.into()));
     }
+    assert_eq!(handed(By::Staff(JANE), issued(60, None), verifier("v")), Ok(()), "an hour, exactly");
     let missing = handed(By::Staff(JANE), issued(10, None), Some(Personal::default()));
     assert_eq!(missing, Err(Rule::from(TextFault::Missing("password verifier")).into()));
     // Whoever may write the register and has not the portal's key makes none.
