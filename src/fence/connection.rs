@@ -148,6 +148,11 @@ impl Fence {
         Error::Slow { database: database.to_owned(), place: self.place(), seconds: waited.as_secs() }
     }
 
+    /// The error that says that a session is not at the server that is asked.
+    pub fn elsewhere(&self) -> Error {
+        Error::Elsewhere { place: self.place() }
+    }
+
     fn failure(&self, database: &str, error: &tokio_postgres::Error) -> Error {
         match refusal(database, error) {
             Error::Unreachable { database, reason, .. } => Error::Unreachable { database, place: self.place(), reason },

@@ -15,6 +15,10 @@ use super::{Error, Fence, external};
 pub(super) const POLL_FIRST: Duration = Duration::from_millis(2);
 pub(super) const POLL_MAX: Duration = Duration::from_millis(50);
 
+/// Which server an answer came from: by when it started, to the microsecond. With a server that stops its backends go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started(pub(super) String);
+
 /// A backend that was told to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedBackend {
@@ -43,23 +47,51 @@ pub struct Ended {
 }
 
 impl Fence {
-    /// Shuts `role` out of `database` (NOLOGIN) and tells all its backends to end. They may live a moment longer: ask
-    /// [`Fence::backends`], or use [`Fence::end`]. No such role: nothing.
-    pub async fn end_backends(&self, database: &str, role: &str) -> Result<Vec<EndedBackend>, Error> {
-        const SQL: &str = "select pid, xid from portreeve.end_backends($1)";
-        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
-        rows.iter()
-            .map(|row| Ok(EndedBackend { pid: field(database, row, 0)?, xid: field(database, row, 1)? }))
-            .collect()
+    /// Which server that is at which a session as `role` has the backend `pid`.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] if that is another than the one that is asked here; whatever else keeps it from being asked.
+    pub async fn server_of(&self, database: &str, role: &str, pid: i32) -> Result<Started, Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text,
+            exists (select from portreeve.pids($1) p where p = $2)";
+        let sql = if self.is_external() { external::SERVER_OF } else { SQL };
+        let rows = self.again(Lane::Control, database, sql, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await?;
+        let row = only(database, &rows)?;
+        if field(database, row, 1)? { field(database, row, 0).map(Started) } else { Err(self.elsewhere()) }
     }
 
-    /// Tells the one backend of `role` with process id `pid` to end; the role stays open. `None`: it had no such
-    /// backend.
-    pub async fn end_backend(&self, database: &str, role: &str, pid: i32) -> Result<Option<EndedBackend>, Error> {
-        const SQL: &str = "select xid from portreeve.end_backend($1, $2)";
+    /// Shuts `role` out of `database` (NOLOGIN) and tells all its backends to end, and at which server that was. They may live a
+    /// moment longer: ask [`Fence::backends`], or use [`Fence::end`]. No such role: nothing.
+    pub async fn end_backends(&self, database: &str, role: &str) -> Result<(Started, Vec<EndedBackend>), Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text, e.pid, e.xid
+            from (select) s left join portreeve.end_backends($1) e on true";
+        let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
+        let server = Started(field(database, only(database, &rows)?, 0)?);
+        let mut told = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(pid) = field(database, row, 1)? {
+                told.push(EndedBackend { pid, xid: field(database, row, 2)? });
+            }
+        }
+        Ok((server, told))
+    }
+
+    /// Tells the one backend of `role` with process id `pid` to end, and at which server that was; the role stays open. `None`:
+    /// it had no such backend.
+    pub async fn end_backend(
+        &self,
+        database: &str,
+        role: &str,
+        pid: i32,
+    ) -> Result<(Started, Option<EndedBackend>), Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text, e.told is not null, e.xid
+            from (select) s left join (select true as told, xid from portreeve.end_backend($1, $2)) e on true";
         let sql = if self.is_external() { external::END } else { SQL };
         let rows = self.again(Lane::Control, database, sql, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await?;
-        rows.first().map(|row| Ok(EndedBackend { pid, xid: field(database, row, 0)? })).transpose()
+        let row = only(database, &rows)?;
+        let xid = field(database, row, 2)?;
+        let told = field::<bool>(database, row, 1)?.then_some(EndedBackend { pid, xid });
+        Ok((Started(field(database, row, 0)?), told))
     }
 
     /// How many backends work for `role` now.
@@ -69,11 +101,14 @@ impl Fence {
         usize::try_from(count).map_err(|_| wrong(database, "a negative count"))
     }
 
-    /// The backends that work for `role` now.
-    pub async fn pids(&self, database: &str, role: &str) -> Result<HashSet<i32>, Error> {
-        const SQL: &str = "select p from portreeve.pids($1) as p";
+    /// The backends that work for `role` now, and at which server.
+    pub async fn pids(&self, database: &str, role: &str) -> Result<(Started, HashSet<i32>), Error> {
+        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text,
+            array(select p from portreeve.pids($1) as p)";
         let rows = self.again(Lane::Control, database, SQL, &[(&role, Type::TEXT)]).await?;
-        rows.iter().map(|row| field(database, row, 0)).collect()
+        let row = only(database, &rows)?;
+        let there: Vec<i32> = field(database, row, 1)?;
+        Ok((Started(field(database, row, 0)?), there.into_iter().collect()))
     }
 
     /// What became of the transaction `xid` of an [`EndedBackend`]; final once its backend is gone.
@@ -96,7 +131,7 @@ impl Fence {
         let mut pause = POLL_FIRST;
         let mut told: Vec<EndedBackend> = Vec::new();
         loop {
-            for backend in self.end_backends(database, role).await? {
+            for backend in self.end_backends(database, role).await?.1 {
                 remember(&mut told, backend);
             }
             if self.backends(database, role).await? == 0 {

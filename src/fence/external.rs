@@ -36,14 +36,20 @@ pub struct Login {
     pub password: Secret<String>,
 }
 
-/// Ends the backend `$2` of role `$1`: what transaction it was in, as far as the provisioner may see that.
+/// At which server this is, and whether the backend `$2` of role `$1` is there.
+pub(super) const SERVER_OF: &str = "select extract(epoch from pg_postmaster_start_time())::text,
+    exists (select from pg_stat_activity a where a.usename = $1 and a.pid = $2)";
+
+/// Ends the backend `$2` of role `$1`: at which server, whether it was there, and what transaction it was in, as far as the
+/// provisioner may see that.
 pub(super) const END: &str = "
 with found as materialized (
     select a.pid, a.backend_xid from pg_stat_activity a where a.usename = $1 and a.pid = $2 and a.pid <> pg_backend_pid())
-select (select (next - case when back >= 2147483648 then back - 4294967296 else back end)::text
+select extract(epoch from pg_postmaster_start_time())::text, f.pid is not null,
+    (select (next - case when back >= 2147483648 then back - 4294967296 else back end)::text
         from (select next, (next - f.backend_xid::text::bigint) & 4294967295 as back
               from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) s) d), pg_terminate_backend(f.pid)
-from found f";
+from (select) s left join found f on true";
 
 /// Everybody who is connected, as `portreeve.connected()` tells it, but for whoever asks.
 pub(super) const CONNECTED: &str = "(

@@ -32,13 +32,13 @@ use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
 pub use apply::{Applied, Removed, Superuser};
-pub use end::{Ended, EndedBackend, Fate};
+pub use end::{Ended, EndedBackend, Fate, Started};
 pub use external::Login;
 pub use left::{LeftBehind, ShutOut};
 pub use name::{family, grant_role, schema_role, scope_role};
 pub use open::Place;
 pub use plan::{Impersonal, Keep, Layout, Loss, Plan, Revocable, Schemas, Shared, Step, Wanted};
-pub use replica::{Astray, Replica, Started};
+pub use replica::{Astray, Replica};
 pub use road::{Connected, Expected, Road, Traveller};
 pub use self_test::{Accepted, Finding, Report};
 
@@ -108,6 +108,15 @@ pub enum Error {
         /// Why.
         why: Astray,
     },
+    /// Upstream: a session is at another server than the one that is asked.
+    #[error(
+        "{place} leads to several servers, or to another one by now: the session's connection and the proxy's own are not at \
+         the same one, and what is ended there could not be seen"
+    )]
+    Elsewhere {
+        /// Host and port.
+        place: String,
+    },
     /// The same as without, at a replica.
     #[error("replica \"{replica}\": {source}")]
     AtReplica {
@@ -135,6 +144,7 @@ impl Error {
             Error::Refused { sqlstate, .. } => ["55000", "42704"].contains(&sqlstate.as_str()),
             Error::AtReplica { source, .. } => source.is_not_set_up(),
             Error::Astray { .. }
+            | Error::Elsewhere { .. }
             | Error::Unreachable { .. }
             | Error::Slow { .. }
             | Error::Blocked(_)
@@ -152,7 +162,8 @@ impl Error {
                 !matches!(why, Astray::Behind { .. } | Astray::Unconnected | Astray::Elsewhere)
             }
             Error::AtReplica { source, .. } => source.is_astray_for_good(),
-            Error::Unreachable { .. }
+            Error::Elsewhere { .. }
+            | Error::Unreachable { .. }
             | Error::Slow { .. }
             | Error::Refused { .. }
             | Error::NotInstalled { .. }
@@ -169,6 +180,7 @@ impl Error {
             Error::Unreachable { .. } | Error::Slow { .. } | Error::Answer { .. } => true,
             Error::AtReplica { source, .. } => source.is_uncertain(),
             Error::Astray { .. }
+            | Error::Elsewhere { .. }
             | Error::Refused { .. }
             | Error::NotInstalled { .. }
             | Error::NoLogin { .. }

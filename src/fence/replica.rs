@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::Type;
 
 use super::connection::Lane;
-use super::end::{POLL_FIRST, POLL_MAX, field, only};
+use super::end::{POLL_FIRST, POLL_MAX, Started, field, only};
 use super::{Accepted, Error, Fence, Finding, Place, Report, Upstream};
 use crate::grant::Scope;
 
@@ -72,10 +72,6 @@ pub enum Astray {
     )]
     Elsewhere,
 }
-
-/// Which server an answer came from: by when it started, to the microsecond. With a server that stops its backends go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started(String);
 
 /// A replica of a fence's server.
 #[derive(Clone, Debug)]
@@ -238,16 +234,10 @@ impl Replica {
     /// # Errors
     /// If that is another than the one that is asked here, or this cannot be asked.
     pub async fn server_of(&self, database: &str, role: &str, pid: i32) -> Result<Started, Error> {
-        const SQL: &str = "select extract(epoch from pg_postmaster_start_time())::text,
-            exists (select from portreeve.pids($1) p where p = $2)";
-        let asked = self.server.again(Lane::Control, database, SQL, &[(&role, Type::TEXT), (&pid, Type::INT4)]).await;
-        let rows = asked.map_err(|error| self.at(error))?;
-        let row = only(database, &rows)?;
-        if field(database, row, 1)? {
-            field(database, row, 0).map(Started)
-        } else {
-            Err(self.astray(Astray::Elsewhere))
-        }
+        self.server.server_of(database, role, pid).await.map_err(|error| match error {
+            Error::Elsewhere { .. } => self.astray(Astray::Elsewhere),
+            other => self.at(other),
+        })
     }
 
     /// Tells the backends of `role` to end, all or one; the process ids of those that were there, and at which server. The
@@ -355,6 +345,7 @@ fn is_yet_to_come(error: &Error) -> bool {
         | Error::Tls(_)
         | Error::Answer { .. }
         | Error::Astray { .. }
+        | Error::Elsewhere { .. }
         | Error::AtReplica { .. } => false,
     }
 }

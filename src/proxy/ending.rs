@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{client, server};
 
 use crate::audit::record::Kind;
-use crate::fence::{self, Astray, Fate, Fence, Replica};
+use crate::fence::{self, Astray, Fate, Fence, Replica, Started};
 use crate::grant::{Decision, Locks, Refusal, Scope};
 use crate::log;
 use crate::proxy::Gate;
@@ -253,7 +253,9 @@ async fn gone_with_role(fence: &Fence, who: &Who) -> Result<Option<String>, fenc
     loop {
         let mut ended = who.role.ended.lock().await;
         if !ended.told.contains_key(&pid) {
-            for backend in fence.end_backends(database, role).await? {
+            let (server, backends) = fence.end_backends(database, role).await?;
+            is_there(fence, who, &server)?;
+            for backend in backends {
                 let known = ended.told.entry(backend.pid).or_default();
                 *known = backend.xid.or(known.take());
                 ended.left.insert(backend.pid);
@@ -261,7 +263,9 @@ async fn gone_with_role(fence: &Fence, who: &Who) -> Result<Option<String>, fenc
             // It was gone before anybody was told.
             ended.told.entry(pid).or_default();
         } else if ended.left.contains(&pid) && ended.looked.is_none_or(|at| at.elapsed() >= pause) {
-            ended.left = fence.pids(database, role).await?;
+            let (server, left) = fence.pids(database, role).await?;
+            is_there(fence, who, &server)?;
+            ended.left = left;
             ended.looked = Some(Instant::now());
         }
         if !ended.left.contains(&pid) {
@@ -294,7 +298,7 @@ async fn gone_from_replica(fence: &Fence, replica: &Replica, who: &Who, shut_out
         let whom = if shut_out { None } else { Some(pid) };
         loop {
             let (server, told) = replica.terminate(database, role, whom).await?;
-            if who.server.as_ref() != Some(&server) {
+            if who.server != server {
                 return Err(replica.astray(Astray::Elsewhere));
             }
             if !told.contains(&pid) {
@@ -323,12 +327,19 @@ async fn gone_from_replica(fence: &Fence, replica: &Replica, who: &Who, shut_out
 /// For one backend; its role stays open.
 async fn gone_alone(fence: &Fence, who: &Who) -> Result<Option<String>, fence::Error> {
     let (mut xid, mut pause) = (None, POLL_FIRST);
-    while let Some(ended) = fence.end_backend(&who.need.database, &who.role.name, who.backend.0).await? {
+    loop {
+        let (server, told) = fence.end_backend(&who.need.database, &who.role.name, who.backend.0).await?;
+        is_there(fence, who, &server)?;
+        let Some(ended) = told else { return Ok(xid) };
         xid = ended.xid.or(xid);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
     }
-    Ok(xid)
+}
+
+/// Whether the session is at that server: since a failover the host may lead to another, where nothing of it ever was.
+fn is_there(fence: &Fence, who: &Who, server: &Started) -> Result<(), fence::Error> {
+    if who.server == *server { Ok(()) } else { Err(fence.elsewhere()) }
 }
 
 /// Without a control connection all that is left is the cancel request, and nobody knows the transaction's fate.

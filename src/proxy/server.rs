@@ -53,7 +53,7 @@ pub fn may_read_at(gate: &Gate, customer: &Customer, replica: &str, scope: Scope
     }
 }
 
-/// Opens the session's own connection; at a replica, with which server that is.
+/// Opens the session's own connection, and tells at which server that is.
 ///
 /// # Errors
 /// If there is none, or it leads to something else than was asked for.
@@ -62,19 +62,20 @@ pub async fn dial(
     parameters: &StartupParameters,
     role: &Role,
     (fence, need): (&Fence, &Need),
-) -> Result<(Connection, Option<Started>), Refused> {
+) -> Result<(Connection, Started), Refused> {
     let mut sent = vec![("user", role.name.as_str()), ("database", need.database.as_str())];
     sent.extend(need.replica.is_some().then_some(LOOKS));
     sent.extend(parameters.forwarded.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let upstream = target.connect(&sent, &role.password).await.map_err(Refused::Upstream)?;
     let astray = |error| Refused::Role(roles::Error::Fence(error));
-    let Some(replica) = need.replica(fence).map_err(astray)? else { return Ok((upstream, None)) };
-    // A name may lead to several servers: this one says itself what it is, and by what it is ended has to lead there too.
-    if !is_replica(&upstream.greeting) {
-        return Err(astray(replica.astray(Astray::Promoted)));
-    }
-    let server = replica.server_of(&need.database, &role.name, upstream.backend).await.map_err(astray)?;
-    Ok((upstream, Some(server)))
+    // A name may lead to several servers: by what the session is ended has to lead to this one, and a replica says itself that
+    // it is one.
+    let server = match need.replica(fence).map_err(astray)? {
+        Some(replica) if !is_replica(&upstream.greeting) => Err(replica.astray(Astray::Promoted)),
+        Some(replica) => replica.server_of(&need.database, &role.name, upstream.backend).await,
+        None => fence.server_of(&need.database, &role.name, upstream.backend).await,
+    };
+    Ok((upstream, server.map_err(astray)?))
 }
 
 fn is_replica(greeting: &[u8]) -> bool {

@@ -48,8 +48,8 @@ pub struct Who {
     pub role: Arc<Role>,
     /// The server's process id and its own cancel secret.
     pub backend: (i32, Bytes),
-    /// At a replica, which of the servers its name may lead to.
-    pub server: Option<Started>,
+    /// Which of the servers that the host's name may lead to.
+    pub server: Started,
 }
 
 impl Who {
