@@ -24,16 +24,27 @@ pub(super) fn fold_new(
     place: &Place,
     trust: &Trust,
 ) -> Result<(), Error> {
-    let known = Seen::of(state);
-    let outcome = fold_behind(engine, state, place, trust, None);
+    fold_known(engine, state, place, trust, None)
+}
+
+fn fold_known(
+    engine: &mut dyn Engine,
+    state: &mut Arc<State>,
+    place: &Place,
+    trust: &Trust,
+    known: Option<(Seen, &Path)>,
+) -> Result<(), Error> {
+    let before = Seen::of(state);
+    let outcome = fold_behind(engine, state, place, trust, known);
     let Err(Error::Broken { fault: Fault::Rule(_), .. }) = &outcome else { return outcome };
-    if known.sequence.0 == 0 {
+    if before.sequence.0 == 0 {
         return outcome;
     }
     let mut anew = Arc::default();
     // The chain up to what was known must be the same, so that its signatures are those that were verified then. Where this
     // fails as well, the first outcome says enough.
-    let folded = fold_behind(engine, &mut anew, place, trust, Some((known, Path::new(""))));
+    let known = known.filter(|(seen, _)| seen.sequence > before.sequence).unwrap_or((before, Path::new("")));
+    let folded = fold_behind(engine, &mut anew, place, trust, Some(known));
     if folded.is_err() || anew.sequence() < state.sequence() {
         return outcome;
     }
@@ -51,7 +62,7 @@ pub(super) fn fold_seen(
     seen_path: &Path,
 ) -> Result<(), Error> {
     let known = Seen::read(seen_path)?;
-    fold_behind(engine, state, place, trust, known.map(|known| (known, seen_path)))?;
+    fold_known(engine, state, place, trust, known.map(|known| (known, seen_path)))?;
     match known.filter(|known| state.sequence() < known.sequence) {
         None => Ok(()),
         Some(Seen { sequence: seen, .. }) => {

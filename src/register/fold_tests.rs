@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
+use crate::clock::SystemClock;
 use crate::grant::story::{GLOBEX, all_of, end, invited, people};
-use crate::grant::world::{ACME, OLGA, World};
+use crate::grant::world::{ACME, OLGA, World, trust};
 use crate::grant::{By, INVITED_FOR, What};
 use crate::ids::{OwnerId, Sequence};
+use crate::register::Follower;
 use crate::register::kept::{Kept, proposal};
 
 /// Acme invites otto, again in its place, and takes that back; then globex may invite them, and acme comes to its end. The
@@ -24,10 +28,10 @@ fn invited_elsewhere() -> (World, usize) {
 #[test]
 fn whoever_slept_over_what_was_forgotten_wakes_up_to_what_everybody_knows() {
     let (world, before) = invited_elsewhere();
-    let (early, late) = world.events.split_at(before);
+    let (first, late) = world.events.split_at(before);
     let kept = Kept::file();
-    let asleep = kept.holding(&World { events: early.to_vec(), ..World::default() });
-    let writer = kept.open();
+    let asleep = kept.holding(&World { events: first.to_vec(), ..World::default() });
+    let (writer, early) = (kept.open(), asleep.state().expect("it is whole"));
     for event in late {
         writer.append(&proposal(event.clone())).expect("it applies");
     }
@@ -35,4 +39,7 @@ fn whoever_slept_over_what_was_forgotten_wakes_up_to_what_everybody_knows() {
     assert_eq!(asleep.read_from(Sequence(1)).expect("it reads")[before].side, None);
     let (woken, fresh) = (asleep.state().expect("it is whole"), kept.open().state().expect("it is whole"));
     assert_eq!(all_of(&woken), all_of(&fresh));
+    // Nor does it keep anybody from following it.
+    let started = Follower::start_behind(early, kept.at.clone(), trust(), &kept.seen(), Arc::new(SystemClock));
+    assert_eq!(all_of(&started.expect("it starts").state()), all_of(&fresh));
 }
