@@ -120,3 +120,7 @@ pub fn note_resolved(note: &Path, position: u64) -> Result<(), Error> {
     };
     write().map_err(Error::file("write", note))
 }
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
