@@ -43,6 +43,7 @@ mod upkeep;
 mod vectors_tests;
 mod verdict;
 pub mod verify;
+mod write;
 mod writer;
 
 use std::mem;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::batch::Item;
+use super::writer::BESIDE_BYTES;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::tree::Frontier;
 
@@ -51,8 +52,10 @@ struct Queue {
     bytes: usize,
     /// How many of the items somebody waits for, or will.
     waiters: usize,
-    /// How many of those that are being written.
+    /// How many of those that are being written, or made ready for it.
     writing: usize,
+    /// How many of those that are being written while the writer goes on; none: nothing is.
+    beside: Option<usize>,
     /// How many of the queued ones somebody waits for by now.
     hurried: usize,
     /// About how many were on their way at once lately: those who wait are this many if all of them come to wait.
@@ -77,6 +80,8 @@ enum Asleep {
     Short,
     /// Until it is woken, or looks whether a note is due.
     Long,
+    /// Until what is written beside is durable, or so much is queued that sealing it is worth while until then.
+    Beside,
 }
 
 /// How soon a record is wanted.
@@ -127,7 +132,7 @@ impl Shared {
     pub fn push(&self, item: Item, pace: Pace) -> Result<u64, Error> {
         let mut queue = self.running()?;
         queue.waiters += 1;
-        queue.crowd = queue.crowd.max(queue.waiters + queue.writing);
+        queue.crowd = queue.crowd.max(queue.waiters + queue.writing + queue.beside.unwrap_or(0));
         queue.add(item);
         if pace == Pace::AtOnce || queue.crowd <= FEW {
             queue.urgent = true;
@@ -135,7 +140,7 @@ impl Shared {
             queue.oldest_ahead = Some(Instant::now());
         }
         let ticket = queue.taken;
-        if queue.urgent || queue.writer == Asleep::Long {
+        if queue.must_wake() {
             self.wake_writer(queue);
         }
         Ok(ticket)
@@ -148,7 +153,7 @@ impl Shared {
             return;
         }
         queue.hurry();
-        if queue.urgent || queue.writer == Asleep::Long {
+        if queue.must_wake() {
             self.wake_writer(queue);
         }
     }
@@ -194,7 +199,14 @@ impl Shared {
             let note = left(queue.oldest_note, NOTE_AGE_MAX);
             let (ahead, hurried) = (left(queue.oldest_ahead, AHEAD_MAX), left(queue.oldest_hurried, GATHERING_MAX));
             let is_due = [note, ahead, hurried].contains(&Some(Duration::ZERO));
-            if queue.urgent || is_due || (closing && !queue.items.is_empty()) {
+            let is_ready = queue.urgent || is_due || (closing && !queue.items.is_empty());
+            if is_ready && queue.beside.is_some() && queue.bytes < BESIDE_BYTES {
+                queue.writer = Asleep::Beside;
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.writer = Asleep::No;
+                continue;
+            }
+            if is_ready {
                 return Work::Write(queue.take());
             }
             if closing {
@@ -214,6 +226,21 @@ impl Shared {
             if timeout.timed_out() && queue.waiters == 0 {
                 queue.crowd /= 2;
             }
+        }
+    }
+
+    /// The batch that was made ready last is being written while the writer goes on.
+    pub fn writes_beside(&self) {
+        let mut queue = lock(&self.queue);
+        queue.beside = Some(mem::take(&mut queue.writing));
+    }
+
+    /// That is over, whatever became of it.
+    pub fn written_beside(&self) {
+        let mut queue = lock(&self.queue);
+        queue.beside = None;
+        if queue.writer == Asleep::Beside {
+            self.wake_writer(queue);
         }
     }
 
@@ -320,6 +347,16 @@ impl Shared {
 }
 
 impl Queue {
+    /// Whether the writer must be woken for what is queued now.
+    fn must_wake(&self) -> bool {
+        match self.writer {
+            Asleep::No => false,
+            Asleep::Short => self.urgent,
+            Asleep::Long => true,
+            Asleep::Beside => self.bytes >= BESIDE_BYTES,
+        }
+    }
+
     fn add(&mut self, item: Item) {
         self.bytes += item.bytes();
         self.items.push(item);
