@@ -261,6 +261,13 @@ fn the_content_is_ids_numbers_and_times_only() {
     assert_eq!(Event::decode(&proposal.stored.content).and_then(|event| event.side), Some(side.digest()));
 }
 
+/// Whoever verifies the register elsewhere computes the same.
+#[test]
+fn a_hash_is_sha_256_of_the_one_before_and_the_content() {
+    let hex: String = chain(&[1; 32], b"abc").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "f138dfb92f2d15143be6aa75d8c22a848559e77362670c45c8ab5852fe23e081");
+}
+
 #[test]
 fn a_side_rows_digest_depends_on_its_salt() {
     let body = reason().encode();
