@@ -336,6 +336,10 @@ fn who_is_suspended_or_gone_approves_no_purge() {
     suspended.must(By::Operator, suspend, None);
     assert_eq!(suspended.refused(By::Staff(JANE), approve), Some(Rule::Suspended(JANE).into()));
     world.account(By::Staff(JANE), approve);
+    let mut alone = world.clone();
+    alone.must(By::Operator, suspend, None);
+    alone.account(By::Staff(joe), approve);
+    assert_eq!(alone.refused(By::System, begin), unapproved, "hers was the only word, and is taken back");
     world.account(By::Staff(joe), approve);
     assert_eq!(world.refused(By::System, begin), None, "both work here");
     for leave in [suspend, What::StaffRemoved { staff: JANE }] {

@@ -20,8 +20,13 @@ fn a_shared_database_has_one_customer_for_each_tenant() {
     assert_eq!(world.state.customer(initech).map(place), Some((Layout::Shared, Some("7".to_owned()))));
     let twin = create(&mut world, Layout::Shared, shared("twin", Some("7")));
     assert!(matches!(twin, Err(Fault::Rule(Rule::TenantTaken { holder, .. })) if holder == initech), "{twin:?}");
-    let whole = create(&mut world, Layout::Database, shared("whole", None));
-    assert!(matches!(whole, Err(Fault::Rule(Rule::DatabaseTaken { holder, .. })) if holder == initech), "{whole:?}");
+    for (layout, tenant) in [(Layout::Database, None), (Layout::Schema, Some("whole"))] {
+        let whole = create(&mut world, layout, shared("whole", tenant));
+        assert!(
+            matches!(whole, Err(Fault::Rule(Rule::DatabaseTaken { holder, .. })) if holder == initech),
+            "{whole:?}"
+        );
+    }
     let acme = create(&mut world, Layout::Database, customer("acme")).expect("a database of its own");
     let within = Personal { database: Some("acme".to_owned()), ..shared("within", Some("9")) };
     let within = create(&mut world, Layout::Shared, within);

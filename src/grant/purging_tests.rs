@@ -38,6 +38,16 @@ fn a_plan_that_is_held_begins_only_once_two_different_people_approved_exactly_it
 }
 
 #[test]
+fn a_plan_is_held_once_before_it_is_begun() {
+    let mut purge = held(People::Two);
+    assert_eq!(purge.check_held(OTHER), Err(ClosureRule::OtherPlan));
+    assert_eq!(purge.check_held(PLAN), Err(ClosureRule::Again(at(2))));
+    purge.held = None;
+    purge.begin(PLAN, at(3));
+    assert_eq!(purge.check_held(PLAN), Err(ClosureRule::PurgeBegun(at(3))), "too late to hold it");
+}
+
+#[test]
 fn an_operators_word_gives_way_to_two_people_and_is_enough_where_one_is() {
     let mut one = held(People::One);
     assert!(one.waits());
