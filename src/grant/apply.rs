@@ -72,6 +72,15 @@ pub fn apply(state: &mut State, stored: &Stored, trust: &Trust) -> Result<(), Fa
 /// # Errors
 /// Names why it does not apply; the state is then as it was.
 pub fn apply_examined(state: &mut State, examined: Examined) -> Result<(), Fault> {
+    apply_where(state, examined, |_, _, _| Ok(()))
+}
+
+/// The same where something more must hold of the state before the event.
+pub(super) fn apply_where(
+    state: &mut State,
+    examined: Examined,
+    more: impl FnOnce(&State, &Event, Option<&Personal>) -> Result<(), Rule>,
+) -> Result<(), Fault> {
     let (Examined { event, sequence, hash, .. }, expected) = (&examined, state.sequence().next());
     if *sequence != expected {
         return Err(Fault::Gap { expected, found: *sequence });
@@ -81,6 +90,7 @@ pub fn apply_examined(state: &mut State, examined: Examined) -> Result<(), Fault
     }
     examined.check_code(state)?;
     state.check(event, examined.personal.as_ref())?;
+    more(state, event, examined.personal.as_ref())?;
     let (event, sequence, hash) = (*event, *sequence, *hash);
     state.commit(&event, sequence, examined.personal.unwrap_or_default());
     if state.events == 0 {

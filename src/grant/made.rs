@@ -3,7 +3,7 @@
 //! Not here: the rules that hold of every event, whenever it was made (`apply`). All of these are about what the portal
 //! signs, which holds them as every writer does.
 
-use super::apply::{Fault, Trust, apply_examined};
+use super::apply::{Fault, Trust, apply_where};
 use super::closure::ClosureRule;
 use super::event::{Event, Stored, What};
 use super::examined::examine;
@@ -20,12 +20,7 @@ use crate::ids::{CustomerId, OwnerId, StaffId};
 /// Names why it does not apply; the state is then as it was.
 pub fn apply_made(state: &mut State, stored: &Stored, trust: &Trust) -> Result<(), Fault> {
     let examined = examine(stored, (state.sequence(), state.head()), Some(trust))?;
-    let (event, personal) = (examined.event, examined.personal.clone());
-    let mut next = state.clone();
-    apply_examined(&mut next, examined)?;
-    state.check_made(&event, personal.as_ref())?;
-    *state = next;
-    Ok(())
+    apply_where(state, examined, State::check_made)
 }
 
 impl State {
