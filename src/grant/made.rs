@@ -14,7 +14,7 @@ use super::staff::StaffStep;
 use super::state::State;
 use crate::ids::{CustomerId, OwnerId, StaffId};
 
-/// As [`super::apply`], of an event that is about to be stored.
+/// As `apply`, of an event that is about to be stored.
 ///
 /// # Errors
 /// Names why it does not apply; the state is then as it was.

@@ -47,7 +47,7 @@ pub struct Leaves<'a>(pub(super) Entries<'a>);
 impl Iterator for Leaves<'_> {
     type Item = Result<Descriptor, Error>;
 
-    /// Errors: as for [`Entries::next`].
+    /// Errors: as for an entry.
     fn next(&mut self) -> Option<Result<Descriptor, Error>> {
         self.0.next_leaf().map(|leaf| leaf.map(|leaf| leaf.descriptor))
     }

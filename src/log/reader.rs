@@ -200,7 +200,7 @@ impl Reader {
     /// Every data key whose recipient is in `tags`, for the keyring to open.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// [`Error::Storage`]; [`Error::Unsound`] where whole records follow others that are not.
     pub fn sealed_data_keys(&self, tags: &mut Tags) -> Result<Vec<SealedDataKey>, Error> {
         let mut keys = Vec::new();
         for entry in self.entries() {
