@@ -1,5 +1,6 @@
 //! The parsers that are fuzzed (`fuzz/`), for a short while and from a seed: inputs that are right, changed a little.
-//! `PARSER_ROUNDS` says how many of each; a failure names the parser and the seed, and is repeated by `PARSER_SEED`.
+//! `PARSER_ROUNDS` says how many of each; a failure names the parser and the seed, and is repeated by `PARSER_SEED`. What is
+//! right is written into the folder `PARSER_CORPUS`, one for each parser, for a fuzzer to begin with.
 
 #![expect(clippy::panic, reason = "a test fails by panicking, in its own functions too")]
 #![expect(clippy::indexing_slicing, reason = "what is indexed was measured just before")]
@@ -27,6 +28,9 @@ fn each(of: impl Fn(&str) -> bool) {
         let seeds = seeds::of(name);
         assert!(!seeds.is_empty(), "{name} has nothing to begin with");
         seeds.iter().for_each(|seed| parse(seed));
+        if let Some(corpus) = std::env::var_os("PARSER_CORPUS") {
+            write(&std::path::Path::new(&corpus).join(name), &seeds).expect("the corpus is written");
+        }
         // Files are slower than memory.
         let rounds = if ["keyring_file", "config"].contains(&name) { rounds.div_ceil(10) } else { rounds };
         for seed in first..first + rounds {
@@ -35,6 +39,12 @@ fn each(of: impl Fn(&str) -> bool) {
             assert!(ran.is_ok(), "{name} panicked with PARSER_SEED={seed}, on {} bytes", input.len());
         }
     }
+}
+
+fn write(folder: &std::path::Path, seeds: &[Vec<u8>]) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut numbered = seeds.iter().enumerate();
+    numbered.try_for_each(|(number, seed)| std::fs::write(folder.join(format!("right-{number}")), seed))
 }
 
 #[test]
