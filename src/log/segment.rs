@@ -166,6 +166,7 @@ impl BatchHeader {
         let is_sound = header.leaves > 0
             && header.length.is_multiple_of(BLOCK_BYTES as u64)
             && content_start(header.leaves) as u64 <= header.length
+            && header.first_position.checked_add(header.leaves.into()).is_some()
             && header.to_bytes() == *bytes;
         is_sound.then_some(header)
     }

@@ -53,9 +53,12 @@ fn a_header_that_cannot_be_is_none() {
         BatchHeader { length: 4095, ..batch_header() },
         BatchHeader { leaves: 24, ..batch_header() },
         BatchHeader { leaves: u32::MAX, ..batch_header() },
+        BatchHeader { first_position: u64::MAX - 1, ..batch_header() },
     ] {
         assert_eq!(BatchHeader::parse(&unsound.to_bytes()), None, "{unsound:?}");
     }
+    let last = BatchHeader { first_position: u64::MAX - 2, ..batch_header() };
+    assert_eq!(BatchHeader::parse(&last.to_bytes()), Some(last));
 }
 
 /// A file that says it is endless: these bytes, then zeros.

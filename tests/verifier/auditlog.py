@@ -63,6 +63,7 @@ def batch_header(raw, where):
     demand(not raw[80:112].strip(b"\0"), f"{where}: reserved bytes")
     number, position, leaves, length, written = struct.unpack("<QQQQq", raw[8:48])
     demand(leaves and length % BLOCK == 0, f"{where}: the batch is empty or not of whole blocks")
+    demand(position + leaves < 1 << 64, f"{where}: the batch ends behind the last position there can be")
     demand(length <= BATCH_MAX, f"{where}: the batch is longer than any that is written")
     return number, position, leaves, length, written, raw[48:80]
 
