@@ -236,12 +236,17 @@ pub fn erasure(data: &[u8]) {
 
 /// The keyring's file: none opens that was not sealed with the credential.
 pub fn keyring_file(data: &[u8]) {
-    let folder = Folder::new();
-    let (path, credential) = (folder.0.join("keyring"), folder.0.join("credential"));
-    folder.write(&path, data);
-    folder.write(&path.with_file_name("keyring.generation"), data);
-    folder.write(&credential, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
-    assert!(file::Store::open(Arc::new(RealDisk), &path, &credential).is_err(), "it opened");
+    let first = 1_u64.to_be_bytes();
+    let generations = [b"portreeve generation v0\n".as_slice(), &first, &[7; 32]].concat();
+    let right = [b"portreeve keyring v1\n".as_slice(), &first, &[7; 60]].concat();
+    for (keyring, generations) in [(data, generations.as_slice()), (&right, data)] {
+        let folder = Folder::new();
+        let (path, credential) = (folder.0.join("keyring"), folder.0.join("credential"));
+        folder.write(&path, keyring);
+        folder.write(&path.with_file_name("keyring.generation"), generations);
+        folder.write(&credential, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
+        assert!(file::Store::open(Arc::new(RealDisk), &path, &credential).is_err(), "it opened");
+    }
 }
 
 /// A configuration.
