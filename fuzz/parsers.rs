@@ -20,7 +20,7 @@ use portreeve::clock::Timestamp;
 use portreeve::config;
 use portreeve::datamap::DataMap;
 use portreeve::disk::{BLOCK_BYTES, ReadAt, RealDisk};
-use portreeve::keyring::file;
+use portreeve::keyring::{Error, file};
 use portreeve::log::index::{HEAD_BYTES, Head, Index};
 use portreeve::log::segment::{
     BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
@@ -244,8 +244,11 @@ pub fn keyring_file(data: &[u8]) {
         let (path, credential) = (folder.0.join("keyring"), folder.0.join("credential"));
         folder.write(&path, keyring);
         folder.write(&path.with_file_name("keyring.generation"), generations);
-        folder.write(&credential, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
-        assert!(file::Store::open(Arc::new(RealDisk), &path, &credential).is_err(), "it opened");
+        folder.write(&credential, &[7; 32]);
+        let fault = file::Store::open(Arc::new(RealDisk), &path, &credential).err().expect("it is sealed by another");
+        let is_of_it =
+            matches!(&fault, Error::Damaged { path, .. } | Error::Missing { path, .. } if *path == credential);
+        assert!(!is_of_it, "nothing but the credential was looked at: {fault}");
     }
 }
 
