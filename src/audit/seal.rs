@@ -3,7 +3,7 @@
 //! Not here: how the data key reaches its recipient (`keys.rs`).
 //! HKDF-SHA-256 (RFC 5869, expand only: a data key is uniformly random), AES-256-GCM; FORMAT.md, "A sealed part".
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
@@ -14,9 +14,7 @@ use crate::secret::Secret;
 
 /// Bytes of the salt.
 pub const SALT_BYTES: usize = 16;
-const KEY_BYTES: usize = 32;
 const COMMITMENT_BYTES: usize = 32;
-const EXPANDED_BYTES: usize = KEY_BYTES + NONCE_LEN + COMMITMENT_BYTES;
 const TAG_BYTES: usize = 16;
 /// How much longer a sealed part is than its padded content.
 const OVERHEAD_BYTES: usize = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES;
@@ -39,14 +37,20 @@ impl DataKey {
 
     /// The record key, nonce and commitment for that salt, part and position.
     fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
-        let mut okm = Zeroizing::new([0; EXPANDED_BYTES]);
+        let mut okm = Zeroizing::new([0; 76]);
         let part = [binding.part.number()];
         let info = [b"portreeve/part/v1\n".as_slice(), salt, binding.position(), &part];
         self.0
             .expand(&info, ExpandedLength)
             .and_then(|expanded| expanded.fill(okm.as_mut_slice()))
             .expect("76 bytes are within what HKDF-SHA-256 expands to");
-        Expanded(okm)
+        let mut expanded = Expanded { key: Zeroizing::new([0; 32]), nonce: [0; 12], commitment: [0; 32] };
+        let (key, rest) = okm.split_at(32);
+        let (nonce, commitment) = rest.split_at(12);
+        expanded.key.copy_from_slice(key);
+        expanded.nonce.copy_from_slice(nonce);
+        expanded.commitment.copy_from_slice(commitment);
+        expanded
     }
 }
 
@@ -60,26 +64,24 @@ struct ExpandedLength;
 
 impl hkdf::KeyType for ExpandedLength {
     fn len(&self) -> usize {
-        EXPANDED_BYTES
+        76
     }
 }
 
-/// Key, nonce and commitment, one behind the other.
-struct Expanded(Zeroizing<[u8; EXPANDED_BYTES]>);
+struct Expanded {
+    key: Zeroizing<[u8; 32]>,
+    nonce: [u8; 12],
+    commitment: [u8; COMMITMENT_BYTES],
+}
 
 impl Expanded {
     fn cipher(&self) -> LessSafeKey {
-        let key = self.0.get(..KEY_BYTES).and_then(|key| UnboundKey::new(&AES_256_GCM, key).ok());
-        LessSafeKey::new(key.expect("an AES-256 key has 32 bytes"))
+        let key = UnboundKey::new(&AES_256_GCM, self.key.as_slice()).expect("an AES-256 key has 32 bytes");
+        LessSafeKey::new(key)
     }
 
     fn nonce(&self) -> Nonce {
-        let nonce = self.0.get(KEY_BYTES..KEY_BYTES + NONCE_LEN);
-        Nonce::try_assume_unique_for_key(nonce.unwrap_or_default()).expect("a nonce has 12 bytes")
-    }
-
-    fn commitment(&self) -> &[u8] {
-        self.0.get(KEY_BYTES + NONCE_LEN..).unwrap_or_default()
+        Nonce::assume_unique_for_key(self.nonce)
     }
 }
 
@@ -124,7 +126,7 @@ pub fn seal(key: &DataKey, binding: &Binding, salt: &[u8; SALT_BYTES], content: 
     let expanded = key.expand(salt, binding);
     out.reserve(sealed_len(content.len()));
     out.extend_from_slice(salt);
-    out.extend_from_slice(expanded.commitment());
+    out.extend_from_slice(&expanded.commitment);
     let start = out.len();
     out.extend_from_slice(content);
     out.push(0x80);
@@ -145,7 +147,7 @@ pub fn open(key: &DataKey, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing
     let (salt, rest) = sealed.split_first_chunk().ok_or(NotOpened)?;
     let (commitment, ciphertext) = rest.split_first_chunk::<COMMITMENT_BYTES>().ok_or(NotOpened)?;
     let expanded = key.expand(salt, binding);
-    verify_slices_are_equal(expanded.commitment(), commitment).map_err(|_| NotOpened)?;
+    verify_slices_are_equal(&expanded.commitment, commitment).map_err(|_| NotOpened)?;
     let mut content = Zeroizing::new(ciphertext.to_vec());
     let padded = expanded
         .cipher()

@@ -135,9 +135,6 @@ impl Sealer {
         let (salt, now) = (random(self.entropy.as_ref()), Instant::now());
         let mut batch = SealedBatch::default();
         batch.content.reserve(items.iter().map(Item::bytes).sum());
-        batch.leaves.reserve(items.len());
-        batch.hashes.reserve(items.len());
-        batch.positions.reserve(items.len());
         for item in items {
             let sealed = self.seal_item(item, spot, now, &salt, &mut batch);
             batch.positions.push(sealed);
@@ -306,22 +303,15 @@ impl SealedBatch {
     /// Writes header, leaves, digest and content into `out`, which is zeroed and as long as [`Self::length`].
     /// Gives the digest.
     pub fn write(&self, header: &BatchHeader, out: &mut [u8]) -> Hash {
-        let (front, rest) = out
-            .split_at_mut_checked(content_start(header.leaves))
-            .expect("the batch's length counts its header, its leaves and their digest");
-        let (front, place) = front.split_last_chunk_mut().expect("a digest is behind the leaves");
-        let mut at = 0;
-        let mut put = |field: &[u8]| {
-            front.get_mut(at..at + field.len()).expect("a batch's leaves are counted").copy_from_slice(field);
-            at += field.len();
-        };
-        put(&header.to_bytes());
-        self.leaves.iter().for_each(|leaf| put(leaf));
-        let digest = sha256(&[front]);
-        *place = digest;
-        let (content, _) =
-            rest.split_at_mut_checked(self.content.len()).expect("the batch's length counts its content");
-        content.copy_from_slice(&self.content);
+        let mut front = Vec::with_capacity(content_start(header.leaves));
+        front.extend_from_slice(&header.to_bytes());
+        self.leaves.iter().for_each(|leaf| front.extend_from_slice(leaf));
+        let digest = sha256(&[&front]);
+        front.extend_from_slice(&digest);
+        let (here, rest) = out.split_at_mut_checked(front.len()).expect("the batch's length counts its leaves");
+        here.copy_from_slice(&front);
+        let (here, _) = rest.split_at_mut_checked(self.content.len()).expect("the batch's length counts its content");
+        here.copy_from_slice(&self.content);
         digest
     }
 }

@@ -43,7 +43,6 @@ mod upkeep;
 mod vectors_tests;
 mod verdict;
 pub mod verify;
-mod write;
 mod writer;
 
 use std::mem;

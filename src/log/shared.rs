@@ -11,7 +11,6 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::batch::Item;
-use super::writer::BESIDE_BYTES;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::tree::Frontier;
 
@@ -52,10 +51,8 @@ struct Queue {
     bytes: usize,
     /// How many of the items somebody waits for, or will.
     waiters: usize,
-    /// How many of those that are being written, or made ready for it.
+    /// How many of those that are being written.
     writing: usize,
-    /// How many of those that are being written while the writer goes on; none: nothing is.
-    beside: Option<usize>,
     /// How many of the queued ones somebody waits for by now.
     hurried: usize,
     /// About how many were on their way at once lately: those who wait are this many if all of them come to wait.
@@ -80,8 +77,6 @@ enum Asleep {
     Short,
     /// Until it is woken, or looks whether a note is due.
     Long,
-    /// Until what is written beside is durable, or so much is queued that sealing it is worth while until then.
-    Beside,
 }
 
 /// How soon a record is wanted.
@@ -132,7 +127,7 @@ impl Shared {
     pub fn push(&self, item: Item, pace: Pace) -> Result<u64, Error> {
         let mut queue = self.running()?;
         queue.waiters += 1;
-        queue.crowd = queue.crowd.max(queue.waiters + queue.writing + queue.beside.unwrap_or(0));
+        queue.crowd = queue.crowd.max(queue.waiters + queue.writing);
         queue.add(item);
         if pace == Pace::AtOnce || queue.crowd <= FEW {
             queue.urgent = true;
@@ -140,7 +135,7 @@ impl Shared {
             queue.oldest_ahead = Some(Instant::now());
         }
         let ticket = queue.taken;
-        if queue.must_wake() {
+        if queue.urgent || queue.writer == Asleep::Long {
             self.wake_writer(queue);
         }
         Ok(ticket)
@@ -153,7 +148,7 @@ impl Shared {
             return;
         }
         queue.hurry();
-        if queue.must_wake() {
+        if queue.urgent || queue.writer == Asleep::Long {
             self.wake_writer(queue);
         }
     }
@@ -199,14 +194,7 @@ impl Shared {
             let note = left(queue.oldest_note, NOTE_AGE_MAX);
             let (ahead, hurried) = (left(queue.oldest_ahead, AHEAD_MAX), left(queue.oldest_hurried, GATHERING_MAX));
             let is_due = [note, ahead, hurried].contains(&Some(Duration::ZERO));
-            let is_ready = queue.urgent || is_due || (closing && !queue.items.is_empty());
-            if is_ready && queue.beside.is_some() && queue.bytes < BESIDE_BYTES {
-                queue.writer = Asleep::Beside;
-                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.writer = Asleep::No;
-                continue;
-            }
-            if is_ready {
+            if queue.urgent || is_due || (closing && !queue.items.is_empty()) {
                 return Work::Write(queue.take());
             }
             if closing {
@@ -226,21 +214,6 @@ impl Shared {
             if timeout.timed_out() && queue.waiters == 0 {
                 queue.crowd /= 2;
             }
-        }
-    }
-
-    /// The batch that was made ready last is being written while the writer goes on.
-    pub fn writes_beside(&self) {
-        let mut queue = lock(&self.queue);
-        queue.beside = Some(mem::take(&mut queue.writing));
-    }
-
-    /// That is over, whatever became of it.
-    pub fn written_beside(&self) {
-        let mut queue = lock(&self.queue);
-        queue.beside = None;
-        if queue.writer == Asleep::Beside {
-            self.wake_writer(queue);
         }
     }
 
@@ -347,16 +320,6 @@ impl Shared {
 }
 
 impl Queue {
-    /// Whether the writer must be woken for what is queued now.
-    fn must_wake(&self) -> bool {
-        match self.writer {
-            Asleep::No => false,
-            Asleep::Short => self.urgent,
-            Asleep::Long => true,
-            Asleep::Beside => self.bytes >= BESIDE_BYTES,
-        }
-    }
-
     fn add(&mut self, item: Item) {
         self.bytes += item.bytes();
         self.items.push(item);

@@ -13,7 +13,6 @@ use super::segment::{ORIGIN_BYTES_MAX, file_name};
 use super::shared::Shared;
 use super::summary::{self, Finished, Summary};
 use super::upkeep::{EVERY, Spare, Upkeep, free_bytes, write_checkpoint};
-use super::write::Beside;
 use super::writer::{Current, Stopped, Writer};
 use super::{Claim, Error, Handle, Log, Settings, item, public_item};
 use crate::audit::checkpoint::Checkpoint;
@@ -116,7 +115,6 @@ impl Ready {
             previous: recovered.previous,
             tree: recovered.tree,
             blocks: Blocks::new(),
-            beside: None,
         };
         writer.commit(items).map_err(|stopped| match stopped {
             Stopped::Full(_) => shared.full(),
@@ -186,7 +184,7 @@ fn current(disk: &dyn Disk, dir: &Path, recovered: &Recovered) -> Result<Option<
     let Some(last) = &recovered.last else { return Ok(None) };
     let path = dir.join(file_name(last.segment));
     let file = disk.open(&path).map_err(|error| Error::storage("open", &path, &error))?;
-    Ok(Some(Current { file: Some(file), segment: last.segment, offset: last.end, length: last.length }))
+    Ok(Some(Current { file, segment: last.segment, offset: last.end, length: last.length }))
 }
 
 fn dropped(bytes: u64, place: &str, clock: &dyn Clock) -> Record {
@@ -208,12 +206,10 @@ struct Running {
 impl Threads {
     fn start(lock: Box<dyn Lock>, writer: Writer, upkeep: Upkeep) -> Result<Threads, Error> {
         let shared = Arc::clone(&writer.shared);
-        let cannot_start = |error| Error::storage("start a thread for", &shared.dir, &error);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            thread::Builder::new().name(name.to_owned()).spawn(run).map_err(cannot_start)
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+            spawned.map_err(|error| Error::storage("start a thread for", &shared.dir, &error))
         };
-        let beside = Beside::start(Arc::clone(&shared)).map_err(cannot_start)?;
-        let writer = Writer { beside: Some(beside), ..writer };
         let writer = spawn("audit-writer", Box::new(move || writer.run()))?;
         let upkeep = spawn("audit-upkeep", Box::new(move || upkeep.run())).inspect_err(|_| shared.stop_writer())?;
         Ok(Threads(Mutex::new(Some(Running { writer, upkeep, _lock: lock }))))

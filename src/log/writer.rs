@@ -1,8 +1,7 @@
-//! The writer: its own thread seals a batch, has it written durably, and only then those who wait are answered (`write.rs`).
+//! The writer: its own thread seals a batch, writes it durably, and only then answers those who wait.
 //! Not here: the queue (`shared.rs`). After the first error of the disk nothing is written again.
 
 use std::io::ErrorKind;
-use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,24 +11,19 @@ use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
 use super::summary::{Finished, Summary};
 use super::upkeep::Spare;
-use super::write::{Answer, Beside, Write, Written};
-use super::{Claim, Error, item};
+use super::{Claim, Error, Receipt, item};
 use crate::audit::keys::Recipients;
 use crate::audit::record::{Kind, Record};
 use crate::audit::tree::{Frontier, Hash};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::disk::{BLOCK_BYTES, BlockFile, Blocks, Disk};
 
 /// How often it is looked whether data keys are older than an epoch.
 const RETIRE_EVERY: Duration = Duration::from_secs(10);
 
-/// A batch as large as that is written beside: sealing the next one takes longer than handing this one over.
-pub(super) const BESIDE_BYTES: usize = 16 << 10;
-
 /// The segment that is being written.
 pub struct Current {
-    /// None while a batch is being written beside.
-    pub file: Option<Box<dyn BlockFile>>,
+    pub file: Box<dyn BlockFile>,
     pub segment: u64,
     /// Where the next batch goes; 0: the header goes first.
     pub offset: u64,
@@ -55,10 +49,7 @@ pub struct Writer {
     /// The digest of the last batch.
     pub previous: Hash,
     pub tree: Frontier,
-    /// For the next batch.
     pub blocks: Blocks,
-    /// Carries out large writes while the next batch is sealed; none: the writer carries out all.
-    pub beside: Option<Beside>,
 }
 
 /// Why a batch was not written.
@@ -84,7 +75,6 @@ impl Writer {
                 self.sealer.forget(|recipient| recipients.tag(recipient).is_some());
             }
             let items = match work {
-                // Whatever becomes of the write under way is told by who carries it out.
                 Work::Stop => return,
                 Work::Write(items) => items,
                 Work::Idle if written.elapsed() >= self.heartbeat => self.sign_of_life(),
@@ -107,8 +97,7 @@ impl Writer {
         self.shared.result().is_ok()
     }
 
-    /// Seals one batch and writes it, or has it written, and its waiters answered. On [`Stopped::Failed`] they are answered
-    /// too.
+    /// Seals and writes one batch, then answers its waiters. On [`Stopped::Failed`] they are answered too.
     pub fn commit(&mut self, items: Vec<Item>) -> Result<(), Stopped> {
         if items.is_empty() {
             return Ok(());
@@ -118,10 +107,6 @@ impl Writer {
         let front = |current: &Current| if current.offset == 0 { BLOCK_BYTES as u64 } else { 0 };
         let fits = |current: &Current| current.length - current.offset >= needed + front(current);
         if !self.current.as_ref().is_some_and(fits) {
-            // What is said of a segment that is finished is durable.
-            if let Err(why) = self.settle() {
-                return Err(fail(items, why));
-            }
             match self.roll(needed) {
                 Ok(Some(current)) => {
                     if let Some(finished) = self.current.replace(current) {
@@ -137,50 +122,40 @@ impl Writer {
         };
         let (segment, first_position, now) = (current.segment, self.tree.size(), self.clock.now());
         let sealed = self.sealer.seal(&items, Spot { segment, first_position, now });
-        // The one before goes first.
-        if let Err(why) = self.settle() {
+        if let Err(why) = self.write(&sealed, now.to_owned()) {
             return Err(fail(items, why));
         }
-        self.write(sealed, items, now)
-    }
-
-    /// Waits for the write beside, if one is under way.
-    fn settle(&mut self) -> Result<(), String> {
-        let Some(written) = self.beside.as_mut().map_or(Ok(None), Beside::wait)? else { return Ok(()) };
-        self.take_back(written);
+        for (item, position) in items.into_iter().zip(sealed.positions) {
+            let receipt = position.map(|position| Receipt { claim: item.claim, position });
+            match item.waiter {
+                // A waiter that is gone no longer wants to know.
+                Some(waiter) => drop(waiter.send(receipt)),
+                None => {
+                    if let Err(error) = receipt {
+                        tracing::error!(log = self.shared.origin, kind = item.kind.word(), %error, "not recorded");
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
-    fn take_back(&mut self, Written { file, blocks }: Written) {
-        self.blocks = blocks;
-        if let Some(current) = &mut self.current {
-            current.file = Some(file);
-        }
-    }
-
-    /// Puts a sealed batch where the last one ended, with the segment's header before it if it is the first.
-    fn write(&mut self, mut sealed: SealedBatch, items: Vec<Item>, now: Timestamp) -> Result<(), Stopped> {
-        let Ok(leaves) = u32::try_from(sealed.leaves.len()) else {
-            return Err(fail(items, "the batch has too many leaves".to_owned()));
-        };
-        let answers = Answer::all(items, mem::take(&mut sealed.positions), &self.shared.origin);
-        let Some(current) = self.current.as_mut().filter(|_| leaves > 0) else {
-            // Nothing of it could be sealed: nothing is to be waited for.
-            answers.into_iter().for_each(Answer::give);
+    /// Writes a sealed batch where the last one ended, with the segment's header before it if it is the first.
+    fn write(&mut self, sealed: &SealedBatch, now: crate::clock::Timestamp) -> Result<(), String> {
+        let Some(current) = self.current.as_mut().filter(|_| !sealed.leaves.is_empty()) else {
             return Ok(());
         };
         let length = sealed.length();
         let header = BatchHeader {
             batch: self.batch,
             first_position: self.tree.size(),
-            leaves,
+            leaves: u32::try_from(sealed.leaves.len()).map_err(|_| "the batch has too many leaves")?,
             length: length as u64,
             written: now,
             previous: self.previous,
         };
         let front = if current.offset == 0 { BLOCK_BYTES } else { 0 };
-        let mut blocks = mem::take(&mut self.blocks);
-        let (first, rest) = blocks.reset(front + length).split_at_mut(front);
+        let (first, rest) = self.blocks.reset(front + length).split_at_mut(front);
         if front > 0 {
             let begun = SegmentHeader {
                 segment: current.segment,
@@ -195,22 +170,16 @@ impl Writer {
             first.copy_from_slice(&begun.to_bytes());
         }
         let digest = sealed.write(&header, rest);
-        let offset = current.offset;
+        current.file.write_durably(current.offset, &self.blocks).map_err(|error| {
+            let path = self.dir.join(file_name(current.segment));
+            format!("cannot write {}: {error}", path.display())
+        })?;
         current.offset += (front + length) as u64;
         self.spare.wanted(current.offset > current.length / 2);
         (self.batch, self.previous) = (self.batch + 1, digest);
         sealed.hashes.iter().for_each(|hash| self.tree.push(*hash));
-        let path = self.dir.join(file_name(current.segment));
-        let file = current.file.take().expect("the write before was waited for");
-        let write = Write { file, path, offset, blocks, tree: self.tree.clone(), answers };
-        match self.beside.as_mut().filter(|_| length >= BESIDE_BYTES) {
-            Some(beside) => beside.carry_out(write, &self.shared).map_err(Stopped::Failed),
-            None => {
-                let written = write.carry_out(&self.shared).map_err(Stopped::Failed)?;
-                self.take_back(written);
-                Ok(())
-            }
-        }
+        self.shared.advance(self.tree.clone());
+        Ok(())
     }
 
     /// What there is to say of the segment that ends here.
@@ -238,7 +207,7 @@ impl Writer {
             }
         }
         let file = self.disk.open(&path).map_err(|error| Error::storage("open", &path, &error))?;
-        Ok(Some(Current { file: Some(file), segment, offset: 0, length }))
+        Ok(Some(Current { file, segment, offset: 0, length }))
     }
 
     /// A sign of life. Without the vendor's keys of this month there is none, which is seen as silence.
