@@ -157,9 +157,10 @@ impl Error {
         move |fault| Error::Broken { place, fault }
     }
 
-    /// Whether an engine's append that ended so may have stored its event all the same.
+    /// Whether an engine's append that ended so may have stored its event all the same. A bug says nothing of it: whoever
+    /// appended may have died when it was on its way.
     pub(super) fn is_unsure(&self) -> bool {
-        matches!(self, Error::Sqlite { .. } | Error::Server { .. })
+        matches!(self, Error::Sqlite { .. } | Error::Server { .. } | Error::Bug(_))
     }
 
     /// Whether it may pass by itself: then the register is read again and again, and until then nothing is decided from it.
