@@ -43,7 +43,7 @@ async fn deadline_a_replica_that_does_not_answer_shields_nobody_at_another() {
     let role = one(&session.client, "select session_user").await;
     let changed = "begin read write; alter role current_user password 'known'; commit";
     session.client.batch_execute(changed).await.expect("nobody can be kept from that");
-    let beside = beside(&ground, &role).await;
+    let beside = beside(&ground, &role, "known").await;
     let since = ground.switch("acme", r#"{"mode":"off"}"#);
     let (ended, told) = tokio::time::timeout(SOON, beside.connection).await.expect("it is ended").expect("no panic");
     assert!(told.as_ref().map(words).unwrap_or_default().starts_with("57P01"), "{told:?}");
@@ -71,7 +71,7 @@ async fn goes_with_it(version: Version) {
         let role = one(&session.client, "select session_user").await;
         let changed = "begin read write; alter role current_user password 'known'; commit";
         session.client.batch_execute(changed).await.expect("nobody can be kept from that");
-        let beside = beside(&ground, &role).await;
+        let beside = beside(&ground, &role, "known").await;
         assert_eq!(ground.backends().await, [beside.pid.to_string()]);
         if ending == "switch" {
             ground.switch("acme", r#"{"mode":"off"}"#);
@@ -89,11 +89,11 @@ async fn goes_with_it(version: Version) {
     }
 }
 
-/// Signs in at the replica itself, once it has replayed the password.
-async fn beside(ground: &Ground, role: &str) -> Session {
+/// Signs in at the replica itself, once it has replayed the role with that password.
+pub(crate) async fn beside(ground: &Ground, role: &str, password: &str) -> Session {
     let tls = VerifiedTls::new(ground.stage.cluster.proxy_tls().expect("files"), "localhost").expect("a name");
     let mut config = Config::new();
-    config.host("127.0.0.1").port(ground.standby.port).user(role).password("known").dbname("acme");
+    config.host("127.0.0.1").port(ground.standby.port).user(role).password(password).dbname("acme");
     config.ssl_mode(SslMode::Require);
     let until = Instant::now() + SOON;
     loop {

@@ -1,17 +1,15 @@
 //! A backend at a replica that does not end, whatever it is told: the replica answers, and whoever else is there is ended.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portreeve::clock::{Clock as _, SystemClock};
 use portreeve::fence::{Fence, Replica, family, grant_role};
 use portreeve::grant::Scope;
-use portreeve::net::tls_connect::VerifiedTls;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
 
 use crate::astray::upstream;
-use crate::ground::{Ground, SOON, Session, Version, sign_in, words};
+use crate::beside::beside;
+use crate::ground::{Ground, SOON, Version, words};
 
 /// Longer than a replica is waited for that does not answer.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -49,7 +47,7 @@ async fn a_backend_that_does_not_go_shields_no_other_role_at_its_replica() {
         fence.open_grant("acme", role, Scope::Read, &verifier, until, 8).await.expect("a grant");
     }
     let [first, second] = &roles;
-    let (stuck, other) = (beside(&ground, first).await, beside(&ground, second).await);
+    let (stuck, other) = (beside(&ground, first, first).await, beside(&ground, second, second).await);
     let stopped = Stopped::at(stuck.pid);
 
     let fault = fence.sweep("acme", &family, |_| false, WITHIN).await.expect_err("one does not go");
@@ -63,19 +61,4 @@ async fn a_backend_that_does_not_go_shields_no_other_role_at_its_replica() {
     assert_eq!(fence.sweep("acme", &family, |_| false, SOON).await.expect("it goes"), [first.as_str()]);
     assert_eq!(ground.backends().await, Vec::<String>::new());
     drop(stuck);
-}
-
-/// Signs in at the replica itself, once it has replayed the role.
-async fn beside(ground: &Ground, role: &str) -> Session {
-    let tls = VerifiedTls::new(ground.stage.cluster.proxy_tls().expect("files"), "localhost").expect("a name");
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(ground.standby.port).user(role).password(role).dbname("acme");
-    config.ssl_mode(SslMode::Require);
-    let until = Instant::now() + SOON;
-    loop {
-        match sign_in((config.clone(), tls.clone())).await {
-            Ok(session) => return session,
-            Err(error) => assert!(Instant::now() < until, "{}", words(&error)),
-        }
-    }
 }
