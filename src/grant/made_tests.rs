@@ -46,7 +46,7 @@ fn whoever_became_an_owner_of_a_closed_account_before_is_one() {
     let account = |step| What::Account { customer: ACME, step };
     let what = invite(&world);
     let sent =
-        [1, 2, 3].map(|code| OwnerId(world.must(By::Owner(OLGA), what, Some(invited(&format!("a{code}"), code))).0));
+        [1, 2, 3, 4].map(|code| OwnerId(world.must(By::Owner(OLGA), what, Some(invited(&format!("a{code}"), code))).0));
     world.now = minutes(10);
     world.must(By::Owner(OLGA), account(AccountStep::Closed), None);
     let closed = ClosureRule::AccessClosed(minutes(10));
@@ -63,7 +63,8 @@ fn whoever_became_an_owner_of_a_closed_account_before_is_one() {
     let active = |id| world.state.owner(id).is_some_and(|owner| owner.active);
     assert_eq!([sent[0], sent[1], sent[2], late].map(active), [true, false, true, true]);
     // What was over by itself, taken back or accepted is over in every fold.
-    for (id, now) in [(sent[0], minutes(10)), (sent[1], minutes(10)), (late, NOON.plus(INVITED_FOR))] {
+    let end = NOON.plus(INVITED_FOR);
+    for (id, now) in [(sent[0], minutes(10)), (sent[1], minutes(10)), (sent[3], end), (late, end)] {
         let (by, what) = accepted(id);
         let stored = World { now, ..world.clone() }.make(by, what, accepting());
         assert_eq!(apply(&mut world.state.clone(), &stored, &trust()), Err(Rule::InvitationOver.into()), "{id}");
