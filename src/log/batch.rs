@@ -3,11 +3,14 @@
 //! Not here: files and threads (`writer.rs`). FORMAT.md, "A batch".
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::index::End;
+use super::past::{Files, Past};
 use super::segment::{BatchHeader, content_start, hash_of};
 use super::summary::Tags;
 use super::{Claim, Error, Receipt};
@@ -57,16 +60,14 @@ pub struct Epoch {
     pub bytes: u64,
 }
 
-/// Per segment, newest last: each tag in it with the hash of its last record's leaf.
-pub type Past = Vec<(u64, Tags)>;
-
 /// Seals records. Holds data keys in memory, made here and never read back.
 pub struct Sealer {
     origin: String,
     entropy: Arc<dyn Entropy>,
     epoch: Epoch,
     chains: HashMap<Recipient, Chain>,
-    past: Past,
+    pub(super) past: Past,
+    files: Files,
 }
 
 /// A data key in use.
@@ -110,8 +111,8 @@ pub struct Spot {
 }
 
 impl Sealer {
-    pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past) -> Self {
-        Sealer { origin: origin.to_owned(), entropy, epoch, chains: HashMap::new(), past }
+    pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past, files: Files) -> Self {
+        Sealer { origin: origin.to_owned(), entropy, epoch, chains: HashMap::new(), past, files }
     }
 
     /// How many bytes a batch of these items takes at most, with all the data keys it could need.
@@ -131,24 +132,30 @@ impl Sealer {
     }
 
     /// Seals the items in their order.
-    pub fn seal(&mut self, items: &[Item], spot: Spot) -> SealedBatch {
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Unsound`]: of a finished segment it cannot be told whose records are in it. Then no record
+    /// can be linked to the one before: none may be written, and the log must be opened anew.
+    pub fn seal(&mut self, items: &[Item], spot: Spot) -> Result<SealedBatch, Error> {
         let (salt, now) = (random(self.entropy.as_ref()), Instant::now());
         let mut batch = SealedBatch::default();
         batch.content.reserve(items.iter().map(Item::bytes).sum());
         for item in items {
-            let sealed = self.seal_item(item, spot, now, &salt, &mut batch);
+            let sealed = match self.seal_item(item, spot, now, &salt, &mut batch) {
+                Err(Unsealed::Batch(error)) => return Err(error),
+                Err(Unsealed::Item(error)) => Err(error),
+                Ok(position) => Ok(position),
+            };
             batch.positions.push(sealed);
         }
-        batch
+        Ok(batch)
     }
 
-    /// Each tag of that segment, with the hash of its last record's leaf.
-    pub fn tags_in(&self, segment: u64) -> Tags {
-        let before = self.past.iter().rev().find(|(of, _)| *of == segment).map(|(_, tags)| tags.clone());
-        let mut tags = before.unwrap_or_default();
-        let here = self.chains.values().filter(|chain| chain.segment == segment);
-        tags.extend(here.filter_map(|chain| Some((chain.tag, chain.last?))));
-        tags
+    /// The segment that is being written ends there. Gives each tag in it, with the hash of its last record's leaf.
+    pub fn finish(&mut self, end: End) -> Tags {
+        let Sealer { chains, past, .. } = self;
+        chains.values().for_each(|chain| chain.leave(past));
+        past.finish(end).clone()
     }
 
     /// Forgets data keys that are older than an epoch.
@@ -163,7 +170,9 @@ impl Sealer {
 
     /// Forgets everybody whom the writer has forgotten: their data keys, and what recognises their records.
     pub fn forget(&mut self, is_known: impl Fn(Recipient) -> bool) {
-        self.chains.retain(|recipient, _| is_known(*recipient));
+        let Sealer { chains, past, .. } = self;
+        // Should it be known again, its chain goes on.
+        chains.extract_if(|recipient, _| !is_known(*recipient)).for_each(|(_, chain)| chain.leave(past));
     }
 
     fn seal_item(
@@ -173,18 +182,21 @@ impl Sealer {
         now: Instant,
         salt: &[u8; SALT_BYTES],
         batch: &mut SealedBatch,
-    ) -> Result<u64, Error> {
+    ) -> Result<u64, Unsealed> {
         let Some(to) = &item.to else { return Ok(open_item(item, spot, batch)) };
-        let Sealer { origin, entropy, epoch, chains, past } = self;
-        let chain = chains.entry(to.recipient).or_insert_with(|| Chain::new(to, origin, past, spot.segment));
+        let Sealer { origin, entropy, epoch, chains, past, files } = self;
+        let chain = match chains.entry(to.recipient) {
+            Entry::Occupied(begun) => begun.into_mut(),
+            Entry::Vacant(new) => new.insert(Chain::new(to, origin, past, files).map_err(Unsealed::Batch)?),
+        };
         if chain.segment != spot.segment {
             chain.segment = spot.segment;
             chain.tag = chain.tagger.tag(spot.segment);
         }
         let link = chain.tagger.link(chain.last.as_ref());
         let maker = Maker { origin, entropy: entropy.as_ref(), epoch: *epoch, tag: chain.tag, spot, now };
-        let values_key = maker.data_key(&mut chain.values, &to.values, batch)?;
-        let skeleton_key = maker.data_key(&mut chain.skeleton, &to.skeleton, batch)?;
+        let values_key = maker.data_key(&mut chain.values, &to.values, batch).map_err(Unsealed::Item)?;
+        let skeleton_key = maker.data_key(&mut chain.skeleton, &to.skeleton, batch).map_err(Unsealed::Item)?;
         let place = place(item.kind, item.at, chain.tag, link, spot, batch);
         let bytes = place.to_bytes();
         let mut part = |part, used: &mut Used, content: &[u8]| {
@@ -203,11 +215,26 @@ impl Sealer {
 
 impl Chain {
     /// What is known of a recipient's records when the first of them is written.
-    fn new(to: &SealTo, origin: &str, past: &Past, segment: u64) -> Chain {
-        let tagger = Tagger::new(&to.tag, origin);
-        let last = past.iter().rev().find_map(|(segment, tags)| tags.get(&tagger.tag(*segment)).copied());
-        Chain { segment, tag: tagger.tag(segment), tagger, last, values: None, skeleton: None }
+    fn new(to: &SealTo, origin: &str, past: &mut Past, files: &Files) -> Result<Chain, Error> {
+        let (tagger, segment) = (Tagger::new(&to.tag, origin), past.begun());
+        let last = past.last_of(&tagger, files)?;
+        Ok(Chain { segment, tag: tagger.tag(segment), tagger, last, values: None, skeleton: None })
     }
+
+    /// Leaves behind what the next one of that recipient goes on from.
+    fn leave(&self, past: &mut Past) {
+        if let Some(last) = self.last.filter(|_| self.segment == past.begun()) {
+            past.add(self.tag, last);
+        }
+    }
+}
+
+/// Why an item was not sealed.
+enum Unsealed {
+    /// It cannot be; the others can.
+    Item(Error),
+    /// None can be.
+    Batch(Error),
 }
 
 /// What making a data key takes.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
-use super::segment::{Batch, Fields, SegmentHeader};
+use super::segment::{Batch, BatchHeader, Fields, SegmentHeader};
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::tree::{Hash, sha256};
 use crate::clock::Timestamp;
@@ -270,6 +270,13 @@ impl From<&SegmentHeader> for End {
     /// Where that segment begins.
     fn from(header: &SegmentHeader) -> End {
         End { position: header.first_position, batch: header.first_batch, previous: header.previous }
+    }
+}
+
+impl End {
+    /// Where that batch begins.
+    pub fn before(header: &BatchHeader) -> End {
+        End { position: header.first_position, batch: header.batch, previous: header.previous }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod growth;
 pub mod index;
 mod indexes;
 pub mod open;
+mod past;
 mod plan;
 #[cfg(test)]
 pub(crate) mod proofs;

@@ -3,16 +3,15 @@
 //! Not here: a full verification (`verify.rs`): of a finished segment only its summary is read, or where there is none that
 //! fits, its leaves.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::batch::Past;
+use super::past::{Past, is_chained};
 use super::segment::{
     BatchHeader, Depth, Found, SegmentHeader, batch_at, file_name, last_not_zero, next_header, number_of,
 };
-use super::summary::{self, Summary};
+use super::summary::{self, Summary, Tags};
 use super::upkeep::{CHECKPOINT, SPARE};
 use super::verify::Verdict;
 use crate::audit::checkpoint::{self, Checkpoint};
@@ -41,7 +40,7 @@ pub struct Recovered {
     pub dropped: Option<(u64, String)>,
     /// The verifier key of the log that goes on where this one ended.
     pub continued: Option<String>,
-    /// Finished segments that had to be read.
+    /// Finished segments that had to be read, without their tags.
     pub unsummed: Vec<Summary>,
 }
 
@@ -89,6 +88,9 @@ pub fn recover(
         scan.segment(*segment, segment + 1 == segments.len() as u64)?;
     }
     scan.check_signed()?;
+    if scan.found.last.as_ref().is_some_and(|last| last.segment < scan.found.past.begun()) {
+        scan.found.past.reopen();
+    }
     scan.found.signed_size = Some(scan.checkpoint.size);
     Ok(scan.found)
 }
@@ -168,7 +170,6 @@ impl Scan<'_> {
         }
         let mut last = Last { segment, end: BLOCK, length, unsigned: 0 };
         let depth = if is_last { Depth::Parts } else { Depth::Leaves };
-        self.found.past.push((segment, HashMap::new()));
         let bad = loop {
             match batch_at(file.as_ref(), last.end, length, depth).map_err(storage)? {
                 Found::Batch(batch) => {
@@ -192,7 +193,6 @@ impl Scan<'_> {
         if last.end > BLOCK {
             self.found.last = Some(last);
         } else {
-            self.found.past.pop();
             self.remove(&path)?;
         }
         Ok(())
@@ -213,7 +213,7 @@ impl Scan<'_> {
         if end <= first || known.into_iter().flatten().any(|size| first < size && size < end) {
             return Ok(false);
         }
-        self.found.past.push((segment, summary.tags));
+        self.found.past.skip(summary.ends(), summary.tags);
         self.found.last = Some(Last { segment, end: summary.end, length, unsigned: summary.end });
         (self.found.tree, self.found.batch, self.found.previous) = (summary.tree, summary.batch, summary.previous);
         self.check_root()?;
@@ -222,9 +222,10 @@ impl Scan<'_> {
 
     /// Keeps what there is to say of a finished segment that had to be read.
     fn summarise(&mut self, &Last { segment, end, .. }: &Last) {
-        let Recovered { tree, batch, previous, past, .. } = &self.found;
-        let tags = past.last().map(|(_, tags)| tags.clone()).unwrap_or_default();
+        let Recovered { tree, batch, previous, .. } = &self.found;
+        let tags = Tags::new();
         let summary = Summary { segment, end, tree: tree.clone(), batch: *batch, previous: *previous, tags };
+        self.found.past.finish(summary.ends());
         self.found.unsummed.push(summary);
     }
 
@@ -268,11 +269,8 @@ impl Scan<'_> {
             }
             let hash = leaf.descriptor.leaf_hash();
             self.found.tree.push(hash);
-            if place.kind != Kind::DataKey
-                && !place.kind.is_public()
-                && let Some((_, tags)) = self.found.past.last_mut()
-            {
-                tags.insert(place.tag, hash);
+            if is_chained(&leaf.descriptor) {
+                self.found.past.add(place.tag, hash);
             }
             self.check_root()?;
         }

@@ -2,12 +2,14 @@
 //! Not here: what recovery accepts (`recovery.rs`).
 
 use std::io::ErrorKind;
+use std::mem;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::batch::Sealer;
+use super::past::Files;
 use super::recovery::{DROPPED, Recovered, recover};
 use super::segment::{ORIGIN_BYTES_MAX, file_name};
 use super::shared::Shared;
@@ -69,7 +71,7 @@ impl Ready {
         // Asked for before anything is touched: without keys nothing could be recorded.
         let opened = Record::new(clock.now(), Kind::Opened, None);
         let mut items = vec![item(&opened, None, Claim::NONE, &recipients, clock.as_ref())?];
-        let recovered = recover(disk.as_ref(), dir, &origin, &settings.signing.public(), settings.remembered)?;
+        let mut recovered = recover(disk.as_ref(), dir, &origin, &settings.signing.public(), settings.remembered)?;
         if let Some(next) = recovered.continued {
             // Should its end not be signed yet, it is now: nothing comes behind it.
             let whole = Checkpoint { origin, size: recovered.tree.size(), root: recovered.tree.root() };
@@ -89,8 +91,11 @@ impl Ready {
         }
         let is_finished =
             |summary: &&Summary| recovered.last.as_ref().is_some_and(|last| summary.segment < last.segment);
+        let (mut past, files) = (mem::take(&mut recovered.past), Files::of(&disk, dir, &settings.signing));
         for summary in recovered.unsummed.iter().filter(is_finished) {
-            summary::write(disk.as_ref(), dir, summary, &settings.signing)?;
+            // One at a time: there may be thousands, and all their tags together are more than fits.
+            let tags = past.tags_of(summary.segment, &files)?.clone();
+            summary::write(disk.as_ref(), dir, &Summary { tags, ..summary.clone() }, &settings.signing)?;
         }
         let finished = Arc::new(Finished::default());
         let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone()));
@@ -107,7 +112,7 @@ impl Ready {
             heartbeat: settings.heartbeat,
             clock: Arc::clone(&clock),
             recipients: recipients.clone(),
-            sealer: Sealer::new(&origin, entropy, settings.epoch, recovered.past),
+            sealer: Sealer::new(&origin, entropy, settings.epoch, past, files),
             shared: Arc::clone(&shared),
             spare: Arc::clone(&spare),
             finished: Arc::clone(&finished),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Item, SealedBatch, Sealer, Spot};
+use super::index::End;
 use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
 use super::summary::{Finished, Summary};
@@ -110,7 +111,8 @@ impl Writer {
             match self.roll(needed) {
                 Ok(Some(current)) => {
                     if let Some(finished) = self.current.replace(current) {
-                        self.finished.add(self.summary(&finished));
+                        let summary = self.summary(&finished);
+                        self.finished.add(summary);
                     }
                 }
                 Ok(None) => return Err(Stopped::Full(items)),
@@ -121,7 +123,10 @@ impl Writer {
             return Err(Stopped::Full(items));
         };
         let (segment, first_position, now) = (current.segment, self.tree.size(), self.clock.now());
-        let sealed = self.sealer.seal(&items, Spot { segment, first_position, now });
+        let sealed = match self.sealer.seal(&items, Spot { segment, first_position, now }) {
+            Ok(sealed) => sealed,
+            Err(error) => return Err(fail(items, error.to_string())),
+        };
         if let Err(why) = self.write(&sealed, now.to_owned()) {
             return Err(fail(items, why));
         }
@@ -183,9 +188,10 @@ impl Writer {
     }
 
     /// What there is to say of the segment that ends here.
-    fn summary(&self, &Current { segment, offset: end, .. }: &Current) -> Summary {
+    fn summary(&mut self, &Current { segment, offset: end, .. }: &Current) -> Summary {
         let (tree, batch, previous) = (self.tree.clone(), self.batch, self.previous);
-        Summary { segment, end, tree, batch, previous, tags: self.sealer.tags_in(segment) }
+        let tags = self.sealer.finish(End { position: tree.size(), batch, previous });
+        Summary { segment, end, tree, batch, previous, tags }
     }
 
     /// Begins the next segment, for a batch that needs this many bytes; none if there is no space.
