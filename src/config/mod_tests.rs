@@ -114,6 +114,11 @@ fn wrong_values_name_line_key_and_what_was_expected() {
         ("[clusters.\"A B\"]\nport = 1", ": \"clusters.A B\": expected a name of 1 to 40"),
         ("[limits]\nconnections_per_grant = 0", ":2: \"limits.connections_per_grant\": must be more than zero"),
         ("[audit]\nepoch_after = \"0s\"", ":2: \"audit.epoch_after\": must be more than zero"),
+        ("[audit]\nvendor_values_after = \"0d\"", ":2: \"audit.vendor_values_after\": must be more than zero"),
+        (
+            "[audit]\nvendor_values_after = \"91d\"\nvendor_skeleton_after = \"90d\"",
+            ":3: \"audit.vendor_skeleton_after\": must not be less than vendor_values_after",
+        ),
         (
             "[portal]\npublic_url = \"http://x\"",
             ":2: \"portal.public_url\": expected an address that starts with https://",

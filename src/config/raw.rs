@@ -103,6 +103,8 @@ pub(super) struct Audit {
     pub(super) reserve_bytes: Size,
     pub(super) epoch_after: Span,
     pub(super) epoch_bytes: Size,
+    pub(super) vendor_values_after: Span,
+    pub(super) vendor_skeleton_after: Span,
 }
 
 impl Default for Audit {
@@ -113,6 +115,8 @@ impl Default for Audit {
             reserve_bytes: Size(256 << 20),
             epoch_after: minutes(15),
             epoch_bytes: Size(64 << 20),
+            vendor_values_after: days(90),
+            vendor_skeleton_after: days(365),
         }
     }
 }
@@ -439,6 +443,10 @@ pub enum Format {
     Text,
     /// One JSON object per line, for collectors.
     Json,
+}
+
+fn days(count: u64) -> Span {
+    hours(24 * count)
 }
 
 fn hours(count: u64) -> Span {

@@ -14,6 +14,7 @@ use super::raw::{Checksums, Format, Scrub, SnapshotKind};
 use super::user::User;
 use super::{Config, secrets};
 use crate::grant::{Observing, Scope};
+use crate::retention::by_age::ByAge;
 use crate::retention::plan::{Caps, OnCeiling, Rules};
 use crate::retention::solve::{Backend, Unkeepable};
 use crate::retention::window::Window;
@@ -161,6 +162,8 @@ pub struct Audit {
     pub epoch_after: Duration,
     /// How much one data key seals, in bytes.
     pub epoch_bytes: u64,
+    /// When keys of records of no customer are destroyed, counted from the end of their month.
+    pub vendor: ByAge,
 }
 
 /// `[witnesses.<name>]`: somebody elsewhere who remembers how long the logs are.

@@ -16,6 +16,7 @@ use super::sections::{
     Audit, Cli, Fence, Keyring, Observe, Portal, Pressing, Proxy, Retention, Road, Snapshots, Witness, WitnessAt,
 };
 use super::{Config, keys};
+use crate::retention::by_age::ByAge;
 use crate::retention::plan::{self, Caps};
 use crate::retention::promise::Promise;
 use crate::retention::window::Window;
@@ -107,6 +108,10 @@ impl<'a> Source<'a> {
                 return Err(self.wrong(table, &[section, key], "must be more than zero"));
             }
         }
+        if raw.audit.vendor_skeleton_after.0 < raw.audit.vendor_values_after.0 {
+            let message = "must not be less than vendor_values_after: who did something is not kept shorter than what";
+            return Err(self.wrong(table, &["audit", "vendor_skeleton_after"], message));
+        }
         if !EXAMINE_EVERY.contains(&raw.fence.examine_every.0) {
             return Err(self.wrong(table, &["fence", "examine_every"], "expected 1s to 1m"));
         }
@@ -196,6 +201,7 @@ impl<'a> Source<'a> {
             reserve_bytes: raw.reserve_bytes.0,
             epoch_after: raw.epoch_after.0,
             epoch_bytes: raw.epoch_bytes.0,
+            vendor: ByAge { values_after: raw.vendor_values_after.0, skeleton_after: raw.vendor_skeleton_after.0 },
         }
     }
 

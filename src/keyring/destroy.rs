@@ -5,6 +5,7 @@ use super::Error;
 use super::file::Store;
 use super::keys::{Destroyed, Keyring, Slot};
 use crate::audit::keys::{Part, Recipient};
+use crate::audit::tree::sha256;
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::ids::EventId;
@@ -13,7 +14,7 @@ use crate::secret::Secret;
 /// Which keys are to be destroyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doom {
-    /// The register's event that wants it; asked again with it, nothing is done twice.
+    /// The register's event that wants it, or what stands for one; asked again with it, nothing is done twice.
     pub event: EventId,
     /// Whose keys.
     pub recipient: Recipient,
@@ -33,6 +34,14 @@ pub struct Doomed {
 }
 
 impl Doom {
+    /// The vendor's key of that part and month, for its age: no event wants that, so that it is named by what it destroys.
+    pub fn by_age(part: Part, month: u32) -> Doom {
+        let named = sha256(&[b"portreeve/vendor-key-by-age/v1\n", &[part.number()], &month.to_le_bytes()]);
+        let mut event = [0; 16];
+        event.iter_mut().zip(named).for_each(|(byte, named)| *byte = named);
+        Doom { event: EventId(event), recipient: Recipient::Vendor, parts: vec![part], periods: vec![month] }
+    }
+
     /// Whether it is a request that can be carried out at that moment.
     pub(super) fn check(&self, now: Timestamp) -> Result<(), Error> {
         if self.parts.is_empty() {

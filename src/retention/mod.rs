@@ -2,6 +2,7 @@
 //! Not here: the snapshots themselves, the purge, the daemon; they hand facts in and do what comes out.
 //! Section 11 of the design. Ages count from a snapshot's start; every moment is UTC.
 
+pub mod by_age;
 pub mod certificate;
 pub mod clock_guard;
 pub mod closure;

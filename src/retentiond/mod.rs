@@ -2,6 +2,7 @@
 //! Not here: what is due (`retention/`) and how a snapshot is taken or deleted (`keeping/`). A turn is one step at a
 //! given moment and leaves nothing that the next one, after a kill too, would not go on with. Design, section 11.
 
+mod by_age;
 pub mod clocks;
 pub mod closing;
 mod erased;
@@ -15,9 +16,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+pub use by_age::Aged;
 pub use start::{StartError, run};
 use tokio::sync::watch;
 
+use self::by_age::{Means, Months};
 use self::clocks::Witness;
 use self::closing::{Recorded, Turned};
 use self::purging::Beside;
@@ -64,6 +67,7 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     beside: Beside,
     recorded: Arc<Recorded>,
+    months: Months,
 }
 
 /// What one turn did and found.
@@ -79,6 +83,8 @@ pub struct Turn {
     pub plan: Plan,
     /// What became of closed accounts and of owners' backups.
     pub accounts: Result<Turned, closing::Error>,
+    /// What became of the keys that go by age.
+    pub aged: Aged,
     /// What is late after it.
     pub alarms: Vec<Alarm>,
     /// Whether deletions were frozen.
@@ -97,6 +103,7 @@ impl Turn {
             && !has_failed
             && self.expired.left.is_empty()
             && self.plan.caps.is_empty()
+            && self.aged.trouble.is_none()
     }
 }
 
@@ -104,7 +111,7 @@ impl Daemon {
     /// A daemon that has done nothing yet. Once `stop` is set, a turn ends as soon as it can, with nothing half done.
     pub fn new(world: World, witness: Arc<dyn Witness>, stop: Arc<AtomicBool>) -> Daemon {
         let (tries, beside, recorded) = (Tries::default(), Beside::default(), Arc::default());
-        Daemon { world, witness, tries, stop, beside, recorded }
+        Daemon { world, witness, tries, stop, beside, recorded, months: Months::default() }
     }
 
     /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due,
@@ -144,9 +151,23 @@ impl Daemon {
             let world = lead::closing_world((&self.world, &self.recorded), &guard).await;
             self.beside.begin(world, due.clone());
         }
+        let aged = self.expire_keys(is_frozen, now).await?;
         let lasted = guard.frozen.map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, lasted, now);
-        Ok(Turn { settled, attempts, expired, plan, accounts, alarms, is_frozen })
+        Ok(Turn { settled, attempts, expired, plan, accounts, aged, alarms, is_frozen })
+    }
+
+    /// The keys of records of no customer that are due, and a note of what could not be done.
+    async fn expire_keys(&mut self, is_frozen: bool, now: Timestamp) -> Result<Aged, Error> {
+        let World { keeping, keyring, config, .. } = &self.world;
+        let means = Means { acts: &keeping.acts, keyring, terms: config.audit.vendor };
+        let aged = self.months.turn(&means, is_frozen, now).await;
+        if let Some(why) = &aged.trouble {
+            let mut accounts = keeping.stock.notes.accounts().unwrap_or_default();
+            accounts.troubles.push((by_age::NOBODY.to_owned(), why.clone()));
+            keeping.stock.notes.keep_accounts(&accounts)?;
+        }
+        Ok(aged)
     }
 
     /// Waits for the purge that runs beside the turns, if one does; notes and tells what it came to.

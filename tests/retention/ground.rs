@@ -331,9 +331,13 @@ async fn keyring(config: &Config, clock: &Moved) -> JoinHandle<Result<(), keyrin
     };
     init::init(&files, &disk, &OsEntropy).expect("made");
     let mut kept = Kept::open(disk, &files.keyring, &files.credential).expect("opened");
-    let own = kept.own_recipients(clock, &OsEntropy).expect("made");
+    kept.own_recipients(clock, &OsEntropy).expect("made");
+    // It makes them by the machine's time, and records by the moved one.
+    let own = every_month();
     let log = open_log(&dir.join("audit"), "keyring", &own, clock, Arc::new(RealDisk));
-    let settings = keyring::Settings::new(config.keyring.socket.clone(), Access::default());
+    let uid = rustix::process::getuid().as_raw();
+    let access = Access { writers: vec![uid], openers: vec![uid], destroyers: vec![uid] };
+    let settings = keyring::Settings::new(config.keyring.socket.clone(), access);
     let seam: Arc<dyn Clock> = Arc::new(clock.clone());
     let server = keyring::Server::bind(settings, kept, own, log, seam, Arc::new(OsEntropy)).await.expect("bound");
     tokio::spawn(server.run(std::future::pending()))

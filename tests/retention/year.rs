@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use portreeve::audit::keys::Part;
 use portreeve::grant::SnapshotStatus;
 use portreeve::retention::overdue::What;
 use portreeve::retention::plan::{Action, Reason};
@@ -44,6 +45,9 @@ async fn a_year_with_what_goes_wrong_in_a_year() {
 
     ground.register_and_store_agree().await;
     assert!(ground.store().join("nightly.dump").exists(), "what is not ours is not touched");
+    let (_, held) = ground.daemon.world.keyring.held().await.expect("told");
+    let held: Vec<_> = held.iter().map(|slot| (slot.period, slot.part)).collect();
+    assert_eq!(held, [(202_701, Part::Skeleton)], "a year of who and when, not of texts");
     let state = ground.state().await;
     let gone = state.snapshots().filter(|snapshot| matches!(snapshot.status, SnapshotStatus::Deleted { .. })).count();
     let there = ground.listed().len();

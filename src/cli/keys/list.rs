@@ -1,14 +1,18 @@
 //! `keys list`: which keys there are: customers' and the vendor's, those of logs, the keyring's own generation.
 //! Not here: keys themselves; nothing secret is shown. What is wrong with them says `keys doctor`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::kept::{Hand, hand};
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::keys::{Part, Recipient};
+use crate::cli::context::moment;
 use crate::cli::{Context, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::{Slot, init, pinned};
+use crate::retention::by_age::{self, ByAge};
 
 /// A row per key.
 pub(super) async fn list(context: &Context) -> Result<Table, Failure> {
@@ -23,8 +27,8 @@ pub(super) async fn list(context: &Context) -> Result<Table, Failure> {
             (kept.generation(), keyring.held(None).collect(), gone)
         }
     };
-    let mut table = Table::new(&["kind", "of", "part", "period", "state"]);
-    table.row(["kek".into(), "keyring".into(), Value::Null, generation.into(), "in use".into()]);
+    let mut table = Table::new(&["kind", "of", "part", "period", "state", "until"]);
+    table.row(["kek".into(), "keyring".into(), Value::Null, generation.into(), "in use".into(), Value::Null]);
     logs(context, &mut table)?;
     let name = names(context);
     let now = SystemClock.now();
@@ -34,11 +38,13 @@ pub(super) async fn list(context: &Context) -> Result<Table, Failure> {
             std::cmp::Ordering::Equal => "in use",
             std::cmp::Ordering::Greater => "next",
         };
-        table.row(["records".into(), name(recipient).into(), word(part), period.into(), state.into()]);
+        let until = until(context, recipient, part, period);
+        table.row(["records".into(), name(recipient).into(), word(part), period.into(), state.into(), until]);
     }
+    let destroyed: BTreeSet<(Recipient, Part, Option<u32>)> = destroyed.into_iter().collect();
     for (recipient, part, period) in destroyed {
         let period = period.map_or_else(|| "all".into(), Value::from);
-        table.row(["records".into(), name(recipient).into(), word(part), period, "destroyed".into()]);
+        table.row(["records".into(), name(recipient).into(), word(part), period, "destroyed".into(), Value::Null]);
     }
     Ok(table)
 }
@@ -60,7 +66,7 @@ fn logs(context: &Context, table: &mut Table) -> Result<(), Failure> {
                 Some(current) if *current == name => "in use",
                 Some(_) => "ended",
             };
-            table.row(["log".into(), name.into(), Value::Null, Value::Null, state.into()]);
+            table.row(["log".into(), name.into(), Value::Null, Value::Null, state.into(), Value::Null]);
         }
     }
     Ok(())
@@ -72,6 +78,19 @@ fn names(context: &Context) -> impl Fn(Recipient) -> String {
     move |recipient| {
         let named = || Some(state.as_ref()?.customer(recipient.customer()?)?.name.clone());
         named().unwrap_or_else(|| recipient.to_string())
+    }
+}
+
+/// From when on a key is destroyed for its age, as the vendor's are.
+fn until(context: &Context, recipient: Recipient, part: Part, period: u32) -> Value {
+    let ByAge { values_after, skeleton_after } = context.config.audit.vendor;
+    let after = match part {
+        Part::Values => values_after,
+        Part::Skeleton => skeleton_after,
+    };
+    match recipient {
+        Recipient::Vendor => by_age::ends(period, after).map_or(Value::Null, moment),
+        Recipient::Customer(_) => Value::Null,
     }
 }
 
