@@ -91,16 +91,27 @@ impl Store {
     /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::WrongCredential`], [`Error::OldKeyring`],
     /// [`Error::Busy`], [`Error::Storage`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential_path: &Path) -> Result<(Store, Keyring), Error> {
-        let credential = read_credential(credential_path)?;
+        let credential = credential_on(&*disk, credential_path)?;
         let next = next_credential(credential_path);
         match Store::open_with(Arc::clone(&disk), path, (credential, credential_path)) {
             // A change of the credential was cut off: the file is under the next one already.
-            Err(Error::WrongCredential { .. }) if next.exists() => {
-                let opened = Store::open_with(disk, path, (read_credential(&next)?, credential_path))?;
-                adopt_credential(credential_path)?;
+            Err(Error::WrongCredential { .. }) if is_there(&*disk, &next)? => {
+                let credential = credential_on(&*disk, &next)?;
+                let opened = Store::open_with(Arc::clone(&disk), path, (credential, credential_path))?;
+                adopt_credential(&*disk, credential_path)?;
                 Ok(opened)
             }
-            opened => opened,
+            // It was cut off at its very end: what is left of it is the credential in place once more.
+            Ok((store, keyring)) => {
+                if is_there(&*disk, &next)?
+                    && credential_on(&*disk, &next).is_ok_and(|next| next.expose() == store.credential.expose())
+                {
+                    settle(&*disk, credential_path)?;
+                    disk.remove(&next).map_err(|source| storage("remove", &next, source))?;
+                }
+                Ok((store, keyring))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -110,7 +121,7 @@ impl Store {
         credential: (Secret<[u8; 32]>, &Path),
     ) -> Result<(Store, Keyring), Error> {
         let lock = lock(&*disk, path)?;
-        disk.settle(path).map_err(|source| storage("sync the directory of", path, source))?;
+        settle(&*disk, path)?;
         let sight = Arc::clone(&disk);
         let read = move |what, path: &Path| read_guarded(&*sight, what, path, FILE_MODE, FILE_BYTES_MAX);
         Store::open_locked(disk, path, credential, &read, lock)
@@ -270,14 +281,17 @@ impl Store {
         entropy: &dyn Entropy,
     ) -> Result<(), Error> {
         let next = next_credential(credential_path);
-        if !next.exists() {
+        if is_there(&*self.disk, &next)? {
+            // Whoever made it may have been killed before its name lasted, and then nothing may be sealed under it.
+            settle(&*self.disk, &next)?;
+        } else {
             let bytes = Secret::new(entropy::random::<32>(entropy));
-            RealDisk.replace(&next, bytes.expose(), 0o400).map_err(|source| storage("write", &next, source))?;
+            self.disk.replace(&next, bytes.expose(), 0o400).map_err(|source| storage("write", &next, source))?;
         }
         // In use from here on, also if renewing fails: it may have come as far as the file.
-        self.credential = read_credential(&next)?;
+        self.credential = credential_on(&*self.disk, &next)?;
         self.renew(keyring, entropy)?;
-        adopt_credential(credential_path)
+        adopt_credential(&*self.disk, credential_path)
     }
 
     /// Whether the file in place is of the generation that is current in memory.
@@ -367,11 +381,26 @@ fn next_credential(credential: &Path) -> PathBuf {
     credential.with_added_extension("next")
 }
 
-/// Puts the next credential in place.
-fn adopt_credential(credential: &Path) -> Result<(), Error> {
-    std::fs::rename(next_credential(credential), credential)
-        .map_err(|source| storage("replace", credential, source))?;
-    RealDisk.settle(credential).map_err(|source| storage("sync the directory of", credential, source))
+/// Puts the next credential in place. It stays whoever's the one in place is.
+fn adopt_credential(disk: &dyn Disk, credential: &Path) -> Result<(), Error> {
+    let next = next_credential(credential);
+    let bytes = credential_on(disk, &next)?;
+    disk.replace(credential, bytes.expose(), 0o400).map_err(|source| storage("replace", credential, source))?;
+    disk.remove(&next).map_err(|source| storage("remove", &next, source))
+}
+
+/// Whether there is a file of that name.
+pub(super) fn is_there(disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+    match disk.open_to_read(path) {
+        Ok(_) => Ok(true),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(storage("look for", path, source)),
+    }
+}
+
+/// What is seen under that name lasts from now on: a process that was killed may not have come to that.
+pub(super) fn settle(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    disk.settle(path).map_err(|source| storage("sync the directory of", path, source))
 }
 
 /// Reads a file: what it is, and where.
@@ -405,12 +434,16 @@ fn chosen(generations: Vec<Generation>, number: u64) -> Result<(Generation, Opti
 /// # Errors
 /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::Storage`].
 pub fn read_credential(path: &Path) -> Result<Secret<[u8; 32]>, Error> {
-    read_secret_bytes("keyring credential", path)
+    credential_on(&RealDisk, path)
+}
+
+fn credential_on(disk: &dyn Disk, path: &Path) -> Result<Secret<[u8; 32]>, Error> {
+    read_secret_bytes(disk, "keyring credential", path)
 }
 
 /// Reads a secret of exactly 32 bytes that nobody but its owner may read.
-pub(super) fn read_secret_bytes(what: &'static str, path: &Path) -> Result<Secret<[u8; 32]>, Error> {
-    let bytes = read_guarded(&RealDisk, what, path, 0o400, 4096)?;
+pub(super) fn read_secret_bytes(disk: &dyn Disk, what: &'static str, path: &Path) -> Result<Secret<[u8; 32]>, Error> {
+    let bytes = read_guarded(disk, what, path, 0o400, 4096)?;
     bytes.expose().as_slice().try_into().map(Secret::new).map_err(|_| Error::Damaged {
         what,
         path: path.to_owned(),

@@ -1,9 +1,6 @@
 //! A keyring on a disk that loses power in any call, or whose user is killed in it: every key that was kept is there
 //! again, nothing else is needed to open it, and what was once read never goes.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
 use super::super::keys::Slot;
 use super::*;
 use crate::audit::keys::{Part, Recipient};
@@ -18,14 +15,16 @@ fn path() -> &'static Path {
     Path::new("/var/lib/portreeve/keyring")
 }
 
+/// It is on the disk that crashes, as the keyring is.
+fn credential() -> &'static Path {
+    Path::new("/etc/portreeve/keyring.credential")
+}
+
 fn slot(number: u64) -> Slot {
     Slot { recipient: Recipient::Customer(CustomerId(number)), part: Part::Values, period: 2026 }
 }
 
-/// The credential stays outside of the disk that crashes.
 struct World {
-    _dir: tempfile::TempDir,
-    credential: PathBuf,
     disk: CrashingDisk,
     random: Random,
     /// Public keys that were said to be kept, or read from the file, by customer.
@@ -35,19 +34,17 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let dir = tempfile::tempdir().expect("a directory");
-        let credential = dir.path().join("c");
-        fs::write(&credential, [9; 32]).expect("written");
-        fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).expect("closed");
         let (disk, random) = (CrashingDisk::new(seed), Random(seed));
-        World { _dir: dir, credential, disk, random, kept: Vec::new(), made: 0 }
+        disk.make_directory(Path::new("/etc/portreeve")).expect("made");
+        disk.replace(credential(), &[9; 32], 0o400).expect("written");
+        World { disk, random, kept: Vec::new(), made: 0 }
     }
 
     fn open(&mut self) -> Result<(Store, Keyring), Error> {
-        match Store::open(Arc::new(self.disk.clone()), path(), &self.credential) {
+        match Store::open(Arc::new(self.disk.clone()), path(), credential()) {
             Err(Error::Missing { .. }) if self.kept.is_empty() => {
                 let mut keyring = Keyring::generate(&OsEntropy);
-                let (disk, credential) = (Arc::new(self.disk.clone()), read_credential(&self.credential)?);
+                let (disk, credential) = (Arc::new(self.disk.clone()), credential_on(&self.disk, credential())?);
                 let store = Store::create(disk, path(), credential, &mut keyring, &OsEntropy)?;
                 Ok((store, keyring))
             }
@@ -82,10 +79,9 @@ impl World {
             let number = self.made;
             self.made += 1;
             keyring.make(slot(number), &OsEntropy);
-            let credential = self.credential.clone();
             let written = match self.random.below(6) {
                 0 => store.renew(&mut keyring, &OsEntropy),
-                1 => store.change_credential(&mut keyring, &credential, &OsEntropy),
+                1 => store.change_credential(&mut keyring, credential(), &OsEntropy),
                 _ => store.save(&mut keyring, &OsEntropy),
             };
             if written.is_err() {

@@ -15,7 +15,7 @@ use super::Error;
 use super::file::{self, Store, storage};
 use super::keys::Keyring;
 use crate::audit::checkpoint::{SigningKey, verifier_key};
-use crate::disk::Disk;
+use crate::disk::{Disk, RealDisk};
 use crate::entropy::{self, Entropy};
 use crate::secret::Secret;
 
@@ -95,7 +95,7 @@ fn keyring(files: &Files, disk: &Arc<dyn Disk>, entropy: &dyn Entropy) -> Result
         }
         let credential = file::read_credential(&files.credential)?;
         let mut keyring = Keyring::generate(entropy);
-        directory_of(&files.keyring, 0o700)?;
+        directory_of(&**disk, &files.keyring, 0o700)?;
         Store::create(Arc::clone(disk), &files.keyring, credential, &mut keyring, entropy)?;
         (keyring, Done::Made)
     };
@@ -117,8 +117,12 @@ fn seed(disk: &dyn Disk, path: &Path, entropy: &dyn Entropy) -> Result<([u8; 32]
 /// Writes a public key, or checks that the one there is the same.
 pub(super) fn publish(disk: &dyn Disk, path: &Path, line: &str) -> Result<Done, Error> {
     let line = format!("{line}\n");
-    match fs::read_to_string(path) {
-        Ok(found) if found == line => Ok(Done::Kept),
+    match disk.read(path) {
+        Ok(found) if found == line.as_bytes() => {
+            // Whoever wrote it may have been killed before its name lasted.
+            file::settle(disk, path)?;
+            Ok(Done::Kept)
+        }
         Ok(_) => Err(Error::Damaged {
             what: "public key",
             path: path.to_owned(),
@@ -137,7 +141,12 @@ pub(super) fn publish(disk: &dyn Disk, path: &Path, line: &str) -> Result<Done, 
 /// # Errors
 /// [`Error::Missing`], [`Error::Exposed`], [`Error::Damaged`], [`Error::Storage`].
 pub fn read_seed(path: &Path) -> Result<Secret<[u8; 32]>, Error> {
-    file::read_secret_bytes("signing key", path)
+    seed_on(&RealDisk, path)
+}
+
+/// The same, on that disk.
+pub(super) fn seed_on(disk: &dyn Disk, path: &Path) -> Result<Secret<[u8; 32]>, Error> {
+    file::read_secret_bytes(disk, "signing key", path)
 }
 
 /// Reads an Ed25519 public key: one line of base64, or a C2SP verifier key, `origin+hash+key`.
@@ -156,7 +165,8 @@ pub fn read_public_key(path: &Path) -> Result<[u8; 32], Error> {
     key.ok_or_else(|| Error::Damaged { what, path: path.to_owned(), problem: "not an Ed25519 public key".to_owned() })
 }
 
-fn public_key_in(line: &str) -> Option<[u8; 32]> {
+/// The key in such a line.
+pub(super) fn public_key_in(line: &str) -> Option<[u8; 32]> {
     // Base64 may hold `+` itself, so a verifier key is taken apart from the left, and only if it is one.
     if let Ok(key) = STANDARD.decode(line) {
         return key.try_into().ok();
@@ -170,10 +180,10 @@ fn public_key_in(line: &str) -> Option<[u8; 32]> {
 
 /// Writes a file that must not exist yet: whole and durable, or not at all; whatever the umask.
 pub(super) fn write_new(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    if exists(path)? {
+    if file::is_there(disk, path)? {
         return Err(Error::Exists { path: path.to_owned() });
     }
-    directory_of(path, if mode & 0o077 == 0 { 0o700 } else { 0o755 })?;
+    directory_of(disk, path, if mode & 0o077 == 0 { 0o700 } else { 0o755 })?;
     disk.replace(path, bytes, mode).map_err(|source| storage("write", path, source))
 }
 
@@ -182,8 +192,11 @@ fn exists(path: &Path) -> Result<bool, Error> {
 }
 
 /// Makes the directory a file is to stand in, with that mode, and open ones above it.
-fn directory_of(path: &Path, mode: u32) -> Result<(), Error> {
+fn directory_of(disk: &dyn Disk, path: &Path, mode: u32) -> Result<(), Error> {
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    if disk.names(directory).is_ok() {
+        return Ok(());
+    }
     let make = |directory: &Path, mode| fs::DirBuilder::new().recursive(true).mode(mode).create(directory);
     let above = directory.parent().filter(|above| !above.as_os_str().is_empty());
     let made = above.map_or(Ok(()), |above| make(above, 0o755)).and_then(|()| make(directory, mode));

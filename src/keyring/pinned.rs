@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::file::storage;
+use super::file::is_there;
 use super::init::read_public_key;
+use crate::disk::{Disk, RealDisk};
 use crate::log::origin;
 
 /// Where the public key of the log of that name is pinned: `log-keys/<name>.vkey` beside the keyring's public key, so
@@ -21,11 +22,15 @@ pub fn log_key(keyring_public: &Path, name: &str) -> PathBuf {
 /// # Errors
 /// [`Error::Storage`].
 pub fn log_names(keyring_public: &Path, writer: &str) -> Result<Vec<String>, Error> {
+    log_names_on(&RealDisk, keyring_public, writer)
+}
+
+/// The same, on that disk.
+pub(super) fn log_names_on(disk: &dyn Disk, keyring_public: &Path, writer: &str) -> Result<Vec<String>, Error> {
     let mut names = vec![writer.to_owned()];
     for number in 2_u64.. {
         let name = format!("{writer}.{number}");
-        let path = log_key(keyring_public, &name);
-        if !path.try_exists().map_err(|source| storage("look for", &path, source))? {
+        if !is_there(disk, &log_key(keyring_public, &name))? {
             break;
         }
         names.push(name);

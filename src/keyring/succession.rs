@@ -8,9 +8,9 @@ use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::file::storage;
-use super::init::{publish, read_seed, write_new};
-use super::pinned::{log_key, log_names};
+use super::file::{is_there, settle, storage};
+use super::init::{publish, seed_on, write_new};
+use super::pinned::{log_key, log_names_on};
 use crate::audit::checkpoint::{SigningKey, verifier_key};
 use crate::disk::Disk;
 use crate::entropy::{self, Entropy};
@@ -41,35 +41,48 @@ pub fn prepare(
     secret: &Path,
     entropy: &dyn Entropy,
 ) -> Result<Option<Next>, Error> {
-    let (current, next) = (SigningKey::from_seed(&read_seed(secret)?).public(), next_of(secret));
-    let is_there = next.try_exists().map_err(|source| storage("look for", &next, source))?;
-    if !is_there {
+    let (current, next) = (SigningKey::from_seed(&seed_on(disk, secret)?).public(), next_of(secret));
+    if is_there(disk, &next)? {
+        // Whoever made it, or put it in place, may have been killed before that lasted: and no log may go on by a key that
+        // can be gone.
+        settle(disk, &next)?;
+    } else {
         write_new(disk, &next, &entropy::random::<32>(entropy), 0o400)?;
     }
-    // Nobody else's before it is in its place.
-    let owner = fs::metadata(secret).map_err(|source| storage("look at", secret, source))?;
-    owned_by((owner.uid(), owner.gid()), &next)?;
-    let signing = SigningKey::from_seed(&read_seed(&next)?);
+    let signing = SigningKey::from_seed(&seed_on(disk, &next)?);
     if signing.public() == current {
         disk.remove(&next).map_err(|source| storage("remove", &next, source))?;
         return Ok(None);
     }
-    let names = log_names(keyring_public, writer)?;
+    let names = log_names_on(disk, keyring_public, writer)?;
     let line = |name: &str| verifier_key(&origin(name), &signing.public());
     let last = names.last().map_or(writer, String::as_str);
-    let was_pinned = fs::read_to_string(log_key(keyring_public, last)).is_ok_and(|key| key.trim_end() == line(last));
+    let pinned = disk.read(&log_key(keyring_public, last));
+    let was_pinned = pinned.is_ok_and(|key| key.trim_ascii_end() == line(last).as_bytes());
     let name = if was_pinned { last.to_owned() } else { format!("{writer}.{}", names.len() + 1) };
     publish(disk, &log_key(keyring_public, &name), &line(&name))?;
     Ok(Some(Next { name, signing }))
 }
 
-/// Puts the next key in place of the old one, which is gone then.
+/// Puts the next key in place of the old one, which is gone then; it stays whoever's the old one was.
 ///
 /// # Errors
-/// [`Error::Storage`]: the old one or the next one stands there, whole.
+/// [`Error::Storage`], [`Error::Damaged`], [`Error::Exposed`]: the old one or the next one stands there, whole.
 pub fn adopt(disk: &dyn Disk, secret: &Path) -> Result<(), Error> {
-    fs::rename(next_of(secret), secret).map_err(|source| storage("replace", secret, source))?;
-    disk.settle(secret).map_err(|source| storage("sync the directory of", secret, source))
+    let next = next_of(secret);
+    let seed = seed_on(disk, &next)?;
+    disk.replace(secret, seed.expose(), 0o400).map_err(|source| storage("replace", secret, source))?;
+    disk.remove(&next).map_err(|source| storage("remove", &next, source))
+}
+
+/// Gives the next key to whoever owns the one in place: a rotation that is cut off may be taken up by that user. Owners are
+/// not behind the seam of the disk.
+///
+/// # Errors
+/// [`Error::Storage`].
+pub fn own_next(secret: &Path) -> Result<(), Error> {
+    let owner = fs::metadata(secret).map_err(|source| storage("look at", secret, source))?;
+    owned_by((owner.uid(), owner.gid()), &next_of(secret))
 }
 
 /// Gives what is in the log's directory, and that itself, to whoever owns the directory `like`: whoever rotates a log may
@@ -96,6 +109,9 @@ fn owned_by((uid, gid): (u32, u32), path: &Path) -> Result<(), Error> {
     lchown(path, Some(uid), Some(gid)).map_err(|source| storage("change the owner of", path, source))
 }
 
+#[cfg(test)]
+#[path = "succession_crash_tests.rs"]
+mod crash_tests;
 #[cfg(test)]
 #[path = "succession_tests.rs"]
 mod tests;

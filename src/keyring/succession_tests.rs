@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
-use crate::keyring::init::read_public_key;
+use crate::keyring::init::{read_public_key, read_seed};
 
 struct World {
     dir: tempfile::TempDir,

@@ -92,7 +92,11 @@ pub fn examine_tree(dir: &Path, public: &[u8; 32]) -> Result<Examined, Error> {
     examine_to(how, &RealDisk, dir, public, None, u64::MAX)
 }
 
-pub(super) fn examine_on(
+/// As [`examine`], on another disk, of which one thread reads.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn examine_on(
     disk: &dyn Disk,
     dir: &Path,
     public: &[u8; 32],

@@ -14,7 +14,7 @@ use crate::cli::{Context, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
-use crate::keyring::succession::{Next, adopt, own_like, prepare};
+use crate::keyring::succession::{Next, adopt, own_like, own_next, prepare};
 use crate::keyring::{Client, Kept, init, pinned};
 use crate::log::reader::Reader;
 use crate::log::{self, Log, origin, start};
@@ -39,6 +39,7 @@ pub(super) async fn log(context: &Context, writer: &str) -> Result<Table, Failur
         warn("an earlier rotation was cut off at its very end; it is done now");
         return Ok(told(context, &old, &old));
     };
+    own_next(&secret)?;
     let (old_name, next_name) = (old.clone(), next.name.clone());
     let rotation = Rotation { context, secret: secret.clone(), old, public: signing.public(), next };
     rotation.close(&keys).await?;
