@@ -171,8 +171,15 @@ impl Sealer {
     /// Forgets everybody whom the writer has forgotten: their data keys, and what recognises their records.
     pub fn forget(&mut self, is_known: impl Fn(Recipient) -> bool) {
         let Sealer { chains, past, .. } = self;
-        // Should it be known again, its chain goes on.
-        chains.extract_if(|recipient, _| !is_known(*recipient)).for_each(|(_, chain)| chain.leave(past));
+        chains.retain(|recipient, chain| {
+            let stays = is_known(*recipient);
+            if !stays {
+                // Should it be known again, its chain goes on. It is dropped where it stands: moved out of the map, its data
+                // keys would be left there.
+                chain.leave(past);
+            }
+            stays
+        });
     }
 
     fn seal_item(
