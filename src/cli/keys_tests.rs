@@ -7,8 +7,8 @@ use super::*;
 use crate::audit::keys::{Recipient, Recipients};
 use crate::cli::audit::tests::{started, write};
 use crate::cli::{Arguments, Command as AnyCommand, dispatch};
-use crate::clock::SystemClock;
-use crate::keyring::{Client, succession};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::keyring::{Client, Kept, succession};
 use crate::log::{Log, Settings};
 
 type Served = tokio::task::JoinHandle<Result<(), String>>;
@@ -244,4 +244,36 @@ async fn keys_are_listed_backed_up_and_looked_after_whether_the_keyring_runs_or_
     for expected in ["has mode 0444 and must not be open", "portal's key: ", "its rotation was cut off: run"] {
         assert!(found.contains(expected), "{expected}: {found}");
     }
+}
+
+/// January of 2020, when nobody destroyed anything yet.
+struct LongAgo;
+
+impl Clock for LongAgo {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_578_000_000_000_000)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_records_of_no_customer_are_listed_with_the_day_they_go_and_found_if_they_do_not() {
+    let mut stage = Stage::set().await;
+    assert_eq!(wrong(&stage).len(), 1, "that there is no copy: {:?}", wrong(&stage));
+    stage.stop_keyring().await;
+    let config = stage.context.config.keyring.clone();
+    let mut kept = Kept::open(Arc::new(RealDisk), &config.file, &config.credential).expect("opened");
+    kept.own_recipients(&LongAgo, &OsEntropy).expect("made");
+    drop(kept);
+    let listed = rows(&plain(list::list(&stage.context).await));
+    for (part, until) in [("values", "2020-05-01T00:00:00"), ("skeleton", "2021-01-31T00:00:00")] {
+        let row = listed.iter().find(|row| row["period"] == 202_001 && row["part"] == part).expect(part);
+        assert_eq!(row["state"], "past");
+        assert!(row["until"].as_str().is_some_and(|at| at.starts_with(until)), "{row}");
+    }
+    assert!(listed.iter().filter(|row| row["of"] != "vendor").all(|row| row["until"].is_null()), "{listed:?}");
+    let found = wrong(&stage).join("\n");
+    assert!(
+        found.contains("4 keys of records of no customer are past their age, that of the values of 202001"),
+        "{found}"
+    );
 }

@@ -355,6 +355,12 @@ impl State {
         self.holds().filter(move |hold| hold.customer == customer && hold.released.is_none())
     }
 
+    /// Since when records about an account that is held are sealed to the vendor's keys: the first closing of one that is.
+    pub fn held_since(&self) -> Option<Timestamp> {
+        let closed = self.customers().filter_map(|customer| Some((customer.id, customer.closure.as_ref()?.at)));
+        closed.filter(|(id, _)| self.holds_on(*id).next().is_some()).map(|(_, closed)| closed).min()
+    }
+
     /// The export with that id, destroyed ones included.
     pub fn export(&self, id: ExportId) -> Option<&Export> {
         self.exports.get(id)

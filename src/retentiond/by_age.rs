@@ -51,7 +51,7 @@ impl Due {
         Due {
             values_before: first_kept(terms.values_after, now),
             skeleton_before: first_kept(terms.skeleton_after, now),
-            held_from: held_from(state),
+            held_from: state.held_since().map(month_of),
         }
     }
 
@@ -63,14 +63,6 @@ impl Due {
         let is_held = self.held_from.is_some_and(|from| slot.period >= from);
         slot.recipient == Recipient::Vendor && slot.period < before && !is_held
     }
-}
-
-/// From which month on a hold keeps the keys: since an account that is held was closed, what concerns it is sealed to the
-/// vendor's.
-fn held_from(state: &State) -> Option<u32> {
-    let closed = state.customers().filter_map(|customer| Some((customer.id, customer.closure.as_ref()?.at)));
-    let held = closed.filter(|(id, _)| state.holds_on(*id).next().is_some());
-    held.map(|(_, closed)| month_of(closed)).min()
 }
 
 impl Months {

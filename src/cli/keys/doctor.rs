@@ -3,13 +3,19 @@
 //! Not here: mending. Nothing secret is shown.
 
 use std::path::Path;
+use std::time::Duration;
 
+use super::list::term;
 use crate::audit::checkpoint::SigningKey;
+use crate::audit::keys::Recipient;
 use crate::cli::findings::Findings;
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::file::{Seen, look, read_credential};
-use crate::keyring::{Error, Keyring, init, pinned};
+use crate::keyring::{Error, Keyring, Slot, init, pinned};
+use crate::retention::by_age::{first_kept, month_of};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A row per place, and exit code 4 if something is wrong.
 pub(super) fn doctor(context: &Context) -> Result<(Table, Exit), Failure> {
@@ -32,6 +38,7 @@ pub(in crate::cli) fn look_at_keys(context: &Context, report: &mut Findings) -> 
                 public_key(&config.public_key, &seen.keyring),
             );
             report.say("keys of the next 30 days", config.file.display(), ahead(&seen.keyring));
+            report.say("keys that go by age", config.file.display(), by_age(context, &seen.keyring));
             for copy in &config.copies {
                 report.say("copy", copy.display(), compared(copy, &config.credential, &seen));
             }
@@ -87,6 +94,26 @@ fn ahead(keyring: &Keyring) -> Result<String, String> {
             "{missing} of {} are missing, and without them nothing can be recorded: start the keyring, which makes them \
              within the hour",
             due.len()
+        )),
+    }
+}
+
+/// Whether the keys of records of no customer are gone whose age has come; a day is left to who destroys them.
+fn by_age(context: &Context, keyring: &Keyring) -> Result<String, String> {
+    let now = SystemClock.now();
+    let held_from = context.state().ok().and_then(|state| state.held_since()).map(month_of);
+    let is_late = |slot: &Slot| {
+        slot.recipient == Recipient::Vendor
+            && slot.period < first_kept(term(context, slot.part).saturating_add(DAY), now)
+            && held_from.is_none_or(|from| slot.period < from)
+    };
+    let late: Vec<Slot> = keyring.held(None).filter(is_late).collect();
+    match late.first() {
+        None => Ok("none is past its age".to_owned()),
+        Some(Slot { part, period, .. }) => Err(format!(
+            "{} keys of records of no customer are past their age, that of the {part} of {period} the first: the \
+             retention daemon destroys them, see \"portreeve retention status\"",
+            late.len()
         )),
     }
 }

@@ -2,6 +2,7 @@
 //! Not here: keys themselves; nothing secret is shown. What is wrong with them says `keys doctor`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -83,14 +84,18 @@ fn names(context: &Context) -> impl Fn(Recipient) -> String {
 
 /// From when on a key is destroyed for its age, as the vendor's are.
 fn until(context: &Context, recipient: Recipient, part: Part, period: u32) -> Value {
+    match recipient {
+        Recipient::Vendor => by_age::ends(period, term(context, part)).map_or(Value::Null, moment),
+        Recipient::Customer(_) => Value::Null,
+    }
+}
+
+/// How long after its month that part of records of no customer is kept.
+pub(super) fn term(context: &Context, part: Part) -> Duration {
     let ByAge { values_after, skeleton_after } = context.config.audit.vendor;
-    let after = match part {
+    match part {
         Part::Values => values_after,
         Part::Skeleton => skeleton_after,
-    };
-    match recipient {
-        Recipient::Vendor => by_age::ends(period, after).map_or(Value::Null, moment),
-        Recipient::Customer(_) => Value::Null,
     }
 }
 
