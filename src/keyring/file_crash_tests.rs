@@ -143,6 +143,57 @@ fn what_was_read_after_a_kill_survives_power_loss() {
     }
 }
 
+/// The next credential's name was put in place by somebody who was killed before it was durable; taken up, it must be, for
+/// the keyring is sealed under it before it is in its place.
+#[test]
+fn a_credential_that_is_taken_up_survives_power_loss() {
+    for seed in 1..=20 {
+        let mut world = World::new(seed);
+        world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
+        let (mut store, mut keyring) = world.open().expect("made");
+        keyring.make(slot(0), &OsEntropy);
+        store.save(&mut keyring, &OsEntropy).expect("saved");
+        world.disk.crash_in_one(Call::SyncDirectory, 1);
+        store.change_credential(&mut keyring, credential(), &OsEntropy).expect_err("killed");
+        drop(store);
+        world.disk = world.disk.restart(Ending::Killed);
+        let (mut store, mut keyring) = world.open().expect("opened by the one in place");
+        assert!(is_there(&world.disk, &next_credential(credential())).expect("looked for"));
+        // Both secrets, the keyring, the new secret; the fourth file to be made is the credential.
+        world.disk.crash_in_one(Call::Create, 4);
+        store.change_credential(&mut keyring, credential(), &OsEntropy).expect_err("the power is off");
+        let place = credential().with_added_extension("new");
+        assert_eq!(world.disk.crashed_in(), Some((Call::Create, place)));
+        drop(store);
+        world.disk = world.disk.restart(Ending::PowerLost);
+        let (_store, keyring) = world.open().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(keyring.holds(&slot(0)));
+        assert!(!is_there(&world.disk, &next_credential(credential())).expect("looked for"), "it is in its place");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_change_of_the_credential_is_not_taken_for_the_next_one() {
+    let mut left = 0;
+    for nth in 1..=6 {
+        let mut world = World::new(nth);
+        world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
+        let (mut store, mut keyring) = world.open().expect("made");
+        let nth = world.disk.count(Call::Unlink) + nth;
+        world.disk.fail(Fault { call: Call::Unlink, nth, kind: io::ErrorKind::Other, how: How::Not });
+        let failed = store.change_credential(&mut keyring, credential(), &OsEntropy).is_err();
+        drop(store);
+        let (read, next) = (|path: &Path| world.disk.read(path).ok(), next_credential(credential()));
+        let before = read(credential());
+        left += usize::from(failed && read(&next) == before);
+        let (mut store, mut keyring) = world.open().expect("opened");
+        store.change_credential(&mut keyring, credential(), &OsEntropy).expect("changed");
+        assert_ne!(world.disk.read(credential()).ok(), before, "it is another one");
+        assert!(!is_there(&world.disk, &next).expect("looked for"));
+    }
+    assert_eq!(left, 1, "the last of them");
+}
+
 #[test]
 fn a_keyring_whose_name_cannot_be_made_to_last_is_not_used() {
     let mut world = World::new(1);

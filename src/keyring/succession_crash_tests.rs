@@ -1,6 +1,7 @@
 //! A log's key is changed on a disk that loses power in any call, or whose user is killed in it, again and again until the
 //! change is through: in between either log can be written, or the change taken up; no key that signed is ever lost.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::keys::{Part, Recipient, RecipientKey, Recipients, TagKey, generate_key_pair};
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, Timestamp};
-use crate::disk::crashing::{Call, CrashingDisk, Ending, Lie, Random};
+use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault, How, Lie, Random};
 use crate::entropy::OsEntropy;
 use crate::log::together::judge;
 use crate::log::verify::examine_on;
@@ -246,4 +247,26 @@ fn a_key_that_a_log_goes_on_by_survives_power_loss() {
         world.write().expect("by the new key");
         assert_eq!(world.verify(), Ok(2), "seed {seed}");
     }
+}
+
+#[test]
+fn whatever_call_fails_a_change_is_taken_up() {
+    let mut failed = 0;
+    for (call, nth) in Call::ALL.into_iter().flat_map(|call| (1..=16).map(move |nth| (call, nth))) {
+        for how in [How::Not, How::Whole] {
+            let place = format!("{call:?} {nth}, done {how:?}");
+            let mut world = World::new(nth);
+            world.write().expect("written");
+            let nth = world.disk.count(call) + nth;
+            world.disk.fail(Fault { call, nth, kind: ErrorKind::Other, how });
+            failed += usize::from(world.rotate().is_err());
+            world.disk = world.disk.restart(Ending::Killed);
+            if world.logs().expect("listed").len() == 1 || world.is_under_way().expect("looked for") {
+                world.rotate().unwrap_or_else(|error| panic!("{place}: {error}"));
+            }
+            world.write().unwrap_or_else(|error| panic!("{place}: {error}"));
+            assert_eq!(world.verify(), Ok(2), "{place}");
+        }
+    }
+    assert!(failed > 150, "{failed} of them failed");
 }
