@@ -78,17 +78,17 @@ impl Checkpoint {
     /// Reads a signed note and checks the signature of the log itself; others are ignored.
     ///
     /// # Errors
-    /// [`Error::WrongKey`] if there is no signature by that key of that origin, [`Error::Changed`] if it does not
+    /// [`Error::WrongKey`] if there is no signature by that key of that origin, [`Error::Changed`] if one does not
     /// verify.
     pub fn open(note: &str, origin: &str, public: &[u8; 32]) -> Result<Checkpoint, Error> {
         let note = Note::read(note)?;
         let checkpoint = Checkpoint::parse(note.text)?;
         let key = log_key(origin, public);
-        let found = note.signatures.iter().rfind(|signature| signature.is_by(&key));
-        let Some(signature) = found.filter(|_| checkpoint.origin == origin) else {
+        let mut own = note.signatures.iter().filter(|signature| signature.is_by(&key)).peekable();
+        if own.peek().is_none() || checkpoint.origin != origin {
             return Err(Error::WrongKey { found: checkpoint.origin, expected: origin.to_owned() });
-        };
-        if !key.verifies(note.text.as_bytes(), &signature.bytes) {
+        }
+        if !own.all(|signature| key.verifies(note.text.as_bytes(), &signature.bytes)) {
             return Err(Error::Changed("its signature does not verify"));
         }
         Ok(checkpoint)
@@ -104,7 +104,8 @@ impl Checkpoint {
         note.split('\n').nth(1)?.parse().ok()
     }
 
-    fn parse(text: &str) -> Result<Checkpoint, Error> {
+    /// Reads a note's text, whoever signed it.
+    pub(super) fn parse(text: &str) -> Result<Checkpoint, Error> {
         let wrong = Error::Changed;
         let mut lines = text.split('\n');
         let mut line = || lines.next().ok_or(wrong("it has fewer than three lines"));

@@ -73,3 +73,20 @@ fn extension_lines_are_passed_over_unless_one_is_empty() {
     let with_gap = opened(&format!("portreeve/a\n3\n{root}\n\nmore\n"));
     assert!(with_gap.is_err(), "{with_gap:?}");
 }
+
+/// By the key of the log, each of them must verify; by others, none need.
+#[test]
+fn a_signature_of_the_logs_own_that_does_not_verify_spoils_the_note() {
+    let origin = "portreeve/proxy-gate-1";
+    let (public, note) = (key(1).public(), checkpoint().sign(&key(1)));
+    let opened = |note: &str| Checkpoint::open(note, origin, &public);
+    let right = log_key(origin, &public).line(&key(1).sign(Note::read(&note).expect("a note").text.as_bytes()));
+    assert_eq!(opened(&format!("{note}{right}")), Ok(checkpoint()));
+    for wrong in [log_key(origin, &public).line(&[9; 64]), log_key(origin, &public).line(&[])] {
+        for spoilt in [format!("{note}{wrong}"), note.replacen("\n\n", &format!("\n\n{wrong}"), 1)] {
+            assert_eq!(opened(&spoilt), Err(Error::Changed("its signature does not verify")), "{spoilt}");
+        }
+    }
+    let strange = log_key("portreeve/b", &public).line(&[9; 64]);
+    assert_eq!(opened(&format!("{note}{strange}")), Ok(checkpoint()));
+}

@@ -29,9 +29,10 @@ impl Cosigner {
         VerifierKey { name: self.name.clone(), algorithm: Algorithm::CosignatureV1, public: self.key.public() }
     }
 
-    /// The signature line for a note of that text. A time before 1970 counts as 1970.
+    /// The signature line for a note of that text. A time before 1970 counts as its first second: zero says that there is
+    /// no time.
     pub fn cosign(&self, text: &str, at: Timestamp) -> String {
-        let seconds = u64::try_from(at.0 / 1_000_000).unwrap_or(0);
+        let seconds = u64::try_from(at.0 / 1_000_000).unwrap_or(0).max(1);
         let mut signature = seconds.to_be_bytes().to_vec();
         signature.extend_from_slice(&self.key.sign(message(seconds, text).as_bytes()));
         self.verifier_key().line(&signature)

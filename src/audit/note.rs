@@ -124,6 +124,9 @@ impl<'a> Note<'a> {
     /// # Errors
     /// [`Error::Changed`] if it is not as a note must be.
     pub fn read(note: &'a str) -> Result<Note<'a>, Error> {
+        if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+            return Err(Error::Changed("a control character is in it"));
+        }
         let (text, _) = note.rsplit_once("\n\n").ok_or(Error::Changed("it has no signature"))?;
         let (text, signatures) = note.split_at_checked(text.len() + 1).ok_or(Error::Changed("it has no signature"))?;
         Ok(Note { text, signatures: lines(signatures.strip_prefix('\n').unwrap_or_default())? })
@@ -143,6 +146,7 @@ fn line(line: &str) -> Result<Signature<'_>, Error> {
     let (name, signature) = line
         .strip_prefix("— ")
         .and_then(|line| line.split_once(' '))
+        .filter(|(name, _)| is_name(name))
         .ok_or(Error::Changed("a line after the text is no signature"))?;
     let signature = STANDARD.decode(signature).map_err(|_| Error::Changed("a signature is not base64"))?;
     let (id, bytes) = signature.split_first_chunk::<4>().ok_or(Error::Changed("a signature is too short"))?;

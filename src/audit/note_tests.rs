@@ -42,3 +42,30 @@ fn checkpoints_are_found_one_after_the_other_and_what_was_cut_is_passed_over() {
         assert!(found.iter().all(|note| [&first, &second, &third].contains(&note)), "cut at {at}: {found:?}");
     }
 }
+
+#[test]
+fn what_no_note_may_hold_is_refused() {
+    let whole = note(1);
+    assert_eq!(Note::read(&whole).map(|note| note.signatures.len()), Ok(1));
+    for (from, to) in [
+        ("\n1\n", "\r\n1\n"),
+        ("\n1\n", "\n1\t\n"),
+        ("\n1\n", "\n1\u{0}\n"),
+        ("— portreeve/a ", "—  "),
+        ("— portreeve/a ", "— portreeve+a "),
+        ("— portreeve/a ", "— portreeve\u{2003}a "),
+        ("— portreeve/a ", "- portreeve/a "),
+        ("— portreeve/a ", "— "),
+        ("\n\n—", "\n\n\n—"),
+    ] {
+        let changed = whole.replacen(from, to, 1);
+        assert_ne!(changed, whole);
+        // A text may have empty lines: then it is another text.
+        let read = Note::read(&changed);
+        let is_another = read.as_ref().is_ok_and(|note| note.text.ends_with("\n\n"));
+        assert!(read.is_err() || is_another, "{to:?}");
+    }
+    let strangers: String = (0..15).map(|number| format!("— stranger/{number} AAAAAAAA\n")).collect();
+    let many = Note::read(&format!("{whole}{strangers}")).map(|note| note.signatures.len());
+    assert_eq!(many, Ok(16), "every reader takes so many");
+}

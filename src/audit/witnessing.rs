@@ -1,6 +1,6 @@
 //! What a log asks of a witness, and how a witness decides: it cosigns only what begins with all it cosigned before.
 //! Not here: HTTP, and where a witness remembers (`witness/`); who asks (`witnesses/`).
-//! C2SP tlog-witness, `add-checkpoint` (<https://c2sp.org/tlog-witness>).
+//! C2SP tlog-witness v1.0.0, `add-checkpoint` (<https://c2sp.org/tlog-witness>).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -98,10 +98,11 @@ impl AddCheckpoint {
     /// # Errors
     /// [`Refusal`].
     pub fn judge(&self, log: Option<&VerifierKey>, remembers: Option<&Checkpoint>) -> Result<Checkpoint, Refusal> {
-        if Note::read(&self.note).is_err() {
-            return Err(Refusal::Malformed("the checkpoint is no signed note"));
-        }
+        let note = Note::read(&self.note).map_err(|_| Refusal::Malformed("the checkpoint is no signed note"))?;
         let log = log.ok_or(Refusal::UnknownLog)?;
+        if Checkpoint::parse(note.text).is_err() {
+            return Err(Refusal::Malformed("the note is no checkpoint"));
+        }
         let new = Checkpoint::open(&self.note, &log.name, &log.public).map_err(|error| match error {
             Error::WrongKey { .. } | Error::Changed(_) => Refusal::NotSigned,
         })?;

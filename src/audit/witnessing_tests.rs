@@ -71,6 +71,14 @@ fn a_witness_cosigns_only_what_begins_with_what_it_remembers() {
     assert_eq!(judge(&by_another, known), Err(403));
     assert_eq!(judge(&AddCheckpoint { old: 10, ..request(5, &whole) }, known), Err(400), "older than it is long");
     assert_eq!(judge(&AddCheckpoint { note: "x".to_owned(), ..request(5, &whole) }, known), Err(400));
+    let spoilt = format!("{}{}", request(5, &whole).note, key.line(&[7; 64]));
+    assert_eq!(judge(&AddCheckpoint { note: spoilt, ..request(5, &whole) }, known), Err(403), "a second one is wrong");
+    let root = STANDARD.encode([7; 32]);
+    for text in [format!("portreeve/a\n09\n{root}\n"), "portreeve/a\n9\nroot\n".to_owned(), "portreeve/a\n".to_owned()]
+    {
+        let note = format!("{text}\n{}", key.line(&signing(1).sign(text.as_bytes())));
+        assert_eq!(judge(&AddCheckpoint { note, ..request(5, &whole) }, known), Err(400), "signed, and none: {text:?}");
+    }
     for old in [0, 4, 6] {
         let refused = request(old, &whole).judge(Some(&key), known);
         assert_eq!(refused, Err(Refusal::Conflict(5)), "it does not remember {old}");
@@ -83,6 +91,9 @@ fn a_witness_cosigns_only_what_begins_with_what_it_remembers() {
     assert_eq!(judge(&AddCheckpoint { proof: Vec::new(), ..request(5, &whole) }, known), Err(422), "no proof");
     let with_proof = AddCheckpoint { proof: vec![[0; 32]], ..request(0, &whole) };
     assert_eq!(judge(&with_proof, None), Err(422), "hashes that prove nothing");
+    let of_nothing = Checkpoint { root: [7; 32], ..checkpoint(&[]) }.sign(&signing(1));
+    let of_nothing = AddCheckpoint { old: 0, proof: Vec::new(), note: of_nothing };
+    assert_eq!(of_nothing.judge(Some(&key), None), Err(Refusal::Conflict(0)), "an empty log has one root");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `portreeve witness`: remembers elsewhere, for a customer or an auditor, how long the vendor's logs were, and cosigns only
 //! what begins with that.
 //! Not here: what the logs hold; a witness sees origins, sizes and roots. It needs no configuration file.
-//! C2SP tlog-witness (<https://c2sp.org/tlog-witness>).
+//! C2SP tlog-witness v1.0.0 (<https://c2sp.org/tlog-witness>), and the monitors' `<origin hash>/checkpoint` of what follows it.
 
 mod memory;
 mod site;

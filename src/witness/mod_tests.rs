@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -92,14 +94,17 @@ async fn a_witness_answers_over_https_as_the_specification_says() {
     assert!(running.add(&AddCheckpoint { note: by_another, ..from_nothing }).await.0.starts_with("403"));
     assert!(running.curl(&["--data-binary", "hello"], "/add-checkpoint").await.0.starts_with("400"));
     assert!(running.curl(&[], "/add-checkpoint").await.0.starts_with("405"));
-    let with_proof = AddCheckpoint { old: 1, proof: vec![leaf_hash(b"2")], note: longer.clone() };
+    // With as many signatures as every note may have, of the longest kind there is; of strangers, they are not kept.
+    let strangers = (1..16).map(|number| format!("— pq{number}.example/w {}\n", STANDARD.encode([7; 5000])));
+    let note = format!("{longer}{}", strangers.collect::<String>());
+    let with_proof = AddCheckpoint { old: 1, proof: vec![leaf_hash(b"2")], note };
     let (status, line) = running.add(&with_proof).await;
     assert!(status.starts_with("200"), "{status} {line}");
 
     let of_log = memory::file_name("portreeve/a");
-    let (status, last) = running.curl(&[], &format!("/checkpoint/{of_log}")).await;
+    let (status, last) = running.curl(&[], &format!("/{of_log}/checkpoint")).await;
     assert_eq!((status.split(' ').next(), last), (Some("200"), format!("{longer}{line}")));
-    let (status, _) = running.curl(&[], &format!("/checkpoint/{}", memory::file_name("portreeve/b"))).await;
+    let (status, _) = running.curl(&[], &format!("/{}/checkpoint", memory::file_name("portreeve/b"))).await;
     assert!(status.starts_with("404"), "{status}");
 
     running.stop.send(()).expect("it runs");

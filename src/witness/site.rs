@@ -14,8 +14,8 @@ use super::memory::{Fault, Memory};
 use crate::audit::witnessing::{Refusal, SIZE_TYPE};
 use crate::clock::Clock;
 
-/// The largest request body in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest request body in bytes: 16 signatures, which every note may have, of any kind there is, and a proof are less.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Clone)]
 struct Site {
@@ -27,7 +27,7 @@ struct Site {
 pub fn router(memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add))
-        .route("/checkpoint/{log}", get(last))
+        .route("/{log}/checkpoint", get(last))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Site { memory, clock })
 }

@@ -1,7 +1,7 @@
 //! A witness behind HTTPS.
 //! Not here: the connection itself (`net/outgoing.rs`), what is asked and what follows from an answer (`submit.rs`).
-//! C2SP tlog-witness (<https://c2sp.org/tlog-witness>). It leaves open how a witness is asked for what it remembers: that is
-//! `GET <prefix>/checkpoint/<SHA-256 of the origin>` at `portreeve witness`.
+//! C2SP tlog-witness v1.0.0 (<https://c2sp.org/tlog-witness>). What a witness remembers it is asked for as in what follows
+//! that version: `GET <prefix>/<SHA-256 of the origin>/checkpoint`.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ impl Endpoint {
     /// The last checkpoint that it cosigned of the log of that origin, cosigned; none if it remembers none.
     pub(super) async fn last(&self, origin: &str) -> Result<Option<String>, Trouble> {
         let log: String = sha256(&[origin.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect();
-        match self.connect().await?.send(Method::GET, &format!("/checkpoint/{log}"), String::new()).await? {
+        match self.connect().await?.send(Method::GET, &format!("/{log}/checkpoint"), String::new()).await? {
             (StatusCode::OK, note) => Ok(Some(note)),
             (StatusCode::NOT_FOUND, _) => Ok(None),
             (status, said) => Err(Trouble::Unreachable(format!("{self:?} answers {status}: {}", said.trim_end()))),

@@ -304,3 +304,7 @@ fn with_cosignatures(endpoint: &Endpoint, signed: &Signed, said: &str) -> Option
     let own = own.iter().filter(|line| line.is_by(&endpoint.key)).map(|line| endpoint.key.line(&line.bytes));
     Some(format!("{}{}", signed.note, own.collect::<String>()))
 }
+
+#[cfg(test)]
+#[path = "submit_tests.rs"]
+mod tests;
