@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use super::checkpoint::verifier_key;
 use super::keys::Part;
-use super::record::Kind;
+use super::record::{Kind, read};
 use super::tree::sha256;
 use crate::clock::Timestamp;
 use crate::ids::EventId;
@@ -106,11 +106,7 @@ impl Public {
         match kind {
             Kind::Continues => text().map(Public::Continues),
             Kind::Continued => text().map(Public::Continued),
-            Kind::Notice => {
-                let mut decoder = minicbor::Decoder::new(bytes);
-                let notice = decoder.decode().ok()?;
-                (decoder.position() == bytes.len()).then_some(Public::Notice(notice))
-            }
+            Kind::Notice => read(bytes).ok().map(Public::Notice),
             _ => None,
         }
     }

@@ -31,6 +31,9 @@ fn bytes_that_are_no_notice_are_refused() {
     for cut in 0..whole.len() {
         assert_eq!(Public::parse(Kind::Notice, &whole[..cut]), None, "{cut} bytes");
     }
-    assert_eq!(Public::parse(Kind::Notice, &[whole, vec![0]].concat()), None, "a byte more");
+    assert_eq!(Public::parse(Kind::Notice, &[&whole[..], &[0]].concat()), None, "a byte more");
+    let mut twice = [&whole[..], &[2, 5]].concat();
+    twice[0] += 1;
+    assert_eq!(Public::parse(Kind::Notice, &twice), None, "another lawful date behind it");
     assert_eq!(Public::parse(Kind::Continued, &[0xff]), None, "no text");
 }

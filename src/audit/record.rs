@@ -5,9 +5,11 @@
 //! Content is CBOR (RFC 8949), maps keyed by the numbers given here; a number is never used again for another meaning.
 
 mod kind;
+mod plain;
 
 pub use kind::Kind;
 use minicbor::{Decode, Encode};
+pub use plain::read;
 
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, SessionId};

@@ -154,7 +154,8 @@ pub fn open(key: &DataKey, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing
         .open_in_place(expanded.nonce(), Aad::from(binding.bytes.as_slice()), content.as_mut_slice())
         .map_err(|_| NotOpened)?;
     let end = padded.iter().rposition(|byte| *byte != 0).filter(|end| padded.get(*end) == Some(&0x80));
-    let end = end.ok_or(NotOpened)?;
+    // As long as it must be: else a writer could tell by it what its content does not say.
+    let end = end.filter(|end| padded.len() == padded_len(*end)).ok_or(NotOpened)?;
     content.truncate(end);
     Ok(content)
 }

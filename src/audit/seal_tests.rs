@@ -82,3 +82,24 @@ fn equal_content_looks_different_under_another_salt() {
     let one = sealed(b"SELECT 1");
     assert!(one.iter().zip(&other).filter(|(a, b)| a == b).count() < 10);
 }
+
+/// Sealed as it must be, whatever it is padded to.
+fn sealed_as(padded: &[u8]) -> Vec<u8> {
+    let (expanded, mut bytes) = (key(1).expand(&[4; 16], &binding()), padded.to_vec());
+    let aad = Aad::from(binding().bytes);
+    let tag = expanded.cipher().seal_in_place_separate_tag(expanded.nonce(), aad, &mut bytes).expect("sealed");
+    [&[4; 16], &expanded.commitment[..], &bytes, tag.as_ref()].concat()
+}
+
+#[test]
+fn what_is_padded_to_another_length_or_has_no_end_does_not_open() {
+    let padded = |len: usize| [b"SELECT 1\x80".as_slice(), &vec![0; len - 9]].concat();
+    assert_eq!(open(&key(1), &binding(), &sealed_as(&padded(64))).expect("opens").as_slice(), b"SELECT 1");
+    for len in [9, 63, 65, 128, 4096] {
+        assert_eq!(open(&key(1), &binding(), &sealed_as(&padded(len))), Err(NotOpened), "{len} bytes");
+    }
+    let other_mark = [b"SELECT 1\x01".as_slice(), &[0; 55]].concat();
+    for without_end in [&[0; 64][..], &[], &other_mark] {
+        assert_eq!(open(&key(1), &binding(), &sealed_as(without_end)), Err(NotOpened), "{without_end:?}");
+    }
+}

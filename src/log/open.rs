@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::reader::{Content, Entry};
 use crate::audit::keys::{Part, Recipient};
-use crate::audit::record::{Record, Skeleton, Values};
+use crate::audit::record::{Record, Skeleton, Values, read};
 use crate::audit::seal::{Binding, DataKey, open as open_part};
 use crate::secret::{Secret, wipe_stack};
 
@@ -110,6 +110,6 @@ fn part<T: for<'b> minicbor::Decode<'b, ()>>(
     };
     let binding = Binding::new(origin, &entry.descriptor.place.to_bytes(), part);
     let content = open_part(data_key, &binding, sealed).map_err(|_| Error::NotOpened { part, position, key })?;
-    let read = minicbor::decode(&content);
-    read.map(Some).map_err(|error| Error::NotRead { part, position, detail: error.to_string() })
+    let read = read(&content).map_err(|detail| Error::NotRead { part, position, detail });
+    read.map(Some)
 }

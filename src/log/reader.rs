@@ -91,21 +91,20 @@ impl Entry {
     pub fn of(leaf: Leaf) -> Option<Entry> {
         let Leaf { descriptor, values, skeleton, .. } = leaf;
         let content = match descriptor.place.kind {
-            Kind::DataKey => read_data_key(&values).filter(|_| skeleton.is_empty())?,
-            kind if kind.is_public() => Content::Public(values).filter_nobodys(&descriptor)?,
+            Kind::DataKey => read_data_key(&values).filter(|_| is_no_record(&descriptor))?,
+            kind if kind.is_public() => {
+                let is_nobodys = is_no_record(&descriptor) && descriptor.place.tag == [0; 16];
+                Some(Content::Public(values)).filter(|_| is_nobodys)?
+            }
             _ => Content::Record { values, skeleton },
         };
         Some(Entry { descriptor, content })
     }
 }
 
-impl Content {
-    /// It, if the leaf is nobody's: without tag, link, keys and skeleton.
-    fn filter_nobodys(self, leaf: &Descriptor) -> Option<Content> {
-        let place = &leaf.place;
-        let is_nobodys = place.tag == [0; 16] && place.link == [0; 32] && leaf.values.key == 0;
-        (is_nobodys && leaf.skeleton == Sealed::default()).then_some(self)
-    }
+/// Whether a leaf is without link, data keys and skeleton, as all that are no records.
+fn is_no_record(leaf: &Descriptor) -> bool {
+    leaf.place.link == [0; 32] && leaf.values.key == 0 && leaf.skeleton == Sealed::default()
 }
 
 fn read_data_key(bytes: &Bytes) -> Option<Content> {
@@ -275,3 +274,7 @@ impl Reader {
         Ok(block)
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

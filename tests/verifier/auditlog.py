@@ -100,7 +100,7 @@ class Log:
         begun = found[3]
         expected = (number, len(self.hashes), self.batch, begun, len(data), self.previous, root(self.hashes), self.origin)
         demand(found == expected, f"{file} does not continue the one before")
-        at, batches = BLOCK, []
+        at, batches, self.data_keys = BLOCK, [], {}
         while at < len(data) and data[at : at + BLOCK].strip(b"\0"):
             known = len(self.entries)
             length = self._batch(f"{file} byte {at}", number, data[at:])
@@ -128,6 +128,7 @@ class Log:
                 at += part_length
                 demand(at <= length, f"{where}: a part does not fit")
                 demand(hash_of(parts[-1]) == part_hash, f"{where}: a part of leaf {leaf.position} does not match")
+            self._check_keys(leaf, parts, f"{where}: leaf {leaf.position}")
             if leaf.kind in PUBLIC:
                 check_place(leaf, parts[1], leaf.position)
                 self.public.append((leaf, parts[0]))
@@ -138,6 +139,17 @@ class Log:
         demand(not data[at:length].strip(b"\0"), f"{where}: the padding is not zero")
         self.batch, self.previous = self.batch + 1, data[front : front + 32]
         return length
+
+    def _check_keys(self, leaf, parts, where):
+        """Where a record's data keys stand; that a data key's leaf has nothing that only records have."""
+        if leaf.kind == DATA_KEY:
+            plain = not any(leaf.link) and leaf.keys == (0, 0) and leaf.lengths == (88, 0)
+            part = struct.unpack("<I", parts[0][:4])[0] if plain else None
+            demand(part in (VALUES, SKELETON), f"{where} is no data key")
+            self.data_keys[leaf.position] = (part, leaf.tag)
+        elif leaf.kind not in PUBLIC:
+            for part, position in zip((VALUES, SKELETON), leaf.keys):
+                demand(self.data_keys.get(position) == (part, leaf.tag), f"{where}: its data key is not at {position}")
 
     def records(self, tag_keys, private_keys):
         """Every record that these keys open: (position, kind, customer, skeleton, values). `tag_keys` is from customer
@@ -151,7 +163,6 @@ class Log:
                 continue
             customer = tags[leaf.tag]
             if leaf.kind == DATA_KEY:
-                demand(not any(leaf.link) and len(values) == 88 and not skeleton, f"leaf {leaf.position}: no data key")
                 part, period = struct.unpack("<II", values[:8])
                 private = private_keys.get((customer, part, period))
                 if private is not None:

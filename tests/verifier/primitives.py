@@ -230,12 +230,13 @@ def open_part(data_key, origin, place, part, sealed):
 
 
 def cbor(data):
-    value, rest = cbor_item(data)
+    value, rest = cbor_item(data, 16)
     demand(not rest, "bytes after the CBOR value")
     return value
 
 
-def cbor_item(data):
+def cbor_item(data, depth):
+    """One item and what is behind it; `depth` maps and lists may still begin within each other."""
     demand(data, "the CBOR value is cut")
     major, low, data = data[0] >> 5, data[0] & 31, data[1:]
     if major == 7:
@@ -253,12 +254,14 @@ def cbor_item(data):
         raw, data = data[:low], data[low:]
         return raw if major == 2 else raw.decode(), data
     demand(major in (4, 5), f"CBOR major type {major}")
+    demand(depth, "CBOR maps and lists are nested too deeply")
     items = []
     for _ in range(low * (major - 3)):
-        item, data = cbor_item(data)
+        item, data = cbor_item(data, depth - 1)
         items.append(item)
     if major == 4:
         return items, data
+    demand(all(type(key) is int and key >= 0 for key in items[::2]), "a field without a number")
     pairs = dict(zip(items[::2], items[1::2]))
     demand(len(pairs) == low, "a field twice")
     return pairs, data
@@ -287,6 +290,10 @@ def is_witness(text):
     return unbase64(text.strip().split("+", 2)[2])[:1] == bytes([WITNESS])
 
 
+def is_name(name):
+    return name and "+" not in name and not any(sign.isspace() for sign in name)
+
+
 def note_key_id(name, public, kind=LOG):
     return sha256(name.encode(), b"\n", bytes([kind]), public)[:4]
 
@@ -295,10 +302,11 @@ def signatures_by(note, name, public, kind):
     """The note's text, and each signature by that key."""
     text, separator, lines = note.rpartition("\n\n")
     demand(separator and lines.endswith("\n"), "the checkpoint is no signed note")
+    demand(not any(sign < " " and sign != "\n" for sign in note), "a control character in a note")
     found = []
     for line in lines[:-1].split("\n"):
         mark, signer, signature = (line.split(" ") + ["", ""])[:3]
-        demand(mark == "\u2014" and signer and line.count(" ") == 2, "a line after the text is no signature")
+        demand(mark == "\u2014" and is_name(signer) and line.count(" ") == 2, "a line after the text is no signature")
         signature = unbase64(signature)
         if signer == name and signature[:4] == note_key_id(name, public, kind):
             found.append(signature[4:])
@@ -322,7 +330,8 @@ def open_checkpoint(note, name, public):
     """Size and root of a checkpoint that this key signed."""
     text, found = signatures_by(note, name, public, LOG)
     demand(found, f"the checkpoint is not signed by {name}")
-    verify_signature(public, found[-1], text.encode(), "checkpoint")
+    for signature in found:
+        verify_signature(public, signature, text.encode(), "checkpoint")
     origin, size, tree, *more = text.split("\n")[:-1]
     demand(origin == name, "the checkpoint is of another log")
     demand(size.isascii() and size.isdigit() and str(int(size)) == size, "the checkpoint's size is no number")

@@ -12,7 +12,7 @@ use crate::audit::cosignature::cosigned;
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::audit::keys::{Part, TagKey};
 use crate::audit::note::VerifierKey;
-use crate::audit::record::{Kind, Record, Skeleton, Values};
+use crate::audit::record::{Kind, Record, Skeleton, Values, read};
 use crate::audit::seal::{Binding, DataKey, open};
 use crate::audit::tag::Tagger;
 use crate::audit::tree::{Hash, sha256};
@@ -394,7 +394,7 @@ impl<'a> Checking<'a> {
         let binding = Binding::new(self.origin, &leaf.descriptor.place.to_bytes(), part);
         let content = open(key, &binding, sealed.unwrap_or_default())
             .map_err(|_| format!("position {position}: the record's {part} do not open with the data key given"))?;
-        let read = minicbor::decode(&content);
+        let read = read(&content);
         read.map(Some).map_err(|error| format!("position {position}: the record's {part} cannot be read: {error}"))
     }
 }
