@@ -53,6 +53,19 @@ impl Call {
         Call::ReadAt,
         Call::FreeBytes,
     ];
+
+    /// How far it can be done when it fails.
+    pub fn hows(self) -> &'static [How] {
+        match self {
+            Call::Sync | Call::SyncDirectory => &[How::Not, How::Partly, How::Whole, How::Lost],
+            Call::Write => &[How::Not, How::Partly, How::Whole],
+            Call::MakeDirectory | Call::Create | Call::Rename | Call::Unlink => &[How::Not, How::Whole],
+            // They only look.
+            Call::Names | Call::Lock | Call::Read | Call::Open | Call::OpenToRead | Call::ReadAt | Call::FreeBytes => {
+                &[How::Not]
+            }
+        }
+    }
 }
 
 /// The n-th call of its kind from the start on, from 1, fails.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::disk::crashing::{CrashingDisk, Ending};
+use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault};
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
@@ -117,6 +117,64 @@ fn a_crash_in_any_call_leaves_a_keyring_that_opens_and_nothing_comes_back() {
         }
     }
     assert!(crashes >= 40, "{crashes} crashes");
+}
+
+/// The disk fails in any call, or is full in it, however far that call was done: what is there opens, the others' keys are
+/// there, and asked again it is done, by the same process or by the next one.
+#[test]
+fn whatever_call_fails_what_is_there_opens_and_nothing_comes_back() {
+    let (mut tried, mut refused, mut behind) = (0, 0, 0);
+    for (call, how) in Call::ALL.into_iter().flat_map(|call| call.hows().iter().map(move |how| (call, *how))) {
+        let ways = [(io::ErrorKind::Other, Ending::Killed), (io::ErrorKind::StorageFull, Ending::PowerLost)];
+        for ((kind, ending), goes_on) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+            for nth in 1.. {
+                let Some(answer) = fails(Fault { call, nth, kind, how }, ending, goes_on) else { break };
+                tried += 1;
+                refused += usize::from(answer.is_err());
+                behind += usize::from(answer.is_ok_and(|doomed| !doomed.pending.is_empty()));
+            }
+        }
+    }
+    println!("{tried} faults, {refused} refused, {behind} with a copy behind");
+    assert!(refused > 50 && behind > 50 && refused + behind <= tried, "{tried} {refused} {behind}");
+}
+
+/// What is answered when that call of it fails; none if it makes fewer calls.
+fn fails(fault: Fault, ending: Ending, goes_on: bool) -> Option<Result<Doomed, Error>> {
+    let disk = CrashingDisk::new(fault.nth);
+    let world = World::make(Arc::new(disk.clone()), Path::new("/"));
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let (acme, beta) = (publics(&keyring, ACME), publics(&keyring, BETA));
+    disk.fail(Fault { nth: disk.count(fault.call) + fault.nth, ..fault });
+    let answer = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy);
+    if !disk.all_failed() {
+        return None;
+    }
+    let done = Doomed { keys: 2, pending: vec![] };
+    let mut is_done = answer.as_ref().is_ok_and(|doomed| *doomed == done);
+    if goes_on {
+        let again = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy);
+        assert_eq!(again.expect("asked again"), done, "{fault:?}");
+        is_done = true;
+    }
+    drop((store, keyring));
+    let (mut disk, mut world) = (disk, world);
+    for ending in [ending, Ending::PowerLost] {
+        disk = disk.restart(ending);
+        world = World { disk: Arc::new(disk.clone()), ..world };
+        let (store, keyring) = world.start().unwrap_or_else(|error| panic!("{fault:?}, {ending:?}: {error}"));
+        assert_eq!(publics(&keyring, BETA), beta, "{fault:?}, {ending:?}");
+        let left = publics(&keyring, ACME);
+        assert!(left == acme || left == [None, None], "{fault:?}, {ending:?}: half of it is gone");
+        assert!(!is_done || left == [None, None], "{fault:?}, {ending:?}: what was destroyed came back");
+        drop((store, keyring));
+    }
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let again = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy);
+    assert_eq!(again.expect("asked again"), done, "{fault:?}");
+    drop((store, keyring));
+    nothing_opens_it(&world, &disk);
+    Some(answer)
 }
 
 /// No file that was ever written opens with the generation secrets that are there now and holds the key; nor does any

@@ -101,13 +101,13 @@ impl Store {
                 adopt_credential(&*disk, credential_path)?;
                 Ok(opened)
             }
-            // It was cut off at its very end: what is left of it is the credential in place once more.
+            // It was cut off at its very end: what is left of it is the credential in place once more. That one is written
+            // again first, for after a sync that failed it may be seen and not last.
             Ok((store, keyring)) => {
                 if is_there(&*disk, &next)?
                     && credential_on(&*disk, &next).is_ok_and(|next| next.expose() == store.credential.expose())
                 {
-                    settle(&*disk, credential_path)?;
-                    disk.remove(&next).map_err(|source| storage("remove", &next, source))?;
+                    adopt_credential(&*disk, credential_path)?;
                 }
                 Ok((store, keyring))
             }

@@ -205,3 +205,86 @@ fn a_keyring_whose_name_cannot_be_made_to_last_is_not_used() {
     assert!(refused.contains("sync the directory of") && refused.contains("keyring"), "{refused}");
     world.open().expect("the next time it is");
 }
+
+/// How a key is kept.
+#[derive(Clone, Copy)]
+enum Keep {
+    Save,
+    Renew,
+    Credential,
+}
+
+/// Makes or opens it and keeps a key in each of these ways. The same calls each time; whether a call that failed ended it.
+fn script(world: &mut World, ways: &[Keep]) -> Result<bool, String> {
+    if world.disk.make_directory(Path::new("/var/lib/portreeve")).is_err() {
+        return Ok(true);
+    }
+    let Ok((mut store, mut keyring)) = world.open() else { return Ok(true) };
+    world.check(&keyring)?;
+    for way in ways {
+        keyring.make(slot(world.made), &OsEntropy);
+        world.made += 1;
+        let written = match way {
+            Keep::Save => store.save(&mut keyring, &OsEntropy),
+            Keep::Renew => store.renew(&mut keyring, &OsEntropy),
+            Keep::Credential => store.change_credential(&mut keyring, credential(), &OsEntropy),
+        };
+        if written.is_err() {
+            return Ok(true);
+        }
+        world.check(&keyring)?;
+    }
+    Ok(false)
+}
+
+/// Two lives.
+fn scripts(world: &mut World) -> Result<bool, String> {
+    Ok(script(world, &[Keep::Save, Keep::Renew, Keep::Credential])? || script(world, &[Keep::Save])?)
+}
+
+fn fails(fault: Fault, ending: Ending) -> Result<bool, String> {
+    let mut world = World::new(1);
+    world.disk.fail(Fault { nth: world.disk.count(fault.call) + fault.nth, ..fault });
+    let ended = scripts(&mut world)?;
+    if !world.disk.all_failed() {
+        return Err("the fault did not happen".to_owned());
+    }
+    // Twice: what was seen in the page cache only must not go with it.
+    for ending in [ending, Ending::PowerLost] {
+        world.disk = world.disk.restart(ending);
+        if script(&mut world, &[Keep::Save])? {
+            return Err("what is left of it is of no use".to_owned());
+        }
+    }
+    world.disk = world.disk.restart(Ending::PowerLost);
+    let (_store, keyring) = world.open().map_err(|error| format!("it does not open at last: {error}"))?;
+    world.check(&keyring).map(|()| ended)
+}
+
+/// The disk fails in any call, or is full in it, however far that call was done.
+#[test]
+fn whatever_call_fails_no_kept_key_is_lost() {
+    let mut world = World::new(1);
+    let before = Call::ALL.map(|call| world.disk.count(call));
+    assert_eq!(scripts(&mut world), Ok(false), "nothing fails by itself");
+    let (mut tried, mut ended, mut wrong) = (0, 0, Vec::new());
+    for (call, before) in Call::ALL.into_iter().zip(before) {
+        for nth in 1..=world.disk.count(call) - before {
+            for how in call.hows() {
+                for (kind, ending) in
+                    [(io::ErrorKind::Other, Ending::Killed), (io::ErrorKind::StorageFull, Ending::PowerLost)]
+                {
+                    let fault = Fault { call, nth, kind, how: *how };
+                    tried += 1;
+                    match fails(fault, ending) {
+                        Ok(did) => ended += usize::from(did),
+                        Err(error) => wrong.push(format!("{fault:?}, {ending:?}: {error}")),
+                    }
+                }
+            }
+        }
+    }
+    println!("{tried} faults, {ended} of them ended it");
+    assert!(wrong.is_empty(), "{} of {tried}: {:#?}", wrong.len(), &wrong[..wrong.len().min(12)]);
+    assert!(tried > 150 && ended > 100, "{tried} faults, {ended} of them ended it");
+}

@@ -72,17 +72,11 @@ fn fails(fixture: &Arc<Fixture>, seed: u64, fault: Fault, ending: Ending) -> Res
 
 /// The ways in which that call can fail.
 fn ways(call: Call) -> Vec<(How, ErrorKind, Ending)> {
-    let hows: &[How] = match call {
-        Call::Sync | Call::SyncDirectory => &[How::Not, How::Partly, How::Whole, How::Lost],
-        Call::Write => &[How::Not, How::Partly, How::Whole],
-        Call::MakeDirectory | Call::Create | Call::Rename | Call::Unlink => &[How::Not, How::Whole],
-        // They only look.
-        Call::Names | Call::Lock | Call::Read | Call::Open | Call::OpenToRead | Call::ReadAt | Call::FreeBytes => {
-            return vec![(How::Not, ErrorKind::Other, Ending::PowerLost)];
-        }
-    };
     let mut ways = Vec::new();
-    for how in hows {
+    if let [how] = call.hows() {
+        return vec![(*how, ErrorKind::Other, Ending::PowerLost)];
+    }
+    for how in call.hows() {
         ways.push((*how, ErrorKind::Other, Ending::Killed));
         ways.push((*how, ErrorKind::StorageFull, Ending::PowerLost));
     }

@@ -24,7 +24,7 @@ use crate::audit::public::Lost;
 use crate::audit::tag::Tags;
 use crate::audit::tree::{Frontier, Hash};
 use crate::clock::Timestamp;
-use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault, How, Random};
+use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault, Random};
 use crate::entropy::OsEntropy;
 use crate::ids::EventId;
 
@@ -503,15 +503,7 @@ fn faults(part: u64) {
     let counts = Call::ALL.map(|call| (call, world.disk.count(call)));
     let (mut tried, mut ended, mut wrong) = (0, 0, Vec::new());
     for (call, count) in counts {
-        let hows: &[How] = match call {
-            Call::Sync | Call::SyncDirectory => &[How::Not, How::Partly, How::Whole, How::Lost],
-            Call::Write => &[How::Not, How::Partly, How::Whole],
-            Call::MakeDirectory | Call::Create | Call::Rename | Call::Unlink => &[How::Not, How::Whole],
-            // They only look.
-            Call::Names | Call::Lock | Call::Read | Call::Open | Call::OpenToRead | Call::ReadAt | Call::FreeBytes => {
-                &[How::Not]
-            }
-        };
+        let hows = call.hows();
         let own = (1..=count).filter(|nth| nth % 6 == part);
         for (nth, how) in own.flat_map(|nth| hows.iter().map(move |how| (nth, *how))) {
             let ways = [(ErrorKind::StorageFull, Ending::PowerLost), (ErrorKind::Other, Ending::Killed)];
