@@ -172,8 +172,9 @@ pub fn checkpoints_in(text: &str) -> Vec<String> {
             // One that was cut within a signature had its line ended by the next: none is that short.
             let is_whole =
                 |text: &&str| self::line(text).is_ok_and(|signature| signature.bytes.len() >= SIGNATURE_BYTES);
-            if signatures.iter().all(is_whole) {
-                found.push(format!("{}\n", lines.join("\n")));
+            let note = format!("{}\n", lines.join("\n"));
+            if signatures.iter().all(is_whole) && Note::read(&note).is_ok() {
+                found.push(note);
             }
         }
     }

@@ -32,6 +32,12 @@ fn checkpoints_are_found_one_after_the_other_and_what_was_cut_is_passed_over() {
     let (first, second, third) = (note(1), note(2), note(3));
     assert_eq!(checkpoints_in(""), Vec::<String>::new());
     assert_eq!(checkpoints_in(&format!("{first}{second}")), [first.clone(), second.clone()]);
+    let spoilt = first.replacen("\n1\n", "\n1\u{7}\n", 1);
+    assert_eq!(
+        checkpoints_in(&format!("{first}\n{spoilt}\n{second}")),
+        [first.clone(), second.clone()],
+        "no note at all"
+    );
     let cosigned = format!("{second}— witness {}\n", "A".repeat(104));
     assert_eq!(checkpoints_in(&format!("{first}\n{cosigned}")), [first.clone(), cosigned]);
     for at in 0..second.len() {
@@ -68,4 +74,19 @@ fn what_no_note_may_hold_is_refused() {
     let strangers: String = (0..15).map(|number| format!("— stranger/{number} AAAAAAAA\n")).collect();
     let many = Note::read(&format!("{whole}{strangers}")).map(|note| note.signatures.len());
     assert_eq!(many, Ok(16), "every reader takes so many");
+}
+
+/// The example of the specification (C2SP signed-note v1.0.0, "Verifier keys").
+#[test]
+fn the_specifications_own_note_verifies() {
+    let key = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+    let note = "This is an example message.\n\n— example.com/foo \
+                Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    let parsed = VerifierKey::parse(key).expect("a verifier key");
+    assert_eq!((parsed.text().as_str(), parsed.algorithm), (key, Algorithm::Ed25519));
+    let read = Note::read(note).expect("a note");
+    assert_eq!(read.text, "This is an example message.\n");
+    let [signature] = read.signatures.as_slice() else { panic!("{read:?}") };
+    assert!(signature.is_by(&parsed) && parsed.verifies(read.text.as_bytes(), &signature.bytes));
+    assert_eq!(format!("{}\n{}", read.text, parsed.line(&signature.bytes)), note);
 }
