@@ -13,6 +13,7 @@ import primitives
 import proof as proofs
 import together
 from index import check_index
+from keyring import open_keyring
 from primitives import demand
 
 
@@ -179,6 +180,18 @@ def proof(vector):
     demand(ends["portreeve/proxy-gate-1"] == ("checkpoint", 1_795_262_400_000_000), "what the proof ends with")
     texts = [record.values[0].decode() for record in shown]
     demand(texts == ["select * from contacts where id = $1", "commit"], "the records of the proof")
+
+
+def keyring(vector):
+    found = open_keyring(raw(vector["file"]), raw(vector["secrets"]), raw(vector["credential"]))
+    demand((found.generation, found.revision) == (vector["generation"], vector["revision"]), "the keyring's numbers")
+    demand(found.seed == raw(vector["seed"]), "the keyring's seed")
+    private = {(key["customer"], key["part"], key["period"]): raw(key["key"]) for key in vector["private"]}
+    demand(found.private == private, "the keyring's private keys")
+    demand(found.tags == {key["customer"]: raw(key["key"]) for key in vector["tags"]}, "the keyring's tag keys")
+    names = ("customer", "part", "period", "at", "was_there")
+    destroyed = [[raw(gone["event"]), *(gone[name] for name in names)] for gone in vector["destroyed"]]
+    demand(found.destroyed == destroyed, "what the keyring destroyed")
 
 
 def check(text):
