@@ -149,7 +149,7 @@ impl Store {
     ) -> Result<(Store, Keyring), Error> {
         let whole = read("keyring file", path)?;
         let damaged = |problem: String| Error::Damaged { what: "keyring file", path: path.to_owned(), problem };
-        let unknown = || damaged("not a keyring file of a version known here, or shorter than its header".to_owned());
+        let unknown = || damaged(sealed::why_none(whole.expose()));
         let (mut header, ciphertext) = Header::parse(whole.expose()).ok_or_else(unknown)?;
         let number = header.generation;
         let is_old_form = header.secret.is_some();

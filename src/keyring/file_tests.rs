@@ -106,6 +106,29 @@ fn what_is_wrong_is_said_with_the_file_and_the_way_out() {
             |path, _| write(&generation::path_of(path), &[1; 64], 0o600),
             &["generation secret", "/k.generation", "not a generation secret"],
         ),
+        (
+            "a file of a newer version",
+            |path, _| {
+                let mut bytes = fs::read(path).expect("read");
+                bytes[19] = b'2';
+                write(path, &bytes, 0o600);
+            },
+            &[
+                "keyring file",
+                "/k",
+                "is of version 2, and this portreeve reads version 1",
+                "start the portreeve that wrote it",
+            ],
+        ),
+        (
+            "generation secrets of a newer version",
+            |path, _| {
+                let (path, mut bytes) = (generation::path_of(path), fs::read(generation::path_of(path)).expect("read"));
+                bytes[22] = b'1';
+                write(&path, &bytes, 0o600);
+            },
+            &["generation secret", "/k.generation", "not a generation secret of a version known here"],
+        ),
         ("another file", |path, _| write(path, &[b'x'; 200], 0o600), &["/k", "not a keyring file"]),
         (
             "a directory",

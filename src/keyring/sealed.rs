@@ -22,6 +22,17 @@ use crate::secret::Secret;
 const MAGIC: &[u8; 21] = b"portreeve keyring v1\n";
 const MAGIC_V0: &[u8; 21] = b"portreeve keyring v0\n";
 
+/// Why these bytes are no keyring file that is read here.
+pub(super) fn why_none(file: &[u8]) -> String {
+    match file.strip_prefix(b"portreeve keyring v") {
+        Some([version @ b'2'..=b'9', b'\n', ..]) => format!(
+            "of version {}, and this portreeve reads version 1: start the portreeve that wrote it, or one as new",
+            char::from(*version)
+        ),
+        Some(_) | None => "not a keyring file of a version known here, or shorter than its header".to_owned(),
+    }
+}
+
 /// What stands before the ciphertext.
 pub(super) struct Header {
     pub(super) generation: u64,
