@@ -20,7 +20,7 @@ use portreeve::clock::Timestamp;
 use portreeve::config;
 use portreeve::datamap::DataMap;
 use portreeve::disk::{BLOCK_BYTES, ReadAt, RealDisk};
-use portreeve::keyring::{Error, file};
+use portreeve::keyring::{Error, file, written_again};
 use portreeve::log::index::{HEAD_BYTES, Head, Index};
 use portreeve::log::segment::{
     BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
@@ -32,7 +32,7 @@ use portreeve::snapshots;
 use portreeve::wire::{backend, frame, frontend, scram, startup};
 
 /// Each parser, by the name of its fuzz target.
-pub const PARSERS: [(&str, fn(&[u8])); 20] = [
+pub const PARSERS: [(&str, fn(&[u8])); 21] = [
     ("frames", frames),
     ("backend", messages),
     ("startup", first_packet),
@@ -45,6 +45,7 @@ pub const PARSERS: [(&str, fn(&[u8])); 20] = [
     ("proof", proof),
     ("certificate", erasure),
     ("keyring_file", keyring_file),
+    ("keyring_message", keyring_message),
     ("config", configuration),
     ("datamap", datamap),
     ("snapshot_header", snapshot_header),
@@ -311,6 +312,15 @@ pub fn add_checkpoint(data: &[u8]) {
         if let Ok(checkpoint) = request.judge(Some(&key), remembers.as_ref()) {
             assert!(request.note.starts_with(&format!("portreeve/a\n{}\n", checkpoint.size)));
         }
+    }
+}
+
+/// What goes over the keyring's socket: what is read is written so that it is read as the same.
+pub fn keyring_message(data: &[u8]) {
+    for (written, at) in written_again(data).into_iter().zip(0..) {
+        let Some(written) = written else { continue };
+        let again = written_again(&written).into_iter().nth(at).flatten();
+        assert_eq!(again.as_ref(), Some(&written));
     }
 }
 

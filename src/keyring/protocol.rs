@@ -239,12 +239,26 @@ pub(super) async fn read<T: for<'b> Decode<'b, ()>>(stream: &mut (impl AsyncRead
     if arrived != length {
         return Err(Unread::Io(std::io::ErrorKind::UnexpectedEof.into()));
     }
-    let mut decoder = minicbor::Decoder::new(&body);
-    let message = decoder.decode().map_err(|error| Unread::Message(Error::Message(error.to_string())))?;
+    decode(&body).map_err(Unread::Message)
+}
+
+/// Reads a message's body.
+fn decode<T: for<'b> Decode<'b, ()>>(body: &[u8]) -> Result<T, Error> {
+    let mut decoder = minicbor::Decoder::new(body);
+    let message = decoder.decode().map_err(|error| Error::Message(error.to_string()))?;
     if decoder.position() != body.len() {
-        return Err(Unread::Message(Error::Message("bytes are left over behind it".to_owned())));
+        return Err(Error::Message("bytes are left over behind it".to_owned()));
     }
     Ok(message)
+}
+
+/// How a message's body, if it is one, is written again: read as a request, and read as an answer.
+pub fn written_again(body: &[u8]) -> [Option<Zeroizing<Vec<u8>>>; 2] {
+    fn again<T: for<'b> Decode<'b, ()> + Encode<()>>(body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let written = encode(&decode::<T>(body).ok()?).ok()?;
+        Some(Zeroizing::new(written.get(4..)?.to_vec()))
+    }
+    [again::<Request>(body), again::<Answer>(body)]
 }
 
 /// The bytes of one message, length included.

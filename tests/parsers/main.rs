@@ -49,7 +49,7 @@ fn write(folder: &std::path::Path, seeds: &[Vec<u8>]) -> std::io::Result<()> {
 
 #[test]
 fn the_wires_parsers_take_anything() {
-    each(|name| ["frames", "backend", "startup"].contains(&name));
+    each(|name| ["frames", "backend", "startup", "keyring_message"].contains(&name));
 }
 
 #[test]

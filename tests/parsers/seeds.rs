@@ -33,6 +33,7 @@ pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
         "proof" => vec![vectors["proof"].to_string().into_bytes()],
         "certificate" => vec![certificate()],
         "keyring_file" => keyring_files(),
+        "keyring_message" => keyring_messages(),
         "config" => vec![file("config/portreeve.toml")],
         "datamap" => vec![file("config/datamap.toml"), file("config/datamap-shared.toml")],
         "snapshot_header" => vec![snapshot_header()],
@@ -134,6 +135,34 @@ fn keyring_files() -> Vec<Vec<u8>> {
     drop(store.expect("a keyring"));
     let names = std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("an entry").path());
     names.map(|path| std::fs::read(path).expect("read")).filter(|bytes| !bytes.is_empty()).collect()
+}
+
+/// Requests and answers as they stand behind their length: the number of the verb, and what belongs to it.
+fn keyring_messages() -> Vec<Vec<u8>> {
+    let mut opened = Vec::new();
+    let mut message = minicbor::Encoder::new(&mut opened);
+    let written = (|| -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        message.array(2)?.u8(2)?.array(1)?.array(2)?.bytes(&[1; 32])?.bytes(&[2; 32])?.ok()
+    })();
+    written.expect("memory takes what is written");
+    let mut destroy = vec![0x82, 4, 0x84, 0x50];
+    destroy.extend_from_slice(&[9; 16]);
+    destroy.extend_from_slice(&[7, 0x82, 1, 2, 0x81, 0x19, 7, 0xea]);
+    let all = [
+        vec![0x82, 0, 0x81, 0x82, 7, 0xf6],
+        vec![0x82, 3, 0x81, 0xf6],
+        vec![0x82, 3, 0x81, 0x81, 7],
+        vec![0x82, 5, 0x81, 3],
+        vec![0x82, 7, 0x80],
+        vec![0x82, 8, 0x81, 0x61, b'x'],
+        vec![0x82, 3, 0x82, 0x19, 3, 0xe8, 0x64, b'o', b'p', b'e', b'n'],
+        destroy,
+        opened,
+    ];
+    for message in &all {
+        assert!(portreeve::keyring::written_again(message).iter().any(Option::is_some), "it is one: {message:x?}");
+    }
+    all.to_vec()
 }
 
 /// The form of a certificate, without a signature.
