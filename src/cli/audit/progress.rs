@@ -2,7 +2,7 @@
 //! Not here: what is read. All of it goes to standard error.
 
 use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
@@ -16,23 +16,31 @@ const SAID_EVERY: Duration = Duration::from_secs(5);
 
 /// Tells how far it is for as long as it is polled: a bar on a terminal, else a line now and then.
 pub(super) async fn told(watch: &Watch, then: &'static str) {
-    let is_terminal = io::stderr().is_terminal();
-    let bar = if is_terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    if !io::stderr().is_terminal() {
+        return said(|| watch.progress(), then, SAID_EVERY, tell).await;
+    }
     // However it ends, what is said next has a line of its own.
-    let bar = bar.with_finish(ProgressFinish::AndClear);
-    let mut said = Instant::now();
+    let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
     loop {
         tokio::time::sleep(SHOWN_EVERY).await;
         let (read, of) = watch.progress();
-        let doing = if of == 0 { "reading the logs" } else { then };
-        if is_terminal {
-            draw(&bar, doing, read, of);
-        } else if said.elapsed() >= SAID_EVERY {
-            said = Instant::now();
-            let whole = if of == 0 { String::new() } else { format!(" of {of}") };
-            tell(&format!("{doing}: {read}{whole} leaves so far"));
-        }
+        draw(&bar, doing(then, of), read, of);
     }
+}
+
+/// Says where it is, a line each time.
+async fn said(progress: impl Fn() -> (u64, u64), then: &'static str, every: Duration, say: impl Fn(&str)) {
+    loop {
+        tokio::time::sleep(every).await;
+        let (read, of) = progress();
+        let whole = if of == 0 { String::new() } else { format!(" of {of}") };
+        say(&format!("{}: {read}{whole} leaves so far", doing(then, of)));
+    }
+}
+
+/// What is being done: as long as it is not known how much there is, the data keys are looked for.
+fn doing(then: &'static str, of: u64) -> &'static str {
+    if of == 0 { "reading the logs" } else { then }
 }
 
 fn draw(bar: &ProgressBar, doing: &'static str, read: u64, of: u64) {
@@ -44,3 +52,7 @@ fn draw(bar: &ProgressBar, doing: &'static str, read: u64, of: u64) {
     bar.set_message(doing);
     bar.set_position(read);
 }
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;
