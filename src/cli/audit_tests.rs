@@ -264,6 +264,42 @@ async fn a_log_whose_key_is_not_pinned_is_not_vouched_for() {
     served.abort();
 }
 
+/// A directory that is a whole log, and another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_logs_directory_is_told_by_its_key_and_no_writer_opens_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    let audit = &context.config.audit.directory;
+    let gate = audit.join("proxy-gate-1");
+    std::fs::rename(&gate, dir.path().join("aside")).expect("moved");
+    std::fs::create_dir(&gate).expect("made");
+    for file in std::fs::read_dir(audit.join("keyring")).expect("listed").map(|file| file.expect("an entry").path()) {
+        std::fs::copy(&file, gate.join(file.file_name().expect("a name"))).expect("copied");
+    }
+    let (table, exit) = plain(verified(&context, false, None, &[]).await);
+    assert_eq!(exit, Exit::Findings);
+    let rows = json(&table);
+    let of_gate: Vec<_> = rows.iter().filter(|row| row.get("log") == Some(&"proxy-gate-1".into())).collect();
+    let is_told = |row: &&serde_json::Value| {
+        let detail = row.get("detail").and_then(|detail| detail.as_str()).unwrap_or_default();
+        row.get("verdict") == Some(&"wrong-key".into()) && detail.contains("the checkpoint of portreeve/keyring")
+    };
+    assert!(of_gate.iter().copied().any(|row| is_told(&row)), "{rows:?}");
+    let signing = SigningKey::from_seed(&init::read_seed(&context.config.proxy.log_key).expect("a key"));
+    let settings = log::Settings { reserve_bytes: 0, ..log::Settings::new("proxy-gate-1", signing) };
+    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
+    let public = init::read_public_key(&context.config.keyring.public_key).expect("a key");
+    let client = Client::connect(&context.config.keyring.socket, public).await.expect("connected");
+    let recipients = Recipients::new();
+    client.ensure(&recipients, &[Recipient::Vendor]).await.expect("keys");
+    let refused = Log::open(disk, &gate, settings, recipients, clock, entropy).expect_err("another log");
+    let refused = refused.to_string();
+    assert!(refused.contains(&gate.display().to_string()) && refused.contains("is wrong-key"), "{refused}");
+    assert!(refused.contains("portreeve audit verify"), "it says what to do: {refused}");
+    served.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_that_is_none_is_refused_with_the_places_there_are() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -233,3 +233,27 @@ async fn a_record_that_does_not_open_is_shown_as_such() {
     let found = search(&written.dirs(), &query, &written.recipients, wrong).await.expect("found");
     assert!(!found.is_empty() && found.iter().all(|found| found.fault.is_some()));
 }
+
+/// Of two at the same customer, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_sessions_the_one_asked_for_is_found() {
+    let (written, log) = Written::empty();
+    let other = SessionId([2; 8]);
+    for (frame, session) in (1..=8).zip([SESSION, other].into_iter().cycle()) {
+        let record = Record::new(at(frame), Kind::Statement, Some(ACME));
+        let _receipt = log.append(record, Claim::of(session, frame)).expect("queued").await.expect("durable");
+        let mut outcome = Record::new(at(20), Kind::Outcome, Some(ACME));
+        (outcome.skeleton.session, outcome.skeleton.frame) = (Some(session), Some(frame));
+        log.note(outcome).expect("queued");
+    }
+    log.close().expect("closed");
+    let of = |session| Query { session: Some(session), ..Query::default() };
+    for (session, expected) in [(SESSION, &[1, 3, 5, 7][..]), (other, &[2, 4, 6, 8]), (SessionId([3; 8]), &[])] {
+        for kinds in [vec![Kind::Statement], vec![Kind::Outcome]] {
+            let (found, _) = written.search(&Query { kinds, ..of(session) }).await;
+            assert_eq!(frames(&found), expected);
+            let is_its = |found: &Found| found.outcome.iter().all(|outcome| outcome.skeleton.session == Some(session));
+            assert!(found.iter().all(is_its), "{found:?}");
+        }
+    }
+}

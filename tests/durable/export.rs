@@ -2,6 +2,7 @@
 //! whole or not at all, in bounded memory.
 //! Not here: what is recorded of a session (`tests/clients`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use portreeve::cli::demo::stage::{STAFF, Stage, said};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getuid, kill_process};
 use serde_json::Value;
 
 use crate::client::{Session, sign_in, words};
@@ -45,6 +46,17 @@ for line, row in zip(lines, rows):
 print(len(rows))
 "#;
 
+/// Says how many rows the second has, if the first has them, too, below the same head.
+const WITHIN: &str = r#"
+import csv, sys
+csv.field_size_limit(1 << 30)
+whole, part = (list(csv.reader(open(path, encoding="utf-8", newline=""), strict=True)) for path in sys.argv[1:])
+assert whole[0] == part[0], (whole[0], part[0])
+for row in part[1:]:
+    assert row in whole, row
+print(len(part) - 1)
+"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_customers_records_leave_whole_exact_and_alone() {
     let mut stage = stage(Path::new(BINARY), None).await;
@@ -54,6 +66,7 @@ async fn a_customers_records_leave_whole_exact_and_alone() {
     work(&stage).await;
 
     let (lines, csv) = both(&stage);
+    searched(&stage, &lines, &csv);
     exact_period(&stage, &lines);
     alone(&stage, &lines, &csv);
     refuses_to_overwrite(&stage);
@@ -141,6 +154,41 @@ fn both(stage: &Stage) -> (PathBuf, PathBuf) {
     assert!(text(latin, "text_hex").contains("6dfc6c6c6572"), "{latin:#}");
     assert!(objects.iter().any(|object| text(object, "text").contains("two\r\nlines")), "{objects:#?}");
     (lines, csv)
+}
+
+/// One session's records in all three formats; and who looked for them, what for and why, is recorded.
+fn searched(stage: &Stage, lines: &Path, csv: &Path) {
+    let all = objects(lines);
+    let sessions: BTreeSet<&str> =
+        all.iter().map(|object| text(object, "session")).filter(|id| !id.is_empty()).collect();
+    assert!(sessions.len() >= 2, "{sessions:?}");
+    let (reason, session) = ("ticket 4711", *sessions.first().expect("some"));
+    let looked = ["audit", "search", "--customer", "acme", "--session", session, "--limit", "0", "--reason", reason];
+    let run = |format| stage.run(&[&["--format", format][..], &looked].concat()).expect("a search").stdout;
+    let found = String::from_utf8(run("json")).expect("UTF-8");
+    let found: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of_session = all.iter().filter(|object| text(object, "session") == session).count();
+    assert!(found.iter().all(|object| text(object, "session") == session), "{found:#?}");
+    assert!(found.len() == of_session && of_session < all.len(), "{} of {of_session}", found.len());
+    let path = stage.path("searched.csv");
+    fs::write(&path, run("csv")).expect("written");
+    let compared = Command::new("python3").args(["-c", WITHIN]).args([csv, &path]).output().expect("python3");
+    assert!(compared.status.success(), "{}", said(&compared));
+    assert_eq!(said(&compared).trim(), of_session.to_string());
+    let table = String::from_utf8(run("table")).expect("UTF-8");
+    assert_eq!(table.lines().count(), 1 + of_session, "a line of its own for each: {table}");
+    assert!(table.starts_with("time ") && table.lines().skip(1).all(|line| line.contains("acme")), "{table}");
+
+    let what = format!("audit search --customer \"acme\" --session \"{session}\": {reason}");
+    let search = ["--format", "json", "audit", "search", "--kind", "keys-opened", "--text", &what];
+    let read = said(&stage.run(&search).expect("a search"));
+    let read: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(read.len(), 3, "each of the three: {read:#?}");
+    let (uid, who) = (getuid().as_raw(), format!("(uid {}, ", getuid().as_raw()));
+    for record in &read {
+        assert_eq!(record.get("uid").and_then(Value::as_u64), Some(uid.into()), "{record:#}");
+        assert!(record.to_string().contains(&who), "who says to have asked: {record:#}");
+    }
 }
 
 /// The first moment belongs to the period and the last does not.
