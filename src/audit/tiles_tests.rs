@@ -60,3 +60,15 @@ fn tiles_hold_the_leaves_and_the_subtrees_roots() {
     assert_eq!(files["tile/1/000.p/2"][..32], root(&hashes));
     assert_eq!(cut(0).len(), 0);
 }
+
+/// The sizes at which a level begins: the specification's 256, and one leaf to either side.
+#[test]
+fn a_full_tile_begins_the_next_level_and_no_tile_is_empty() {
+    let names = |leaves| cut(leaves).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(255), ["tile/0/000.p/255", "tile/entries/000.p/255"]);
+    assert_eq!(names(256), ["tile/0/000", "tile/1/000.p/1", "tile/entries/000"]);
+    let beyond = ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/1"];
+    assert_eq!(names(257), beyond);
+    assert!(cut(65_536).keys().any(|path| path == "tile/2/000.p/1"));
+    assert!(cut(65_536).iter().all(|(path, bytes)| !path.contains(".p/256") && !bytes.is_empty()));
+}

@@ -296,6 +296,28 @@ fn data_keys_change_with_the_epoch() {
     assert_eq!(fixture.records().len(), 8);
 }
 
+/// A data key that was read back could seal two records at one position after a roll-back.
+#[test]
+fn each_life_of_the_writer_makes_its_own_data_keys() {
+    let fixture = Fixture::new();
+    let mut positions = std::collections::BTreeSet::new();
+    for life in 1..=3 {
+        let log = fixture.open();
+        wait(async { log.record(statement(Some(SEVEN), "SELECT 1")).await.expect("durable") });
+        log.close().expect("closed");
+        let reader = reader::Reader::open(&fixture.dir()).expect("readable");
+        let tag = fixture.recipients.tag(Recipient::Customer(SEVEN)).expect("a tag key");
+        let tag = crate::audit::tag::Tagger::new(&tag, reader.origin()).tag(0);
+        let leaves: Vec<_> = reader.leaves().map(|leaf| leaf.expect("whole")).collect();
+        let of_seven = leaves.iter().filter(|leaf| leaf.place.tag == tag);
+        let used: Vec<_> = of_seven.filter(|leaf| leaf.place.kind == Kind::Statement).collect();
+        assert_eq!(used.len(), life);
+        let newest = used.last().expect("a record");
+        assert!(positions.insert(newest.values.key) && positions.insert(newest.skeleton.key), "life {life}");
+    }
+    assert_eq!(fixture.verify()[0].verdict, Verdict::Ok);
+}
+
 #[test]
 fn one_directory_has_one_writer() {
     let fixture = Fixture::new();

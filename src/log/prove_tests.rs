@@ -319,6 +319,31 @@ fn a_record_that_is_hidden_among_right_hashes_is_missed() {
     assert!(fault.contains("it is not shown, and could be a record that is left out"), "{fault}");
 }
 
+/// The parts themselves are right, and every hash is.
+#[test]
+fn nobody_elses_record_and_none_of_another_time_is_shown() {
+    let fixture = usual();
+    let honest = proof(&fixture, SEVEN, period(Some(3), Some(9)));
+    let reader = Reader::open(&fixture.dir()).expect("readable");
+    let leaves: Vec<Descriptor> = reader.leaves().collect::<Result<_, _>>().expect("whole");
+    let position = |listed: &Listed| leaf_of(listed).place.position;
+    for (whose, customer) in [("another's", EIGHT), ("of before the period", SEVEN)] {
+        let of = proof(&fixture, customer, period(None, None));
+        let is_strange = |listed: &&Listed| listed.values.is_some() && position(listed) < honest.logs[0].from;
+        let strange = of.logs[0].leaves.iter().rfind(is_strange).expect("one");
+        let mut forged = honest.clone();
+        let log = &mut forged.logs[0];
+        log.leaves.retain(|listed| position(listed) != position(strange));
+        let place = log.leaves.partition_point(|listed| position(listed) < position(strange));
+        log.leaves.insert(place, strange.clone());
+        log.keys.extend(of.logs[0].keys.iter().cloned());
+        list_again(log, &leaves);
+        let fault = texts(&forged).expect_err(whose);
+        let expected = format!("position {}: it is no record of this customer and period", position(strange));
+        assert!(fault.ends_with(&expected), "{whose}: {fault}");
+    }
+}
+
 #[test]
 fn another_logs_proof_or_key_is_refused() {
     let (fixture, other) = (usual(), usual());

@@ -346,3 +346,30 @@ fn a_log_of_another_version_is_refused_by_name_and_not_touched() {
         assert_eq!(read.expect_err("it is not read").to_string(), text);
     }
 }
+
+/// Larger than whatever is read or written at once.
+#[test]
+fn a_torn_batch_of_many_mebibytes_is_dropped_and_a_whole_one_stays() {
+    let long = "SELECT 3".repeat(3 << 20);
+    let opened_again = |change: fn(&mut Vec<u8>)| {
+        let mut fixture = Fixture::new();
+        fixture.segment_bytes = 64 << 20;
+        let log = fixture.open();
+        record_all(&log, &["SELECT 1", &long]);
+        kill(&fixture, log);
+        fixture.change(SEGMENT, change);
+        fixture.open().close().expect("closed");
+        let recovered = fixture.kinds().into_iter().filter(|kind| *kind == Kind::Recovered).count();
+        assert_eq!(fixture.verdicts(), [Verdict::Ok]);
+        (texts(&fixture), recovered)
+    };
+    assert_eq!(opened_again(|_| {}), (vec!["SELECT 1".to_owned(), "SELECT 3".to_owned()], 0));
+    let torn: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes[20 << 20..].fill(0),
+        |bytes| bytes[9 << 20..][..BLOCK_BYTES].fill(0),
+        |bytes| bytes[3 * BLOCK_BYTES..][..BLOCK_BYTES].fill(0),
+    ];
+    for change in torn {
+        assert_eq!(opened_again(change), (vec!["SELECT 1".to_owned()], 1));
+    }
+}

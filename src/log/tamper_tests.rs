@@ -268,6 +268,21 @@ fn cases() -> Vec<Case> {
             RolledBack,
         ),
         case(
+            "one segment from a backup",
+            |f| {
+                let log = f.open();
+                record(&log, 1);
+                log.close().expect("closed");
+                let backup = image(f);
+                let log = f.open();
+                record(&log, 3);
+                log.close().expect("closed");
+                put_back(f, backup, |name| name == "000000000003.segment");
+            },
+            (Forked, "000000000004.segment byte 0"),
+            Forked,
+        ),
+        case(
             "a segment of another log",
             |f| {
                 let other = fs::read(another(f).file(SECOND)).expect("read");
@@ -406,8 +421,8 @@ fn whatever_is_done_to(log: fn() -> Fixture) {
             (Err(Error::Unsound { verdict, .. }), Some(expected)) => assert_eq!(verdict, expected, "{what}"),
             (Err(error), _) => panic!("{what}: {error}"),
         }
-        for summary in ["000000000000.summary", "000000000001.summary", "000000000002.summary"] {
-            let _gone = fs::remove_file(fixture.file(summary));
+        for segment in 0..5 {
+            let _gone = fs::remove_file(fixture.file(&format!("{segment:012}.summary")));
         }
         let before = image(&fixture);
         match (fixture.try_open(), refused) {

@@ -112,3 +112,43 @@ fn a_witness_keeps_its_key_and_says_which_file_is_wrong() {
     let error = memory(&folder).err().expect("twice").to_string();
     assert!(error.contains("same log"), "{error}");
 }
+
+/// The next request would show another history as consistent.
+#[test]
+fn what_cannot_be_remembered_is_not_cosigned() {
+    let (folder, _) = folder();
+    let open = memory(&folder).expect("it opens");
+    open.add(&body(0, 5, 99), NOON).expect("cosigned");
+    let name = file_name("portreeve/a");
+    let before = open.last_of(&name).expect("readable");
+    // Where the new one is written before it takes the old one's place.
+    let in_the_way = folder.path().join("witness/checkpoints").join(format!("{name}.new"));
+    std::fs::create_dir(&in_the_way).expect("made");
+    let fault = open.add(&body(5, 9, 99), NOON).expect_err("it cannot be written");
+    assert!(matches!(&fault, Fault::Memory(Error::Storage { what: "write", .. })), "{fault:?}");
+    assert_eq!(open.last_of(&name).expect("readable"), before);
+    assert_eq!(refused(&open, &body(9, 12, 99)), Refusal::Conflict(5));
+    std::fs::remove_dir(&in_the_way).expect("removed");
+    open.add(&body(5, 9, 99), NOON).expect("the same again");
+}
+
+/// Each of them consistent with what is remembered; one after the other they would roll the log back.
+#[test]
+fn of_many_at_once_one_is_cosigned() {
+    let (folder, _) = folder();
+    let open = memory(&folder).expect("it opens");
+    open.add(&body(0, 5, 99), NOON).expect("cosigned");
+    let bodies: Vec<(u64, String)> = (6..14).map(|size| (size, body(5, size, 99))).collect();
+    let added = std::thread::scope(|scope| {
+        let threads = bodies.iter().map(|(size, body)| (size, scope.spawn(|| open.add(body, NOON))));
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().map(|(size, thread)| (*size, thread.join().expect("it ends"))).collect::<Vec<_>>()
+    });
+    let cosigned: Vec<u64> = added.iter().filter(|(_, added)| added.is_ok()).map(|(size, _)| *size).collect();
+    let [size] = cosigned[..] else { panic!("{added:?}") };
+    for (_, other) in added.iter().filter(|(other, _)| *other != size) {
+        assert!(matches!(other, Err(Fault::Refused(Refusal::Conflict(found))) if *found == size), "{other:?}");
+    }
+    let note = open.last_of(&file_name("portreeve/a")).expect("readable").expect("remembered");
+    assert_eq!(Checkpoint::open(&note, "portreeve/a", &signing().public()).expect("signed").size, size);
+}
