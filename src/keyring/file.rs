@@ -220,10 +220,12 @@ impl Store {
         if keyring.replay() || self.is_old_form {
             return self.renew(keyring, entropy);
         }
-        if self.is_unsettled {
-            // Whoever put it in place may have been killed before that was durable.
-            self.replace(&self.path, &self.seal(keyring, entropy)?)?;
-            self.settle_secrets()?;
+        // It may be seen and not last: after a kill, or a sync that failed. So it is written once more, where there is room.
+        let sealed = self.seal(keyring, entropy)?;
+        match self.replace(&self.path, &sealed).and_then(|()| self.settle_secrets()) {
+            Err(Error::Storage { source, .. }) if !self.is_unsettled && source.kind() == io::ErrorKind::StorageFull => {
+            }
+            written => written?,
         }
         self.copy(keyring, entropy)
     }
