@@ -28,6 +28,13 @@ impl Blocks {
 
     /// As many zeroed blocks as hold `len` bytes, for filling.
     pub fn reset(&mut self, len: usize) -> &mut [u8] {
+        let blocks = self.resized(len);
+        blocks.fill(0);
+        blocks
+    }
+
+    /// As many blocks as hold `len` bytes, whatever is in them, to be filled whole.
+    pub fn resized(&mut self, len: usize) -> &mut [u8] {
         self.len = len.next_multiple_of(BLOCK_BYTES);
         let needed = self.len + BLOCK_BYTES;
         if self.memory.len() < needed || self.memory.len() > 4 * needed.max(1 << 20) {
@@ -36,9 +43,7 @@ impl Blocks {
             self.start = address.next_multiple_of(BLOCK_BYTES) - address;
         }
         let whole = self.start..self.start + self.len;
-        let blocks = self.memory.get_mut(whole).expect("the memory has a block more than needed");
-        blocks.fill(0);
-        blocks
+        self.memory.get_mut(whole).expect("the memory has a block more than needed")
     }
 
     /// The blocks' bytes, to change.

@@ -152,11 +152,11 @@ impl Calls for RealDisk {
     /// costs more than the writing.
     fn append_zeros(&self, file: &mut File, len: u64) -> io::Result<()> {
         let mut zeros = Blocks::new();
+        zeros.reset(usize::try_from(len).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES));
         let mut is_direct = set_direct(file, true);
         let mut left = len;
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-            zeros.reset(now);
             match file.write_all(zeros.bytes().get(..now).unwrap_or_default()) {
                 Err(error) if is_direct && error.kind() == ErrorKind::InvalidInput => {
                     is_direct = !set_direct(file, false)

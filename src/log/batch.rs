@@ -1,6 +1,6 @@
 //! Turns queued records into a batch: assigns positions, makes data keys where an epoch is over, seals both parts,
 //! links each record to its recipient's previous one.
-//! Not here: files and threads (`writer.rs`). FORMAT.md, "A batch".
+//! Not here: who seals when (`sealing.rs`), files and threads (`writer.rs`). FORMAT.md, "A batch".
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::index::End;
 use super::past::{Files, Past};
-use super::segment::{BatchHeader, content_start, hash_of};
+use super::segment::{BATCH_HEADER_BYTES, BatchHeader, DIGEST_BYTES, content_start, hash_of};
 use super::summary::Tags;
 use super::{Claim, Error, Receipt};
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor, Place, Sealed};
@@ -27,6 +27,9 @@ use crate::secret::Secret;
 
 /// Bytes of a data key's leaf content.
 pub const DATA_KEY_BYTES: usize = 88;
+
+/// The memory of a batch with at most so much content is used for the next one.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Where the answer about one record goes.
 pub type Waiter = oneshot::Sender<Result<Receipt, Error>>;
@@ -48,6 +51,38 @@ impl Item {
     /// How many bytes it takes in a batch, its leaf included.
     pub fn bytes(&self) -> usize {
         sealed_len(self.values.len()) + sealed_len(self.skeleton.len()) + DESCRIPTOR_BYTES
+    }
+}
+
+/// A record that is sealed, or could not be: who is told of it once its batch is durable.
+#[derive(Debug)]
+pub struct Answer {
+    kind: Kind,
+    claim: Claim,
+    waiter: Option<Waiter>,
+    position: Result<u64, Error>,
+}
+
+impl Answer {
+    /// Its batch is durable.
+    pub fn tell(self, origin: &str) {
+        let receipt = self.position.map(|position| Receipt { claim: self.claim, position });
+        match self.waiter {
+            // A waiter that is gone no longer wants to know.
+            Some(waiter) => drop(waiter.send(receipt)),
+            None => {
+                if let Err(error) = receipt {
+                    tracing::error!(log = origin, kind = self.kind.word(), %error, "not recorded");
+                }
+            }
+        }
+    }
+
+    /// Nobody knows whether its batch is.
+    pub fn fail(self, error: &Error) {
+        if let Some(waiter) = self.waiter {
+            drop(waiter.send(Err(error.clone())));
+        }
     }
 }
 
@@ -80,6 +115,15 @@ struct Used {
     bytes: u64,
 }
 
+impl Used {
+    fn serves(&self, to: &RecipientKey, segment: u64, epoch: Epoch, now: Instant) -> bool {
+        self.period == to.period
+            && self.segment == segment
+            && self.bytes < epoch.bytes
+            && now.saturating_duration_since(self.since) < epoch.age
+    }
+}
+
 /// A recipient's records in this log.
 struct Chain {
     tagger: Tagger,
@@ -93,13 +137,15 @@ struct Chain {
 /// A sealed batch, before it has a header.
 #[derive(Debug, Default)]
 pub struct SealedBatch {
+    /// Fresh for the batch.
+    salt: Option<[u8; SALT_BYTES]>,
     /// Each leaf's bytes.
-    pub leaves: Vec<[u8; DESCRIPTOR_BYTES]>,
+    leaves: Vec<[u8; DESCRIPTOR_BYTES]>,
     /// Each leaf's hash in the tree.
     pub hashes: Vec<Hash>,
-    pub content: Vec<u8>,
-    /// For each item its position, or why it could not be sealed.
-    pub positions: Vec<Result<u64, Error>>,
+    content: Vec<u8>,
+    /// Who is told, in the order of the records.
+    pub answers: Vec<Answer>,
 }
 
 /// Where and when a batch will stand.
@@ -115,7 +161,7 @@ impl Sealer {
         Sealer { origin: origin.to_owned(), entropy, epoch, chains: HashMap::new(), past, files }
     }
 
-    /// How many bytes a batch of these items takes at most, with all the data keys it could need.
+    /// How many bytes these items take in a batch at most, with all the data keys they could need.
     pub fn bytes_max(&self, items: &[Item]) -> usize {
         let mut periods = HashMap::new();
         let needs_keys = |item: &&Item| {
@@ -128,27 +174,34 @@ impl Sealer {
         let used_up = usize::try_from(records as u64 / self.epoch.bytes.max(1)).unwrap_or(usize::MAX);
         let more = if is_short { items.len() } else { used_up };
         let data_keys = 2 * items.iter().filter(needs_keys).count().saturating_add(more).min(items.len());
-        (content_start(0) + records + data_keys * (DESCRIPTOR_BYTES + DATA_KEY_BYTES)).next_multiple_of(BLOCK_BYTES)
+        records + data_keys * (DESCRIPTOR_BYTES + DATA_KEY_BYTES)
     }
 
-    /// Seals the items in their order.
+    /// Whether that item can be sealed in that segment without a new data key.
+    pub fn is_ready(&self, item: &Item, segment: u64, now: Instant) -> bool {
+        let Some(to) = &item.to else { return true };
+        let serves = |used: &Option<Used>, to: &RecipientKey| {
+            used.as_ref().is_some_and(|used| used.serves(to, segment, self.epoch, now))
+        };
+        self.chains.get(&to.recipient).is_some_and(|chain| {
+            chain.segment == segment && serves(&chain.values, &to.values) && serves(&chain.skeleton, &to.skeleton)
+        })
+    }
+
+    /// Seals the item into the batch, behind what is in it.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Unsound`]: of a finished segment it cannot be told whose records are in it. Then no record
     /// can be linked to the one before: none may be written, and the log must be opened anew.
-    pub fn seal(&mut self, items: &[Item], spot: Spot) -> Result<SealedBatch, Error> {
-        let (salt, now) = (random(self.entropy.as_ref()), Instant::now());
-        let mut batch = SealedBatch::default();
-        batch.content.reserve(items.iter().map(Item::bytes).sum());
-        for item in items {
-            let sealed = match self.seal_item(item, spot, now, &salt, &mut batch) {
-                Err(Unsealed::Batch(error)) => return Err(error),
-                Err(Unsealed::Item(error)) => Err(error),
-                Ok(position) => Ok(position),
-            };
-            batch.positions.push(sealed);
-        }
-        Ok(batch)
+    pub fn seal(&mut self, item: Item, spot: Spot, now: Instant, batch: &mut SealedBatch) -> Result<(), Error> {
+        let salt = *batch.salt.get_or_insert_with(|| random(self.entropy.as_ref()));
+        let (position, sealed) = match self.seal_item(&item, spot, now, &salt, batch) {
+            Err(Unsealed::Batch(error)) => (Err(error.clone()), Err(error)),
+            Err(Unsealed::Item(error)) => (Err(error), Ok(())),
+            Ok(position) => (Ok(position), Ok(())),
+        };
+        batch.answers.push(Answer { kind: item.kind, claim: item.claim, waiter: item.waiter, position });
+        sealed
     }
 
     /// The segment that is being written ends there. Gives each tag in it, with the hash of its last record's leaf.
@@ -262,13 +315,7 @@ impl Maker<'_> {
         to: &RecipientKey,
         batch: &mut SealedBatch,
     ) -> Result<&'u mut Used, Error> {
-        let serves = in_use.as_ref().is_some_and(|used| {
-            used.period == to.period
-                && used.segment == self.spot.segment
-                && used.bytes < self.epoch.bytes
-                && self.now.saturating_duration_since(used.since) < self.epoch.age
-        });
-        if !serves {
+        if !in_use.as_ref().is_some_and(|used| used.serves(to, self.spot.segment, self.epoch, self.now)) {
             *in_use = None;
         }
         match in_use {
@@ -328,24 +375,51 @@ impl SealedBatch {
         hash
     }
 
-    /// How many bytes the batch takes in the file.
-    pub fn length(&self) -> usize {
-        let leaves = u32::try_from(self.leaves.len()).expect("a batch has far fewer than 2^32 leaves");
-        (content_start(leaves) + self.content.len()).next_multiple_of(BLOCK_BYTES)
+    /// Whether nothing was sealed into it, and nobody is to be told anything.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
     }
 
-    /// Writes header, leaves, digest and content into `out`, which is zeroed and as long as [`Self::length`].
+    /// How many leaves there are.
+    pub fn leaves(&self) -> u32 {
+        u32::try_from(self.leaves.len()).expect("a batch has far fewer than 2^32 leaves")
+    }
+
+    /// How many bytes the batch takes in the file.
+    pub fn length(&self) -> usize {
+        self.length_with(0)
+    }
+
+    /// The same with so many bytes more of leaves and content.
+    pub fn length_with(&self, more: usize) -> usize {
+        (content_start(self.leaves()) + self.content.len() + more).next_multiple_of(BLOCK_BYTES)
+    }
+
+    /// Writes header, leaves, digest, content, and zeros behind it into `out`, which is as long as [`Self::length`].
     /// Gives the digest.
     pub fn write(&self, header: &BatchHeader, out: &mut [u8]) -> Hash {
-        let mut front = Vec::with_capacity(content_start(header.leaves));
-        front.extend_from_slice(&header.to_bytes());
-        self.leaves.iter().for_each(|leaf| front.extend_from_slice(leaf));
-        let digest = sha256(&[&front]);
-        front.extend_from_slice(&digest);
-        let (here, rest) = out.split_at_mut_checked(front.len()).expect("the batch's length counts its leaves");
-        here.copy_from_slice(&front);
-        let (here, _) = rest.split_at_mut_checked(self.content.len()).expect("the batch's length counts its content");
-        here.copy_from_slice(&self.content);
-        digest
+        let (front, rest) = out.split_at_mut(content_start(header.leaves) - DIGEST_BYTES);
+        let (head, leaves) = front.split_at_mut(BATCH_HEADER_BYTES);
+        head.copy_from_slice(&header.to_bytes());
+        leaves.copy_from_slice(self.leaves.as_flattened());
+        let hash = sha256(&[front]);
+        let (digest, rest) = rest.split_at_mut(DIGEST_BYTES);
+        digest.copy_from_slice(&hash);
+        let (content, zeros) = rest.split_at_mut(self.content.len());
+        content.copy_from_slice(&self.content);
+        zeros.fill(0);
+        hash
+    }
+
+    /// Empties it, to be filled again without allocating; what was very large is given back.
+    pub fn clear(&mut self) {
+        if self.content.capacity() > KEPT_BYTES {
+            *self = SealedBatch::default();
+        }
+        self.salt = None;
+        self.leaves.clear();
+        self.hashes.clear();
+        self.content.clear();
+        self.answers.clear();
     }
 }

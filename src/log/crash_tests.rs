@@ -79,8 +79,8 @@ impl ByHand {
 
     /// The writer's turn, for somebody waits.
     pub(super) fn write(&mut self) {
-        if let Work::Write(items) = self.log.0.shared.next_work(Duration::ZERO) {
-            self.writer.turn(items);
+        if let Work::Write = self.log.0.shared.next_work(Duration::ZERO) {
+            self.writer.turn(Vec::new());
         }
     }
 
@@ -90,7 +90,8 @@ impl ByHand {
 
     /// As the writer does when it looks around.
     pub(super) fn forget(&mut self, recipient: Recipient) {
-        self.writer.sealer.forget(|whose| whose != recipient);
+        let mut sealing = self.log.0.shared.sealing().expect("nobody panicked");
+        sealing.sealer.forget(|whose| whose != recipient);
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -110,8 +111,8 @@ impl ByHand {
     fn end(mut self, close: impl FnOnce(Log) -> Result<(), Error>) -> Result<(), Error> {
         let shared = Arc::clone(&self.log.0.shared);
         let closing = close(self.log);
-        while let Work::Write(items) = shared.next_work(Duration::ZERO) {
-            self.writer.turn(items);
+        while let Work::Write = shared.next_work(Duration::ZERO) {
+            self.writer.turn(Vec::new());
         }
         self.upkeep.turn(true);
         closing.and(shared.result())

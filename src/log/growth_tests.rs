@@ -53,7 +53,7 @@ fn a_log_that_was_rolled_back_or_is_another_is_told() {
     let (older, other) = (tempfile::tempdir().expect("a folder"), small());
     copy(&fixture.dir(), older.path());
     let late = written(&fixture, 3);
-    let fork = written(&other, 8);
+    let fork = written(&other, 20);
     assert!(fork.size > late.size);
 
     let rolled_back = begins_with(older.path(), late.size, Some(&late.root)).expect_err("shorter");

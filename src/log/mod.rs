@@ -1,6 +1,6 @@
 //! The durable store of audit records: group commit, recovery, reading, verifying.
 //! Not here: what a record is (`audit/`) and who may read it (`keyring/`).
-//! Design: one queue, one writer thread that seals and writes whole batches, one thread for upkeep.
+//! Design: one queue; whoever queues a record helps to seal; one thread writes whole batches, one does the upkeep.
 
 #[cfg(test)]
 mod alarm_tests;
@@ -29,6 +29,7 @@ pub mod reader;
 mod recovery;
 #[cfg(test)]
 mod rotation_tests;
+mod sealing;
 pub mod search;
 pub mod segment;
 mod shared;

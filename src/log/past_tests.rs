@@ -34,9 +34,11 @@ fn closed() -> Fixture {
 
 /// Opened again, and of its finished segments no more is kept than of those of a long log.
 fn opened(fixture: &Fixture) -> Log {
-    let mut ready = ready(fixture);
-    assert!(ready.writer.sealer.past.begun() > 2);
-    ready.writer.sealer.past.recent.clear();
+    let ready = ready(fixture);
+    let mut sealing = ready.writer.shared.sealing().expect("nobody panicked");
+    assert!(sealing.sealer.past.begun() > 2);
+    sealing.sealer.past.recent.clear();
+    drop(sealing);
     ready.start().expect("threads")
 }
 

@@ -20,6 +20,8 @@ const BATCH_MAGIC: &[u8; 8] = b"PRTRBAT1";
 /// Bytes of a batch's header.
 pub const BATCH_HEADER_BYTES: usize = 128;
 const BATCH_CHECKED_BYTES: usize = 112;
+/// Bytes of the digest behind a batch's leaves.
+pub const DIGEST_BYTES: usize = 32;
 static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 const SEGMENT_CHECKED_BYTES: usize = BLOCK_BYTES - 32;
 /// Bytes of an origin, at most.
@@ -179,7 +181,7 @@ impl BatchHeader {
 
 /// Where the sealed parts start in a batch of that many leaves.
 pub fn content_start(leaves: u32) -> usize {
-    BATCH_HEADER_BYTES + leaves as usize * DESCRIPTOR_BYTES + 32
+    BATCH_HEADER_BYTES + leaves as usize * DESCRIPTOR_BYTES + DIGEST_BYTES
 }
 
 /// One leaf of a batch, with its sealed parts.
@@ -361,7 +363,7 @@ fn read_batch(bytes: &Bytes, header: BatchHeader, offset: u64, depth: Depth) -> 
     };
     let first = header.first_position;
     let start = content_start(header.leaves);
-    let Some((front, digest)) = bytes.get(..start).and_then(|front| front.split_last_chunk::<32>()) else {
+    let Some((front, digest)) = bytes.get(..start).and_then(|front| front.split_last_chunk::<DIGEST_BYTES>()) else {
         return bad(0, first, "the batch is shorter than its leaves");
     };
     if sha256(&[front]) != *digest {

@@ -1,6 +1,9 @@
-//! What the log's callers and its two threads share: the queue, how far the log is durable, whether it failed.
-//! Not here: any file. Locks are held for moments only, and never two at once.
+//! What the log's callers and its two threads share: the queue, what is sealed of the next batch, how far the log is
+//! durable, whether it failed.
+//! Not here: any file. Locks are held for moments only; what is sealed may be locked while the writer begins a segment, so
+//! that nobody else waits for it. Who holds it may lock the queue, never the other way round.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Error;
-use super::batch::Item;
+use super::batch::{Item, SealedBatch, Sealer};
+use super::sealing::Sealing;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::tree::Frontier;
 
@@ -27,6 +31,8 @@ const GATHERING_MAX: Duration = Duration::from_millis(1);
 const FEW: usize = 2;
 /// A batch is cut after this many bytes, unless its only record is larger.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Who queues a record seals at most so many: their own, and what others have queued just before.
+const AHEAD_MAX_AT_ONCE: usize = 8;
 /// While the disk is full, notes are kept up to this many bytes.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 
@@ -34,6 +40,7 @@ pub struct Shared {
     pub origin: String,
     pub dir: PathBuf,
     queue: Mutex<Queue>,
+    sealing: Mutex<Sealing>,
     /// Wakes the writer.
     wake: Condvar,
     durable: Mutex<Frontier>,
@@ -47,9 +54,11 @@ pub struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    items: Vec<Item>,
+    items: VecDeque<Item>,
     bytes: usize,
-    /// How many of the items somebody waits for, or will.
+    /// How many more were queued since the last batch was taken, and are sealed.
+    sealed: usize,
+    /// How many of all these somebody waits for, or will.
     waiters: usize,
     /// How many of those that are being written.
     writing: usize,
@@ -100,8 +109,8 @@ enum State {
 
 /// What the writer is to do next.
 pub enum Work {
-    /// Write these.
-    Write(Vec<Item>),
+    /// Write what is sealed and what is queued.
+    Write,
     /// Nothing happened for as long as it was ready to wait.
     Idle,
     /// End.
@@ -109,11 +118,12 @@ pub enum Work {
 }
 
 impl Shared {
-    pub fn new(origin: String, dir: PathBuf, durable: Frontier) -> Self {
+    pub fn new(origin: String, dir: PathBuf, durable: Frontier, sealer: Sealer) -> Self {
         Shared {
             origin,
             dir,
             queue: Mutex::default(),
+            sealing: Mutex::new(Sealing::new(sealer)),
             wake: Condvar::new(),
             durable: Mutex::new(durable),
             failed: watch::Sender::new(false),
@@ -137,14 +147,17 @@ impl Shared {
         let ticket = queue.taken;
         if queue.urgent || queue.writer == Asleep::Long {
             self.wake_writer(queue);
+        } else {
+            drop(queue);
         }
+        self.seal_ahead();
         Ok(ticket)
     }
 
     /// Somebody waits for a record of that ticket, if it is not being written already; to be said once of each record.
     pub fn hurry(&self, ticket: u64) {
         let mut queue = lock(&self.queue);
-        if ticket != queue.taken || queue.urgent || queue.items.is_empty() {
+        if ticket != queue.taken || queue.urgent || queue.is_empty() {
             return;
         }
         queue.hurry();
@@ -158,7 +171,37 @@ impl Shared {
         let mut queue = self.running()?;
         queue.oldest_note.get_or_insert_with(Instant::now);
         queue.add(item);
+        drop(queue);
+        self.seal_ahead();
         Ok(())
+    }
+
+    /// Seals what is queued, in its order, unless somebody is at that: the writer finds what is left.
+    fn seal_ahead(&self) {
+        let Ok(mut sealing) = self.sealing.try_lock() else { return };
+        for _ in 0..AHEAD_MAX_AT_ONCE {
+            let (now, mut queue) = (Instant::now(), lock(&self.queue));
+            let Some(spot) = queue.items.front().and_then(|item| sealing.spot_for(item, now)) else { return };
+            let Some(item) = queue.next_to_seal() else { return };
+            drop(queue);
+            if let Err(error) = sealing.seal(item, spot, now) {
+                drop(sealing);
+                return self.fail(&error.to_string());
+            }
+        }
+    }
+
+    /// What is sealed, for the writer.
+    ///
+    /// # Errors
+    /// Somebody panicked while sealing, so that nobody knows what is there.
+    pub fn sealing(&self) -> Result<MutexGuard<'_, Sealing>, &'static str> {
+        self.sealing.lock().map_err(|_| "somebody panicked while sealing a record: this is a bug")
+    }
+
+    /// Takes the batch: what is queued still, to go behind `sealed` bytes that are sealed; the counting begins anew.
+    pub fn take(&self, sealed: usize) -> Vec<Item> {
+        lock(&self.queue).take(sealed)
     }
 
     /// Queues the last record and lets no more in.
@@ -194,13 +237,13 @@ impl Shared {
             let note = left(queue.oldest_note, NOTE_AGE_MAX);
             let (ahead, hurried) = (left(queue.oldest_ahead, AHEAD_MAX), left(queue.oldest_hurried, GATHERING_MAX));
             let is_due = [note, ahead, hurried].contains(&Some(Duration::ZERO));
-            if queue.urgent || is_due || (closing && !queue.items.is_empty()) {
-                return Work::Write(queue.take());
+            if queue.urgent || is_due || (closing && !queue.is_empty()) {
+                return Work::Write;
             }
             if closing {
                 return Work::Stop;
             }
-            if queue.items.is_empty() && asked.elapsed() >= idle {
+            if queue.is_empty() && asked.elapsed() >= idle {
                 return Work::Idle;
             }
             // Where many come, the next one is soon there: it need not wake the writer.
@@ -225,7 +268,8 @@ impl Shared {
     /// There was no space for these: who waits is told, what nobody waits for is kept for later.
     pub fn refuse_full(&self, items: Vec<Item>) {
         self.set_room(false);
-        let (waiting, mut notes): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.waiter.is_some());
+        let (waiting, notes): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.waiter.is_some());
+        let mut notes = VecDeque::from(notes);
         answer_all(waiting, &self.full());
         let mut queue = lock(&self.queue);
         let kept: usize = notes.iter().map(Item::bytes).sum();
@@ -253,6 +297,9 @@ impl Shared {
         let error = queue.error();
         self.wake_writer(queue);
         self.room.store(false, Ordering::Release);
+        // Behind the queue's state: who seals now gets no more.
+        let sealed = mem::take(&mut lock(&self.sealing).take(SealedBatch::default()).answers);
+        sealed.into_iter().for_each(|answer| answer.fail(&error));
         answer_all(items, &error);
         self.failed.send_replace(true);
     }
@@ -322,7 +369,7 @@ impl Shared {
 impl Queue {
     fn add(&mut self, item: Item) {
         self.bytes += item.bytes();
-        self.items.push(item);
+        self.items.push_back(item);
     }
 
     /// One more waits. Once half of those do who can be expected to, a write begins: with fewer it would carry little, with
@@ -336,20 +383,32 @@ impl Queue {
         }
     }
 
-    /// The next batch: everything, or the first so many bytes.
-    fn take(&mut self) -> Vec<Item> {
-        let mut bytes = 0;
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.sealed == 0
+    }
+
+    /// The oldest, to be sealed by whoever asks.
+    fn next_to_seal(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.bytes();
+        self.sealed += 1;
+        Some(item)
+    }
+
+    /// The rest of the next batch, of which so many bytes are sealed: everything, or the first so many bytes.
+    fn take(&mut self, sealed: usize) -> Vec<Item> {
+        let mut bytes = sealed;
         let fits = |item: &&Item| {
             bytes += item.bytes();
             bytes <= BATCH_BYTES_MAX
         };
-        let count = self.items.iter().take_while(fits).count().max(1).min(self.items.len());
-        let rest = self.items.split_off(count);
-        let taken = mem::replace(&mut self.items, rest);
+        let least = usize::from(sealed == 0);
+        let count = self.items.iter().take_while(fits).count().max(least).min(self.items.len());
+        let taken = self.items.drain(..count).collect();
         let waiters = self.items.iter().filter(|item| item.waiter.is_some()).count();
         self.writing = self.waiters - waiters;
         self.waiters = waiters;
-        self.taken += 1;
+        (self.taken, self.sealed) = (self.taken + 1, 0);
         // What did not fit goes at once.
         (self.urgent, self.oldest_ahead) = (waiters > 0, None);
         (self.hurried, self.oldest_hurried) = (0, None);
@@ -368,7 +427,7 @@ impl Queue {
 }
 
 /// Tells everybody who waits for these. A receiver that is gone no longer wants to know.
-pub fn answer_all(items: Vec<Item>, error: &Error) {
+pub fn answer_all(items: impl IntoIterator<Item = Item>, error: &Error) {
     for item in items {
         if let Some(waiter) = item.waiter {
             let _ = waiter.send(Err(error.clone()));

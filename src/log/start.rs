@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::batch::Sealer;
+use super::batch::{SealedBatch, Sealer};
 use super::past::Files;
 use super::recovery::{DROPPED, Recovered, recover};
 use super::segment::{ORIGIN_BYTES_MAX, file_name};
@@ -98,21 +98,22 @@ impl Ready {
             summary::write(disk.as_ref(), dir, &Summary { tags, ..summary.clone() }, &settings.signing)?;
         }
         let finished = Arc::new(Finished::default());
-        let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone()));
+        let current = current(disk.as_ref(), dir, &recovered)?;
+        let sealer = Sealer::new(&origin, entropy, settings.epoch, past, files);
+        let shared = Arc::new(Shared::new(origin.clone(), dir.to_owned(), recovered.tree.clone(), sealer));
         let segment_bytes = settings.segment_bytes.max(2 * BLOCK_BYTES as u64).next_multiple_of(BLOCK_BYTES as u64);
         let spare = Arc::new(Spare::new(dir, segment_bytes));
         shared.set_room(free_bytes(disk.as_ref(), dir)? >= settings.reserve_bytes);
         let signed_size = recovered.signed_size.unwrap_or(0);
         let unlooked = (0..recovered.last.as_ref().map_or(0, |last| last.segment)).collect();
         let mut writer = Writer {
-            current: current(disk.as_ref(), dir, &recovered)?,
+            current,
             disk: Arc::clone(&disk),
             dir: dir.to_owned(),
             segment_bytes,
             heartbeat: settings.heartbeat,
             clock: Arc::clone(&clock),
             recipients: recipients.clone(),
-            sealer: Sealer::new(&origin, entropy, settings.epoch, past, files),
             shared: Arc::clone(&shared),
             spare: Arc::clone(&spare),
             finished: Arc::clone(&finished),
@@ -120,6 +121,7 @@ impl Ready {
             previous: recovered.previous,
             tree: recovered.tree,
             blocks: Blocks::new(),
+            spare_batch: SealedBatch::default(),
         };
         writer.commit(items).map_err(|stopped| match stopped {
             Stopped::Full(_) => shared.full(),

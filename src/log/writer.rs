@@ -1,18 +1,21 @@
-//! The writer: its own thread seals a batch, writes it durably, and only then answers those who wait.
-//! Not here: the queue (`shared.rs`). After the first error of the disk nothing is written again.
+//! The writer: its own thread takes a batch, seals what is left of it, writes it durably, and only then answers those who
+//! wait.
+//! Not here: the queue (`shared.rs`), who else seals (`sealing.rs`). After the first error of the disk nothing is written again.
 
 use std::io::ErrorKind;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Item, SealedBatch, Sealer, Spot};
+use super::batch::{Item, SealedBatch, Spot};
 use super::index::End;
+use super::sealing::{Room, Sealing};
 use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
 use super::summary::{Finished, Summary};
 use super::upkeep::Spare;
-use super::{Claim, Error, Receipt, item};
+use super::{Claim, Error, item};
 use crate::audit::keys::Recipients;
 use crate::audit::record::{Kind, Record};
 use crate::audit::tree::{Frontier, Hash};
@@ -31,6 +34,18 @@ pub struct Current {
     pub length: u64,
 }
 
+impl Current {
+    /// How many bytes go before the next batch: the header before the first one of all.
+    fn front(&self) -> usize {
+        if self.offset == 0 { BLOCK_BYTES } else { 0 }
+    }
+
+    /// How long the next batch may be.
+    fn room(&self) -> u64 {
+        self.length.saturating_sub(self.offset + self.front() as u64)
+    }
+}
+
 /// All that writing a log takes. Owned by one thread.
 pub struct Writer {
     pub disk: Arc<dyn Disk>,
@@ -39,7 +54,6 @@ pub struct Writer {
     pub heartbeat: Duration,
     pub clock: Arc<dyn Clock>,
     pub recipients: Recipients,
-    pub sealer: Sealer,
     pub shared: Arc<Shared>,
     pub spare: Arc<Spare>,
     pub finished: Arc<Finished>,
@@ -51,6 +65,8 @@ pub struct Writer {
     pub previous: Hash,
     pub tree: Frontier,
     pub blocks: Blocks,
+    /// An empty batch, whose memory is used again.
+    pub spare_batch: SealedBatch,
 }
 
 /// Why a batch was not written.
@@ -59,6 +75,16 @@ pub enum Stopped {
     Full(Vec<Item>),
     /// An error of the disk; nobody knows what is on it.
     Failed(String),
+}
+
+impl Stopped {
+    /// These were to be written: they are kept, or who waits is told.
+    fn unwritten(self, items: Vec<Item>) -> Stopped {
+        match self {
+            Stopped::Full(_) => Stopped::Full(items),
+            Stopped::Failed(why) => fail(items, why),
+        }
+    }
 }
 
 impl Writer {
@@ -71,26 +97,33 @@ impl Writer {
             let work = shared.next_work(self.heartbeat.min(RETIRE_EVERY));
             if retired.elapsed() >= RETIRE_EVERY {
                 retired = Instant::now();
-                self.sealer.retire(retired);
-                let recipients = &self.recipients;
-                self.sealer.forget(|recipient| recipients.tag(recipient).is_some());
+                self.look_around(retired);
             }
-            let items = match work {
+            let more = match work {
                 Work::Stop => return,
-                Work::Write(items) => items,
+                Work::Write => Vec::new(),
                 Work::Idle if written.elapsed() >= self.heartbeat => self.sign_of_life(),
                 Work::Idle => continue,
             };
-            if !self.turn(items) {
+            if !self.turn(more) {
                 return;
             }
             written = Instant::now();
         }
     }
 
-    /// Writes one batch; false if the log failed in it.
-    pub fn turn(&mut self, items: Vec<Item>) -> bool {
-        match self.commit(items) {
+    /// Forgets data keys that are older than an epoch, and everybody who is no longer known.
+    fn look_around(&self, now: Instant) {
+        // Should somebody have panicked while sealing, the next batch says so.
+        if let Ok(mut sealing) = self.shared.sealing() {
+            sealing.sealer.retire(now);
+            sealing.sealer.forget(|recipient| self.recipients.tag(recipient).is_some());
+        }
+    }
+
+    /// Writes one batch, of what is sealed and queued and `more` behind it; false if the log failed in it.
+    pub fn turn(&mut self, more: Vec<Item>) -> bool {
+        match self.commit(more) {
             Ok(()) => return true,
             Err(Stopped::Full(items)) => self.shared.refuse_full(items),
             Err(Stopped::Failed(why)) => self.shared.fail(&why),
@@ -98,69 +131,103 @@ impl Writer {
         self.shared.result().is_ok()
     }
 
-    /// Seals and writes one batch, then answers its waiters. On [`Stopped::Failed`] they are answered too.
-    pub fn commit(&mut self, items: Vec<Item>) -> Result<(), Stopped> {
-        if items.is_empty() {
+    /// Seals what is left of one batch and writes it, then answers its waiters. On [`Stopped::Failed`] they are answered too.
+    pub fn commit(&mut self, more: Vec<Item>) -> Result<(), Stopped> {
+        let shared = Arc::clone(&self.shared);
+        let mut sealing = match shared.sealing() {
+            Ok(sealing) => sealing,
+            Err(why) => return Err(fail(more, why.to_owned())),
+        };
+        let mut items = shared.take(sealing.length());
+        items.extend(more);
+        if !items.is_empty() {
+            if let Err(stopped) = self.make_room(&mut sealing, &items) {
+                return Err(stopped.unwritten(items));
+            }
+            let (spot, now, mut rest) = (self.spot(0), Instant::now(), items.into_iter());
+            while let Some(item) = rest.next() {
+                if let Err(error) = sealing.seal(item, spot, now) {
+                    return Err(fail(rest, error.to_string()));
+                }
+            }
+        }
+        let sealed = sealing.take(mem::take(&mut self.spare_batch));
+        sealing.place(self.room_behind(&sealed));
+        // From here on others may seal what comes next.
+        drop(sealing);
+        self.finish(sealed)
+    }
+
+    /// Sees to it that these fit into the segment behind what is sealed: what is sealed belongs to the segment it was sealed
+    /// for, and so is written there by itself if they do not.
+    fn make_room(&mut self, sealing: &mut Sealing, items: &[Item]) -> Result<(), Stopped> {
+        if self.fits(sealing.length_max(items)) {
             return Ok(());
         }
-        let needed = self.sealer.bytes_max(&items) as u64;
-        // The header goes before the first batch: one that sealed nothing has left that to the next.
-        let front = |current: &Current| if current.offset == 0 { BLOCK_BYTES as u64 } else { 0 };
-        let fits = |current: &Current| current.length - current.offset >= needed + front(current);
-        if !self.current.as_ref().is_some_and(fits) {
-            match self.roll(needed) {
-                Ok(Some(current)) => {
-                    if let Some(finished) = self.current.replace(current) {
-                        let summary = self.summary(&finished);
-                        self.finished.add(summary);
-                    }
-                }
-                Ok(None) => return Err(Stopped::Full(items)),
-                Err(error) => return Err(fail(items, error.to_string())),
-            }
+        let sealed = sealing.take(SealedBatch::default());
+        sealing.place(self.room_behind(&sealed));
+        self.finish(sealed)?;
+        let needed = sealing.length_max(items);
+        if self.fits(needed) {
+            return Ok(());
         }
-        let Some(current) = &self.current else {
-            return Err(Stopped::Full(items));
-        };
-        let (segment, first_position, now) = (current.segment, self.tree.size(), self.clock.now());
-        let sealed = match self.sealer.seal(&items, Spot { segment, first_position, now }) {
-            Ok(sealed) => sealed,
-            Err(error) => return Err(fail(items, error.to_string())),
-        };
-        if let Err(why) = self.write(&sealed, now.to_owned()) {
-            return Err(fail(items, why));
-        }
-        for (item, position) in items.into_iter().zip(sealed.positions) {
-            let receipt = position.map(|position| Receipt { claim: item.claim, position });
-            match item.waiter {
-                // A waiter that is gone no longer wants to know.
-                Some(waiter) => drop(waiter.send(receipt)),
-                None => {
-                    if let Err(error) = receipt {
-                        tracing::error!(log = self.shared.origin, kind = item.kind.word(), %error, "not recorded");
-                    }
-                }
-            }
+        let next = self.roll(needed as u64).map_err(|error| Stopped::Failed(error.to_string()))?;
+        let Some(next) = next else { return Err(Stopped::Full(Vec::new())) };
+        if let Some(finished) = self.current.replace(next) {
+            self.finished.add(self.summary(&finished, sealing));
         }
         Ok(())
     }
 
+    /// Whether a batch of that length fits into the segment.
+    fn fits(&self, length: usize) -> bool {
+        self.current.as_ref().is_some_and(|current| current.room() >= length as u64)
+    }
+
+    /// Where the next batch stands, or the one behind it if that has so many leaves.
+    fn spot(&self, leaves: u32) -> Spot {
+        let segment = self.current.as_ref().map_or(0, |current| current.segment);
+        Spot { segment, first_position: self.tree.size() + u64::from(leaves), now: self.clock.now() }
+    }
+
+    /// Where the batch behind that one will stand, if this is to be written next.
+    fn room_behind(&self, sealed: &SealedBatch) -> Option<Room> {
+        let length = if sealed.leaves() == 0 { 0 } else { sealed.length() as u64 };
+        let left = self.current.as_ref()?.room().checked_sub(length)?;
+        Some(Room { spot: self.spot(sealed.leaves()), bytes: usize::try_from(left).unwrap_or(usize::MAX) })
+    }
+
+    /// Writes a sealed batch and answers its waiters.
+    fn finish(&mut self, mut sealed: SealedBatch) -> Result<(), Stopped> {
+        let written = self.write(&sealed);
+        for answer in sealed.answers.drain(..) {
+            match &written {
+                Ok(()) => answer.tell(&self.shared.origin),
+                Err(why) => answer.fail(&Error::Failed(why.clone())),
+            }
+        }
+        sealed.clear();
+        self.spare_batch = sealed;
+        written.map_err(Stopped::Failed)
+    }
+
     /// Writes a sealed batch where the last one ended, with the segment's header before it if it is the first.
-    fn write(&mut self, sealed: &SealedBatch, now: crate::clock::Timestamp) -> Result<(), String> {
-        let Some(current) = self.current.as_mut().filter(|_| !sealed.leaves.is_empty()) else {
+    fn write(&mut self, sealed: &SealedBatch) -> Result<(), String> {
+        let now = self.clock.now();
+        let Some(current) = self.current.as_mut().filter(|_| sealed.leaves() > 0) else {
             return Ok(());
         };
         let length = sealed.length();
         let header = BatchHeader {
             batch: self.batch,
             first_position: self.tree.size(),
-            leaves: u32::try_from(sealed.leaves.len()).map_err(|_| "the batch has too many leaves")?,
+            leaves: sealed.leaves(),
             length: length as u64,
             written: now,
             previous: self.previous,
         };
-        let front = if current.offset == 0 { BLOCK_BYTES } else { 0 };
-        let (first, rest) = self.blocks.reset(front + length).split_at_mut(front);
+        let front = current.front();
+        let (first, rest) = self.blocks.resized(front + length).split_at_mut(front);
         if front > 0 {
             let begun = SegmentHeader {
                 segment: current.segment,
@@ -188,9 +255,9 @@ impl Writer {
     }
 
     /// What there is to say of the segment that ends here.
-    fn summary(&mut self, &Current { segment, offset: end, .. }: &Current) -> Summary {
+    fn summary(&self, &Current { segment, offset: end, .. }: &Current, sealing: &mut Sealing) -> Summary {
         let (tree, batch, previous) = (self.tree.clone(), self.batch, self.previous);
-        let tags = self.sealer.finish(End { position: tree.size(), batch, previous });
+        let tags = sealing.sealer.finish(End { position: tree.size(), batch, previous });
         Summary { segment, end, tree, batch, previous, tags }
     }
 
@@ -234,7 +301,7 @@ pub fn is_full(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-fn fail(items: Vec<Item>, why: String) -> Stopped {
+fn fail(items: impl IntoIterator<Item = Item>, why: String) -> Stopped {
     super::shared::answer_all(items, &Error::Failed(why.clone()));
     Stopped::Failed(why)
 }
