@@ -7,12 +7,13 @@ mod medium;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use medium::{How, Random, SECTOR_BYTES};
 use medium::{Medium, Node};
 
-use super::verbs::{self, Calls};
+use super::verbs::{self, Calls, Pace};
 use super::{AppendFile, BlockFile, Blocks, Disk, Lock, ReadAt, secret_file};
 use crate::secret::Secret;
 
@@ -326,7 +327,7 @@ impl Calls for CrashingDisk {
         Ok(())
     }
 
-    fn append_zeros(&self, file: &mut Self::File, len: u64) -> io::Result<()> {
+    fn append_zeros(&self, file: &mut Self::File, len: u64, _: Pace<'_>) -> io::Result<()> {
         self.append(file, &vec![0; usize::try_from(len).map_err(io::Error::other)?])
     }
 
@@ -395,7 +396,11 @@ impl Disk for CrashingDisk {
     }
 
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
-        verbs::allocate(self, path, len)
+        verbs::allocate(self, path, len, Pace::AtOnce)
+    }
+
+    fn allocate_for_later(&self, path: &Path, len: u64, _: &AtomicBool) -> io::Result<()> {
+        self.allocate(path, len)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

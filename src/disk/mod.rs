@@ -12,6 +12,7 @@ mod verbs;
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 pub use blocks::{BLOCK_BYTES, Blocks};
 pub use real::RealDisk;
@@ -50,6 +51,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes a file of `len` zeros that are really written, so that writing over them changes no metadata.
     /// If it fails, nothing has this name. `len` is a multiple of [`BLOCK_BYTES`].
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()>;
+
+    /// The same, for a file that is needed later: what others write durably meanwhile does not wait for it. As soon as it
+    /// `hurries`, it is like [`Disk::allocate`].
+    fn allocate_for_later(&self, path: &Path, len: u64, hurries: &AtomicBool) -> io::Result<()>;
 
     /// Gives a file another name in the same directory; that name must not be taken.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -6,12 +6,15 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
 
 use rustix::fs::OFlags;
 
 use super::growing::GrowingFile;
 use super::secret_file::{self, Fault};
-use super::verbs::{self, Calls};
+use super::verbs::{self, Calls, Pace};
 use super::{AppendFile, BLOCK_BYTES, BlockFile, Blocks, Disk, Lock, ReadAt};
 use crate::secret::Secret;
 
@@ -21,6 +24,7 @@ const O_DSYNC: u32 = 0o10000;
 
 /// How many bytes of zeros are written at a time.
 const ZEROS_BYTES: usize = 1 << 20;
+const ZEROS_BYTES_FOR_LATER: usize = 64 << 10;
 
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +77,11 @@ impl Disk for RealDisk {
     }
 
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
-        verbs::allocate(self, path, len)
+        verbs::allocate(self, path, len, Pace::AtOnce)
+    }
+
+    fn allocate_for_later(&self, path: &Path, len: u64, hurries: &AtomicBool) -> io::Result<()> {
+        verbs::allocate(self, path, len, Pace::ForLater(hurries))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -149,14 +157,18 @@ impl Calls for RealDisk {
     }
 
     /// Past the page cache where the file system lets us: these zeros are read by nobody, and a cache filled with them
-    /// costs more than the writing.
-    fn append_zeros(&self, file: &mut File, len: u64) -> io::Result<()> {
+    /// costs more than the writing. A durable write that comes beside a large one waits for all of it (0.8 ms beside 1 MiB,
+    /// 0.1 ms by itself, on the reference machine): so those for later are small, and leave the disk alone half of the time.
+    fn append_zeros(&self, file: &mut File, len: u64, pace: Pace<'_>) -> io::Result<()> {
         let mut zeros = Blocks::new();
         zeros.reset(usize::try_from(len).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES));
         let mut is_direct = set_direct(file, true);
         let mut left = len;
         while left > 0 {
-            let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+            let is_for_later = matches!(pace, Pace::ForLater(hurries) if !hurries.load(Ordering::Acquire));
+            let at_once = if is_for_later { ZEROS_BYTES_FOR_LATER } else { ZEROS_BYTES };
+            let now = usize::try_from(left).unwrap_or(at_once).min(at_once);
+            let begun = Instant::now();
             match file.write_all(zeros.bytes().get(..now).unwrap_or_default()) {
                 Err(error) if is_direct && error.kind() == ErrorKind::InvalidInput => {
                     is_direct = !set_direct(file, false)
@@ -165,6 +177,9 @@ impl Calls for RealDisk {
                     written?;
                     left -= now as u64;
                 }
+            }
+            if is_for_later {
+                thread::sleep(begun.elapsed());
             }
         }
         if is_direct && !set_direct(file, false) {

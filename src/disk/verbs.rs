@@ -4,6 +4,16 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// How fast zeros are written.
+#[derive(Clone, Copy)]
+pub(super) enum Pace<'a> {
+    /// Somebody waits.
+    AtOnce,
+    /// Nobody does, until this says so.
+    ForLater(&'a AtomicBool),
+}
 
 /// The system calls.
 pub(super) trait Calls {
@@ -25,8 +35,8 @@ pub(super) trait Calls {
     fn own_like(&self, file: &Self::File, path: &Path) -> io::Result<()>;
     /// Writes where the last write ended.
     fn append(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
-    /// Writes so many zeros where the last write ended, whole blocks.
-    fn append_zeros(&self, file: &mut Self::File, len: u64) -> io::Result<()>;
+    /// Writes so many zeros where the last write ended, whole blocks; with pauses as long as it is for later.
+    fn append_zeros(&self, file: &mut Self::File, len: u64, pace: Pace<'_>) -> io::Result<()>;
     /// fsync(2).
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     /// rename(2), which replaces.
@@ -85,12 +95,12 @@ pub(super) fn settle(calls: &impl Calls, path: &Path) -> io::Result<()> {
     }
 }
 
-/// [`Disk::allocate`](super::Disk::allocate).
-pub(super) fn allocate(calls: &impl Calls, path: &Path, len: u64) -> io::Result<()> {
+/// [`Disk::allocate`](super::Disk::allocate) and [`Disk::allocate_for_later`](super::Disk::allocate_for_later).
+pub(super) fn allocate(calls: &impl Calls, path: &Path, len: u64, pace: Pace<'_>) -> io::Result<()> {
     let new = beside(path);
     create_anew(calls, &new, 0o640)
         .and_then(|mut file| {
-            calls.append_zeros(&mut file, len)?;
+            calls.append_zeros(&mut file, len, pace)?;
             calls.sync(&file)
         })
         .and_then(|()| free_name(calls, path))

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::audit::keys::{Part, Recipient, Recipients, seal_data_key};
@@ -233,6 +234,9 @@ impl Disk for Full {
     }
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
         RealDisk.allocate(path, len)
+    }
+    fn allocate_for_later(&self, path: &Path, len: u64, hurries: &AtomicBool) -> io::Result<()> {
+        RealDisk.allocate_for_later(path, len, hurries)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)

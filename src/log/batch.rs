@@ -143,6 +143,8 @@ pub struct SealedBatch {
     leaves: Vec<[u8; DESCRIPTOR_BYTES]>,
     /// Each leaf's hash in the tree.
     pub hashes: Vec<Hash>,
+    /// Each leaf's tag and time.
+    pub tags: Vec<([u8; 16], Timestamp)>,
     content: Vec<u8>,
     /// Who is told, in the order of the records.
     pub answers: Vec<Answer>,
@@ -372,6 +374,7 @@ impl SealedBatch {
         let hash = leaf_hash(&bytes);
         self.leaves.push(bytes);
         self.hashes.push(hash);
+        self.tags.push((leaf.place.tag, leaf.place.at));
         hash
     }
 
@@ -419,6 +422,7 @@ impl SealedBatch {
         self.salt = None;
         self.leaves.clear();
         self.hashes.clear();
+        self.tags.clear();
         self.content.clear();
         self.answers.clear();
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -282,6 +282,11 @@ impl Disk for FaultyDisk {
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
         fails(&self.allocates, io::ErrorKind::StorageFull)?;
         RealDisk.allocate(path, len)
+    }
+
+    fn allocate_for_later(&self, path: &Path, len: u64, hurries: &AtomicBool) -> io::Result<()> {
+        fails(&self.allocates, io::ErrorKind::StorageFull)?;
+        RealDisk.allocate_for_later(path, len, hurries)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -297,13 +297,24 @@ impl Builder {
     /// Takes the next batch, which begins at that byte of the file. None: it does not continue the one before, by whose
     /// digest it names all leaves up to it; or there is more than an index can be of.
     pub fn add(&mut self, offset: u64, batch: &Batch) -> Option<()> {
-        let header = &batch.header;
+        let leaves = batch.leaves.iter().map(|leaf| (leaf.descriptor.place.tag, leaf.descriptor.place.at));
+        self.add_leaves(offset, &batch.header, batch.digest, leaves)
+    }
+
+    /// The same of a batch with that header and digest, whose leaves have these tags and times.
+    pub fn add_leaves(
+        &mut self,
+        offset: u64,
+        header: &BatchHeader,
+        digest: Hash,
+        leaves: impl Iterator<Item = ([u8; 16], Timestamp)> + Clone,
+    ) -> Option<()> {
         if (End { position: header.first_position, batch: header.batch, previous: header.previous }) != self.end {
             return None;
         }
-        let times = || batch.leaves.iter().map(|leaf| leaf.descriptor.place.at);
-        for leaf in &batch.leaves {
-            self.leaves.push((leaf.descriptor.place.tag, u32::try_from(self.leaves.len()).ok()?));
+        let times = || leaves.clone().map(|(_, at)| at);
+        for (tag, _) in leaves.clone() {
+            self.leaves.push((tag, u32::try_from(self.leaves.len()).ok()?));
         }
         self.spans.push(Span {
             block: u32::try_from(offset / BLOCK_BYTES as u64).ok()?,
@@ -311,7 +322,7 @@ impl Builder {
             earliest: times().min()?,
             latest: times().max()?,
         });
-        self.end = End { position: header.end_position(), batch: header.batch.checked_add(1)?, previous: batch.digest };
+        self.end = End { position: header.end_position(), batch: header.batch.checked_add(1)?, previous: digest };
         Some(())
     }
 

@@ -1,5 +1,5 @@
-//! The indexes of a log's finished segments: made from a segment's leaves, and believed only if the log's key signed them
-//! for just that segment.
+//! The indexes of a log's finished segments: made while a segment is written, or from its leaves, and believed only if the
+//! log's key signed them for just that segment.
 //! Not here: what is looked for in them (`choice.rs`). One that is missing or does not fit is passed over: then the
 //! segment is read leaf by leaf, and its writer makes it anew.
 
@@ -9,21 +9,55 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
 use super::index::{Builder, End, HEAD_BYTES, Head, Index, file_name};
-use super::segment::{self, Depth, Found, SegmentHeader, batch_at};
+use super::segment::{self, BatchHeader, Depth, Found, SegmentHeader, batch_at};
 use crate::audit::checkpoint::SigningKey;
+use crate::audit::tree::Hash;
+use crate::clock::Timestamp;
 use crate::disk::{BLOCK_BYTES, Disk};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Makes the index of a finished segment, which ends there, and writes it. Of a segment that cannot be read, or is not as
-/// it was written, there is none, and none if it cannot be written: then who searches reads the segment, and who verifies
-/// finds what is wrong with it. It holds nothing that is not in the segment: so nothing stops for want of it.
-pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, key: &SigningKey) {
+/// The index of the segment that is being written, as far as it has come.
+#[derive(Debug)]
+pub struct Growing {
+    builder: Builder,
+    header: SegmentHeader,
+    block: Vec<u8>,
+}
+
+impl Growing {
+    /// Begins with the segment's first block, which holds that header.
+    pub fn new(header: SegmentHeader, block: &[u8]) -> Growing {
+        Growing { builder: Builder::new(&header), header, block: block.to_owned() }
+    }
+
+    /// The batch of these leaves, each with its tag and time, is durable.
+    pub fn add(
+        &mut self,
+        offset: u64,
+        header: &BatchHeader,
+        digest: Hash,
+        leaves: &[([u8; 16], Timestamp)],
+    ) -> Option<()> {
+        self.builder.add_leaves(offset, header, digest, leaves.iter().copied())
+    }
+
+    fn finish(self) -> Option<Index> {
+        self.builder.finish(&self.block, &self.header)
+    }
+}
+
+/// Writes the index of a finished segment, which ends there, as it grew with it, or else made of its leaves. Of a segment
+/// that cannot be read, or is not as it was written, there is none, and none if it cannot be written: then who searches
+/// reads the segment, and who verifies finds what is wrong with it. It holds nothing that is not in the segment: so nothing
+/// stops for want of it.
+pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, grown: Option<Growing>, key: &SigningKey) {
     let path = dir.join(file_name(segment));
     let missing = |why: &str| {
         tracing::warn!(path = %path.display(), why, "there is no index of a segment; searches read the segment");
     };
-    let index = match make(disk, dir, segment) {
+    let grown = grown.and_then(Growing::finish);
+    let index = match grown.map_or_else(|| make(disk, dir, segment), |index| Ok(Some(index))) {
         // What is signed here is believed where the leaves themselves are not looked at: so they must be the log's.
         Ok(Some(index)) if Some(index.head.end()) == end => index,
         Ok(_) => return missing("the segment is not as it was written"),

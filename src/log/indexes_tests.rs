@@ -45,8 +45,8 @@ fn one_that_cannot_be_written_is_not_there_and_no_more() {
     std::fs::remove_file(&index).expect("removed");
     let (dir, end) = (fixture.dir(), header(&RealDisk, &fixture.dir(), 1).map(|next| End::from(&next)));
     fixture.disk.replaces.store(1, std::sync::atomic::Ordering::Release);
-    write(&fixture.disk, &dir, 0, end, &signing(1));
+    write(&fixture.disk, &dir, 0, end, None, &signing(1));
     assert!(!index.exists());
-    write(&fixture.disk, &dir, 0, end, &signing(1));
+    write(&fixture.disk, &dir, 0, end, None, &signing(1));
     assert_eq!(std::fs::read(&index).expect("written"), made);
 }

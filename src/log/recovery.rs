@@ -65,7 +65,21 @@ pub fn recover(
     public: &[u8; 32],
     remembered: Option<(u64, Hash)>,
 ) -> Result<Recovered, Error> {
-    let segments = segments(disk, dir)?;
+    let names = disk.names(dir).map_err(|error| Error::storage("list", dir, &error))?;
+    let recovered = recovered(disk, dir, origin, public, remembered, &segments(&names))?;
+    // What is refused is not touched.
+    remove_left_overs(disk, dir, &names)?;
+    Ok(recovered)
+}
+
+fn recovered(
+    disk: &dyn Disk,
+    dir: &Path,
+    origin: &str,
+    public: &[u8; 32],
+    remembered: Option<(u64, Hash)>,
+    segments: &[u64],
+) -> Result<Recovered, Error> {
     let Some(checkpoint) = signed(disk, dir, origin, public)? else {
         if let Some(first) = segments.first() {
             let detail = format!("there is {} but no checkpoint", file_name(*first));
@@ -81,7 +95,7 @@ pub fn recover(
     };
     let found = Recovered { dropped: dropped(disk, dir)?, ..Recovered::default() };
     let mut scan = Scan { disk, dir, origin, public, checkpoint, remembered, found };
-    for (expected, segment) in (0..).zip(&segments) {
+    for (expected, segment) in (0..).zip(segments) {
         if *segment != expected {
             return Err(Error::unsound(dir, Verdict::Missing, format!("there is no {}", file_name(expected))));
         }
@@ -95,16 +109,20 @@ pub fn recover(
     Ok(scan.found)
 }
 
-/// The numbers of the segments, in order. Left-overs of a crash before their files had names are removed.
-fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
-    let names = disk.names(dir).map_err(|error| Error::storage("list", dir, &error))?;
+/// The numbers of the segments, in order.
+fn segments(names: &[String]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Removes the spare segment, and what a crash left behind before its file had a name.
+fn remove_left_overs(disk: &dyn Disk, dir: &Path, names: &[String]) -> Result<(), Error> {
     for name in names.iter().filter(|name| *name == SPARE || name.ends_with(".new")) {
         let path = dir.join(name);
         disk.remove(&path).map_err(|error| Error::storage("remove", &path, &error))?;
     }
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+    Ok(())
 }
 
 /// What a recovery dropped that was cut off before a record said so.

@@ -47,7 +47,7 @@ pub struct Shared {
     failed: watch::Sender<bool>,
     /// Whether more than the reserve is free.
     room: AtomicBool,
-    upkeep_stops: Mutex<bool>,
+    called: Mutex<Called>,
     /// Wakes the upkeep.
     upkeep: Condvar,
 }
@@ -75,6 +75,13 @@ struct Queue {
     oldest_note: Option<Instant>,
     writer: Asleep,
     state: State,
+}
+
+/// What the upkeep is called for.
+#[derive(Default)]
+struct Called {
+    to_work: bool,
+    to_stop: bool,
 }
 
 /// Whether the writer sleeps, and for how long at most.
@@ -128,7 +135,7 @@ impl Shared {
             durable: Mutex::new(durable),
             failed: watch::Sender::new(false),
             room: AtomicBool::new(true),
-            upkeep_stops: Mutex::new(false),
+            called: Mutex::default(),
             upkeep: Condvar::new(),
         }
     }
@@ -337,14 +344,24 @@ impl Shared {
         Checkpoint { origin: self.origin.clone(), size: durable.size(), root: durable.root() }
     }
 
-    /// Waits for `span`, or until the upkeep is to stop; true then.
+    /// Waits for `span`, until there is something to do, or until the upkeep is to stop; true then.
     pub fn upkeep_waits(&self, span: Duration) -> bool {
-        let stops = lock(&self.upkeep_stops);
-        *self.upkeep.wait_timeout_while(stops, span, |stops| !*stops).unwrap_or_else(PoisonError::into_inner).0
+        let called = lock(&self.called);
+        let nothing = |called: &mut Called| !called.to_stop && !called.to_work;
+        let waited = self.upkeep.wait_timeout_while(called, span, nothing);
+        let mut called = waited.unwrap_or_else(PoisonError::into_inner).0;
+        called.to_work = false;
+        called.to_stop
+    }
+
+    /// There is something to do for the upkeep before its time.
+    pub fn call_upkeep(&self) {
+        lock(&self.called).to_work = true;
+        self.upkeep.notify_all();
     }
 
     pub fn stop_upkeep(&self) {
-        *lock(&self.upkeep_stops) = true;
+        lock(&self.called).to_stop = true;
         self.upkeep.notify_all();
     }
 

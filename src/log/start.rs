@@ -191,7 +191,7 @@ fn current(disk: &dyn Disk, dir: &Path, recovered: &Recovered) -> Result<Option<
     let Some(last) = &recovered.last else { return Ok(None) };
     let path = dir.join(file_name(last.segment));
     let file = disk.open(&path).map_err(|error| Error::storage("open", &path, &error))?;
-    Ok(Some(Current { file, segment: last.segment, offset: last.end, length: last.length }))
+    Ok(Some(Current { file, segment: last.segment, offset: last.end, length: last.length, index: None }))
 }
 
 fn dropped(bytes: u64, place: &str, clock: &dyn Clock) -> Record {

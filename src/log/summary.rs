@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use super::Error;
 use super::index::End;
+use super::indexes::Growing;
 use super::segment::{Fields, SegmentHeader, file_name};
 use super::writer::is_full;
 use crate::audit::checkpoint::SigningKey;
@@ -129,16 +130,16 @@ fn name(segment: u64) -> String {
 
 /// Segments that were finished and whose summaries are not written yet.
 #[derive(Debug, Default)]
-pub struct Finished(Mutex<Vec<Summary>>);
+pub struct Finished(Mutex<Vec<(Summary, Option<Growing>)>>);
 
 impl Finished {
-    /// Adds one.
-    pub fn add(&self, summary: Summary) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(summary);
+    /// Adds one, with its index, if that grew with it from its beginning.
+    pub fn add(&self, summary: Summary, index: Option<Growing>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((summary, index));
     }
 
     /// Takes all of them.
-    pub fn take(&self) -> Vec<Summary> {
+    pub fn take(&self) -> Vec<(Summary, Option<Growing>)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,5 +1,6 @@
 //! What a log needs once a second, on a thread of its own so that nobody waits for it: a signed checkpoint, a look at
-//! the free space, a spare segment filled with zeros before it is needed, and the summaries and indexes of finished ones.
+//! the free space, the summaries and indexes of finished segments; and, as soon as it will be needed, a spare segment filled
+//! with zeros.
 //! Not here: records (`writer.rs`).
 
 use std::path::{Path, PathBuf};
@@ -32,24 +33,28 @@ pub struct Spare {
     path: PathBuf,
     bytes: u64,
     wanted: AtomicBool,
+    /// Somebody waits for it.
+    hurries: AtomicBool,
     /// Held while it is being made: who needs it then waits for it.
     is_there: Mutex<bool>,
 }
 
 impl Spare {
     pub fn new(dir: &Path, bytes: u64) -> Self {
-        let (wanted, is_there) = (AtomicBool::new(false), Mutex::new(false));
-        Spare { path: dir.join(SPARE), bytes, wanted, is_there }
+        let (wanted, hurries, is_there) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::new(false));
+        Spare { path: dir.join(SPARE), bytes, wanted, hurries, is_there }
     }
 
-    /// Says whether a spare will be needed soon.
-    pub fn wanted(&self, wanted: bool) {
-        self.wanted.store(wanted, Ordering::Release);
+    /// Says whether a spare will be needed soon; true if that is new.
+    pub fn wanted(&self, wanted: bool) -> bool {
+        self.wanted.swap(wanted, Ordering::AcqRel) != wanted && wanted
     }
 
     /// Gives the spare that name; false if there is none.
     pub fn take(&self, disk: &dyn Disk, path: &Path) -> Result<bool, Error> {
+        self.hurries.store(true, Ordering::Release);
         let mut is_there = self.is_there.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hurries.store(false, Ordering::Release);
         if *is_there {
             disk.rename(&self.path, path)
                 .map_err(|error| Error::storage("rename the spare segment to", path, &error))?;
@@ -63,7 +68,7 @@ impl Spare {
         if *is_there || !self.wanted.load(Ordering::Acquire) || free < reserve.saturating_add(self.bytes) {
             return Ok(());
         }
-        match disk.allocate(&self.path, self.bytes) {
+        match disk.allocate_for_later(&self.path, self.bytes, &self.hurries) {
             Ok(()) => *is_there = true,
             Err(error) if is_full(error.kind()) => {}
             Err(error) => return Err(Error::storage("allocate", &self.path, &error)),
@@ -112,10 +117,10 @@ impl Upkeep {
             write_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing)?;
             self.signed_size = checkpoint.size;
         }
-        for summary in self.finished.take() {
+        for (summary, index) in self.finished.take() {
             summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
             let end = Some(summary.ends());
-            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, &self.signing);
+            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, index, &self.signing);
         }
         self.look_at_indexes();
         if stops || self.shared.result().is_err() {
@@ -139,7 +144,7 @@ impl Upkeep {
             let Some(segment) = self.unlooked.pop() else { break };
             if !indexes::is_there(disk, &self.dir, segment, &public) {
                 let end = indexes::header(disk, &self.dir, segment + 1).map(|next| End::from(&next));
-                indexes::write(disk, &self.dir, segment, end, &self.signing);
+                indexes::write(disk, &self.dir, segment, end, None, &self.signing);
                 made += 1;
             }
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Item, SealedBatch, Spot};
 use super::index::End;
+use super::indexes::Growing;
 use super::sealing::{Room, Sealing};
 use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
@@ -25,6 +26,9 @@ use crate::disk::{BLOCK_BYTES, BlockFile, Blocks, Disk};
 /// How often it is looked whether data keys are older than an epoch.
 const RETIRE_EVERY: Duration = Duration::from_secs(10);
 
+/// A spare segment is wanted behind this part of the one that is being written.
+const SPARE_WANTED_BEHIND: u64 = 4;
+
 /// The segment that is being written.
 pub struct Current {
     pub file: Box<dyn BlockFile>,
@@ -32,6 +36,8 @@ pub struct Current {
     /// Where the next batch goes; 0: the header goes first.
     pub offset: u64,
     pub length: u64,
+    /// Its index so far; none if it was begun by a process before.
+    pub index: Option<Growing>,
 }
 
 impl Current {
@@ -174,7 +180,9 @@ impl Writer {
         let next = self.roll(needed as u64).map_err(|error| Stopped::Failed(error.to_string()))?;
         let Some(next) = next else { return Err(Stopped::Full(Vec::new())) };
         if let Some(finished) = self.current.replace(next) {
-            self.finished.add(self.summary(&finished, sealing));
+            let summary = self.summary(&finished, sealing);
+            self.finished.add(summary, finished.index);
+            self.shared.call_upkeep();
         }
         Ok(())
     }
@@ -240,14 +248,21 @@ impl Writer {
                 origin: self.shared.origin.clone(),
             };
             first.copy_from_slice(&begun.to_bytes());
+            current.index = Some(Growing::new(begun, first));
         }
         let digest = sealed.write(&header, rest);
         current.file.write_durably(current.offset, &self.blocks).map_err(|error| {
             let path = self.dir.join(file_name(current.segment));
             format!("cannot write {}: {error}", path.display())
         })?;
-        current.offset += (front + length) as u64;
-        self.spare.wanted(current.offset > current.length / 2);
+        let offset = current.offset + front as u64;
+        if current.index.as_mut().is_some_and(|index| index.add(offset, &header, digest, &sealed.tags).is_none()) {
+            current.index = None;
+        }
+        current.offset = offset + length as u64;
+        if self.spare.wanted(current.offset > current.length / SPARE_WANTED_BEHIND) {
+            self.shared.call_upkeep();
+        }
         (self.batch, self.previous) = (self.batch + 1, digest);
         sealed.hashes.iter().for_each(|hash| self.tree.push(*hash));
         self.shared.advance(self.tree.clone());
@@ -280,7 +295,7 @@ impl Writer {
             }
         }
         let file = self.disk.open(&path).map_err(|error| Error::storage("open", &path, &error))?;
-        Ok(Some(Current { file, segment, offset: 0, length }))
+        Ok(Some(Current { file, segment, offset: 0, length, index: None }))
     }
 
     /// A sign of life. Without the vendor's keys of this month there is none, which is seen as silence.

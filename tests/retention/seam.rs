@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use portreeve::disk::secret_file::Fault;
 use portreeve::disk::{AppendFile, BlockFile, Blocks, Disk, Lock, ReadAt, RealDisk};
@@ -118,6 +119,10 @@ impl Disk for Seam {
 
     fn allocate(&self, path: &Path, len: u64) -> io::Result<()> {
         RealDisk.allocate(path, len)
+    }
+
+    fn allocate_for_later(&self, path: &Path, len: u64, hurries: &AtomicBool) -> io::Result<()> {
+        RealDisk.allocate_for_later(path, len, hurries)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
