@@ -14,7 +14,9 @@ use crate::secret::Secret;
 
 /// Bytes of the salt.
 pub const SALT_BYTES: usize = 16;
+const KEY_BYTES: usize = 32;
 const COMMITMENT_BYTES: usize = 32;
+const EXPANDED_BYTES: usize = KEY_BYTES + COMMITMENT_BYTES;
 const TAG_BYTES: usize = 16;
 /// How much longer a sealed part is than its padded content.
 const OVERHEAD_BYTES: usize = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES;
@@ -35,21 +37,15 @@ impl DataKey {
         DataKey(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()))
     }
 
-    /// The record key, nonce and commitment for that salt, part and position.
+    /// The record key and commitment for that salt, part and position.
     fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
-        let mut okm = Zeroizing::new([0; 76]);
+        let mut expanded = Expanded(Zeroizing::new([0; EXPANDED_BYTES]));
         let part = [binding.part.number()];
         let info = [b"portreeve/part/v1\n".as_slice(), salt, binding.position(), &part];
         self.0
             .expand(&info, ExpandedLength)
-            .and_then(|expanded| expanded.fill(okm.as_mut_slice()))
-            .expect("76 bytes are within what HKDF-SHA-256 expands to");
-        let mut expanded = Expanded { key: Zeroizing::new([0; 32]), nonce: [0; 12], commitment: [0; 32] };
-        let (key, rest) = okm.split_at(32);
-        let (nonce, commitment) = rest.split_at(12);
-        expanded.key.copy_from_slice(key);
-        expanded.nonce.copy_from_slice(nonce);
-        expanded.commitment.copy_from_slice(commitment);
+            .and_then(|expansion| expansion.fill(expanded.0.as_mut_slice()))
+            .expect("64 bytes are within what HKDF-SHA-256 expands to");
         expanded
     }
 }
@@ -64,24 +60,26 @@ struct ExpandedLength;
 
 impl hkdf::KeyType for ExpandedLength {
     fn len(&self) -> usize {
-        76
+        EXPANDED_BYTES
     }
 }
 
-struct Expanded {
-    key: Zeroizing<[u8; 32]>,
-    nonce: [u8; 12],
-    commitment: [u8; COMMITMENT_BYTES],
-}
+/// A record's key and the commitment to it.
+struct Expanded(Zeroizing<[u8; EXPANDED_BYTES]>);
 
 impl Expanded {
+    fn commitment(&self) -> &[u8] {
+        self.0.split_at(KEY_BYTES).1
+    }
+
     fn cipher(&self) -> LessSafeKey {
-        let key = UnboundKey::new(&AES_256_GCM, self.key.as_slice()).expect("an AES-256 key has 32 bytes");
+        let key = UnboundKey::new(&AES_256_GCM, self.0.split_at(KEY_BYTES).0).expect("an AES-256 key has 32 bytes");
         LessSafeKey::new(key)
     }
 
-    fn nonce(&self) -> Nonce {
-        Nonce::assume_unique_for_key(self.nonce)
+    /// Each key seals one part, once: no other nonce is ever used with it.
+    fn nonce() -> Nonce {
+        Nonce::assume_unique_for_key([0; 12])
     }
 }
 
@@ -121,12 +119,12 @@ pub fn sealed_len(content_len: usize) -> usize {
 }
 
 /// Appends the sealed part to `out`: salt ‖ commitment ‖ ciphertext ‖ tag. The salt must be fresh for the batch;
-/// data keys are never used by two processes, so that a repeated salt alone repeats no nonce.
+/// data keys are never used by two processes, so that a repeated salt alone repeats no key.
 pub fn seal(key: &DataKey, binding: &Binding, salt: &[u8; SALT_BYTES], content: &[u8], out: &mut Vec<u8>) {
     let expanded = key.expand(salt, binding);
     out.reserve(sealed_len(content.len()));
     out.extend_from_slice(salt);
-    out.extend_from_slice(&expanded.commitment);
+    out.extend_from_slice(expanded.commitment());
     let start = out.len();
     out.extend_from_slice(content);
     out.push(0x80);
@@ -134,7 +132,7 @@ pub fn seal(key: &DataKey, binding: &Binding, salt: &[u8; SALT_BYTES], content: 
     let (_, plain) = out.split_at_mut(start);
     let tag = expanded
         .cipher()
-        .seal_in_place_separate_tag(expanded.nonce(), Aad::from(binding.bytes.as_slice()), plain)
+        .seal_in_place_separate_tag(Expanded::nonce(), Aad::from(binding.bytes.as_slice()), plain)
         .expect("content is far below what AES-GCM seals at once");
     out.extend_from_slice(tag.as_ref());
 }
@@ -147,11 +145,11 @@ pub fn open(key: &DataKey, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing
     let (salt, rest) = sealed.split_first_chunk().ok_or(NotOpened)?;
     let (commitment, ciphertext) = rest.split_first_chunk::<COMMITMENT_BYTES>().ok_or(NotOpened)?;
     let expanded = key.expand(salt, binding);
-    verify_slices_are_equal(&expanded.commitment, commitment).map_err(|_| NotOpened)?;
+    verify_slices_are_equal(expanded.commitment(), commitment).map_err(|_| NotOpened)?;
     let mut content = Zeroizing::new(ciphertext.to_vec());
     let padded = expanded
         .cipher()
-        .open_in_place(expanded.nonce(), Aad::from(binding.bytes.as_slice()), content.as_mut_slice())
+        .open_in_place(Expanded::nonce(), Aad::from(binding.bytes.as_slice()), content.as_mut_slice())
         .map_err(|_| NotOpened)?;
     let end = padded.iter().rposition(|byte| *byte != 0).filter(|end| padded.get(*end) == Some(&0x80));
     // As long as it must be: else a writer could tell by it what its content does not say.

@@ -217,9 +217,9 @@ def open_part(data_key, origin, place, part, sealed):
     what = f"part {part} at position {struct.unpack('<Q', place[8:16])[0]}"
     demand(len(sealed) >= 64 + 64, f"{what} is too short")
     salt, commitment, ciphertext = sealed[:16], sealed[16:48], sealed[48:]
-    own = expand(data_key, b"portreeve/part/v1\n" + salt + place[8:16] + bytes([part]), 76)
-    demand(hmac.compare_digest(own[44:], commitment), f"{what} is committed to another key")
-    plain = open_gcm(own[:32], own[32:44], ciphertext, place + bytes([part]) + origin.encode(), what)
+    own = expand(data_key, b"portreeve/part/v1\n" + salt + place[8:16] + bytes([part]), 64)
+    demand(hmac.compare_digest(own[32:], commitment), f"{what} is committed to another key")
+    plain = open_gcm(own[:32], bytes(12), ciphertext, place + bytes([part]) + origin.encode(), what)
     content = plain.rstrip(b"\0")
     demand(content.endswith(b"\x80"), f"{what} has no end")
     demand(len(plain) == padded(len(content) - 1), f"{what} is padded to another length")
