@@ -72,3 +72,7 @@ impl Sealing {
         mem::replace(&mut self.batch, next)
     }
 }
+
+#[cfg(test)]
+#[path = "sealing_tests.rs"]
+mod tests;
