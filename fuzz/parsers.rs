@@ -16,11 +16,13 @@ use portreeve::audit::public::Public;
 use portreeve::audit::record::{Kind, Record, Skeleton, Values};
 use portreeve::audit::tree::sha256;
 use portreeve::audit::witnessing::AddCheckpoint;
+use portreeve::audit::words::{from_content, to_content};
 use portreeve::clock::Timestamp;
 use portreeve::config;
 use portreeve::datamap::DataMap;
 use portreeve::disk::{BLOCK_BYTES, ReadAt, RealDisk};
 use portreeve::keyring::{Error, file, written_again};
+use portreeve::log::blocks::{self, Blocks};
 use portreeve::log::index::{HEAD_BYTES, Head, Index};
 use portreeve::log::segment::{
     BATCH_HEADER_BYTES, BatchHeader, Depth, Found, SegmentHeader, batch_at, content_start, last_not_zero, next_header,
@@ -32,7 +34,7 @@ use portreeve::snapshots;
 use portreeve::wire::{backend, frame, frontend, scram, startup};
 
 /// Each parser, by the name of its fuzz target.
-pub const PARSERS: [(&str, fn(&[u8])); 21] = [
+pub const PARSERS: [(&str, fn(&[u8])); 23] = [
     ("frames", frames),
     ("backend", messages),
     ("startup", first_packet),
@@ -40,6 +42,8 @@ pub const PARSERS: [(&str, fn(&[u8])); 21] = [
     ("segment", segment),
     ("batch", batch),
     ("index", index),
+    ("blocks", blocks),
+    ("words", words),
     ("record", record),
     ("checkpoint", checkpoint),
     ("proof", proof),
@@ -168,6 +172,28 @@ pub fn index(data: &[u8]) {
     assert_eq!(index.to_bytes(&signing()), bytes);
 }
 
+/// A segment's blocks, their hash and the signature made right likewise; what is accepted is written back the same.
+pub fn blocks(data: &[u8]) {
+    assert!(Blocks::parse(data, &other_signing().public()).is_none(), "this key signed nothing");
+    let mut bytes = data.to_vec();
+    bytes.resize(data.len().max(blocks::HEAD_BYTES), 0);
+    let (head, body) = bytes.split_at_mut(blocks::HEAD_BYTES);
+    let (signed, signature) = head.split_at_mut(blocks::HEAD_BYTES - 64);
+    signed.iter_mut().rev().zip(sha256(&[body]).iter().rev()).for_each(|(byte, hash)| *byte = *hash);
+    signature.copy_from_slice(&signing().sign_bytes(b"portreeve segment blocks\0", signed));
+    if let Some(read) = Blocks::parse(&bytes, &signing().public()) {
+        assert_eq!(read.to_bytes(&signing()), bytes);
+        assert!(read.of(&[0; 16]).is_none_or(|_| !read.is_empty()));
+    }
+}
+
+/// What a block holds, once it is opened.
+pub fn words(data: &[u8]) {
+    if let Some(words) = from_content(data) {
+        assert_eq!(to_content(&words), data);
+    }
+}
+
 struct InMemory(Vec<u8>);
 
 impl ReadAt for InMemory {
@@ -203,6 +229,10 @@ pub fn record(data: &[u8]) {
 
 fn signing() -> SigningKey {
     SigningKey::from_seed(&Secret::new([1; 32]))
+}
+
+fn other_signing() -> SigningKey {
+    SigningKey::from_seed(&Secret::new([9; 32]))
 }
 
 /// A checkpoint: nothing opens that this key did not sign.

@@ -17,3 +17,4 @@ pub mod tag;
 pub mod tiles;
 pub mod tree;
 pub mod witnessing;
+pub mod words;

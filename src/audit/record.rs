@@ -108,6 +108,8 @@ impl Record {
 /// What all records of one session share, in CBOR once and for all: it is spliced into each.
 #[derive(Clone, Debug)]
 pub struct Preamble {
+    /// As it was given, for who asks what is in it.
+    shared: Skeleton,
     skeleton: Pairs,
     values: Pairs,
 }
@@ -124,7 +126,12 @@ impl Preamble {
     pub fn of(record: &Record) -> Preamble {
         let (skeleton, values) = record.encode(None).expect("writing to memory does not fail");
         let pairs = |map: &[u8]| Pairs::of(map).expect("a record's parts are maps of a length that is told");
-        Preamble { skeleton: pairs(&skeleton), values: pairs(&values) }
+        Preamble { shared: record.skeleton.clone(), skeleton: pairs(&skeleton), values: pairs(&values) }
+    }
+
+    /// What of every skeleton it is.
+    pub fn skeleton(&self) -> &Skeleton {
+        &self.shared
     }
 }
 

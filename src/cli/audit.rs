@@ -16,7 +16,7 @@ mod verify;
 pub(super) mod when;
 mod witnessed;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use super::{Context, Exit, Failure};
 use crate::audit::keys::{Recipients, SealedDataKey};
 use crate::grant::State;
 use crate::ids::{CustomerId, StaffId};
-use crate::keyring::{Client, init, pinned};
+use crate::keyring::{Client, TEXT_BYTES_MAX, init, pinned};
 use crate::log::follow::Following;
 use crate::log::search::{Found, Query, search_watched};
 use crate::log::stream::Watch;
@@ -114,6 +114,9 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     }
 }
 
+/// What is added to why the keyring is asked once more for the same reading.
+const GOES_ON: &str = " (the same reading goes on)";
+
 /// A log's origin and a position in it.
 type Place = (String, u64);
 
@@ -178,7 +181,8 @@ impl Auditor {
     /// The same, with how far it is told to `watch`.
     async fn search_watched(&self, dirs: &[PathBuf], query: &Query, watch: &Arc<Watch>) -> Result<Vec<Found>, Failure> {
         let query = Query { pinned: self.pinned(dirs), ..query.clone() };
-        Ok(search_watched(dirs, &query, &self.recipients, watch, |keys| self.open(keys)).await?)
+        let reading = self.reading();
+        Ok(search_watched(dirs, &query, &self.recipients, watch, |keys| reading.open(keys)).await?)
     }
 
     /// What came since.
@@ -187,18 +191,45 @@ impl Auditor {
         Ok(following.next(dirs, &self.recipients, |keys| self.open(keys)).await?)
     }
 
+    /// One reading of the logs.
+    fn reading(&self) -> Reading<'_> {
+        Reading { auditor: self, goes_on: Cell::new(false) }
+    }
+
     /// Has data keys opened, each once however often it is asked for.
     async fn open(&self, keys: Vec<SealedDataKey>) -> Result<Vec<Secret<[u8; 32]>>, crate::keyring::Error> {
+        self.reading().open(keys).await
+    }
+}
+
+/// One reading of the logs, which may take two requests to the keyring: first what blocks tell is opened, then what is left
+/// to be read. Both are recorded, and the record of the second says that it is the same reading.
+struct Reading<'a> {
+    auditor: &'a Auditor,
+    goes_on: Cell<bool>,
+}
+
+impl Reading<'_> {
+    async fn open(&self, keys: Vec<SealedDataKey>) -> Result<Vec<Secret<[u8; 32]>>, crate::keyring::Error> {
+        let Auditor { keyring, who, opened: had, .. } = self.auditor;
         let place = |key: &SealedDataKey| (key.origin.clone(), key.position);
         let new: Vec<SealedDataKey> =
-            keys.iter().filter(|key| !self.opened.borrow().contains_key(&place(key))).cloned().collect();
+            keys.iter().filter(|key| !had.borrow().contains_key(&place(key))).cloned().collect();
         if !new.is_empty() {
             let places: Vec<_> = new.iter().map(place).collect();
-            let opened = self.keyring.open(new, &self.who, &self.why).await?;
-            self.opened.borrow_mut().extend(places.into_iter().zip(opened));
+            let opened = keyring.open(new, who, &self.why()).await?;
+            had.borrow_mut().extend(places.into_iter().zip(opened));
         }
-        let opened = self.opened.borrow();
+        let opened = had.borrow();
         Ok(keys.iter().filter_map(|key| Some(Secret::new(*opened.get(&place(key))?.expose()))).collect())
+    }
+}
+
+impl Reading<'_> {
+    fn why(&self) -> String {
+        let why = &self.auditor.why;
+        let goes_on = self.goes_on.replace(true) && why.len() + GOES_ON.len() <= TEXT_BYTES_MAX;
+        format!("{why}{}", if goes_on { GOES_ON } else { "" })
     }
 }
 
@@ -224,6 +255,10 @@ fn staff_id(state: Option<&State>, name: &str) -> Result<StaffId, Failure> {
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "audit/blocks_tests.rs"]
+mod blocks_tests;
 
 #[cfg(test)]
 #[path = "audit/erased_tests.rs"]

@@ -23,7 +23,7 @@ pub use destroy::{Doom, Doomed};
 pub use keep::{Pace, Wanted, keep_keys};
 pub use kept::{Kept, Written};
 pub use keys::{Destroyed, Keyring, Slot};
-pub use protocol::written_again;
+pub use protocol::{TEXT_BYTES_MAX, written_again};
 pub use server::{Access, Server, Settings};
 
 /// What can go wrong with the keyring, and whose turn it is.

@@ -15,7 +15,7 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Recipients or sealed keys per request; more are sent in several.
 pub(super) const ITEMS_MAX: usize = 1024;
 /// Bytes of `who` and of `why`.
-pub(super) const TEXT_BYTES_MAX: usize = 1024;
+pub const TEXT_BYTES_MAX: usize = 1024;
 
 /// Something asked of the keyring.
 #[derive(Debug, Encode, Decode)]

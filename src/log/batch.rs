@@ -2,13 +2,15 @@
 //! links each record to its recipient's previous one.
 //! Not here: who seals when (`sealing.rs`), files and threads (`writer.rs`). FORMAT.md, "A batch".
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::blocks::{Block, ToSeal};
+use super::gather::{Gathered, Stands, WORDS_MAX_OF_ALL};
 use super::index::End;
 use super::past::{Files, Past};
 use super::segment::{BATCH_HEADER_BYTES, BatchHeader, DIGEST_BYTES, content_start, hash_of};
@@ -20,10 +22,11 @@ use crate::audit::record::Kind;
 use crate::audit::seal::{Binding, DataKey, SALT_BYTES, seal, sealed_len};
 use crate::audit::tag::Tagger;
 use crate::audit::tree::{Hash, leaf_hash, sha256};
+use crate::audit::words::{Word, Words};
 use crate::clock::Timestamp;
 use crate::disk::BLOCK_BYTES;
 use crate::entropy::{Entropy, random};
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 
 /// Bytes of a data key's leaf content.
 pub const DATA_KEY_BYTES: usize = 88;
@@ -43,8 +46,20 @@ pub struct Item {
     pub to: Option<Arc<SealTo>>,
     pub values: Vec<u8>,
     pub skeleton: Vec<u8>,
+    /// What a search may ask of the skeleton.
+    pub words: Words,
     pub claim: Claim,
     pub waiter: Option<Waiter>,
+}
+
+impl Told {
+    /// All blocks, sealed.
+    pub fn sealed(self) -> Vec<Block> {
+        let Told { to_seal, mut sealed, salt } = self;
+        sealed.extend(to_seal.into_iter().map(|to_seal| to_seal.seal(&salt)));
+        wipe_stack();
+        sealed
+    }
 }
 
 impl Item {
@@ -103,11 +118,14 @@ pub struct Sealer {
     chains: HashMap<Recipient, Chain>,
     pub(super) past: Past,
     files: Files,
+    /// How many more words may be gathered in this segment.
+    room: usize,
 }
 
 /// A data key in use.
 struct Used {
-    key: DataKey,
+    /// In one place, as it is handed on.
+    key: Box<DataKey>,
     position: u64,
     period: u32,
     segment: u64,
@@ -132,6 +150,16 @@ struct Chain {
     last: Option<Hash>,
     values: Option<Used>,
     skeleton: Option<Used>,
+    gathered: Option<Gathered>,
+}
+
+/// What a finished segment's blocks are made of: words with their keys, and what is sealed already.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub to_seal: Vec<ToSeal>,
+    pub sealed: Vec<Block>,
+    /// For all that is to be sealed.
+    pub salt: [u8; SALT_BYTES],
 }
 
 /// A sealed batch, before it has a header.
@@ -160,7 +188,8 @@ pub struct Spot {
 
 impl Sealer {
     pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past, files: Files) -> Self {
-        Sealer { origin: origin.to_owned(), entropy, epoch, chains: HashMap::new(), past, files }
+        let (origin, chains, room) = (origin.to_owned(), HashMap::new(), WORDS_MAX_OF_ALL);
+        Sealer { origin, entropy, epoch, chains, past, files, room }
     }
 
     /// How many bytes these items take in a batch at most, with all the data keys they could need.
@@ -213,14 +242,40 @@ impl Sealer {
         past.finish(end).clone()
     }
 
-    /// Forgets data keys that are older than an epoch.
+    /// Forgets data keys that are older than an epoch. What was gathered under them is sealed before.
     pub fn retire(&mut self, now: Instant) {
         let age = self.epoch.age;
         let is_old = |used: &mut Used| now.saturating_duration_since(used.since) >= age;
+        let mut salt = None;
         for chain in self.chains.values_mut() {
             drop(chain.values.take_if(is_old));
-            drop(chain.skeleton.take_if(is_old));
+            let segment = chain.segment;
+            if let Some(used) = chain.skeleton.take_if(is_old)
+                && let Some(gathered) = chain.gathered.as_mut().filter(|gathered| gathered.is_of(segment))
+                && let Some(words) = gathered.words.clone()
+            {
+                let salt = salt.get_or_insert_with(|| random(self.entropy.as_ref()));
+                gathered.sealed = Some(used.with_words(&self.origin, chain.tag, gathered.from, words).seal(salt));
+            }
         }
+    }
+
+    /// What was gathered of that segment, which is finished. Its data keys go with it.
+    pub fn told(&mut self, segment: u64) -> Told {
+        self.room = WORDS_MAX_OF_ALL;
+        let mut told = Told { salt: random(self.entropy.as_ref()), ..Told::default() };
+        for chain in self.chains.values_mut() {
+            let Some(Gathered { from, words, sealed, .. }) = chain.gathered.take_if(|had| had.is_of(segment)) else {
+                continue;
+            };
+            let used = chain.skeleton.take_if(|used| used.segment == segment);
+            match (used, words) {
+                (Some(used), Some(words)) => told.to_seal.push(used.with_words(&self.origin, chain.tag, from, words)),
+                (Some(_), None) => {}
+                (None, _) => told.sealed.extend(sealed),
+            }
+        }
+        told
     }
 
     /// Forgets everybody whom the writer has forgotten: their data keys, and what recognises their records.
@@ -246,7 +301,7 @@ impl Sealer {
         batch: &mut SealedBatch,
     ) -> Result<u64, Unsealed> {
         let Some(to) = &item.to else { return Ok(open_item(item, spot, batch)) };
-        let Sealer { origin, entropy, epoch, chains, past, files } = self;
+        let Sealer { origin, entropy, epoch, chains, past, files, room } = self;
         let chain = match chains.entry(to.recipient) {
             Entry::Occupied(begun) => begun.into_mut(),
             Entry::Vacant(new) => new.insert(Chain::new(to, origin, past, files).map_err(Unsealed::Batch)?),
@@ -260,6 +315,8 @@ impl Sealer {
         let values_key = maker.data_key(&mut chain.values, &to.values, batch).map_err(Unsealed::Item)?;
         let skeleton_key = maker.data_key(&mut chain.skeleton, &to.skeleton, batch).map_err(Unsealed::Item)?;
         let place = place(item.kind, item.at, chain.tag, link, spot, batch);
+        let stands = Stands { segment: spot.segment, period: skeleton_key.period, position: place.position };
+        Gathered::note(&mut chain.gathered, &item.words, stands, room);
         let bytes = place.to_bytes();
         let mut part = |part, used: &mut Used, content: &[u8]| {
             let start = batch.content.len();
@@ -280,7 +337,8 @@ impl Chain {
     fn new(to: &SealTo, origin: &str, past: &mut Past, files: &Files) -> Result<Chain, Error> {
         let (tagger, segment) = (Tagger::new(&to.tag, origin), past.begun());
         let last = past.last_of(&tagger, files)?;
-        Ok(Chain { segment, tag: tagger.tag(segment), tagger, last, values: None, skeleton: None })
+        let (tag, values, skeleton, gathered) = (tagger.tag(segment), None, None, None);
+        Ok(Chain { segment, tag, tagger, last, values, skeleton, gathered })
     }
 
     /// Leaves behind what the next one of that recipient goes on from.
@@ -288,6 +346,14 @@ impl Chain {
         if let Some(last) = self.last.filter(|_| self.segment == past.begun()) {
             past.add(self.tag, last);
         }
+    }
+}
+
+impl Used {
+    /// The words of records of its segment, to be sealed under it.
+    fn with_words(self, origin: &str, tag: [u8; 16], from: u64, words: BTreeSet<Word>) -> ToSeal {
+        let Used { key, position: key_position, segment, .. } = self;
+        ToSeal { origin: origin.to_owned(), segment, tag, key, key_position, from, words }
     }
 }
 
@@ -338,7 +404,7 @@ impl Maker<'_> {
         let values = described(batch.content.get(start..).unwrap_or(&[]), 0);
         batch.add(&Descriptor { place, values, skeleton: Sealed::default() });
         Ok(Used {
-            key: DataKey::new(&secret),
+            key: Box::new(DataKey::new(&secret)),
             position: place.position,
             period: to.period,
             segment: self.spot.segment,

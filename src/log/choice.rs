@@ -2,12 +2,14 @@
 //! without one, the leaves whose parts are read. Of a log none of whose indexes can be believed everything is read.
 //! Not here: whether a leaf that is read belongs to the answer (`search.rs`); every leaf that is left out could not.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::path::Path;
 
 use super::index::{Index, Span};
 use super::indexes::{self, Indexes};
+use super::narrow::Narrowing;
 use super::search::Query;
 use crate::audit::descriptor::Descriptor;
 use crate::audit::keys::{Recipient, Recipients};
@@ -24,6 +26,8 @@ pub(super) struct Choice<'a> {
     whose: Whose,
     /// The only segments in which there is anything, if that is known.
     segments: Option<&'a BTreeSet<u64>>,
+    /// What else cannot be of the answer, if that is known.
+    narrowed: Option<&'a Narrowing>,
     /// Whether a statement may have been come to whose outcome is looked for, whatever its time.
     follows: bool,
 }
@@ -78,12 +82,17 @@ impl<'a> Choice<'a> {
         };
         // Where reading goes on, it may have been come to before.
         let follows = query.follows() && query.start(origin) > 0;
-        Choice { indexes, query, whose, segments: None, follows }
+        Choice { indexes, query, whose, segments: None, narrowed: None, follows }
     }
 
     /// The same, of which it is known by now that it is in these segments only.
     pub(super) fn within(self, segments: &'a BTreeSet<u64>) -> Choice<'a> {
         Choice { segments: Some(segments), follows: self.query.follows(), ..self }
+    }
+
+    /// The same, without what is left out there.
+    pub(super) fn narrowed(self, narrowed: Option<&'a Narrowing>) -> Choice<'a> {
+        Choice { narrowed, ..self }
     }
 
     /// What is to be read of that segment from a position on; none if no index tells. To be asked of each in order.
@@ -105,11 +114,12 @@ impl<'a> Choice<'a> {
         let reaches = self.query.reaches(head.earliest, head.latest) || self.follows;
         if reaches && !self.query.is_outside(&(first..end)) && !matches!(self.whose, Whose::Nobody) {
             let index = self.indexes.whole(disk, dir, &head)?;
-            let tag = match &self.whose {
-                Whose::One(tagger) => Some(tagger.tag(segment)),
-                Whose::All | Whose::Nobody => None,
+            let own = match (&self.whose, self.narrowed) {
+                (Whose::One(tagger), _) => Some(Cow::Borrowed(index.leaves_of(&tagger.tag(segment)))),
+                (_, Some(narrowed)) => Some(Cow::Owned(leaves_of(&index, narrowed))),
+                (Whose::All | Whose::Nobody, None) => None,
             };
-            visits.batches = self.batches(&index, tag.map(|tag| index.leaves_of(&tag)), from);
+            visits.batches = self.batches(&index, own.as_deref(), from);
         }
         Some(visits)
     }
@@ -168,8 +178,19 @@ impl<'a> Choice<'a> {
     }
 
     fn may_show(&self, leaf: &Descriptor) -> bool {
-        leaf.place.kind == Kind::DataKey || self.query.may_show(leaf)
+        match (leaf.place.kind, self.narrowed) {
+            (Kind::DataKey, narrowed) => narrowed.is_none(),
+            (_, narrowed) => self.query.may_show(leaf) && narrowed.is_none_or(|narrowed| narrowed.keeps(leaf)),
+        }
     }
+}
+
+/// The leaves in that segment of whom something is read.
+fn leaves_of(index: &Index, narrowed: &Narrowing) -> Vec<u32> {
+    let tags = narrowed.tags_in(index.head.segment);
+    let mut leaves: Vec<u32> = tags.iter().flat_map(|tag| index.leaves_of(tag)).copied().collect();
+    leaves.sort_unstable();
+    leaves
 }
 
 /// Whose leaves are chosen in a segment without an index.

@@ -250,7 +250,7 @@ impl World {
                     }
                     return Ok(());
                 }
-                1..4 => hand.tick(),
+                1..3 => hand.tick(),
                 _ => self.records(&mut hand)?,
             }
             if self.disk.is_down() {

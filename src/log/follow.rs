@@ -42,10 +42,11 @@ impl Following {
         opener: O,
     ) -> Result<Vec<Found>, Error<E>>
     where
-        O: FnOnce(Vec<SealedDataKey>) -> F,
+        O: FnMut(Vec<SealedDataKey>) -> F,
         F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
     {
-        let prepared = stream::prepare(dirs, &self.query, recipients, &Arc::default(), opener).await?;
+        // What waits here for its outcome is not left out for having none yet: so it goes by no blocks.
+        let prepared = stream::prepare_whole(dirs, &self.query, recipients, &Arc::default(), opener).await?;
         let waiting = std::mem::take(&mut self.waiting);
         let came = tokio::task::spawn_blocking(move || {
             let came = came(&prepared, waiting);

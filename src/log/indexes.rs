@@ -103,6 +103,11 @@ impl Indexes {
         Indexes { public, heads: Mutex::default(), last: Mutex::default() }
     }
 
+    /// The key by which they are.
+    pub fn public(&self) -> Option<[u8; 32]> {
+        self.public
+    }
+
     /// Whether any is.
     pub fn are_believed(&self) -> bool {
         self.public.is_some()
@@ -172,7 +177,8 @@ pub fn header(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<SegmentHeader
     SegmentHeader::parse(&first_block(disk, dir, segment)?)
 }
 
-fn first_block(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<Vec<u8>> {
+/// The first block of that segment.
+pub fn first_block(disk: &dyn Disk, dir: &Path, segment: u64) -> Option<Vec<u8>> {
     let file = disk.open_to_read(&dir.join(segment::file_name(segment))).ok()?;
     let mut block = vec![0; BLOCK_BYTES];
     file.read_at(0, &mut block).ok()?;

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod alarm_tests;
 mod batch;
+pub mod blocks;
 mod choice;
 pub mod count;
 #[cfg(test)]
@@ -16,9 +17,11 @@ mod fault_tests;
 #[cfg(test)]
 mod fixture;
 pub mod follow;
+mod gather;
 pub mod growth;
 pub mod index;
 mod indexes;
+mod narrow;
 pub mod open;
 mod past;
 mod plan;
@@ -62,6 +65,7 @@ use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
 use crate::audit::public::{Notice, Public};
 use crate::audit::record::{Kind, Preamble, Record};
+use crate::audit::words::Words;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::SessionId;
 use batch::Item;
@@ -463,7 +467,8 @@ fn item(
     if skeleton.len().max(values.len()) > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    Ok(Item { kind: record.kind, at: record.at, to: Some(to), values, skeleton, claim, waiter: None })
+    let words = Words::of(&record.skeleton, preamble);
+    Ok(Item { kind: record.kind, at: record.at, to: Some(to), values, skeleton, words, claim, waiter: None })
 }
 
 /// What is open to everybody, made ready.
@@ -472,7 +477,8 @@ fn public_item(public: &Public, at: Timestamp) -> Result<Item, Error> {
     if values.len() > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    Ok(Item { kind: public.kind(), at, to: None, values, skeleton: Vec::new(), claim: Claim::NONE, waiter: None })
+    let (skeleton, words) = (Vec::new(), Words::default());
+    Ok(Item { kind: public.kind(), at, to: None, values, skeleton, words, claim: Claim::NONE, waiter: None })
 }
 
 impl Drop for Handle {

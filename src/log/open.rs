@@ -58,6 +58,11 @@ impl DataKeys {
         self.0.insert(position, Box::new(DataKey::new(key)));
     }
 
+    /// The data key of that position.
+    pub(super) fn get(&self, position: u64) -> Option<&DataKey> {
+        self.0.get(&position).map(AsRef::as_ref)
+    }
+
     /// Whether the data key of that position is here.
     pub fn holds(&self, position: u64) -> bool {
         self.0.contains_key(&position)

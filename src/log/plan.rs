@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 
 use super::Error;
+use super::blocks::InTurn;
 use super::choice::Choice;
 use super::entries::Entries;
 use super::indexes::Indexes;
+use super::narrow::{Narrowing, Of};
 use super::open::{DataKeys, Opened, open};
 use super::reader::{Content, Entry, Reader};
 use super::search::{Found, Query};
@@ -15,44 +17,76 @@ use super::stream::Watch;
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
 use crate::audit::tag::Tags;
+use crate::audit::words::{Word, Words};
 use crate::secret::Secret;
 
 /// Which data keys one log needs, and how far it was read to know that.
 pub(super) struct Plan {
     reader: Reader,
     indexes: Indexes,
+    /// Data keys that are still to be opened.
     keys: BTreeMap<u64, SealedDataKey>,
+    /// Others that may be asked for when it is known what blocks tell.
+    met: HashMap<u64, SealedDataKey>,
     /// Where data keys stand that nothing opens any more.
     erased: BTreeSet<u64>,
     /// The segments in which there is a record that may be of the answer.
     segments: BTreeSet<u64>,
+    /// What else cannot be of it; none if nothing tells.
+    narrowing: Option<Narrowing>,
     pub(super) start: u64,
     pub(super) end: u64,
 }
 
+/// What reading a log once gives.
+struct Surveyed {
+    /// The data keys that were met.
+    sealed: HashMap<u64, SealedDataKey>,
+    /// Where those stand that are wanted.
+    wanted: BTreeSet<u64>,
+    narrowing: Option<Narrowing>,
+}
+
 impl Plan {
-    /// Reads once what may be of the answer, opening nothing. Kept are only data keys that may be those of the answer.
-    pub(super) fn make(dir: &Path, query: &Query, recipients: &Recipients, watch: &Watch) -> Result<Plan, Error> {
+    /// Reads once what may be of the answer, opening nothing. Kept are only data keys that may be those of the answer. If
+    /// there are blocks and it may go by them, only those that open their words: then [`Plan::narrow`] tells the others.
+    pub(super) fn make(
+        dir: &Path,
+        query: &Query,
+        recipients: &Recipients,
+        watch: &Watch,
+        by_blocks: bool,
+    ) -> Result<Plan, Error> {
         let reader = Reader::open(dir)?;
         let indexes = Indexes::of(query.pinned.get(reader.origin()).copied());
         let start = query.start(reader.origin());
-        let (keys, erased, segments) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let mut plan = Plan { reader, indexes, keys, erased, segments, start, end: start };
-        let (sealed, wanted) = plan.survey(query, recipients, watch)?;
-        plan.take_keys(sealed, wanted, query, recipients)?;
+        let (keys, met, erased, segments) = (BTreeMap::new(), HashMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut plan = Plan { reader, indexes, keys, met, erased, segments, narrowing: None, start, end: start };
+        let Surveyed { mut sealed, wanted, narrowing } = plan.survey(query, recipients, watch, by_blocks)?;
+        plan.narrowing = narrowing.filter(Narrowing::is_worth_while);
+        let Some(narrowing) = &plan.narrowing else {
+            plan.take_keys(&mut sealed, wanted, query, recipients)?;
+            return Ok(plan);
+        };
+        let of_words = narrowing.keys_of_words();
+        plan.take_keys(&mut sealed, of_words, query, recipients)?;
+        sealed.retain(|position, _| wanted.contains(position));
+        plan.met = sealed;
         Ok(plan)
     }
 
-    /// The data keys that were met, and where the wanted ones stand.
     fn survey(
         &mut self,
         query: &Query,
         recipients: &Recipients,
         watch: &Watch,
-    ) -> Result<(HashMap<u64, SealedDataKey>, BTreeSet<u64>), Error> {
+        by_blocks: bool,
+    ) -> Result<Surveyed, Error> {
         let reader = &self.reader;
         let mut tags = Tags::of(recipients, reader.origin(), query.recipient());
         let choice = Choice::new(&self.indexes, query, recipients, reader.origin());
+        let public = self.indexes.public().filter(|_| by_blocks && query.narrows());
+        let mut told = public.map(|public| (Narrowing::new(), InTurn::of(reader, public)));
         let (mut sealed, mut wanted) = (HashMap::new(), BTreeSet::new());
         // What an outcome is of stands before it: one before all that is asked for is of nothing that is.
         let mut is_begun = self.start > 0;
@@ -60,7 +94,7 @@ impl Plan {
         while let Some(entry) = entries.next().transpose()? {
             self.end = entry.position() + 1;
             if query.at.is_some_and(|at| entry.position() > at) {
-                return Ok((sealed, wanted));
+                return Ok(Surveyed { sealed, wanted, narrowing: None });
             }
             let Some(recipient) = entry.recipient(&mut tags) else { continue };
             if let Some(key) = entry.data_key(reader.origin(), recipient) {
@@ -70,17 +104,107 @@ impl Plan {
             } else if query.may_match(&entry, recipient) && (is_begun || !query.is_early(entry.descriptor.place.at)) {
                 is_begun = true;
                 wanted.extend([entry.descriptor.values.key, entry.descriptor.skeleton.key]);
-                self.segments.insert(entry.descriptor.place.segment);
+                let place = &entry.descriptor.place;
+                self.segments.insert(place.segment);
+                if let Some((narrowing, kept)) = &mut told {
+                    let blocks = kept.of_segment(place.segment);
+                    narrowing.add(&entry.descriptor, blocks.and_then(|blocks| blocks.of(&place.tag)));
+                }
             }
         }
         self.end = entries.position();
         entries.check_end(self.end)?;
-        Ok((sealed, wanted))
+        Ok(Surveyed { sealed, wanted, narrowing: told.map(|(narrowing, _)| narrowing) })
+    }
+
+    /// Whether blocks may tell what cannot be of the answer.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.narrowing.is_some()
+    }
+
+    /// Leaves out what cannot be of the answer, now that the data keys asked for are opened, and asks for the others.
+    pub(super) fn narrow(
+        &mut self,
+        query: &Query,
+        recipients: &Recipients,
+        keys: &DataKeys,
+        watch: &Watch,
+    ) -> Result<(), Error> {
+        let Some(mut narrowing) = self.narrowing.take() else { return Ok(()) };
+        self.tell(&mut narrowing, keys);
+        self.read_words(&mut narrowing, query, recipients, keys, watch)?;
+        narrowing.decide(query);
+        self.segments = narrowing.segments();
+        let wanted = narrowing.keys().into_iter().filter(|key| !keys.holds(*key) && !self.erased.contains(key));
+        let (wanted, mut met) = (wanted.collect(), std::mem::take(&mut self.met));
+        self.take_keys(&mut met, wanted, query, recipients)?;
+        self.narrowing = Some(narrowing);
+        Ok(())
+    }
+
+    /// What the blocks tell.
+    fn tell(&self, narrowing: &mut Narrowing, keys: &DataKeys) {
+        let Some(public) = self.indexes.public() else { return };
+        let (origin, mut kept) = (self.reader.origin(), InTurn::of(&self.reader, public));
+        for (of, key) in narrowing.told() {
+            // Whatever is erased says nothing, and neither do the records of which the block told.
+            let words = if self.erased.contains(&key) {
+                Some(BTreeSet::new())
+            } else {
+                let block =
+                    kept.of_segment(of.segment).and_then(|blocks| blocks.of(&of.tag)).filter(|block| block.key == key);
+                let opened = block.zip(keys.get(key)).and_then(|(block, key)| block.open(origin, of.segment, key));
+                if opened.is_none() {
+                    let segment = of.segment;
+                    tracing::warn!(log = origin, segment, key, "a block does not open; the segment's records are read");
+                }
+                opened
+            };
+            narrowing.tell(of, words);
+        }
+    }
+
+    /// The words of what no block tells of.
+    fn read_words(
+        &self,
+        narrowing: &mut Narrowing,
+        query: &Query,
+        recipients: &Recipients,
+        keys: &DataKeys,
+        watch: &Watch,
+    ) -> Result<(), Error> {
+        let (origin, segments) = (self.reader.origin(), narrowing.segments());
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let mut tags = Tags::of(recipients, origin, query.recipient());
+        let mut read: BTreeMap<Of, Option<BTreeSet<Word>>> = BTreeMap::new();
+        let choice = Choice::new(&self.indexes, query, recipients, origin).within(&segments).narrowed(Some(narrowing));
+        for entry in self.reader.chosen_from(self.start, choice).watched(watch, false) {
+            let entry = entry?;
+            if entry.position() >= self.end {
+                break;
+            }
+            let Some(recipient) = entry.recipient(&mut tags) else { continue };
+            if matches!(entry.content, Content::DataKey { .. }) || !narrowing.keeps(&entry.descriptor) {
+                continue;
+            }
+            let words = read.entry(Of::untold(&entry.descriptor)).or_insert_with(|| Some(BTreeSet::new()));
+            match open(origin, &entry, recipient, keys) {
+                Ok(opened) => {
+                    let own = Words::of(&opened.record.skeleton, None);
+                    words.iter_mut().for_each(|words| words.extend(own.all()));
+                }
+                Err(_) => *words = None,
+            }
+        }
+        read.into_iter().for_each(|(of, words)| narrowing.tell(of, words));
+        Ok(())
     }
 
     fn take_keys(
         &mut self,
-        mut sealed: HashMap<u64, SealedDataKey>,
+        sealed: &mut HashMap<u64, SealedDataKey>,
         wanted: BTreeSet<u64>,
         query: &Query,
         recipients: &Recipients,
@@ -121,13 +245,12 @@ impl Plan {
         self.keys.values()
     }
 
-    /// The data keys by position, once `opened` gives them in that order.
-    pub(super) fn keyed(&self, opened: &mut impl Iterator<Item = Secret<[u8; 32]>>) -> DataKeys {
-        let mut keys = DataKeys::new();
-        for (position, key) in self.keys.keys().zip(opened.take(self.keys.len())) {
+    /// Puts them in, once `opened` gives them in that order.
+    pub(super) fn take_opened(&mut self, opened: &mut impl Iterator<Item = Secret<[u8; 32]>>, keys: &mut DataKeys) {
+        let asked = std::mem::take(&mut self.keys);
+        for (position, key) in asked.keys().zip(opened) {
             keys.insert(*position, &key);
         }
-        keys
     }
 
     /// The records that may match from that position on, opened; and outcomes of statements that may.
@@ -141,7 +264,8 @@ impl Plan {
     ) -> Records<'a> {
         let tags = Tags::of(recipients, self.reader.origin(), query.recipient());
         let choice = Choice::new(&self.indexes, query, recipients, self.reader.origin());
-        let entries = self.reader.chosen_from(from, choice.within(&self.segments)).watched(watch, false);
+        let choice = choice.within(&self.segments).narrowed(self.narrowing.as_ref());
+        let entries = self.reader.chosen_from(from, choice).watched(watch, false);
         let (only, unfolded) = (None, VecDeque::new());
         Records { plan: self, query, keys, watch, only, tags, entries, unfolded, position: from, passed: from }
     }
@@ -196,7 +320,11 @@ impl Iterator for Records<'_> {
                 continue;
             }
             let Some(recipient) = entry.recipient(&mut self.tags) else { continue };
-            if matches!(entry.content, Content::DataKey { .. }) || !self.query.may_match(&entry, recipient) {
+            let is_left_out = |narrowing: &Narrowing| !narrowing.keeps(&entry.descriptor);
+            if matches!(entry.content, Content::DataKey { .. })
+                || !self.query.may_match(&entry, recipient)
+                || self.plan.narrowing.as_ref().is_some_and(is_left_out)
+            {
                 continue;
             }
             self.unfolded = self.found(&entry, recipient);

@@ -1,6 +1,7 @@
 //! Searches several logs as one: leaves are chosen by what they show, their data keys opened, the rest decided inside.
 //! Not here: the keyring (whoever calls brings a closure that asks it), and which leaves are looked at (`choice.rs`).
-//! Only the data keys of leaves that may match are opened, all in one request.
+//! Only the data keys of leaves that may match are opened, all in one request; where sealed blocks tell more (`narrow.rs`),
+//! theirs in one before.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -112,7 +113,7 @@ pub fn logs(audit: &Path) -> Result<Vec<PathBuf>, super::Error> {
 }
 
 /// Finds records in the logs of `dirs`, oldest first. `recipients` holds the tag keys by which leaves are recognised;
-/// leaves of nobody known stay out. `opener` opens sealed data keys, in order.
+/// leaves of nobody known stay out. `opener` opens sealed data keys, in order; it is asked twice at most.
 ///
 /// # Errors
 /// [`Error`]; a record that does not open is no error but a [`Found`] with its fault.
@@ -123,7 +124,7 @@ pub async fn search<O, F, E>(
     opener: O,
 ) -> Result<Vec<Found>, Error<E>>
 where
-    O: FnOnce(Vec<SealedDataKey>) -> F,
+    O: FnMut(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
     search_watched(dirs, query, recipients, &Arc::default(), opener).await
@@ -141,7 +142,7 @@ pub async fn search_watched<O, F, E>(
     opener: O,
 ) -> Result<Vec<Found>, Error<E>>
 where
-    O: FnOnce(Vec<SealedDataKey>) -> F,
+    O: FnMut(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
     let prepared = stream::prepare(dirs, query, recipients, watch, opener).await?;
@@ -272,13 +273,19 @@ impl Query {
     }
 
     /// Whether outcomes are looked for, to go with what they are of.
-    fn joins(&self) -> bool {
+    pub(super) fn joins(&self) -> bool {
         (self.asks(Kind::Statement) || self.asks(Kind::Desk)) && self.at.is_none()
     }
 
     /// Whether outcomes are looked for whatever their time: they decide, and clocks step between a statement and its outcome.
     pub(super) fn follows(&self) -> bool {
         self.sqlstate.is_some() && self.joins()
+    }
+
+    /// Whether blocks may tell what cannot be of the answer.
+    pub(super) fn narrows(&self) -> bool {
+        let asks = self.staff.is_some() || self.session.is_some() || self.table.is_some() || self.sqlstate.is_some();
+        asks && self.at.is_none() && self.from.is_empty()
     }
 
     /// Whether that is before what is asked for.

@@ -15,7 +15,7 @@ use super::search::{self, Found, OUTCOME_WITHIN, Query};
 use crate::audit::keys::{Recipients, SealedDataKey};
 use crate::audit::record::{Kind, Record};
 use crate::ids::SessionId;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 
 /// How far reading has come, and whether it shall stop; shared by whoever reads and whoever watches.
 #[derive(Debug, Default)]
@@ -81,7 +81,8 @@ pub struct Prepared {
 }
 
 /// Reads what the logs of `dirs` hold for the query once and has the data keys opened that the answer needs, all in one
-/// request. Memory: some 300 bytes for each, of which a customer has two per 15 minutes or 64 MiB.
+/// request; where sealed blocks tell what cannot be of the answer, those that open their words in one before. Memory: some
+/// 300 bytes for each, of which a customer has two per 15 minutes or 64 MiB.
 ///
 /// # Errors
 /// [`search::Error`].
@@ -93,30 +94,84 @@ pub async fn prepare<O, F, E>(
     opener: O,
 ) -> Result<Prepared, search::Error<E>>
 where
-    O: FnOnce(Vec<SealedDataKey>) -> F,
+    O: FnMut(Vec<SealedDataKey>) -> F,
+    F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
+{
+    prepared(dirs, query, recipients, watch, opener, true).await
+}
+
+/// The same, in one request whatever blocks tell.
+pub(super) async fn prepare_whole<O, F, E>(
+    dirs: &[PathBuf],
+    query: &Query,
+    recipients: &Recipients,
+    watch: &Arc<Watch>,
+    opener: O,
+) -> Result<Prepared, search::Error<E>>
+where
+    O: FnMut(Vec<SealedDataKey>) -> F,
+    F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
+{
+    prepared(dirs, query, recipients, watch, opener, false).await
+}
+
+async fn prepared<O, F, E>(
+    dirs: &[PathBuf],
+    query: &Query,
+    recipients: &Recipients,
+    watch: &Arc<Watch>,
+    mut opener: O,
+    by_blocks: bool,
+) -> Result<Prepared, search::Error<E>>
+where
+    O: FnMut(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
     let (dirs, query, recipients, watch) = (dirs.to_vec(), query.clone(), recipients.clone(), Arc::clone(watch));
-    let planned = tokio::task::spawn_blocking(move || -> Result<_, Error> {
-        let plan = |dir: &PathBuf| Plan::make(dir, &query, &recipients, &watch);
-        let plans: Vec<Plan> = dirs.iter().map(plan).collect::<Result<_, _>>()?;
-        Ok((plans, query, recipients, watch))
+    let planned = tokio::task::spawn_blocking(move || -> Result<Prepared, Error> {
+        let plan = |dir: &PathBuf| Ok((Plan::make(dir, &query, &recipients, &watch, by_blocks)?, DataKeys::new()));
+        let logs = dirs.iter().map(plan).collect::<Result<_, Error>>()?;
+        Ok(Prepared { logs, query, recipients, watch, window: WINDOW })
     });
-    let (plans, query, recipients, watch) = planned.await.map_err(|_| search::Error::Stopped)??;
-    let sealed: Vec<SealedDataKey> = plans.iter().flat_map(|plan| plan.sealed().cloned()).collect();
+    let mut prepared = planned.await.map_err(|_| search::Error::Stopped)??;
+    have_opened(&mut prepared.logs, &mut opener).await?;
+    if prepared.logs.iter().any(|(plan, _)| plan.is_narrowed()) {
+        let narrowed = tokio::task::spawn_blocking(move || {
+            let narrowed = prepared.narrow();
+            wipe_stack();
+            narrowed.map(|()| prepared)
+        });
+        prepared = narrowed.await.map_err(|_| search::Error::Stopped)??;
+        have_opened(&mut prepared.logs, &mut opener).await?;
+    }
+    let leaves = prepared.logs.iter().map(|(plan, _)| plan.end.saturating_sub(plan.start));
+    prepared.watch.begin_again(leaves.sum());
+    Ok(prepared)
+}
+
+/// Has the data keys opened that the logs ask for, all in one request; none if they ask for none.
+async fn have_opened<O, F, E>(logs: &mut [(Plan, DataKeys)], opener: &mut O) -> Result<(), search::Error<E>>
+where
+    O: FnMut(Vec<SealedDataKey>) -> F,
+    F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
+{
+    let sealed: Vec<SealedDataKey> = logs.iter().flat_map(|(plan, _)| plan.sealed().cloned()).collect();
     let asked = sealed.len();
     let opened = if sealed.is_empty() { Vec::new() } else { opener(sealed).await.map_err(search::Error::Opener)? };
     if opened.len() != asked {
         return Err(search::Error::Keys { asked, given: opened.len() });
     }
-    watch.begin_again(plans.iter().map(|plan| plan.end.saturating_sub(plan.start)).sum());
     let mut opened = opened.into_iter();
-    let keyed = |plan: Plan| (plan.keyed(&mut opened), plan);
-    let logs = plans.into_iter().map(keyed).map(|(keys, plan)| (plan, keys)).collect();
-    Ok(Prepared { logs, query, recipients, watch, window: WINDOW })
+    logs.iter_mut().for_each(|(plan, keys)| plan.take_opened(&mut opened, keys));
+    Ok(())
 }
 
 impl Prepared {
+    fn narrow(&mut self) -> Result<(), Error> {
+        let Prepared { logs, query, recipients, watch, .. } = self;
+        logs.iter_mut().try_for_each(|(plan, keys)| plan.narrow(query, recipients, keys, watch))
+    }
+
     /// The records of one of the logs, statements and outcomes apart.
     pub(super) fn records<'a>(&'a self, (plan, keys): &'a (Plan, DataKeys)) -> Records<'a> {
         plan.records(&self.query, &self.recipients, keys, &self.watch, plan.start)

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use super::Error;
+use super::batch::Told;
 use super::index::End;
 use super::indexes::Growing;
 use super::segment::{Fields, SegmentHeader, file_name};
@@ -128,18 +129,34 @@ fn name(segment: u64) -> String {
     format!("{segment:012}.summary")
 }
 
-/// Segments that were finished and whose summaries are not written yet.
+/// Segments that were finished and whose summaries and blocks are not written yet.
 #[derive(Debug, Default)]
-pub struct Finished(Mutex<Vec<(Summary, Option<Growing>)>>);
+pub struct Finished(Mutex<Vec<Ended>>);
+
+/// A segment that was finished.
+#[derive(Debug)]
+pub struct Ended {
+    /// What the next start needs of it.
+    pub summary: Summary,
+    /// Its index, if that grew with it from its beginning.
+    pub index: Option<Growing>,
+    /// What its blocks are made of.
+    pub told: Told,
+}
+
+/// Of so many at most the blocks' words are kept, should writing take long.
+const TOLD_MAX: usize = 4;
 
 impl Finished {
-    /// Adds one, with its index, if that grew with it from its beginning.
-    pub fn add(&self, summary: Summary, index: Option<Growing>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((summary, index));
+    /// Adds one.
+    pub fn add(&self, ended: Ended) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = if waiting.len() < TOLD_MAX { ended.told } else { Told::default() };
+        waiting.push(Ended { told, ..ended });
     }
 
     /// Takes all of them.
-    pub fn take(&self) -> Vec<(Summary, Option<Growing>)> {
+    pub fn take(&self) -> Vec<Ended> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,6 +1,6 @@
 //! What a log needs once a second, on a thread of its own so that nobody waits for it: a signed checkpoint, a look at
-//! the free space, the summaries and indexes of finished segments; and, as soon as it will be needed, a spare segment filled
-//! with zeros.
+//! the free space, the summaries, indexes and blocks of finished segments; and, as soon as it will be needed, a spare segment
+//! filled with zeros.
 //! Not here: records (`writer.rs`).
 
 use std::path::{Path, PathBuf};
@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Error;
 use super::index::End;
-use super::indexes;
 use super::shared::Shared;
-use super::summary::{self, Finished};
+use super::summary::{self, Ended, Finished};
 use super::writer::{FailsOnPanic, is_full};
+use super::{Error, blocks, indexes};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::disk::Disk;
 
@@ -117,10 +116,11 @@ impl Upkeep {
             write_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing)?;
             self.signed_size = checkpoint.size;
         }
-        for (summary, index) in self.finished.take() {
-            summary::write(self.disk.as_ref(), &self.dir, &summary, &self.signing)?;
-            let end = Some(summary.ends());
-            indexes::write(self.disk.as_ref(), &self.dir, summary.segment, end, index, &self.signing);
+        for Ended { summary, index, told } in self.finished.take() {
+            let (disk, segment, end) = (self.disk.as_ref(), summary.segment, summary.ends());
+            summary::write(disk, &self.dir, &summary, &self.signing)?;
+            indexes::write(disk, &self.dir, segment, Some(end), index, &self.signing);
+            blocks::write(disk, &self.dir, segment, end, told.sealed(), &self.signing);
         }
         self.look_at_indexes();
         if stops || self.shared.result().is_err() {

@@ -225,6 +225,7 @@ fn fixed() -> BTreeMap<&'static str, Value> {
         ("cosignature", cosignature()),
         ("headers", headers()),
         ("index", index()),
+        ("blocks", blocks()),
         ("public", public()),
     ])
 }
@@ -240,6 +241,32 @@ fn index() -> Value {
         "block_hash": hex(&crate::audit::tree::sha256(&[&header().to_bytes()])), "segment": header().segment,
         "batches": batches, "next_batch": 43, "digest": hex(&[42; 32]), "public": hex(&signing(1).public()),
         "index": hex(&index().to_bytes(&signing(1))),
+    })
+}
+
+/// The blocks of a segment, with what opens them, and what is in them.
+fn blocks() -> Value {
+    use super::blocks::tests::{blocks, words};
+    use crate::audit::words::{Word, relation, state};
+    let numbers = |word| match word {
+        Word::Act { session, staff } => vec![1, session, staff],
+        Word::Session(session) => vec![2, session],
+        Word::Staff(staff) => vec![3, staff],
+        Word::Relation(name) => vec![4, name],
+        Word::State(code) => vec![5, code],
+    };
+    let block = |tag: u8| {
+        let (words, data_key) = (words().into_iter().map(numbers).collect::<Vec<_>>(), hex(&[tag; 32]));
+        let (key, from) = (40 + u64::from(tag), 41 + u64::from(tag));
+        json!({"tag": hex(&[tag; 16]), "key": key, "from": from, "data_key": data_key, "words": words})
+    };
+    let names: Vec<Value> =
+        ["public.Contacts", "größe"].map(|name| json!({"relation": name, "number": relation(name)})).into();
+    json!({
+        "origin": "portreeve/proxy-gate-1", "block_hash": hex(&crate::audit::tree::sha256(&[&[7; 4096]])), "segment": 3,
+        "end": 91, "next_batch": 43, "digest": hex(&[42; 32]), "public": hex(&signing(1).public()),
+        "file": hex(&blocks().to_bytes(&signing(1))), "blocks": [block(2), block(9)],
+        "names": names, "states": [{"sqlstate": "42P01", "number": state("42P01")}],
     })
 }
 

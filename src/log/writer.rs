@@ -14,7 +14,7 @@ use super::indexes::Growing;
 use super::sealing::{Room, Sealing};
 use super::segment::{BatchHeader, SegmentHeader, file_name};
 use super::shared::{Shared, Work};
-use super::summary::{Finished, Summary};
+use super::summary::{Ended, Finished, Summary};
 use super::upkeep::Spare;
 use super::{Claim, Error, item};
 use crate::audit::keys::Recipients;
@@ -180,8 +180,9 @@ impl Writer {
         let next = self.roll(needed as u64).map_err(|error| Stopped::Failed(error.to_string()))?;
         let Some(next) = next else { return Err(Stopped::Full(Vec::new())) };
         if let Some(finished) = self.current.replace(next) {
+            let told = sealing.sealer.told(finished.segment);
             let summary = self.summary(&finished, sealing);
-            self.finished.add(summary, finished.index);
+            self.finished.add(Ended { summary, index: finished.index, told });
             self.shared.call_upkeep();
         }
         Ok(())

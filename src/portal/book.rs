@@ -99,8 +99,8 @@ impl Book for Records {
 impl Records {
     async fn search(&self, query: &Query, reader: OwnerId) -> Result<Vec<Found>, Away> {
         let dirs = search::logs(&self.directory).map_err(unread)?;
-        let (keyring, who) = (self.keyring.clone(), reader.to_string());
-        let opener = |sealed| async move { keyring.open(sealed, &who, WHY).await };
+        let (keyring, who) = (&self.keyring, &reader.to_string());
+        let opener = |sealed| async move { keyring.open(sealed, who, WHY).await };
         let query = Query { pinned: pinned::log_keys(&self.keyring_public, &dirs), ..query.clone() };
         search::search(&dirs, &query, &self.recipients, opener).await.map_err(unread)
     }

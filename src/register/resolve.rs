@@ -44,7 +44,7 @@ pub async fn open_intents<O, F, E>(
     opener: O,
 ) -> Result<Vec<OpenIntent>, search::Error<E>>
 where
-    O: FnOnce(Vec<SealedDataKey>) -> F,
+    O: FnMut(Vec<SealedDataKey>) -> F,
     F: Future<Output = Result<Vec<Secret<[u8; 32]>>, E>>,
 {
     let from = [(origin.to_owned(), from)].into();

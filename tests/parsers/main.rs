@@ -54,7 +54,8 @@ fn the_wires_parsers_take_anything() {
 
 #[test]
 fn the_logs_parsers_take_anything() {
-    each(|name| ["descriptor", "segment", "batch", "index", "record", "checkpoint", "proof"].contains(&name));
+    let parsers = ["descriptor", "segment", "batch", "index", "blocks", "words", "record", "checkpoint", "proof"];
+    each(|name| parsers.contains(&name));
 }
 
 #[test]

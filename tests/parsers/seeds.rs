@@ -28,6 +28,8 @@ pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
         "segment" => vec![first_segment(&vectors)[..4096].to_vec(), hex(&vectors["headers"]["segment"]["front"])],
         "batch" => first_segment(&vectors)[4096..].chunks(4096).map(<[u8]>::to_vec).collect(),
         "index" => vec![hex(&vectors["index"]["index"])],
+        "blocks" => vec![hex(&vectors["blocks"]["file"])],
+        "words" => words(&vectors),
         "record" => records(&vectors),
         "checkpoint" => vec![text(&vectors["checkpoint"]["note"]), text(&vectors["proof"]["logs"][0]["checkpoint"])],
         "proof" => vec![vectors["proof"].to_string().into_bytes()],
@@ -71,6 +73,21 @@ fn first_segment(vectors: &Value) -> Vec<u8> {
 fn records(vectors: &Value) -> Vec<Vec<u8>> {
     let records = vectors["log"]["records"].as_array().expect("records");
     records.iter().flat_map(|record| [hex(&record["skeleton"]), hex(&record["values"])]).collect()
+}
+
+/// The content of blocks: each word, then zeros.
+fn words(vectors: &Value) -> Vec<Vec<u8>> {
+    let blocks = vectors["blocks"]["blocks"].as_array().expect("blocks").iter().map(|block| {
+        let mut content = Vec::new();
+        for word in block["words"].as_array().expect("words").iter().flat_map(Value::as_array) {
+            let numbers: Vec<u64> = word.iter().map(|number| number.as_u64().expect("a number")).collect();
+            content.push(u8::try_from(numbers[0]).expect("a small one"));
+            numbers[1..].iter().for_each(|number| content.extend_from_slice(&number.to_le_bytes()));
+        }
+        content.resize(255, 0);
+        content
+    });
+    blocks.collect()
 }
 
 fn framed(tag: u8, body: &[u8]) -> Vec<u8> {

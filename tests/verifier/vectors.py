@@ -12,6 +12,7 @@ import auditlog
 import primitives
 import proof as proofs
 import together
+from blocks import open_block, parse_blocks, word_of
 from index import check_index
 from keyring import open_keyring
 from primitives import demand
@@ -84,6 +85,22 @@ def index(vector):
     batches = [(batch["block"], [auditlog.parse_leaf(raw(leaf)) for leaf in batch["leaves"]]) for batch in vector["batches"]]
     place = (raw(vector["block_hash"]), vector["segment"], batches, vector["next_batch"], raw(vector["digest"]))
     demand(check_index(raw(vector["index"]), *place, raw(vector["public"]), "the index"), "the index's signature")
+
+
+def blocks(vector):
+    place = (raw(vector["block_hash"]), vector["segment"], vector["end"], vector["next_batch"], raw(vector["digest"]))
+    found = parse_blocks(raw(vector["file"]), *place, raw(vector["public"]), "the blocks")
+    demand(len(found) == len(vector["blocks"]), "so many blocks")
+    for block, expected in zip(found, vector["blocks"]):
+        names = ("tag", "key", "start")
+        demand([block[name] for name in names] == [raw(expected["tag"]), expected["key"], expected["from"]], "a block's place")
+        words = open_block(block, raw(expected["data_key"]), vector["origin"], vector["segment"])
+        demand(words == [tuple(word) for word in expected["words"]], "a block's words")
+    for case in vector["names"]:
+        lower = "".join(letter.lower() if letter.isascii() else letter for letter in case["relation"])
+        demand(word_of(lower) == case["number"], "a relation's number")
+    for case in vector["states"]:
+        demand(word_of(case["sqlstate"]) == case["number"], "an SQLSTATE's number")
 
 
 def recipient_keys(vectors):

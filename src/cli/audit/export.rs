@@ -98,7 +98,8 @@ async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Res
     let auditor = Auditor::begin(context, "export", wanted.reason.as_deref()).await?;
     let dirs = search::logs(&context.config.audit.directory)?;
     let query = wanted.query(&auditor, &dirs)?;
-    let prepared = prepare(&dirs, &query, &auditor.recipients, watch, |keys| auditor.open(keys)).await?;
+    let reading = auditor.reading();
+    let prepared = prepare(&dirs, &query, &auditor.recipients, watch, |keys| reading.open(keys)).await?;
     let (names, format) = (auditor.names(), context.format);
     let written = tokio::task::spawn_blocking(move || target.fill(&prepared, format, &names));
     written.await.map_err(|_| Failure::failed("bug: the export panicked"))?
