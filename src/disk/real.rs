@@ -24,7 +24,7 @@ const O_DSYNC: u32 = 0o10000;
 
 /// How many bytes of zeros are written at a time.
 const ZEROS_BYTES: usize = 1 << 20;
-const ZEROS_BYTES_FOR_LATER: usize = 64 << 10;
+const ZEROS_BYTES_FOR_LATER: usize = 256 << 10;
 
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,7 +158,7 @@ impl Calls for RealDisk {
 
     /// Past the page cache where the file system lets us: these zeros are read by nobody, and a cache filled with them
     /// costs more than the writing. A durable write that comes beside a large one waits for all of it (0.8 ms beside 1 MiB,
-    /// 0.1 ms by itself, on the reference machine): so those for later are small, and leave the disk alone half of the time.
+    /// 0.1 ms by itself, on the reference machine): so those for later are smaller, and leave the disk alone half of the time.
     fn append_zeros(&self, file: &mut File, len: u64, pace: Pace<'_>) -> io::Result<()> {
         let mut zeros = Blocks::new();
         zeros.reset(usize::try_from(len).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES));
