@@ -8,8 +8,10 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
+use super::crash_tests::ByHand;
 use super::open::{DataKeys, Opened, open};
 use super::reader::{Content, Reader};
+use super::start::Ready;
 use super::together::Examined;
 use super::verify::{Finding, Opening, Verdict, examine, examine_ahead, verify};
 use super::*;
@@ -101,6 +103,14 @@ impl Fixture {
     pub fn try_open_with(&self, settings: Settings) -> Result<Log, Error> {
         let (disk, clock) = (Arc::new(self.disk.clone()), Arc::clone(&self.clock) as Arc<dyn Clock>);
         Log::open(disk, &self.dir(), settings, self.recipients.clone(), clock, Arc::new(OsEntropy))
+    }
+
+    /// A log whose threads' turns the test takes.
+    pub fn by_hand(&self) -> ByHand {
+        let (disk, clock) = (Arc::new(self.disk.clone()), Arc::clone(&self.clock) as Arc<dyn Clock>);
+        let (dir, recipients) = (self.dir(), self.recipients.clone());
+        let ready = Ready::open(disk, &dir, self.settings(), recipients, clock, Arc::new(OsEntropy));
+        ByHand::new(ready.expect("the log opens").by_hand())
     }
 
     pub fn open(&self) -> Log {
@@ -212,6 +222,8 @@ pub struct Faults {
     pub tried: AtomicUsize,
     /// How many of the next replacements fail.
     pub replaces: AtomicUsize,
+    /// How many of the next replacements find no space.
+    pub full_replaces: AtomicUsize,
     /// The name of a file of which nothing can be read from that byte on.
     pub unreadable: Mutex<Option<(String, u64)>>,
     /// How many of the next allocations fail for want of space.
@@ -276,6 +288,7 @@ impl Disk for FaultyDisk {
 
     fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         fails(&self.replaces, io::ErrorKind::Other)?;
+        fails(&self.full_replaces, io::ErrorKind::StorageFull)?;
         RealDisk.replace(path, bytes, mode)
     }
 

@@ -229,6 +229,27 @@ fn a_full_disk_is_said_and_the_log_goes_on_when_there_is_space() {
 }
 
 #[test]
+fn a_checkpoint_for_which_there_is_no_space_waits_for_it() {
+    let fixture = Fixture::new();
+    let mut log = fixture.by_hand();
+    log.tick();
+    let signed = std::fs::read(fixture.file("checkpoint")).expect("signed");
+    log.log.note(statement(Some(SEVEN), "SELECT 1")).expect("noted");
+    let queued = log.log.append(statement(Some(SEVEN), "SELECT 2"), claim(1)).expect("queued");
+    log.write();
+    fixture.disk.full_replaces.store(1, Ordering::Release);
+    log.tick();
+    assert_eq!(fixture.disk.full_replaces.load(Ordering::Acquire), 0, "it was tried");
+    assert!(!log.has_failed(), "records go on into the segment that is there");
+    assert_eq!(std::fs::read(fixture.file("checkpoint")).expect("the old one"), signed);
+    wait(async { queued.await.expect("durable") });
+    log.tick();
+    assert_ne!(std::fs::read(fixture.file("checkpoint")).expect("the new one"), signed);
+    log.close().expect("closed");
+    assert_eq!(fixture.verify()[0].verdict, Verdict::Ok);
+}
+
+#[test]
 fn nothing_is_written_for_whom_there_is_no_key() {
     let fixture = Fixture::new();
     let log = fixture.open();

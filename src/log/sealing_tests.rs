@@ -6,19 +6,13 @@ use std::time::Duration;
 
 use super::super::crash_tests::{ByHand, answer};
 use super::super::fixture::*;
-use super::super::start::Ready;
 use super::super::verify::Verdict;
 use super::super::{Enqueued, Log, Receipt};
 use super::*;
-use crate::clock::Clock;
-use crate::entropy::OsEntropy;
 
 /// A log whose threads' turns the test takes, with data keys for customer 7: one record of it is written.
 fn begun(fixture: &Fixture) -> ByHand {
-    let (disk, clock) = (Arc::new(fixture.disk.clone()), Arc::clone(&fixture.clock) as Arc<dyn Clock>);
-    let (dir, recipients) = (fixture.dir(), fixture.recipients.clone());
-    let ready = Ready::open(disk, &dir, fixture.settings(), recipients, clock, Arc::new(OsEntropy)).expect("it opens");
-    let mut log = ByHand::new(ready.by_hand());
+    let mut log = fixture.by_hand();
     let mut first = append(&log.log, 1, "SELECT 1");
     assert_eq!(sealed(&log.log), 0, "data keys are made by the writer");
     log.write();

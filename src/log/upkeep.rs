@@ -3,6 +3,7 @@
 //! filled with zeros.
 //! Not here: records (`writer.rs`).
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,11 +112,7 @@ impl Upkeep {
     }
 
     fn tick(&mut self, stops: bool) -> Result<(), Error> {
-        let checkpoint = self.shared.checkpoint();
-        if checkpoint.size != self.signed_size {
-            write_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing)?;
-            self.signed_size = checkpoint.size;
-        }
+        self.sign(stops)?;
         for Ended { summary, index, told } in self.finished.take() {
             let (disk, segment, end) = (self.disk.as_ref(), summary.segment, summary.ends());
             summary::write(disk, &self.dir, &summary, &self.signing)?;
@@ -133,6 +130,23 @@ impl Upkeep {
 }
 
 impl Upkeep {
+    /// Signs how long the log is, if it has grown. Without space that waits: records still go into the segment that is there,
+    /// and what is not signed is found by the next start. Only an orderly end must be signed.
+    fn sign(&mut self, stops: bool) -> Result<(), Error> {
+        let checkpoint = self.shared.checkpoint();
+        if checkpoint.size == self.signed_size {
+            return Ok(());
+        }
+        match put_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing) {
+            Ok(()) => self.signed_size = checkpoint.size,
+            Err(error) if is_full(error.kind()) && !stops => {
+                tracing::debug!(log = self.shared.origin, size = checkpoint.size, "no space for a checkpoint");
+            }
+            Err(error) => return Err(Error::storage("write", &self.dir.join(CHECKPOINT), &error)),
+        }
+        Ok(())
+    }
+
     /// Looks at some of the indexes that were there at the start, the newest first, and makes those anew that nobody would
     /// believe.
     fn look_at_indexes(&mut self) {
@@ -162,7 +176,10 @@ pub fn write_checkpoint(
     checkpoint: &Checkpoint,
     signing: &SigningKey,
 ) -> Result<(), Error> {
-    let path = dir.join(CHECKPOINT);
-    let note = checkpoint.sign(signing);
-    disk.replace(&path, note.as_bytes(), 0o640).map_err(|error| Error::storage("write", &path, &error))
+    let written = put_checkpoint(disk, dir, checkpoint, signing);
+    written.map_err(|error| Error::storage("write", &dir.join(CHECKPOINT), &error))
+}
+
+fn put_checkpoint(disk: &dyn Disk, dir: &Path, checkpoint: &Checkpoint, signing: &SigningKey) -> io::Result<()> {
+    disk.replace(&dir.join(CHECKPOINT), checkpoint.sign(signing).as_bytes(), 0o640)
 }
