@@ -210,13 +210,16 @@ fn below_the_reserve_no_session_begins_and_those_that_are_go_on() {
 fn a_full_disk_is_said_and_the_log_goes_on_when_there_is_space() {
     let mut fixture = Fixture::new();
     fixture.segment_bytes = 8 << 10;
+    // Enough for a segment, and never for a spare one beside the reserve: that would be there when the disk is full.
+    let little = (64 << 10) + 1;
+    fixture.disk.free.store(little, Ordering::Release);
     let log = fixture.open();
     fixture.disk.free.store(1, Ordering::Release);
     log.note(statement(Some(SEVEN), "noted while full")).expect("noted");
     wait(async {
         let refused = log.record(statement(Some(SEVEN), "refused")).await.expect_err("no segment is left");
         assert_eq!(refused, Error::Full(fixture.dir()));
-        fixture.disk.free.store(0, Ordering::Release);
+        fixture.disk.free.store(little, Ordering::Release);
         fixture.disk.allocates.store(1, Ordering::Release);
         let refused = log.record(statement(Some(SEVEN), "refused")).await.expect_err("allocating fails");
         assert_eq!(refused, Error::Full(fixture.dir()));
