@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use super::super::crash_tests::{ByHand, answer};
 use super::super::fixture::*;
+use super::super::start::Ready;
 use super::super::verify::Verdict;
-use super::super::{Enqueued, Log, Receipt};
+use super::super::{Claim, Enqueued, Log, Receipt};
 use super::*;
+use crate::audit::record::{Kind, Record};
+use crate::clock::Clock;
+use crate::entropy::OsEntropy;
 
 /// A log whose threads' turns the test takes, with data keys for customer 7: one record of it is written.
 fn begun(fixture: &Fixture) -> ByHand {
@@ -111,6 +115,31 @@ fn whoever_waits_is_told_that_the_log_failed_though_their_record_is_sealed() {
     assert_eq!(sealed(&log.log), 0);
 }
 
+/// The upkeep fails just when the writer is about to give a sign of life: that would be linked to what was given up.
+#[test]
+fn nothing_is_written_behind_what_was_given_up() {
+    let fixture = Fixture::new();
+    let (disk, clock) = (Arc::new(fixture.disk.clone()), Arc::clone(&fixture.clock) as Arc<dyn Clock>);
+    let (dir, settings) = (fixture.dir(), fixture.settings());
+    let ready = Ready::open(disk, &dir, settings, fixture.recipients.clone(), clock, Arc::new(OsEntropy));
+    let (log, mut writer, _upkeep, _lock) = ready.expect("it opens").by_hand();
+    log.note(statement(None, "given up")).expect("noted");
+    assert_eq!(sealed(&log), 1);
+    log.0.shared.fail("the upkeep could not write");
+    let sign = super::super::item(
+        &Record::new(NOON, Kind::Heartbeat, None),
+        None,
+        Claim::NONE,
+        &fixture.recipients,
+        fixture.clock.as_ref(),
+    );
+    assert!(!writer.turn(vec![sign.expect("keys")]));
+    assert_eq!(fixture.kinds(), [Kind::Opened]);
+    drop((log, writer, _lock));
+    fixture.open().close().expect("closed");
+    assert_eq!(fixture.verify()[0].verdict, Verdict::Ok);
+}
+
 #[test]
 fn a_log_in_which_somebody_panicked_while_sealing_is_written_no_more() {
     let fixture = Fixture::new();
@@ -160,7 +189,7 @@ fn many_threads_at_once_keep_their_order_over_segments_and_data_keys() {
     log.close().expect("closed");
     assert!(positions.iter().all(|positions| positions.is_sorted()));
     let records = fixture.records();
-    let of = |(position, record): &(u64, crate::audit::record::Record)| {
+    let of = |(position, record): &(u64, Record)| {
         let text = record.values.text.as_ref()?;
         Some((*position, String::from_utf8_lossy(text).trim_end().to_owned()))
     };

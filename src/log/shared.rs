@@ -207,8 +207,15 @@ impl Shared {
     }
 
     /// Takes the batch: what is queued still, to go behind `sealed` bytes that are sealed; the counting begins anew.
-    pub fn take(&self, sealed: usize) -> Vec<Item> {
-        lock(&self.queue).take(sealed)
+    ///
+    /// # Errors
+    /// The log has failed: what was sealed is given up, and nothing may be written that goes on from it.
+    pub fn take(&self, sealed: usize) -> Result<Vec<Item>, String> {
+        let mut queue = lock(&self.queue);
+        match &queue.state {
+            State::Failed(why) => Err(why.clone()),
+            State::Running | State::Closing => Ok(queue.take(sealed)),
+        }
     }
 
     /// Queues the last record and lets no more in.

@@ -144,7 +144,10 @@ impl Writer {
             Ok(sealing) => sealing,
             Err(why) => return Err(fail(more, why.to_owned())),
         };
-        let mut items = shared.take(sealing.length());
+        let mut items = match shared.take(sealing.length()) {
+            Ok(items) => items,
+            Err(why) => return Err(fail(more, why)),
+        };
         items.extend(more);
         if !items.is_empty() {
             if let Err(stopped) = self.make_room(&mut sealing, &items) {
