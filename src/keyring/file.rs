@@ -221,8 +221,8 @@ impl Store {
             return self.renew(keyring, entropy);
         }
         // It may be seen and not last: after a kill, or a sync that failed. So it is written once more, where there is room.
-        let sealed = self.seal(keyring, entropy)?;
-        match self.replace(&self.path, &sealed).and_then(|()| self.settle_secrets()) {
+        let written = self.replace(&self.path, &self.seal(keyring, entropy)?).and_then(|()| self.settle_secrets());
+        match written.inspect_err(|why| tracing::error!(%why, "the keyring could not be written once more")) {
             Err(Error::Storage { source, .. }) if !self.is_unsettled && source.kind() == io::ErrorKind::StorageFull => {
             }
             written => written?,

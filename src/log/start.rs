@@ -142,6 +142,7 @@ impl Ready {
             finished,
             unlooked,
             signed_size,
+            is_short: false,
             every: EVERY,
         };
         Ok(Ready { lock, shared, recipients, clock, writer, upkeep })

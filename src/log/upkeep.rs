@@ -4,6 +4,7 @@
 //! Not here: records (`writer.rs`).
 
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +60,7 @@ impl Spare {
             disk.rename(&self.path, path)
                 .map_err(|error| Error::storage("rename the spare segment to", path, &error))?;
         }
-        Ok(std::mem::replace(&mut *is_there, false))
+        Ok(mem::replace(&mut *is_there, false))
     }
 
     /// Makes one if it is wanted, is not there, and leaves the reserve free.
@@ -90,6 +91,8 @@ pub struct Upkeep {
     pub unlooked: Vec<u64>,
     /// How long the log was at the last checkpoint.
     pub signed_size: u64,
+    /// It was said that there is no space for the next one.
+    pub is_short: bool,
     pub every: Duration,
 }
 
@@ -138,9 +141,12 @@ impl Upkeep {
             return Ok(());
         }
         match put_checkpoint(self.disk.as_ref(), &self.dir, &checkpoint, &self.signing) {
-            Ok(()) => self.signed_size = checkpoint.size,
+            Ok(()) => (self.signed_size, self.is_short) = (checkpoint.size, false),
             Err(error) if is_full(error.kind()) && !stops => {
-                tracing::debug!(log = self.shared.origin, size = checkpoint.size, "no space for a checkpoint");
+                if !mem::replace(&mut self.is_short, true) {
+                    let (dir, signed) = (self.dir.display(), self.signed_size);
+                    tracing::error!(%dir, signed, "no space for a checkpoint: what is recorded is not signed until there is");
+                }
             }
             Err(error) => return Err(Error::storage("write", &self.dir.join(CHECKPOINT), &error)),
         }
