@@ -223,9 +223,7 @@ impl Reading<'_> {
         let opened = had.borrow();
         Ok(keys.iter().filter_map(|key| Some(Secret::new(*opened.get(&place(key))?.expose()))).collect())
     }
-}
 
-impl Reading<'_> {
     fn why(&self) -> String {
         let why = &self.auditor.why;
         let goes_on = self.goes_on.replace(true) && why.len() + GOES_ON.len() <= TEXT_BYTES_MAX;

@@ -53,8 +53,8 @@ pub(in crate::cli) async fn started(dir: &Path) -> (Context, tokio::task::JoinHa
     panic!("the keyring does not answer: {served:?}");
 }
 
-/// What a proxy writes of one session: a statement that is answered, one that fails, one whose outcome never came.
-pub(in crate::cli) async fn write(context: &Context) {
+/// The proxy's log, with segments of so many bytes and the keys of customer 7.
+pub(in crate::cli) async fn proxys_log(context: &Context, segment_bytes: u64) -> Log {
     let config = &context.config;
     let public = init::read_public_key(&config.keyring.public_key).expect("a key");
     let client = Client::connect(&config.keyring.socket, public).await.expect("connected");
@@ -62,10 +62,14 @@ pub(in crate::cli) async fn write(context: &Context) {
     client.ensure(&recipients, &[Recipient::Vendor, Recipient::Customer(CustomerId(7))]).await.expect("keys");
     let signing = SigningKey::from_seed(&init::read_seed(&config.proxy.log_key).expect("a key"));
     let name = pinned::log_name(&config.keyring.public_key, "proxy-gate-1", &signing.public()).expect("a name");
-    let settings = log::Settings { segment_bytes: 1 << 20, reserve_bytes: 0, ..log::Settings::new(&name, signing) };
+    let settings = log::Settings { segment_bytes, reserve_bytes: 0, ..log::Settings::new(&name, signing) };
     let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let dir = config.audit.directory.join(&name);
-    let log = Log::open(disk, &dir, settings, recipients, clock, entropy).expect("a log");
+    Log::open(disk, &config.audit.directory.join(&name), settings, recipients, clock, entropy).expect("a log")
+}
+
+/// What a proxy writes of one session: a statement that is answered, one that fails, one whose outcome never came.
+pub(in crate::cli) async fn write(context: &Context) {
+    let log = proxys_log(context, 1 << 20).await;
     let session = SessionId([1; 8]);
     for (frame, text) in [(1, "select * from contacts where id = $1"), (2, "select\u{1b}[2J"), (3, "update contacts")] {
         let mut record = Record::new(SystemClock.now(), Kind::Statement, Some(CustomerId(7)));

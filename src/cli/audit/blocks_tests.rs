@@ -1,30 +1,16 @@
 //! A search that goes by sealed blocks asks the keyring twice, and both requests are recorded as one reading.
 
 use super::search::{Looked, found};
-use super::tests::started;
+use super::tests::{proxys_log, started};
 use super::*;
-use crate::audit::checkpoint::SigningKey;
-use crate::audit::keys::Recipient;
 use crate::audit::record::{Kind, Record};
 use crate::clock::{Clock, SystemClock};
-use crate::disk::RealDisk;
-use crate::entropy::OsEntropy;
 use crate::ids::SessionId;
-use crate::log::{self, Claim, Log};
+use crate::log::Claim;
 
 /// Statements of two staff members, the first in the first segments only.
 async fn write(context: &Context) {
-    let config = &context.config;
-    let public = init::read_public_key(&config.keyring.public_key).expect("a key");
-    let client = Client::connect(&config.keyring.socket, public).await.expect("connected");
-    let recipients = Recipients::new();
-    client.ensure(&recipients, &[Recipient::Vendor, Recipient::Customer(CustomerId(7))]).await.expect("keys");
-    let signing = SigningKey::from_seed(&init::read_seed(&config.proxy.log_key).expect("a key"));
-    let name = pinned::log_name(&config.keyring.public_key, "proxy-gate-1", &signing.public()).expect("a name");
-    let settings = log::Settings { segment_bytes: 32 << 10, reserve_bytes: 0, ..log::Settings::new(&name, signing) };
-    let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let dir = config.audit.directory.join(&name);
-    let log = Log::open(disk, &dir, settings, recipients, clock, entropy).expect("a log");
+    let log = proxys_log(context, 32 << 10).await;
     for frame in 1..=26 {
         let mut record = Record::new(SystemClock.now(), Kind::Statement, Some(CustomerId(7)));
         record.skeleton.staff = Some(if frame <= 3 { 3 } else { 5 });
@@ -33,6 +19,7 @@ async fn write(context: &Context) {
         let _receipt = log.append(record, claim).expect("queued").await.expect("durable");
     }
     log.close().expect("closed");
+    let dir = context.config.audit.directory.join("proxy-gate-1");
     let blocks =
         std::fs::read_dir(&dir).expect("listed").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert!(blocks.filter(|name| name.ends_with(".blocks")).count() > 2, "there are blocks");
