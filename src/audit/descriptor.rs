@@ -156,12 +156,12 @@ impl Descriptor {
 }
 
 /// Writes fields one after the other; what does not fit is a mistake the tests would show.
-struct Fields<'a>(&'a mut [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a mut [u8]);
 
 impl Fields<'_> {
-    fn put(&mut self, field: &[u8]) {
+    pub(super) fn put(&mut self, field: &[u8]) {
         let rest = std::mem::take(&mut self.0);
-        let (here, rest) = rest.split_at_mut_checked(field.len()).expect("the fields fill the descriptor exactly");
+        let (here, rest) = rest.split_at_mut_checked(field.len()).expect("there is room for all fields");
         here.copy_from_slice(field);
         self.0 = rest;
     }

@@ -8,6 +8,7 @@ pub mod consistency;
 pub mod cosignature;
 pub mod descriptor;
 pub mod keys;
+pub mod mac;
 pub mod note;
 pub mod proof;
 pub mod public;

@@ -5,18 +5,20 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
-use crate::audit::descriptor::PLACE_BYTES;
+use crate::audit::descriptor::{Fields, PLACE_BYTES};
 use crate::audit::keys::Part;
-use crate::secret::Secret;
+use crate::audit::mac::MacKey;
+use crate::secret::{Secret, wipe};
 
 /// Bytes of the salt.
 pub const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 const COMMITMENT_BYTES: usize = 32;
-const EXPANDED_BYTES: usize = KEY_BYTES + COMMITMENT_BYTES;
+const LABEL: &[u8; 18] = b"portreeve/part/v1\n";
+/// Bytes of what is expanded to key and commitment: label, salt, position, part.
+const INFO_BYTES: usize = LABEL.len() + SALT_BYTES + 8 + 1;
 const TAG_BYTES: usize = 16;
 /// How much longer a sealed part is than its padded content.
 const OVERHEAD_BYTES: usize = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES;
@@ -29,23 +31,32 @@ const PAD_BYTES: usize = 64;
 pub struct NotOpened;
 
 /// A data key made ready for use.
-pub struct DataKey(hkdf::Prk);
+pub struct DataKey(MacKey);
 
 impl DataKey {
     /// Takes 32 random bytes as a data key.
     pub fn new(key: &Secret<[u8; 32]>) -> Self {
-        DataKey(hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key.expose()))
+        DataKey(MacKey::new(key))
     }
 
-    /// The record key and commitment for that salt, part and position.
+    /// The record key and commitment for that salt, part and position: HKDF-Expand to two blocks, written out.
     fn expand(&self, salt: &[u8; SALT_BYTES], binding: &Binding) -> Expanded {
-        let mut expanded = Expanded(Zeroizing::new([0; EXPANDED_BYTES]));
-        let part = [binding.part.number()];
-        let info = [b"portreeve/part/v1\n".as_slice(), salt, binding.position(), &part];
-        self.0
-            .expand(&info, ExpandedLength)
-            .and_then(|expansion| expansion.fill(expanded.0.as_mut_slice()))
-            .expect("64 bytes are within what HKDF-SHA-256 expands to");
+        let mut expanded = Expanded { key: [0; KEY_BYTES], commitment: [0; COMMITMENT_BYTES] };
+        // The first block, the info, the number of the block that is made next.
+        let mut message = [0; KEY_BYTES + INFO_BYTES + 1];
+        let (before, first) = message.split_at_mut(KEY_BYTES);
+        let mut info = Fields(first);
+        info.put(LABEL);
+        info.put(salt);
+        info.put(binding.position());
+        info.put(&[binding.part.number(), 1]);
+        self.0.mac(first, &mut expanded.key);
+        before.copy_from_slice(&expanded.key);
+        if let Some(number) = first.last_mut() {
+            *number = 2;
+        }
+        self.0.mac(&message, &mut expanded.commitment);
+        wipe(&mut message);
         expanded
     }
 }
@@ -56,24 +67,21 @@ impl std::fmt::Debug for DataKey {
     }
 }
 
-struct ExpandedLength;
+/// A record's key and the commitment to it.
+struct Expanded {
+    key: [u8; KEY_BYTES],
+    commitment: [u8; COMMITMENT_BYTES],
+}
 
-impl hkdf::KeyType for ExpandedLength {
-    fn len(&self) -> usize {
-        EXPANDED_BYTES
+impl Drop for Expanded {
+    fn drop(&mut self) {
+        wipe(&mut self.key);
     }
 }
 
-/// A record's key and the commitment to it.
-struct Expanded(Zeroizing<[u8; EXPANDED_BYTES]>);
-
 impl Expanded {
-    fn commitment(&self) -> &[u8] {
-        self.0.split_at(KEY_BYTES).1
-    }
-
     fn cipher(&self) -> LessSafeKey {
-        let key = UnboundKey::new(&AES_256_GCM, self.0.split_at(KEY_BYTES).0).expect("an AES-256 key has 32 bytes");
+        let key = UnboundKey::new(&AES_256_GCM, &self.key).expect("an AES-256 key has 32 bytes");
         LessSafeKey::new(key)
     }
 
@@ -124,7 +132,7 @@ pub fn seal(key: &DataKey, binding: &Binding, salt: &[u8; SALT_BYTES], content: 
     let expanded = key.expand(salt, binding);
     out.reserve(sealed_len(content.len()));
     out.extend_from_slice(salt);
-    out.extend_from_slice(expanded.commitment());
+    out.extend_from_slice(&expanded.commitment);
     let start = out.len();
     out.extend_from_slice(content);
     out.push(0x80);
@@ -145,7 +153,7 @@ pub fn open(key: &DataKey, binding: &Binding, sealed: &[u8]) -> Result<Zeroizing
     let (salt, rest) = sealed.split_first_chunk().ok_or(NotOpened)?;
     let (commitment, ciphertext) = rest.split_first_chunk::<COMMITMENT_BYTES>().ok_or(NotOpened)?;
     let expanded = key.expand(salt, binding);
-    verify_slices_are_equal(expanded.commitment(), commitment).map_err(|_| NotOpened)?;
+    verify_slices_are_equal(&expanded.commitment, commitment).map_err(|_| NotOpened)?;
     let mut content = Zeroizing::new(ciphertext.to_vec());
     let padded = expanded
         .cipher()

@@ -88,7 +88,7 @@ fn sealed_as(padded: &[u8]) -> Vec<u8> {
     let (expanded, mut bytes) = (key(1).expand(&[4; 16], &binding()), padded.to_vec());
     let aad = Aad::from(binding().bytes);
     let tag = expanded.cipher().seal_in_place_separate_tag(Expanded::nonce(), aad, &mut bytes).expect("sealed");
-    [&[4; 16], expanded.commitment(), &bytes, tag.as_ref()].concat()
+    [[4; 16].as_slice(), &expanded.commitment, &bytes, tag.as_ref()].concat()
 }
 
 #[test]

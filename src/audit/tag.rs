@@ -4,22 +4,21 @@
 
 use std::collections::HashMap;
 
-use aws_lc_rs::hmac;
-
 use crate::audit::keys::{Recipient, Recipients, TagKey};
+use crate::audit::mac::MacKey;
 use crate::audit::tree::Hash;
 
 /// A tag key made ready for use in one log.
 #[derive(Debug)]
 pub struct Tagger {
-    key: hmac::Key,
+    key: MacKey,
     origin: String,
 }
 
 impl Tagger {
     /// Makes the key ready for the log of that origin.
     pub fn new(key: &TagKey, origin: &str) -> Self {
-        Tagger { key: hmac::Key::new(hmac::HMAC_SHA256, key.0.expose()), origin: origin.to_owned() }
+        Tagger { key: MacKey::new(&key.0), origin: origin.to_owned() }
     }
 
     /// The recipient's tag in that segment.
@@ -36,12 +35,8 @@ impl Tagger {
     }
 
     fn mac(&self, label: &[u8], input: &[u8]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(label);
-        context.update(input);
-        context.update(self.origin.as_bytes());
         let mut mac = [0; 32];
-        mac.copy_from_slice(context.sign().as_ref());
+        self.key.mac(&[label, input, self.origin.as_bytes()].concat(), &mut mac);
         mac
     }
 }
