@@ -19,6 +19,11 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(micros))
     }
 
+    /// Year, month and day in UTC.
+    pub fn date(self) -> (i64, i64, i64) {
+        civil(self.0.div_euclid(1_000_000).div_euclid(86_400))
+    }
+
     /// How long from `earlier` until this moment; zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {

@@ -19,3 +19,11 @@ fn arithmetic_stops_at_the_ends() {
     assert_eq!(Timestamp(5).since(Timestamp(7)), Duration::ZERO);
     assert_eq!(Timestamp(7).since(Timestamp(5)), Duration::from_micros(2));
 }
+
+#[test]
+fn the_date_is_the_one_that_is_written() {
+    for micros in [0, -1, 951_782_400_000_000, 1_795_304_160_123_456, 4_107_542_399_999_999] {
+        let (year, month, day) = Timestamp(micros).date();
+        assert!(Timestamp(micros).to_string().starts_with(&format!("{year:04}-{month:02}-{day:02}T")));
+    }
+}

@@ -2,6 +2,7 @@
 //! Not here: anything a person would recognise; ids are numbers, names sit in the register's side tables.
 
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
 /// A text that is not the id it was read as.
@@ -20,6 +21,31 @@ impl fmt::Display for NotAnId {
 }
 
 impl std::error::Error for NotAnId {}
+
+/// For maps by such a number that each record asks: the register counts them, so that nobody chooses many that collide.
+pub type ByNumber = BuildHasherDefault<NumberHasher>;
+
+/// One multiplication for each number that is put in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(32)
+    }
+}
 
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident, $letter:literal, $example:literal) => {

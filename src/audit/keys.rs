@@ -7,14 +7,13 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
-use chrono::Datelike;
 use minicbor::{Decode, Encode};
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 
 use crate::audit::tree::sha256;
 use crate::clock::Timestamp;
-use crate::ids::CustomerId;
+use crate::ids::{ByNumber, CustomerId};
 use crate::secret::Secret;
 
 /// What is wrong with a key.
@@ -104,12 +103,12 @@ pub enum Recipient {
 impl Recipient {
     /// The period whose keys seal a record of this moment: the year (2026), for the vendor year × 100 + month (202611).
     pub fn period(self, at: Timestamp) -> u32 {
-        let date = chrono::DateTime::from_timestamp_micros(at.0).unwrap_or_default().date_naive();
-        let year = u32::try_from(date.year()).unwrap_or(0);
-        match self {
+        let (year, month, _) = at.date();
+        let period = match self {
             Recipient::Customer(_) => year,
-            Recipient::Vendor => year * 100 + date.month(),
-        }
+            Recipient::Vendor => year * 100 + month,
+        };
+        u32::try_from(period).unwrap_or(0)
     }
 
     /// The recipient of a record of that customer, or of none.
@@ -342,7 +341,7 @@ pub struct Recipients(Arc<RwLock<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    of: HashMap<Recipient, Keys>,
+    of: HashMap<Recipient, Keys, ByNumber>,
     /// Keys that were destroyed; without a period: all of them.
     erased: HashSet<(Recipient, Part, Option<u32>)>,
 }

@@ -84,7 +84,7 @@ fn a_period_is_a_year_for_customers_and_a_month_for_the_vendor() {
     assert_eq!(Recipient::Vendor.period(last_moment_of_2026), 202_612);
     assert_eq!(customer.period(Timestamp(last_moment_of_2026.0 + 1)), 2027);
     assert_eq!(Recipient::Vendor.period(Timestamp(last_moment_of_2026.0 + 1)), 202_701);
-    assert_eq!(Recipient::Vendor.period(Timestamp(i64::MIN)), 197_001, "a clock that is out of its mind panics nobody");
+    assert_eq!(Recipient::Vendor.period(Timestamp(i64::MIN)), 0, "a clock that is out of its mind panics nobody");
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::audit::words::{Word, Words};
 use crate::clock::Timestamp;
 use crate::disk::BLOCK_BYTES;
 use crate::entropy::{Entropy, random};
+use crate::ids::ByNumber;
 use crate::secret::{Secret, wipe_stack};
 
 /// Bytes of a data key's leaf content.
@@ -115,7 +116,7 @@ pub struct Sealer {
     origin: String,
     entropy: Arc<dyn Entropy>,
     epoch: Epoch,
-    chains: HashMap<Recipient, Chain>,
+    chains: HashMap<Recipient, Chain, ByNumber>,
     pub(super) past: Past,
     files: Files,
     /// How many more words may be gathered in this segment.
@@ -188,7 +189,7 @@ pub struct Spot {
 
 impl Sealer {
     pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past, files: Files) -> Self {
-        let (origin, chains, room) = (origin.to_owned(), HashMap::new(), WORDS_MAX_OF_ALL);
+        let (origin, chains, room) = (origin.to_owned(), HashMap::default(), WORDS_MAX_OF_ALL);
         Sealer { origin, entropy, epoch, chains, past, files, room }
     }
 
