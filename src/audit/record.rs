@@ -41,7 +41,8 @@ impl Record {
         let room = |pairs: Option<&Pairs>| 256 + pairs.map_or(0, |pairs| pairs.bytes.len());
         let (shared_skeleton, shared_values) = preamble.map(|preamble| (&preamble.skeleton, &preamble.values)).unzip();
         let mut skeleton = Vec::with_capacity(room(shared_skeleton));
-        let mut values = Vec::with_capacity(room(shared_values));
+        let text = self.values.text.as_ref().map_or(0, Vec::len);
+        let mut values = Vec::with_capacity(room(shared_values) + text);
         minicbor::encode(&self.skeleton, &mut skeleton).ok()?;
         minicbor::encode(&self.values, &mut values).ok()?;
         match preamble {

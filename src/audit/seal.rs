@@ -108,6 +108,16 @@ impl Binding {
         Binding { part, bytes }
     }
 
+    /// The same for another part.
+    #[must_use]
+    pub fn of(mut self, part: Part) -> Self {
+        self.part = part;
+        if let Some(number) = self.bytes.get_mut(PLACE_BYTES) {
+            *number = part.number();
+        }
+        self
+    }
+
     /// The position within the place.
     fn position(&self) -> &[u8] {
         self.bytes.get(8..16).expect("a place holds its position")

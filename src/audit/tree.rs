@@ -12,16 +12,20 @@ const SHORT_BYTES: usize = 192;
 
 /// SHA-256 of the parts, one after the other.
 pub fn sha256(parts: &[&[u8]]) -> Hash {
-    if let [whole] = parts {
-        return whole_sha256(whole);
+    match parts {
+        [whole] => whole_sha256(whole),
+        _ => if_short(parts, whole_sha256).unwrap_or_else(|| long_sha256(parts)),
     }
+}
+
+/// What `act` makes of the parts, one after the other in one place; none if they are too long together.
+pub(super) fn if_short<T>(parts: &[&[u8]], act: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let (mut short, mut used) = ([0; SHORT_BYTES], 0);
     for part in parts {
-        let Some(place) = short.get_mut(used..used + part.len()) else { return long_sha256(parts) };
-        place.copy_from_slice(part);
+        short.get_mut(used..used + part.len())?.copy_from_slice(part);
         used += part.len();
     }
-    whole_sha256(short.get(..used).unwrap_or_default())
+    short.get(..used).map(act)
 }
 
 fn whole_sha256(bytes: &[u8]) -> Hash {

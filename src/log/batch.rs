@@ -318,16 +318,16 @@ impl Sealer {
         let place = place(item.kind, item.at, chain.tag, link, spot, batch);
         let stands = Stands { segment: spot.segment, period: skeleton_key.period, position: place.position };
         Gathered::note(&mut chain.gathered, &item.words, stands, room);
-        let bytes = place.to_bytes();
-        let mut part = |part, used: &mut Used, content: &[u8]| {
+        let mut part = |binding: &Binding, used: &mut Used, content: &[u8]| {
             let start = batch.content.len();
-            seal(&used.key, &Binding::new(origin, &bytes, part), salt, content, &mut batch.content);
+            seal(&used.key, binding, salt, content, &mut batch.content);
             let sealed = described(batch.content.get(start..).unwrap_or(&[]), used.position);
             used.bytes += u64::from(sealed.len);
             sealed
         };
-        let values = part(Part::Values, values_key, &item.values);
-        let skeleton = part(Part::Skeleton, skeleton_key, &item.skeleton);
+        let binding = Binding::new(origin, &place.to_bytes(), Part::Values);
+        let values = part(&binding, values_key, &item.values);
+        let skeleton = part(&binding.of(Part::Skeleton), skeleton_key, &item.skeleton);
         chain.last = Some(batch.add(&Descriptor { place, values, skeleton }));
         Ok(place.position)
     }
