@@ -11,6 +11,7 @@ use portreeve::audit::checkpoint::{Checkpoint, SigningKey};
 use portreeve::audit::cosignature::{Cosigner, cosigned};
 use portreeve::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use portreeve::audit::note::{Algorithm, Note, VerifierKey, checkpoints_in};
+use portreeve::audit::pieces::{Pieces, Sought};
 use portreeve::audit::proof::{Key, Proof, check};
 use portreeve::audit::public::Public;
 use portreeve::audit::record::{Kind, Record, Skeleton, Values};
@@ -34,7 +35,7 @@ use portreeve::snapshots;
 use portreeve::wire::{backend, frame, frontend, scram, startup};
 
 /// Each parser, by the name of its fuzz target.
-pub const PARSERS: [(&str, fn(&[u8])); 23] = [
+pub const PARSERS: [(&str, fn(&[u8])); 24] = [
     ("frames", frames),
     ("backend", messages),
     ("startup", first_packet),
@@ -44,6 +45,7 @@ pub const PARSERS: [(&str, fn(&[u8])); 23] = [
     ("index", index),
     ("blocks", blocks),
     ("words", words),
+    ("pieces", pieces),
     ("record", record),
     ("checkpoint", checkpoint),
     ("proof", proof),
@@ -188,6 +190,16 @@ pub fn blocks(data: &[u8]) {
 }
 
 /// What a block holds, once it is opened.
+pub fn pieces(data: &[u8]) {
+    if let Some(pieces) = Pieces::from_content(data) {
+        assert_eq!(pieces.to_content().as_slice(), data);
+    }
+    let mut taken = Pieces::default();
+    taken.add(data);
+    let text = String::from_utf8_lossy(data).to_lowercase();
+    assert!(Sought::of(&text).is_none_or(|sought| taken.may_hold(&sought)));
+}
+
 pub fn words(data: &[u8]) {
     if let Some(words) = from_content(data) {
         assert_eq!(to_content(&words), data);

@@ -10,6 +10,7 @@ pub mod descriptor;
 pub mod keys;
 pub mod mac;
 pub mod note;
+pub mod pieces;
 pub mod proof;
 pub mod public;
 pub mod record;

@@ -1,6 +1,7 @@
 //! What a search may ask of skeletons, as words: who acted in which session, relations, SQLSTATEs. The words of many records
 //! together say what none of them holds.
-//! Not here: how they are sealed and where they stand (`log/blocks.rs`), and what is asked (`log/search.rs`). Texts have none.
+//! Not here: how they are sealed and where they stand (`log/blocks.rs`), what is asked (`log/search.rs`), and what there is of
+//! texts (`pieces.rs`).
 //! FORMAT.md, "Blocks".
 
 use std::collections::BTreeSet;

@@ -2,15 +2,15 @@
 //! links each record to its recipient's previous one.
 //! Not here: who seals when (`sealing.rs`), files and threads (`writer.rs`). FORMAT.md, "A batch".
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::blocks::{Block, ToSeal};
-use super::gather::{Gathered, Stands, WORDS_MAX_OF_ALL};
+use super::blocks::{Block, DataKeyAt, InSegment, TextsToSeal, ToSeal, Told};
+use super::gather::{Gathered, Room, Stands};
 use super::index::End;
 use super::past::{Files, Past};
 use super::segment::{BATCH_HEADER_BYTES, BatchHeader, DIGEST_BYTES, content_start, hash_of};
@@ -22,12 +22,12 @@ use crate::audit::record::Kind;
 use crate::audit::seal::{Binding, DataKey, SALT_BYTES, seal, sealed_len};
 use crate::audit::tag::Tagger;
 use crate::audit::tree::{Hash, leaf_hash, sha256};
-use crate::audit::words::{Word, Words};
+use crate::audit::words::Words;
 use crate::clock::Timestamp;
 use crate::disk::BLOCK_BYTES;
 use crate::entropy::{Entropy, random};
 use crate::ids::ByNumber;
-use crate::secret::{Secret, wipe_stack};
+use crate::secret::Secret;
 
 /// Bytes of a data key's leaf content.
 pub const DATA_KEY_BYTES: usize = 88;
@@ -49,18 +49,10 @@ pub struct Item {
     pub skeleton: Vec<u8>,
     /// What a search may ask of the skeleton.
     pub words: Words,
+    /// What of the values reads otherwise than it stands there.
+    pub shown: Vec<u8>,
     pub claim: Claim,
     pub waiter: Option<Waiter>,
-}
-
-impl Told {
-    /// All blocks, sealed.
-    pub fn sealed(self) -> Vec<Block> {
-        let Told { to_seal, mut sealed, salt } = self;
-        sealed.extend(to_seal.into_iter().map(|to_seal| to_seal.seal(&salt)));
-        wipe_stack();
-        sealed
-    }
 }
 
 impl Item {
@@ -119,8 +111,8 @@ pub struct Sealer {
     chains: HashMap<Recipient, Chain, ByNumber>,
     pub(super) past: Past,
     files: Files,
-    /// How many more words may be gathered in this segment.
-    room: usize,
+    /// How much more may be gathered in this segment.
+    room: Room,
 }
 
 /// A data key in use.
@@ -154,15 +146,6 @@ struct Chain {
     gathered: Option<Gathered>,
 }
 
-/// What a finished segment's blocks are made of: words with their keys, and what is sealed already.
-#[derive(Debug, Default)]
-pub struct Told {
-    pub to_seal: Vec<ToSeal>,
-    pub sealed: Vec<Block>,
-    /// For all that is to be sealed.
-    pub salt: [u8; SALT_BYTES],
-}
-
 /// A sealed batch, before it has a header.
 #[derive(Debug, Default)]
 pub struct SealedBatch {
@@ -189,7 +172,7 @@ pub struct Spot {
 
 impl Sealer {
     pub fn new(origin: &str, entropy: Arc<dyn Entropy>, epoch: Epoch, past: Past, files: Files) -> Self {
-        let (origin, chains, room) = (origin.to_owned(), HashMap::default(), WORDS_MAX_OF_ALL);
+        let (origin, chains, room) = (origin.to_owned(), HashMap::default(), Room::default());
         Sealer { origin, entropy, epoch, chains, past, files, room }
     }
 
@@ -249,31 +232,43 @@ impl Sealer {
         let is_old = |used: &mut Used| now.saturating_duration_since(used.since) >= age;
         let mut salt = None;
         for chain in self.chains.values_mut() {
-            drop(chain.values.take_if(is_old));
-            let segment = chain.segment;
-            if let Some(used) = chain.skeleton.take_if(is_old)
-                && let Some(gathered) = chain.gathered.as_mut().filter(|gathered| gathered.is_of(segment))
-                && let Some(words) = gathered.words.clone()
-            {
-                let salt = salt.get_or_insert_with(|| random(self.entropy.as_ref()));
-                gathered.sealed = Some(used.with_words(&self.origin, chain.tag, gathered.from, words).seal(salt));
+            let (values, skeleton) = (chain.values.take_if(is_old), chain.skeleton.take_if(is_old));
+            let place = InSegment { origin: self.origin.clone(), segment: chain.segment, tag: chain.tag };
+            let Some(gathered) = chain.gathered.as_mut().filter(|had| had.is_of(place.segment)) else { continue };
+            if values.is_none() && skeleton.is_none() {
+                continue;
+            }
+            let salt = salt.get_or_insert_with(|| random(self.entropy.as_ref()));
+            if let (Some(used), Some(texts)) = (values, &gathered.texts) {
+                let bits = TextsToSeal::Bits(used.into(), texts.pieces().clone());
+                gathered.sealed_texts = Some(bits.seal(&place, salt));
+            }
+            if let (Some(used), Some(words)) = (skeleton, gathered.words.clone()) {
+                let (key, from) = (used.into(), gathered.from);
+                gathered.sealed = Some(ToSeal { place, key, from, words, texts: None }.seal(salt));
             }
         }
     }
 
     /// What was gathered of that segment, which is finished. Its data keys go with it.
     pub fn told(&mut self, segment: u64) -> Told {
-        self.room = WORDS_MAX_OF_ALL;
+        self.room = Room::default();
         let mut told = Told { salt: random(self.entropy.as_ref()), ..Told::default() };
         for chain in self.chains.values_mut() {
-            let Some(Gathered { from, words, sealed, .. }) = chain.gathered.take_if(|had| had.is_of(segment)) else {
-                continue;
-            };
-            let used = chain.skeleton.take_if(|used| used.segment == segment);
-            match (used, words) {
-                (Some(used), Some(words)) => told.to_seal.push(used.with_words(&self.origin, chain.tag, from, words)),
+            let Some(gathered) = chain.gathered.take_if(|had| had.is_of(segment)) else { continue };
+            let Gathered { from, words, texts, sealed, sealed_texts, .. } = gathered;
+            let is_its = |used: &mut Used| used.segment == segment;
+            let (values, skeleton) = (chain.values.take_if(is_its), chain.skeleton.take_if(is_its));
+            let place = InSegment { origin: self.origin.clone(), segment, tag: chain.tag };
+            let bits = || Some(TextsToSeal::Bits(values?.into(), texts?.into_pieces()));
+            let texts = sealed_texts.map(TextsToSeal::Sealed).or_else(bits);
+            match (skeleton, words) {
+                (Some(used), Some(words)) => told.to_seal.push(ToSeal { place, key: used.into(), from, words, texts }),
                 (Some(_), None) => {}
-                (None, _) => told.sealed.extend(sealed),
+                (None, _) => told.sealed.extend(sealed.map(|block| {
+                    let texts = texts.map(|texts| texts.seal(&place, &told.salt));
+                    Block { texts, ..block }
+                })),
             }
         }
         told
@@ -317,7 +312,7 @@ impl Sealer {
         let skeleton_key = maker.data_key(&mut chain.skeleton, &to.skeleton, batch).map_err(Unsealed::Item)?;
         let place = place(item.kind, item.at, chain.tag, link, spot, batch);
         let stands = Stands { segment: spot.segment, period: skeleton_key.period, position: place.position };
-        Gathered::note(&mut chain.gathered, &item.words, stands, room);
+        Gathered::note(&mut chain.gathered, item, stands, room);
         let mut part = |binding: &Binding, used: &mut Used, content: &[u8]| {
             let start = batch.content.len();
             seal(&used.key, binding, salt, content, &mut batch.content);
@@ -350,11 +345,9 @@ impl Chain {
     }
 }
 
-impl Used {
-    /// The words of records of its segment, to be sealed under it.
-    fn with_words(self, origin: &str, tag: [u8; 16], from: u64, words: BTreeSet<Word>) -> ToSeal {
-        let Used { key, position: key_position, segment, .. } = self;
-        ToSeal { origin: origin.to_owned(), segment, tag, key, key_position, from, words }
+impl From<Used> for DataKeyAt {
+    fn from(used: Used) -> DataKeyAt {
+        DataKeyAt { key: used.key, position: used.position }
     }
 }
 

@@ -1,7 +1,7 @@
-//! The sealed blocks of a finished segment: for each recipient the words of its records there, so that a search by staff,
-//! session, relation or SQLSTATE need not open what cannot match.
-//! Not here: which words there are (`audit/words.rs`), who gathers them (`gather.rs`) and what is left out for them
-//! (`narrow.rs`). FORMAT.md, "Blocks".
+//! The sealed blocks of a finished segment: for each recipient the words of its records there and the bits of their texts, so
+//! that a search by staff, session, relation, SQLSTATE or text need not open what cannot match.
+//! Not here: which words and bits there are (`audit/words.rs`, `audit/pieces.rs`), who gathers them (`gather.rs`) and what is
+//! left out for them (`narrow.rs`). FORMAT.md, "Blocks".
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -16,12 +16,14 @@ use super::{Error, indexes};
 use crate::audit::checkpoint::SigningKey;
 use crate::audit::descriptor::{PLACE_BYTES, Place};
 use crate::audit::keys::Part;
+use crate::audit::pieces::Pieces;
 use crate::audit::record::Kind;
 use crate::audit::seal::{Binding, DataKey, SALT_BYTES, open, seal};
 use crate::audit::tree::{Hash, sha256};
 use crate::audit::words::{Word, from_content, to_content};
 use crate::clock::Timestamp;
 use crate::disk::Disk;
+use crate::secret::wipe_stack;
 
 const MAGIC: &[u8; 8] = b"PRTRBLK1";
 /// What is signed begins with this, so that it is nothing else that the log signs.
@@ -30,7 +32,7 @@ const SIGNATURE_BYTES: usize = 64;
 const SIGNED_BYTES: usize = 136;
 /// Bytes of the head, its signature included.
 pub const HEAD_BYTES: usize = SIGNED_BYTES + SIGNATURE_BYTES;
-const ENTRY_BYTES: usize = 36;
+const ENTRY_BYTES: usize = 48;
 
 /// The file name of that segment's blocks.
 pub fn file_name(segment: u64) -> String {
@@ -59,6 +61,17 @@ pub struct Block {
     pub from: u64,
     /// The words.
     pub sealed: Vec<u8>,
+    /// The bits of the texts, if there are some.
+    pub texts: Option<SealedTexts>,
+}
+
+/// The bits of one recipient's texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedTexts {
+    /// Where the values data key stands under which they are sealed.
+    pub key: u64,
+    /// The bits.
+    pub sealed: Vec<u8>,
 }
 
 /// All blocks of one segment, in the order of their tags.
@@ -84,9 +97,13 @@ impl Blocks {
             entries.extend_from_slice(&block.tag);
             entries.extend_from_slice(&block.key.to_le_bytes());
             entries.extend_from_slice(&block.from.to_le_bytes());
-            let length = u32::try_from(block.sealed.len()).expect("a block has few words");
-            entries.extend_from_slice(&length.to_le_bytes());
+            let length = |of: &[u8]| u32::try_from(of.len()).expect("a block has few words and bits").to_le_bytes();
+            let (key, texts) = block.texts.as_ref().map_or((0, [].as_slice()), |texts| (texts.key, &texts.sealed));
+            entries.extend_from_slice(&length(&block.sealed));
+            entries.extend_from_slice(&key.to_le_bytes());
+            entries.extend_from_slice(&length(texts));
             sealed.extend_from_slice(&block.sealed);
+            sealed.extend_from_slice(texts);
         }
         let Head { block, segment, end } = &self.head;
         let mut bytes = MAGIC.to_vec();
@@ -125,7 +142,13 @@ impl Blocks {
             let tag = fields.take()?;
             let (key, from) = (u64::from_le_bytes(fields.take()?), u64::from_le_bytes(fields.take()?));
             let (sealed, behind) = rest.split_at_checked(u32::from_le_bytes(fields.take()?) as usize)?;
-            blocks.push(Block { tag, key, from, sealed: sealed.to_vec() });
+            let texts_key = u64::from_le_bytes(fields.take()?);
+            let (texts, behind) = behind.split_at_checked(u32::from_le_bytes(fields.take()?) as usize)?;
+            if texts.is_empty() && texts_key != 0 {
+                return None;
+            }
+            let texts = (!texts.is_empty()).then(|| SealedTexts { key: texts_key, sealed: texts.to_vec() });
+            blocks.push(Block { tag, key, from, sealed: sealed.to_vec(), texts });
             rest = behind;
         }
         let is_whole = rest.is_empty() && blocks.is_sorted_by(|a, b| a.tag < b.tag);
@@ -155,33 +178,99 @@ impl Blocks {
     }
 }
 
-/// Words that are still to be sealed, of a recipient's records from one position on.
+/// What a finished segment's blocks are made of: words with their keys, and what is sealed already.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Words with their keys.
+    pub to_seal: Vec<ToSeal>,
+    /// What is sealed already.
+    pub sealed: Vec<Block>,
+    /// For all that is to be sealed.
+    pub salt: [u8; SALT_BYTES],
+}
+
+impl Told {
+    /// All blocks, sealed.
+    pub fn sealed(self) -> Vec<Block> {
+        let Told { to_seal, mut sealed, salt } = self;
+        sealed.extend(to_seal.into_iter().map(|to_seal| to_seal.seal(&salt)));
+        wipe_stack();
+        sealed
+    }
+}
+
+/// Words and bits that are still to be sealed, of a recipient's records from one position on.
 #[derive(Debug)]
 pub struct ToSeal {
+    /// Where.
+    pub place: InSegment,
+    /// Under the skeleton data key.
+    pub key: DataKeyAt,
+    /// From where on.
+    pub from: u64,
+    /// The words.
+    pub words: BTreeSet<Word>,
+    /// The bits, if there are some.
+    pub texts: Option<TextsToSeal>,
+}
+
+/// Whose, in which segment of which log.
+#[derive(Clone, Debug)]
+pub struct InSegment {
     /// The log.
     pub origin: String,
     /// The segment.
     pub segment: u64,
     /// The recipient's tag there.
     pub tag: [u8; 16],
-    /// The skeleton data key.
+}
+
+/// A data key, and where it stands.
+#[derive(Debug)]
+pub struct DataKeyAt {
+    /// The key.
     pub key: Box<DataKey>,
-    /// Where it stands.
-    pub key_position: u64,
-    /// From where on.
-    pub from: u64,
-    /// The words.
-    pub words: BTreeSet<Word>,
+    /// The position of its leaf.
+    pub position: u64,
+}
+
+/// Bits that are still to be sealed, under the values data key, or are sealed already.
+#[derive(Debug)]
+pub enum TextsToSeal {
+    /// Still to be.
+    Bits(DataKeyAt, Pieces),
+    /// They are.
+    Sealed(SealedTexts),
 }
 
 impl ToSeal {
     /// The block. The salt is fresh for all blocks that are sealed together.
     pub fn seal(self, salt: &[u8; SALT_BYTES]) -> Block {
-        let ToSeal { origin, segment, tag, key, key_position, from, words } = self;
-        let place = place(segment, tag, key_position);
-        let mut sealed = Vec::new();
-        seal(&key, &Binding::new(&origin, &place, Part::Skeleton), salt, &to_content(&words), &mut sealed);
-        Block { tag, key: key_position, from, sealed }
+        let ToSeal { place, key, from, words, texts } = self;
+        let sealed = place.seal(&key, Part::Skeleton, &to_content(&words), salt);
+        let texts = texts.map(|texts| texts.seal(&place, salt));
+        Block { tag: place.tag, key: key.position, from, sealed, texts }
+    }
+}
+
+impl TextsToSeal {
+    /// The bits, sealed.
+    pub fn seal(self, place: &InSegment, salt: &[u8; SALT_BYTES]) -> SealedTexts {
+        match self {
+            TextsToSeal::Sealed(sealed) => sealed,
+            TextsToSeal::Bits(key, bits) => {
+                let sealed = place.seal(&key, Part::Values, &bits.to_content(), salt);
+                SealedTexts { key: key.position, sealed }
+            }
+        }
+    }
+}
+
+impl InSegment {
+    fn seal(&self, key: &DataKeyAt, part: Part, content: &[u8], salt: &[u8; SALT_BYTES]) -> Vec<u8> {
+        let (place, mut sealed) = (place(self.segment, self.tag, key.position), Vec::new());
+        seal(&key.key, &Binding::new(&self.origin, &place, part), salt, content, &mut sealed);
+        sealed
     }
 }
 
@@ -190,6 +279,13 @@ impl Block {
     pub fn open(&self, origin: &str, segment: u64, key: &DataKey) -> Option<BTreeSet<Word>> {
         let place = place(segment, self.tag, self.key);
         from_content(&open(key, &Binding::new(origin, &place, Part::Skeleton), &self.sealed).ok()?)
+    }
+
+    /// The bits of the texts. None: there are none, or as above.
+    pub fn open_texts(&self, origin: &str, segment: u64, key: &DataKey) -> Option<Pieces> {
+        let SealedTexts { key: position, sealed } = self.texts.as_ref()?;
+        let place = place(segment, self.tag, *position);
+        Pieces::from_content(&open(key, &Binding::new(origin, &place, Part::Values), sealed).ok()?)
     }
 }
 
@@ -210,7 +306,10 @@ pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: End, blocks: Vec<Bl
     let head = Head { block: sha256(&[&block]), segment, end };
     if let Err(error) = disk.replace(&path, &Blocks::new(head, blocks).to_bytes(key), 0o640) {
         let why = Error::storage("write", &path, &error).to_string();
-        tracing::warn!(why, "there are no blocks of a segment; searches by staff, session, table and SQLSTATE read it");
+        tracing::warn!(
+            why,
+            "there are no blocks of a segment; searches by staff, session, table, SQLSTATE and text read it"
+        );
     }
 }
 

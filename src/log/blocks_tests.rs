@@ -12,10 +12,20 @@ pub(in crate::log) fn words() -> BTreeSet<Word> {
     BTreeSet::from([act, Word::Session(8), Word::Staff(4), Word::Relation(5), Word::State(6)])
 }
 
+/// The bits of one text.
+pub(in crate::log) fn bits() -> Pieces {
+    let mut bits = Pieces::default();
+    bits.add(b"SELECT * FROM contacts");
+    bits
+}
+
+/// With bits, but for the tag 9.
 fn to_seal(tag: u8) -> ToSeal {
-    let (tag, key_position) = ([tag; 16], 40 + u64::from(tag));
-    let (origin, key) = ("portreeve/proxy-gate-1".to_owned(), Box::new(key(tag[0])));
-    ToSeal { origin, segment: 3, tag, key, key_position, from: key_position + 1, words: words() }
+    let at = |seed, position| DataKeyAt { key: Box::new(key(seed)), position };
+    let position = 40 + u64::from(tag);
+    let place = InSegment { origin: "portreeve/proxy-gate-1".to_owned(), segment: 3, tag: [tag; 16] };
+    let texts = (tag != 9).then(|| TextsToSeal::Bits(at(tag + 1, position - 1), bits()));
+    ToSeal { place, key: at(tag, position), from: position + 1, words: words(), texts }
 }
 
 /// Two blocks of a segment whose first block is all sevens.
@@ -31,7 +41,9 @@ pub(in crate::log) fn swapped(blocks: &Blocks) -> Blocks {
     let count = swapped.blocks.len();
     assert!(count > 1, "there is more than one");
     for (at, block) in blocks.blocks.iter().enumerate() {
-        swapped.blocks[(at + 1) % count].sealed.clone_from(&block.sealed);
+        let other = &mut swapped.blocks[(at + 1) % count];
+        other.sealed.clone_from(&block.sealed);
+        other.texts.clone_from(&block.texts);
     }
     swapped
 }
@@ -88,4 +100,24 @@ fn nothing_of_the_words_shows_and_few_have_one_length() {
     let shown = |number: u64| bytes.windows(8).any(|window| window == number.to_le_bytes());
     assert!(shown(42) && shown(43), "where the data key stands, and from where on it tells, are in every leaf");
     assert!(![7_u64, 4, 5, 6].into_iter().any(shown), "the words are not there");
+    let content = bits().to_content();
+    assert!(!bytes.windows(8).any(|window| window == &content[3..11]), "nor the bits");
+}
+
+#[test]
+fn bits_open_in_their_place_alone() {
+    let (block, origin) = (to_seal(2).seal(&[1; 16]), "portreeve/proxy-gate-1");
+    let opened = |block: &Block, origin: &str, segment, seed| block.open_texts(origin, segment, &key(seed));
+    assert_eq!(opened(&block, origin, 3, 3), Some(bits()));
+    assert_eq!(opened(&block, origin, 3, 2), None, "another data key");
+    assert_eq!(opened(&block, "portreeve/other", 3, 3), None, "another log");
+    assert_eq!(opened(&block, origin, 4, 3), None, "another segment");
+    assert_eq!(opened(&Block { tag: [3; 16], ..block.clone() }, origin, 3, 3), None, "another recipient");
+    let SealedTexts { key: position, sealed } = block.texts.clone().expect("bits");
+    let moved = Block { texts: Some(SealedTexts { key: position + 1, sealed }), ..block.clone() };
+    assert_eq!(opened(&moved, origin, 3, 3), None, "another data key's place");
+    assert_eq!(to_seal(9).seal(&[1; 16]).texts, None);
+    // Words are not taken for bits, nor the other way round, even under one data key.
+    let of_one = |texts: &SealedTexts| Block { key: texts.key, sealed: texts.sealed.clone(), ..block.clone() };
+    assert_eq!(block.texts.as_ref().map(of_one).and_then(|block| block.open(origin, 3, &key(3))), None);
 }

@@ -467,8 +467,9 @@ fn item(
     if skeleton.len().max(values.len()) > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    let words = Words::of(&record.skeleton, preamble);
-    Ok(Item { kind: record.kind, at: record.at, to: Some(to), values, skeleton, words, claim, waiter: None })
+    let (words, shown) = (Words::of(&record.skeleton, preamble), gather::shown(&record.values));
+    let (kind, at, to, waiter) = (record.kind, record.at, Some(to), None);
+    Ok(Item { kind, at, to, values, skeleton, words, shown, claim, waiter })
 }
 
 /// What is open to everybody, made ready.
@@ -477,8 +478,9 @@ fn public_item(public: &Public, at: Timestamp) -> Result<Item, Error> {
     if values.len() > PART_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    let (skeleton, words) = (Vec::new(), Words::default());
-    Ok(Item { kind: public.kind(), at, to: None, values, skeleton, words, claim: Claim::NONE, waiter: None })
+    let (kind, to, claim, waiter) = (public.kind(), None, Claim::NONE, None);
+    let (skeleton, words, shown) = (Vec::new(), Words::default(), Vec::new());
+    Ok(Item { kind, at, to, values, skeleton, words, shown, claim, waiter })
 }
 
 impl Drop for Handle {

@@ -1,5 +1,6 @@
-//! Leaves out what cannot be of the answer to a search by staff, session, relation or SQLSTATE, by the words of each
-//! recipient's records in each segment: those of the sealed blocks, and where there is none those that a reader finds.
+//! Leaves out what cannot be of the answer to a search by staff, session, relation, SQLSTATE or text, by the words of each
+//! recipient's records in each segment: those of the sealed blocks, and where there is none those that a reader finds; and by
+//! the bits of their texts, where a block has some.
 //! Not here: the blocks (`blocks.rs`), and which leaves a query can be about by what they show (`choice.rs`).
 //! An outcome may stand in a later segment than its statement, and have nothing but the session in common with it.
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::blocks::Block;
 use super::search::Query;
 use crate::audit::descriptor::Descriptor;
+use crate::audit::pieces::{self, Pieces};
 use crate::audit::record::Kind;
 use crate::audit::words::{self, Word};
 
@@ -15,6 +17,8 @@ use crate::audit::words::{self, Word};
 #[derive(Debug)]
 pub(super) struct Narrowing {
     shares: BTreeMap<Of, Share>,
+    /// What a text must have that is asked for.
+    text: Option<pieces::Sought>,
 }
 
 /// Which records: a recipient's in a segment, as far as a block tells of them, or none does.
@@ -28,12 +32,24 @@ pub(super) struct Of {
 /// Records that may be of the answer by what they show.
 #[derive(Debug)]
 struct Share {
-    /// Where the data key of the block stands, and from where on it tells.
-    block: Option<(u64, u64)>,
+    block: Option<Told>,
     leaves: u64,
     uses: Vec<Use>,
     words: Known,
+    /// Whether the text that is asked for may be in one of them.
+    may_hold_text: bool,
     kept: Kept,
+}
+
+/// What a block tells.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// Where the data key of its words stands.
+    key: u64,
+    /// Where that of its bits stands, if it has some.
+    texts: Option<u64>,
+    /// From where on it tells.
+    from: u64,
 }
 
 /// Under which data keys records are sealed.
@@ -70,19 +86,23 @@ impl Of {
 }
 
 impl Narrowing {
-    pub(super) fn new() -> Narrowing {
-        Narrowing { shares: BTreeMap::new() }
+    pub(super) fn new(query: &Query) -> Narrowing {
+        Narrowing { shares: BTreeMap::new(), text: query.text_sought() }
     }
 
     /// Adds a leaf that may be of the answer, of whose recipient there is this block in its segment.
     pub(super) fn add(&mut self, leaf: &Descriptor, block: Option<&Block>) {
         let place = &leaf.place;
-        let block = block.filter(|block| place.position >= block.from).map(|block| (block.key, block.from));
+        let told = |block: &Block| {
+            let texts = block.texts.as_ref().filter(|_| self.text.is_some()).map(|texts| texts.key);
+            Told { key: block.key, texts, from: block.from }
+        };
+        let block = block.filter(|block| place.position >= block.from).map(told);
         let of = Of { segment: place.segment, tag: place.tag, is_told: block.is_some() };
         // Until more is known: what no block tells of is read, for its words.
         let kept = if block.is_some() { Kept::Nothing } else { Kept::All };
         let words = Known::Words(BTreeSet::new());
-        let share = || Share { block, leaves: 0, uses: Vec::new(), words, kept };
+        let share = || Share { block, leaves: 0, uses: Vec::new(), words, may_hold_text: true, kept };
         let share = self.shares.entry(of).or_insert_with(share);
         let (values, skeleton, is_outcome) = (leaf.values.key, leaf.skeleton.key, place.kind == Kind::Outcome);
         share.leaves += 1;
@@ -100,18 +120,26 @@ impl Narrowing {
         leaves(true) > 0 && leaves(true) >= leaves(false)
     }
 
-    /// Where the data keys stand that open the words of all shares.
+    /// Where the data keys stand that open the words of all shares, and the bits if they are asked for.
     pub(super) fn keys_of_words(&self) -> BTreeSet<u64> {
         let of = |share: &Share| match share.block {
-            Some((key, _)) => vec![key],
+            Some(told) => [Some(told.key), told.texts].into_iter().flatten().collect::<Vec<_>>(),
             None => share.uses.iter().map(|used| used.skeleton).collect(),
         };
         self.shares.values().flat_map(of).collect()
     }
 
-    /// The shares that blocks tell of, with where the data key of each block stands.
-    pub(super) fn told(&self) -> Vec<(Of, u64)> {
-        self.shares.iter().filter_map(|(of, share)| Some((*of, share.block?.0))).collect()
+    /// The shares that blocks tell of, with where the data key of each block stands, and that of its bits if they are asked for.
+    pub(super) fn told(&self) -> Vec<(Of, u64, Option<u64>)> {
+        let told = |(of, share): (&Of, &Share)| share.block.map(|told| (*of, told.key, told.texts));
+        self.shares.iter().filter_map(told).collect()
+    }
+
+    /// Puts in its bits; none: there is no text in its records any more.
+    pub(super) fn tell_texts(&mut self, of: Of, bits: Option<&Pieces>) {
+        if let (Some(share), Some(sought)) = (self.shares.get_mut(&of), &self.text) {
+            share.may_hold_text = bits.is_some_and(|bits| bits.may_hold(sought));
+        }
     }
 
     /// Puts in its words; none: they could not be read.
@@ -125,7 +153,7 @@ impl Narrowing {
     pub(super) fn keeps(&self, leaf: &Descriptor) -> bool {
         let place = &leaf.place;
         let share = |is_told| self.shares.get(&Of { segment: place.segment, tag: place.tag, is_told });
-        let tells = |share: &&Share| share.block.is_some_and(|(_, from)| place.position >= from);
+        let tells = |share: &&Share| share.block.is_some_and(|told| place.position >= told.from);
         match share(true).filter(tells).or_else(|| share(false)).map_or(Kept::Nothing, |share| share.kept) {
             Kept::All => true,
             Kept::Outcomes => place.kind == Kind::Outcome,
@@ -165,7 +193,7 @@ impl Narrowing {
             self.keep_by_their_states(&sought);
         } else {
             for share in self.shares.values_mut() {
-                let is_it = sought.may_be_in(&share.words) && sought.has_state(&share.words);
+                let is_it = sought.may_be_in(share) && sought.has_state(&share.words);
                 share.kept = if is_it { Kept::All } else { Kept::Nothing };
             }
         }
@@ -183,7 +211,7 @@ impl Narrowing {
             for of in of {
                 let Some(share) = self.shares.get_mut(&of) else { continue };
                 let has = sought.has_state(&share.words) || after.meet(&share.words, |word| sought.is_act(word));
-                share.kept = if sought.may_be_in(&share.words) && has { Kept::All } else { Kept::Nothing };
+                share.kept = if sought.may_be_in(share) && has { Kept::All } else { Kept::Nothing };
             }
         }
     }
@@ -268,11 +296,12 @@ impl Sought {
         (self.session.is_none() || self.session == session) && (self.staff.is_none() || self.staff == staff)
     }
 
-    /// Whether a record with these words may be asked for, but for its SQLSTATE.
-    fn may_be_in(&self, words: &Known) -> bool {
-        let Known::Words(words) = words else { return true };
+    /// Whether a record of that share may be asked for, but for its SQLSTATE.
+    fn may_be_in(&self, share: &Share) -> bool {
+        let Known::Words(words) = &share.words else { return share.may_hold_text };
         let any_act = self.session.is_none() && self.staff.is_none();
-        (any_act || words.iter().any(|word| self.is_act(*word)))
+        share.may_hold_text
+            && (any_act || words.iter().any(|word| self.is_act(*word)))
             && self.relation.is_none_or(|name| words.contains(&Word::Relation(name)))
     }
 

@@ -22,7 +22,7 @@ use super::*;
 use crate::audit::keys::{
     Part, Recipient, RecipientKey, Recipients, SealedDataKey, TagKey, generate_key_pair, open_data_key,
 };
-use crate::audit::record::{Preamble, Record, Skeleton, Values};
+use crate::audit::record::{Bind, Preamble, Record, Skeleton, Values};
 use crate::audit::tag::{Tagger, Tags};
 use crate::audit::words::Words;
 use crate::clock::{Clock, Timestamp};
@@ -227,6 +227,23 @@ impl Life<'_> {
         own
     }
 
+    /// Few of them are alike; some say what most do not.
+    fn text(&mut self) -> String {
+        let filling = "x".repeat(self.random.below(300) as usize);
+        match self.random.below(12) {
+            0 => format!("DELETE FROM \"Straße\" WHERE id = {}", self.random.below(5000)),
+            1 => format!("UPDATE t SET at = '5 \u{212a}' -- {filling}"),
+            2 => format!("{filling} SELECT {}", self.random.below(50)),
+            _ => filling,
+        }
+    }
+
+    fn binds(&mut self) -> Vec<Bind> {
+        let (number, format) = (self.random.below(3000) as i32, self.random.below(2) as u16);
+        let value = if format == 1 { number.to_be_bytes().to_vec() } else { number.to_string().into_bytes() };
+        vec![Bind { type_oid: 23, format, value: Some(value) }, Bind { type_oid: 25, format: 0, value: None }]
+    }
+
     fn statement(&mut self) {
         if self.sessions.is_empty() {
             self.begin();
@@ -235,7 +252,9 @@ impl Life<'_> {
         let mut skeleton = self.own();
         let further = if self.random.chance(20) { 1 + self.random.below(2) } else { 0 };
         let further: Vec<Skeleton> = (0..further).map(|_| self.own()).collect();
-        let text = "x".repeat(self.random.below(300) as usize);
+        let text = self.text();
+        let binds = self.random.chance(30).then(|| self.binds());
+        let frame_text = self.random.below(9);
         let session = &mut self.sessions[which];
         let mut next = || {
             session.frame += 1;
@@ -243,11 +262,12 @@ impl Life<'_> {
             Some(session.frame)
         };
         (skeleton.session, skeleton.frame) = (Some(session.id), next());
-        let values = Values { text: Some(text.into_bytes()), ..Values::default() };
+        let values = Values { text: Some(text.into_bytes()), binds, ..Values::default() };
         let mut record =
             Record { skeleton, values, ..Record::new(self.world.clock.now(), session.kind, session.customer) };
         for own in further {
-            record.add(Skeleton { frame: next(), ..own }, Values::default());
+            let text = frame_text.is_multiple_of(3).then(|| format!("ROLLBACK TO s{frame_text}").into_bytes());
+            record.add(Skeleton { frame: next(), ..own }, Values { text, ..Values::default() });
         }
         self.items.push(self.world.item(&record, Some(&session.preamble)));
     }
@@ -262,6 +282,7 @@ impl Life<'_> {
         let mut record = Record::new(self.world.clock.now(), Kind::Outcome, customer);
         (record.skeleton.session, record.skeleton.frame) = (Some(id), Some(frame));
         record.skeleton.sqlstate = self.random.chance(25).then(|| self.pick(&STATES).to_owned());
+        record.values.message = self.random.chance(10).then(|| "it is in doubt".to_owned());
         let preamble = self.sessions.iter().find(|session| session.id == id).map(|session| &session.preamble);
         let preamble = preamble.filter(|_| self.random.chance(50));
         self.items.push(self.world.item(&record, preamble));
@@ -324,7 +345,16 @@ impl Life<'_> {
             .then(|| ["orders", "CONTACTS", "crm.orders", "none"][random.below(4) as usize].to_owned());
         query.sqlstate = random.chance(35).then(|| STATES[random.below(3) as usize].to_owned());
         query.customer = random.chance(25).then(|| CustomerId(1 + random.below(3)));
-        query.text = random.chance(5).then(|| "xxxxxxxx".to_owned());
+        query.text = random.chance(30).then(|| match random.below(9) {
+            0 => "xxxxxxxx".to_owned(),
+            1 => "delete FROM".to_owned(),
+            2 => "STRASSE".to_owned(),
+            3 => "straße\" w".to_owned(),
+            4 => "5 k'".to_owned(),
+            5 => "to S3".to_owned(),
+            6 => "in doubt".to_owned(),
+            _ => random.below(3000).to_string(),
+        });
         query.limit = if random.chance(20) { 1 + random.below(9) as usize } else { 0 };
         query
     }
@@ -391,7 +421,7 @@ fn check_blocks(world: &World) {
         keys.insert(sealed.position, &world.unseal(&sealed));
     }
     let mut in_turn = InTurn::of(&reader, signing(3).public());
-    let (mut expected, mut told) = (BTreeMap::new(), BTreeMap::new());
+    let (mut expected, mut told, mut texts) = (BTreeMap::new(), BTreeMap::new(), 0);
     for entry in reader.entries() {
         let entry = entry.expect("whole");
         let place = entry.descriptor.place;
@@ -404,7 +434,15 @@ fn check_blocks(world: &World) {
         let recipient = entry.recipient(&mut tags).expect("recognised");
         let opened = open(reader.origin(), &entry, recipient, &keys).expect("it opens");
         expected.entry(block.tag).or_insert_with(BTreeSet::new).extend(Words::of(&opened.record.skeleton, None).all());
+        let key = block.texts.as_ref().map_or(0, |texts| texts.key);
+        let bits = keys.get(key).and_then(|key| block.open_texts(reader.origin(), place.segment, key)).expect("bits");
+        let text = opened.record.values.text.unwrap_or_default();
+        if let Some(sought) = pieces::Sought::of(&String::from_utf8_lossy(&text).to_lowercase()) {
+            assert!(bits.may_hold(&sought), "position {}", place.position);
+            texts += 1;
+        }
     }
+    assert!(texts > 8, "{texts}");
     assert!(told.len() > 8 && told == expected);
 }
 
@@ -470,6 +508,51 @@ async fn a_search_for_one_staff_member_opens_little_of_many_customers() {
     println!("with blocks: {cost:?}; without: {whole:?}");
     assert!(cost.requests == 2 && cost.keys * 3 < whole.keys, "{cost:?} {whole:?}");
     assert!(cost.leaves * 20 < whole.leaves, "{cost:?} {whole:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_for_a_text_opens_little_where_few_have_it() {
+    let mut world = World::new(24);
+    (world.segment_bytes, world.epoch.bytes) = (1 << 20, 4 << 10);
+    let mut hand = world.open();
+    for round in 0..24_u64 {
+        for customer in 1..=24 {
+            let statement = |frame: u64| {
+                let mut record = Record::new(NOON, Kind::Statement, Some(CustomerId(customer)));
+                let mut id = [0; 8];
+                id.copy_from_slice(&(100 * round + customer).to_le_bytes());
+                (record.skeleton.session, record.skeleton.frame) = (Some(SessionId(id)), Some(frame));
+                let table = if (round, customer, frame) == (7, 5, 2) { "Invoices_2019" } else { "contacts" };
+                record.values.text =
+                    Some(format!("SELECT * FROM {table} WHERE id = {}", 7 * round + frame).into_bytes());
+                world.item(&record, None)
+            };
+            hand.write((1..6).map(statement).collect());
+            assert!(hand.upkeep.turn(false));
+        }
+    }
+    hand.close();
+    let query = Query { text: Some("from invoices".to_owned()), ..Query::default() };
+    let (found, streamed, cost) = world.found(&query).await;
+    assert_eq!((found.len(), &streamed), (1, &found));
+    let nothing = Query { text: Some("from invoices_2020".to_owned()), ..Query::default() };
+    let (none, _, cost_of_nothing) = world.found(&nothing).await;
+    assert_eq!(none, []);
+    let with_other_keys = Recipients::new();
+    world.recipients.tags().into_iter().for_each(|(whose, key)| {
+        with_other_keys.set_tag(whose, TagKey(Secret::new(*key.0.expose())));
+    });
+    with_other_keys.set_erased(Recipient::Customer(CustomerId(5)), Part::Values, None);
+    let opener =
+        async |keys: Vec<SealedDataKey>| Ok::<_, std::fmt::Error>(keys.iter().map(|key| world.unseal(key)).collect());
+    let left = search::search(&[world.path()], &World::query(&query), &with_other_keys, opener).await.expect("read");
+    assert_eq!(left, [], "with the values go their bits");
+    world.blocks().iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
+    let (expected, _, whole) = world.found(&query).await;
+    assert_eq!(found, expected);
+    println!("with bits: {cost:?}, {cost_of_nothing:?} for what is not there; without: {whole:?}");
+    assert!(cost.leaves * 5 < whole.leaves && cost_of_nothing.leaves < cost.leaves, "{cost:?} {whole:?}");
+    assert!(cost.requests == 2 && cost_of_nothing.requests <= 2, "{cost:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 
 use super::Error;
-use super::blocks::InTurn;
+use super::blocks::{Block, InTurn};
 use super::choice::Choice;
 use super::entries::Entries;
 use super::indexes::Indexes;
@@ -86,7 +86,7 @@ impl Plan {
         let mut tags = Tags::of(recipients, reader.origin(), query.recipient());
         let choice = Choice::new(&self.indexes, query, recipients, reader.origin());
         let public = self.indexes.public().filter(|_| by_blocks && query.narrows());
-        let mut told = public.map(|public| (Narrowing::new(), InTurn::of(reader, public)));
+        let mut told = public.map(|public| (Narrowing::new(query), InTurn::of(reader, public)));
         let (mut sealed, mut wanted) = (HashMap::new(), BTreeSet::new());
         // What an outcome is of stands before it: one before all that is asked for is of nothing that is.
         let mut is_begun = self.start > 0;
@@ -146,21 +146,32 @@ impl Plan {
     fn tell(&self, narrowing: &mut Narrowing, keys: &DataKeys) {
         let Some(public) = self.indexes.public() else { return };
         let (origin, mut kept) = (self.reader.origin(), InTurn::of(&self.reader, public));
-        for (of, key) in narrowing.told() {
+        for (of, key, texts) in narrowing.told() {
+            let segment = of.segment;
+            let is_its = |block: &&Block| block.key == key;
+            let block = kept.of_segment(segment).and_then(|blocks| blocks.of(&of.tag)).filter(is_its);
+            let does_not_open = |key: u64| {
+                tracing::warn!(log = origin, segment, key, "a block does not open; the segment's records are read");
+            };
             // Whatever is erased says nothing, and neither do the records of which the block told.
             let words = if self.erased.contains(&key) {
                 Some(BTreeSet::new())
             } else {
-                let block =
-                    kept.of_segment(of.segment).and_then(|blocks| blocks.of(&of.tag)).filter(|block| block.key == key);
-                let opened = block.zip(keys.get(key)).and_then(|(block, key)| block.open(origin, of.segment, key));
-                if opened.is_none() {
-                    let segment = of.segment;
-                    tracing::warn!(log = origin, segment, key, "a block does not open; the segment's records are read");
-                }
-                opened
+                block.zip(keys.get(key)).and_then(|(block, key)| block.open(origin, segment, key))
             };
+            if words.is_none() {
+                does_not_open(key);
+            }
             narrowing.tell(of, words);
+            let Some(texts) = texts else { continue };
+            if self.erased.contains(&texts) {
+                narrowing.tell_texts(of, None);
+                continue;
+            }
+            match block.zip(keys.get(texts)).and_then(|(block, key)| block.open_texts(origin, segment, key)) {
+                Some(bits) => narrowing.tell_texts(of, Some(&bits)),
+                None => does_not_open(texts),
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use super::reader::Entry;
 use super::stream::{self, Prepared, Watch};
 use crate::audit::descriptor::Descriptor;
 use crate::audit::keys::{Part, Recipient, Recipients, SealedDataKey};
+use crate::audit::pieces;
 use crate::audit::record::{Kind, Record};
 use crate::clock::Timestamp;
 use crate::ids::{CustomerId, SessionId, StaffId};
@@ -284,8 +285,17 @@ impl Query {
 
     /// Whether blocks may tell what cannot be of the answer.
     pub(super) fn narrows(&self) -> bool {
-        let asks = self.staff.is_some() || self.session.is_some() || self.table.is_some() || self.sqlstate.is_some();
+        let asks = self.staff.is_some()
+            || self.session.is_some()
+            || self.table.is_some()
+            || self.sqlstate.is_some()
+            || self.text_sought().is_some();
         asks && self.at.is_none() && self.from.is_empty()
+    }
+
+    /// What a text must have that is asked for, as far as blocks tell.
+    pub(super) fn text_sought(&self) -> Option<pieces::Sought> {
+        pieces::Sought::of(&self.text.as_ref()?.to_lowercase())
     }
 
     /// Whether that is before what is asked for.

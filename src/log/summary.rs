@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use super::Error;
-use super::batch::Told;
+use super::blocks::Told;
 use super::index::End;
 use super::indexes::Growing;
 use super::segment::{Fields, SegmentHeader, file_name};

@@ -246,7 +246,7 @@ fn index() -> Value {
 
 /// The blocks of a segment, with what opens them, and what is in them.
 fn blocks() -> Value {
-    use super::blocks::tests::{blocks, words};
+    use super::blocks::tests::{bits, blocks, words};
     use crate::audit::words::{Word, relation, state};
     let numbers = |word| match word {
         Word::Act { session, staff } => vec![1, session, staff],
@@ -258,7 +258,11 @@ fn blocks() -> Value {
     let block = |tag: u8| {
         let (words, data_key) = (words().into_iter().map(numbers).collect::<Vec<_>>(), hex(&[tag; 32]));
         let (key, from) = (40 + u64::from(tag), 41 + u64::from(tag));
-        json!({"tag": hex(&[tag; 16]), "key": key, "from": from, "data_key": data_key, "words": words})
+        let texts = (tag != 9).then(|| {
+            let (key, data_key) = (key - 1, hex(&[tag + 1; 32]));
+            json!({"key": key, "data_key": data_key, "content": hex(&bits().to_content())})
+        });
+        json!({"tag": hex(&[tag; 16]), "key": key, "from": from, "data_key": data_key, "words": words, "texts": texts})
     };
     let names: Vec<Value> =
         ["public.Contacts", "größe"].map(|name| json!({"relation": name, "number": relation(name)})).into();
@@ -266,6 +270,7 @@ fn blocks() -> Value {
         "origin": "portreeve/proxy-gate-1", "block_hash": hex(&crate::audit::tree::sha256(&[&[7; 4096]])), "segment": 3,
         "end": 91, "next_batch": 43, "digest": hex(&[42; 32]), "public": hex(&signing(1).public()),
         "file": hex(&blocks().to_bytes(&signing(1))), "blocks": [block(2), block(9)],
+        "text": {"is": "SELECT * FROM contacts", "holds": ["select *", "contacts"], "lacks": ["orders", "contacts "]},
         "names": names, "states": [{"sqlstate": "42P01", "number": state("42P01")}],
     })
 }

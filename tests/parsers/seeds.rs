@@ -30,6 +30,7 @@ pub(crate) fn of(parser: &str) -> Vec<Vec<u8>> {
         "index" => vec![hex(&vectors["index"]["index"])],
         "blocks" => vec![hex(&vectors["blocks"]["file"])],
         "words" => words(&vectors),
+        "pieces" => vec![hex(&vectors["blocks"]["blocks"][0]["texts"]["content"]), b"SELECT 1".to_vec()],
         "record" => records(&vectors),
         "checkpoint" => vec![text(&vectors["checkpoint"]["note"]), text(&vectors["proof"]["logs"][0]["checkpoint"])],
         "proof" => vec![vectors["proof"].to_string().into_bytes()],

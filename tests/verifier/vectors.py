@@ -12,7 +12,7 @@ import auditlog
 import primitives
 import proof as proofs
 import together
-from blocks import open_block, parse_blocks, word_of
+from blocks import bits_of, open_block, open_texts, parse_blocks, word_of
 from index import check_index
 from keyring import open_keyring
 from primitives import demand
@@ -96,6 +96,14 @@ def blocks(vector):
         demand([block[name] for name in names] == [raw(expected["tag"]), expected["key"], expected["from"]], "a block's place")
         words = open_block(block, raw(expected["data_key"]), vector["origin"], vector["segment"])
         demand(words == [tuple(word) for word in expected["words"]], "a block's words")
+        texts = expected["texts"]
+        demand(bool(block["texts"]) == bool(texts) and block["texts_key"] == (texts or {"key": 0})["key"], "whether there are bits")
+        if texts:
+            bits, content = open_texts(block, raw(texts["data_key"]), vector["origin"], vector["segment"])
+            demand(content == raw(texts["content"]) and bits == bits_of(vector["text"]["is"].encode()), "a block's bits")
+            for word, holds in [("holds", True), ("lacks", False)]:
+                for text in vector["text"][word]:
+                    demand((bits_of(text.lower().encode()) <= bits) == holds, f"whether the bits hold {text}")
     for case in vector["names"]:
         lower = "".join(letter.lower() if letter.isascii() else letter for letter in case["relation"])
         demand(word_of(lower) == case["number"], "a relation's number")
