@@ -82,7 +82,9 @@ fn a_signature_of_the_logs_own_that_does_not_verify_spoils_the_note() {
     let opened = |note: &str| Checkpoint::open(note, origin, &public);
     let right = log_key(origin, &public).line(&key(1).sign(Note::read(&note).expect("a note").text.as_bytes()));
     assert_eq!(opened(&format!("{note}{right}")), Ok(checkpoint()));
-    for wrong in [log_key(origin, &public).line(&[9; 64]), log_key(origin, &public).line(&[])] {
+    let nothing = format!("{note}{}", log_key(origin, &public).line(&[]));
+    assert_eq!(opened(&nothing), Err(Error::Changed("a signature is too short")), "no note at all");
+    for wrong in [log_key(origin, &public).line(&[9; 64]), log_key(origin, &public).line(&[9])] {
         for spoilt in [format!("{note}{wrong}"), note.replacen("\n\n", &format!("\n\n{wrong}"), 1)] {
             assert_eq!(opened(&spoilt), Err(Error::Changed("its signature does not verify")), "{spoilt}");
         }

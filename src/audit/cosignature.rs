@@ -73,7 +73,9 @@ fn given(text: &str, signature: &[u8], key: &VerifierKey) -> Result<Timestamp, E
     if !key.verifies(message(seconds, text).as_bytes(), signature) {
         return Err(Error::Changed("a cosignature does not verify"));
     }
-    let micros = i64::try_from(seconds).ok().and_then(|seconds| seconds.checked_mul(1_000_000));
+    // Zero says that it is not of when the witness had seen no longer one.
+    let micros = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    let micros = micros.and_then(|seconds| seconds.checked_mul(1_000_000));
     micros.map(Timestamp).ok_or(Error::Changed("a cosignature is of no time that there is"))
 }
 

@@ -33,6 +33,9 @@ fn a_cosignature_tells_by_whom_and_when() {
     assert_eq!(key.text().split('+').next(), Some("witness.example/w1"));
     let later = format!("{both}{}", cosigner(2).cosign(&text(), Timestamp(1_700_000_000_000_000)));
     assert_eq!(cosigned(&later, &key), Ok(Some(Timestamp(1_700_000_000_000_000))), "the newest counts");
+    let timeless = [&[0; 8][..], &cosigner(2).key.sign(message(0, &text()).as_bytes())].concat();
+    let timeless = cosigned(&format!("{}{}", note(), key.line(&timeless)), &key);
+    assert_eq!(timeless, Err(Error::Changed("a cosignature is of no time that there is")));
     let ancient = format!("{}{}", note(), cosigner(2).cosign(&text(), Timestamp(-5)));
     assert_eq!(cosigned(&ancient, &key), Ok(Some(Timestamp(1_000_000))));
 }

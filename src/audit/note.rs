@@ -149,7 +149,10 @@ fn line(line: &str) -> Result<Signature<'_>, Error> {
         .filter(|(name, _)| is_name(name))
         .ok_or(Error::Changed("a line after the text is no signature"))?;
     let signature = STANDARD.decode(signature).map_err(|_| Error::Changed("a signature is not base64"))?;
-    let (id, bytes) = signature.split_first_chunk::<4>().ok_or(Error::Changed("a signature is too short"))?;
+    let (id, bytes) = signature
+        .split_first_chunk::<4>()
+        .filter(|(_, bytes)| !bytes.is_empty())
+        .ok_or(Error::Changed("a signature is too short"))?;
     Ok(Signature { name, id: *id, bytes: bytes.to_vec() })
 }
 

@@ -62,6 +62,7 @@ fn what_no_note_may_hold_is_refused() {
         ("— portreeve/a ", "— portreeve\u{2003}a "),
         ("— portreeve/a ", "- portreeve/a "),
         ("— portreeve/a ", "— "),
+        ("— portreeve/a ", "— w AAAAAA==\n— portreeve/a "),
         ("\n\n—", "\n\n\n—"),
     ] {
         let changed = whole.replacen(from, to, 1);

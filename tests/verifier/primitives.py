@@ -308,6 +308,7 @@ def signatures_by(note, name, public, kind):
         mark, signer, signature = (line.split(" ") + ["", ""])[:3]
         demand(mark == "\u2014" and is_name(signer) and line.count(" ") == 2, "a line after the text is no signature")
         signature = unbase64(signature)
+        demand(len(signature) > 4, "a signature is too short")
         if signer == name and signature[:4] == note_key_id(name, public, kind):
             found.append(signature[4:])
     return text + "\n", found
@@ -320,6 +321,7 @@ def cosigned(note, name, public):
     for signature in found:
         demand(len(signature) == 72, "a cosignature has not 72 bytes")
         time = int.from_bytes(signature[:8], "big")
+        demand(time, "a cosignature is of no time")
         message = f"cosignature/v1\ntime {time}\n{text}".encode()
         verify_signature(public, signature[8:], message, "cosignature")
         newest = time if newest is None else max(newest, time)
