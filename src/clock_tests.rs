@@ -1,3 +1,5 @@
+use chrono::Datelike;
+
 use super::*;
 
 #[test]
@@ -18,6 +20,18 @@ fn arithmetic_stops_at_the_ends() {
     assert_eq!(Timestamp::NEVER.plus(Duration::from_secs(1)), Timestamp::NEVER);
     assert_eq!(Timestamp(5).since(Timestamp(7)), Duration::ZERO);
     assert_eq!(Timestamp(7).since(Timestamp(5)), Duration::from_micros(2));
+}
+
+/// By it the keys are chosen that a record is sealed to.
+#[test]
+fn each_days_date_is_that_of_another_calendar() {
+    for day in -40_000..200_000_i64 {
+        let date = chrono::DateTime::from_timestamp(day * 86_400, 0).expect("a time").date_naive();
+        let expected = (date.year().into(), date.month().into(), date.day().into());
+        for second in [day * 86_400, day * 86_400 + 86_399] {
+            assert_eq!(Timestamp(second * 1_000_000).date(), expected, "{date}");
+        }
+    }
 }
 
 #[test]
