@@ -63,4 +63,4 @@ demo: setup ## the whole story on a throw-away PostgreSQL
 
 bench: setup ## measure; writes target/bench/report.json
 	@.ci/setup bench
-	cargo bench --locked --bench aead --bench sha256 --bench gate
+	cargo bench --locked --bench aead --bench sha256 --bench hmac --bench gate
