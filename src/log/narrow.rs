@@ -32,7 +32,7 @@ pub(super) struct Of {
 /// Records that may be of the answer by what they show.
 #[derive(Debug)]
 struct Share {
-    block: Option<Told>,
+    block: Option<Tells>,
     leaves: u64,
     uses: Vec<Use>,
     words: Known,
@@ -43,7 +43,7 @@ struct Share {
 
 /// What a block tells.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Tells {
     /// Where the data key of its words stands.
     key: u64,
     /// Where that of its bits stands, if it has some.
@@ -95,7 +95,7 @@ impl Narrowing {
         let place = &leaf.place;
         let told = |block: &Block| {
             let texts = block.texts.as_ref().filter(|_| self.text.is_some()).map(|texts| texts.key);
-            Told { key: block.key, texts, from: block.from }
+            Tells { key: block.key, texts, from: block.from }
         };
         let block = block.filter(|block| place.position >= block.from).map(told);
         let of = Of { segment: place.segment, tag: place.tag, is_told: block.is_some() };
