@@ -5,6 +5,8 @@
 
 use zeroize::Zeroizing;
 
+use super::words::pad;
+
 /// How many bits there are: with what stands before them, and the byte that sealing adds, a power of two of bytes.
 const BITS: u32 = 8 * (MAP_BYTES as u32);
 const MAP_BYTES: usize = 8188;
@@ -12,8 +14,6 @@ const MAP_BYTES: usize = 8188;
 const HEAD_BYTES: usize = 3;
 const LIST: u8 = 1;
 const MAP: u8 = 2;
-/// The shortest content: so that few look like none.
-const CONTENT_BYTES_MIN: usize = 256;
 /// Above that many bits the map is no longer than a list.
 const LISTED_MAX: usize = (4096 - 1 - HEAD_BYTES) / 2;
 /// Values up to that length are compared with those before: most have much in common with them.
@@ -86,8 +86,14 @@ impl Pieces {
         sought.0.iter().all(|bit| self.has(*bit))
     }
 
+    /// Most often few are set, and this is done for many recipients in a row.
     fn set_bits(&self) -> Vec<u16> {
-        (0..=u16::MAX).filter(|bit| u32::from(*bit) < BITS && self.has((*bit).into())).collect()
+        let bytes = (0_u16..).step_by(8).zip(self.0.iter()).filter(|(_, byte)| **byte != 0);
+        let of_byte = |(first, byte): (u16, &u8)| {
+            let byte = *byte;
+            (0..8).filter(move |bit| byte & 1 << bit != 0).map(move |bit| first + bit)
+        };
+        bytes.flat_map(of_byte).collect()
     }
 
     /// As a block's content: a list or the map, whichever is shorter, then zeros, so that the length with the byte that sealing
@@ -103,8 +109,7 @@ impl Pieces {
         } else {
             set.iter().for_each(|bit| content.extend_from_slice(&bit.to_le_bytes()));
         }
-        let padded = (content.len() + 1).next_power_of_two().max(CONTENT_BYTES_MIN) - 1;
-        content.resize(padded, 0);
+        pad(&mut content);
         content
     }
 
@@ -154,6 +159,10 @@ impl Texts {
 
     /// Takes in a record's values, in CBOR, where each text stands as it is; and what of it reads otherwise.
     pub fn take(&mut self, values: &[u8], shown: &[u8]) {
+        if values.len() > LOOKED_THROUGH_MAX {
+            self.last.clear();
+            return self.pieces.add(values);
+        }
         let start = values.iter().zip(self.last.iter()).take_while(|(a, b)| a == b).count();
         let rest = values.len().min(self.last.len()) - start;
         let behind = |(a, b): &(&u8, &u8)| a == b;

@@ -49,6 +49,8 @@ fn no_other_characters_become_such_of_ascii() {
 fn what_is_very_long_may_hold_anything() {
     assert!(taken(&[&"x".repeat(LOOKED_THROUGH_MAX + 1)]).pieces().may_hold(&sought("something else")));
     assert!(!taken(&[&"x".repeat(LOOKED_THROUGH_MAX)]).pieces().may_hold(&sought("something else")));
+    let (short, long) = ("x".repeat(1000), "x".repeat(LOOKED_THROUGH_MAX + 1));
+    assert!(taken(&[&short, &long]).pieces().may_hold(&sought("something else")), "whatever was before");
 }
 
 #[test]

@@ -161,8 +161,13 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 pub fn to_content(words: &BTreeSet<Word>) -> Vec<u8> {
     let mut content = Vec::with_capacity(CONTENT_BYTES_MIN);
     words.iter().for_each(|word| word.write(&mut content));
-    content.resize((content.len() + 1).next_power_of_two().max(CONTENT_BYTES_MIN) - 1, 0);
+    pad(&mut content);
     content
+}
+
+/// Zeros behind a block's content, so that its length with the byte that sealing adds is a power of two.
+pub(super) fn pad(content: &mut Vec<u8>) {
+    content.resize((content.len() + 1).next_power_of_two().max(CONTENT_BYTES_MIN) - 1, 0);
 }
 
 /// The words of a block's content. None: it is none, or is not written as it must be.

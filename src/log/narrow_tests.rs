@@ -656,6 +656,8 @@ async fn what_stays_of_blocks_opens_with_nothing_that_is_left() {
         let Some(block) = blocks.of(&tagger.tag(segment)) else { continue };
         met += 1;
         assert!(left().all(|key| block.open(reader.origin(), segment, key).is_none()));
+        assert!(block.texts.is_some(), "there are bits");
+        assert!(left().all(|key| block.open_texts(reader.origin(), segment, key).is_none()));
     }
     assert!(met > 1, "there were blocks of its own");
 }
