@@ -23,7 +23,7 @@ use super::browser::{Page, SignedIn, form, html, same_origin, to};
 use super::consent::rfc3339;
 use super::error::Error;
 use super::session::sha256;
-use super::{Portal, invitation_page as pages, to_its_end};
+use super::{Portal, invitation_page as pages};
 use crate::audit::record::Kind;
 use crate::clock::Timestamp;
 use crate::entropy::random;
@@ -94,7 +94,7 @@ impl Portal {
         let side = Personal { password_hash: Some(hash), ..Personal::default() };
         let (acts, id) = (Arc::clone(&self.0.acts), invitation.id);
         let what = What::OwnerAccepted { invitation: id };
-        Ok(to_its_end(async move { acts.change(id, what, Some(side)).await }).await??)
+        self.act(async move { acts.change(id, what, Some(side)).await }).await
     }
 
     /// A new invitation to the owner's own account: its link, which is shown once, and until when it works.

@@ -59,7 +59,7 @@ use crate::entropy::Entropy;
 use crate::grant::{AccountStep, Consent, Customer, Mode, Observing, Owner, Personal, State, What};
 use crate::ids::{CustomerId, GrantId, Sequence, SessionId};
 use crate::net::https;
-use crate::register::{Follower, Revision};
+use crate::register::{self, Follower, Revision};
 
 /// The largest request body in bytes.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -291,6 +291,17 @@ impl Portal {
         Ok(())
     }
 
+    /// Runs an owner's act to its end, and waits until what it did is in the state that the next request is answered
+    /// from; bounded.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl Future<Output = Result<T, register::Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = to_its_end(act).await??;
+        self.0.follower.caught_up(self.now(), REGISTER_READ_WITHIN).await;
+        Ok(done)
+    }
+
     /// Sets the switch. Runs to its end even if the browser goes away; switching off is tried whatever else is broken.
     async fn set_consent(&self, owner: &Owner, customer: &Customer, wish: Wish) -> Result<Consent, Error> {
         if wish.widens() {
@@ -308,7 +319,7 @@ impl Portal {
         }
         let (acts, owner, customer) = (Arc::clone(&self.0.acts), owner.id, customer.clone());
         let act = async move { acts.set_consent(owner, customer.id, (wish.mode, scope, wish.until)).await };
-        Ok(to_its_end(act).await??)
+        self.act(act).await
     }
 
     /// The same for an owner who saw the consent on a page: refused if it was changed since, so that nothing another
@@ -316,7 +327,7 @@ impl Portal {
     async fn revise(&self, owner: &Owner, seen: Sequence, to: Revision) -> Result<Consent, Error> {
         self.fresh()?;
         let (acts, id, customer) = (Arc::clone(&self.0.acts), owner.id, owner.customer);
-        Ok(to_its_end(async move { acts.revise(id, customer, seen, to).await }).await??)
+        self.act(async move { acts.revise(id, customer, seen, to).await }).await
     }
 
     /// An error for a switch that does not stand so where each instruction must be specific.
@@ -332,7 +343,7 @@ impl Portal {
     /// Any other change that an owner causes, run to its end.
     async fn change(&self, owner: &Owner, what: What, side: Option<Personal>) -> Result<Arc<State>, Error> {
         let (acts, owner) = (Arc::clone(&self.0.acts), owner.id);
-        Ok(to_its_end(async move { acts.change(owner, what, side).await }).await??)
+        self.act(async move { acts.change(owner, what, side).await }).await
     }
 
     /// Ends a grant of the owner's customer.
@@ -342,7 +353,7 @@ impl Portal {
             return Err(Error::NotFound("visit"));
         }
         let (acts, owner) = (Arc::clone(&self.0.acts), owner.id);
-        Ok(to_its_end(async move { acts.end_grant(owner, grant).await }).await??)
+        self.act(async move { acts.end_grant(owner, grant).await }).await
     }
 
     /// A step in the closing of the owner's account. Closing is tried whatever else is broken; the rest waits for a
@@ -352,7 +363,7 @@ impl Portal {
             self.fresh()?;
         }
         let (acts, id, customer) = (Arc::clone(&self.0.acts), owner.id, owner.customer);
-        Ok(to_its_end(async move { acts.account(id, customer, step).await }).await??)
+        self.act(async move { acts.account(id, customer, step).await }).await
     }
 
     /// Entries of the owner's customer, newest first, and where the next page begins.

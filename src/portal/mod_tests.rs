@@ -108,6 +108,20 @@ async fn an_owner_signs_in_switches_on_and_off_and_signs_out() {
     assert_eq!(replayed.header("location"), Some("/sign-in"), "the id is dead, not only forgotten by the browser");
 }
 
+/// Whoever has switched off looks at once whether it is off.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_did_is_in_the_next_answer() {
+    let site = Site::start().await;
+    let path = "/v1/customers/acme/consent";
+    for mode in ["standing", "off", "per-request"].repeat(8) {
+        let body = format!(r#"{{"mode":"{mode}","scope":"read"}}"#);
+        let put = site.api("PUT", path, OLGA_TOKEN, Some(&body)).await;
+        assert_eq!(put.status, 200, "{}", put.body);
+        let got = site.api("GET", path, OLGA_TOKEN, None).await;
+        assert_eq!(got.json()["mode"].as_str(), Some(mode), "{}", got.body);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_and_an_unknown_name_get_the_same_answer_and_then_wait() {
     let site = Site::start().await;
