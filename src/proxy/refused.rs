@@ -245,6 +245,15 @@ impl Refused {
                     .detail("What the grant needs there is missing: a role, or a data map for the scope metadata.")
                     .hint("Tell an operator to run \"portreeve fence apply\", for the scope metadata with --datamap.")
             }
+            // The password is made by the gate, and known to nobody else.
+            Refused::Upstream(upstream::Error::Refused { sqlstate, .. }) if sqlstate == sqlstate::INVALID_PASSWORD => {
+                fatal(
+                    sqlstate::CONNECTION_FAILURE,
+                    "the customer's database no longer takes the password of your role there",
+                )
+                .detail("It was changed from one of the sessions that you have with this customer.")
+                .hint("End all of them, and the role is made anew; if there are none, tell an operator.")
+            }
             Refused::Role(roles::Error::Fence(_)) | Refused::Upstream(_) => {
                 fatal(sqlstate::CONNECTION_FAILURE, "the customer's database cannot be reached")
                     .detail("The gate could not open a session there.")
