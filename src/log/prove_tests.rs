@@ -1,3 +1,6 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::super::fixture::*;
 use super::*;
 use crate::audit::checkpoint::SigningKey;
@@ -122,7 +125,11 @@ fn a_proof_shows_every_record_of_the_period_and_nobody_elses() {
         let found = texts(&proof).unwrap_or_else(|fault| panic!("{customer} {since:?} {until:?}: {fault}"));
         assert_eq!(found.concat(), expected, "{customer} {since:?} {until:?}");
         let text = proof.to_text();
-        assert!(!text.contains("SigningKey") && text.contains(FORMAT));
+        // Nothing secret but what this customer is given: its tag key, which shows that one would be found.
+        let holds = |secret: &[u8; 32]| text.contains(&STANDARD.encode(secret));
+        assert!(text.contains(FORMAT) && holds(&[customer.0 as u8; 32]));
+        assert!(!holds(&[1; 32]), "the seed that the log is signed with");
+        assert!(fixture.privates().all(|(_, private)| !holds(private.expose())), "a private key");
     }
 }
 
