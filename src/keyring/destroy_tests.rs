@@ -9,7 +9,7 @@ use crate::disk::crashing::{Call, CrashingDisk, Ending, Fault};
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
 use crate::ids::CustomerId;
-use crate::keyring::generation;
+use crate::keyring::{generation, sealed};
 
 const ACME: Recipient = Recipient::Customer(CustomerId(7));
 const BETA: Recipient = Recipient::Customer(CustomerId(9));
@@ -181,25 +181,56 @@ fn fails(fault: Fault, ending: Ending, goes_on: bool) -> Option<Result<Doomed, E
 /// file that is there hold the old secret.
 fn nothing_opens_it(world: &World, disk: &CrashingDisk) {
     let now = disk.restart(Ending::Killed);
-    let secrets = now.read(&generation::path_of(&world.path)).expect("there");
-    let generations = generation::decode(&secrets).expect("secrets");
-    assert_eq!(generations.len(), 1, "the old secret is gone");
-    assert_eq!(now.read(&generation::path_of(&world.copy)).expect("there"), secrets);
-    let credential = Secret::new(CREDENTIAL);
-    let mut opened = 0;
-    for (path, bytes) in now.replaced() {
-        let Some((header, ciphertext)) = super::super::sealed::Header::parse(&bytes) else { continue };
-        for generation in &generations {
-            let found =
-                super::super::sealed::open(&header, ciphertext, &credential, &generation.secret).expect("tried");
-            let Some(found) = found else { continue };
-            let keyring = found.expect("it is a keyring");
-            assert!(!keyring.recipients().contains(&ACME), "{} holds a destroyed key", path.display());
-            assert!(!keyring.holds_tag(ACME) && keyring.holds_tag(BETA));
-            opened += 1;
+    let generation = only_generation(&now, &world.path);
+    let copied = only_generation(&now, &world.copy);
+    assert_eq!((copied.number, copied.secret.expose()), (generation.number, generation.secret.expose()));
+    let opened = opened_by(&now, &generation);
+    for (path, keyring) in &opened {
+        assert!(!keyring.recipients().contains(&ACME), "{} holds a destroyed key", path.display());
+        assert!(!keyring.holds_tag(ACME) && keyring.holds_tag(BETA));
+    }
+    assert!(opened.len() >= 2, "the file and its copy");
+}
+
+/// The one whose secret is beside that keyring file.
+fn only_generation(disk: &CrashingDisk, keyring: &Path) -> generation::Generation {
+    let secrets = disk.read(&generation::path_of(keyring)).expect("there");
+    let mut generations = generation::decode(&secrets).expect("secrets");
+    assert_eq!(generations.len(), 1, "the old secret is beside {}", keyring.display());
+    generations.remove(0)
+}
+
+/// What was ever to be put in place of a file and opens with that secret.
+fn opened_by(disk: &CrashingDisk, generation: &generation::Generation) -> Vec<(PathBuf, Keyring)> {
+    let open = |(path, bytes): (PathBuf, Vec<u8>)| {
+        let (header, ciphertext) = sealed::Header::parse(&bytes)?;
+        let found = sealed::open(&header, ciphertext, &Secret::new(CREDENTIAL), &generation.secret).expect("tried");
+        Some((path, found?.expect("it is a keyring")))
+    };
+    disk.replaced().into_iter().filter_map(open).collect()
+}
+
+/// Power is lost as soon as it is answered: what is there before a start could mend it is the new secret alone.
+#[test]
+fn the_old_secret_is_gone_when_it_is_answered_and_not_only_after_the_next_start() {
+    for seed in 0..50 {
+        let disk = CrashingDisk::new(seed);
+        let world = World::make(Arc::new(disk.clone()), Path::new("/"));
+        let (mut store, mut keyring) = world.start().expect("it starts");
+        let old = only_generation(&disk, &world.path);
+        let holds = |(_, keyring): &(PathBuf, Keyring)| keyring.recipients().contains(&ACME);
+        assert!(opened_by(&disk, &old).iter().any(holds), "the old secret opens what holds the key");
+        let answer = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy).expect("destroyed");
+        assert_eq!(answer, Doomed { keys: 2, pending: vec![] });
+        drop((store, keyring));
+        let disk = disk.restart(Ending::PowerLost);
+        for path in [&world.path, &world.copy] {
+            let now = only_generation(&disk, path);
+            assert!(now.number > old.number && now.secret.expose() != old.secret.expose(), "seed {seed}");
+            let opened = opened_by(&disk, &now);
+            assert!(!opened.is_empty() && !opened.iter().any(holds), "seed {seed}: {}", path.display());
         }
     }
-    assert!(opened >= 2, "the file and its copy");
 }
 
 fn on_files() -> (tempfile::TempDir, World) {
