@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn writer() {
                     record.values.text = Some(text.clone().into_bytes());
                     record.values.message = Some("x".repeat(n * 977 % 20_000));
                     log.record(record).await.expect("durable");
-                    writeln!(std::io::stdout(), "acknowledged {text}").expect("the parent listens");
+                    writeln!(io::stdout(), "acknowledged {text}").expect("the parent listens");
                 }
             });
         }
@@ -103,17 +103,22 @@ fn every_acknowledged_record_survives_the_kill_of_its_writer() {
             .expect("started");
         let mut writer = Killed(writer);
         let mut lines = BufReader::new(writer.0.stdout.take().expect("piped")).lines();
-        let mut take = |line: String| {
-            acknowledged.extend(line.strip_prefix("acknowledged ").map(str::to_owned));
+        let receipts = |lines: &mut dyn Iterator<Item = io::Result<String>>, at_most: usize| -> Vec<String> {
+            let receipt = |line: String| line.strip_prefix("acknowledged ").map(str::to_owned);
+            lines.map_while(Result::ok).filter_map(receipt).take(at_most).collect()
         };
         // Until some are acknowledged, then for a moment that differs by round.
-        lines.by_ref().take(20 + round * 37).for_each(|line| take(line.expect("text")));
+        let enough = 20 + round * 37;
+        let before = receipts(&mut lines, enough);
+        assert_eq!(before.len(), enough, "round {round}: the writer ended by itself");
         std::thread::sleep(Duration::from_micros(1300 * round as u64));
+        assert_eq!(writer.0.try_wait().expect("asked"), None, "round {round}: there is nobody to kill");
         drop(writer);
-        lines.map_while(Result::ok).for_each(&mut take);
+        acknowledged.extend(before);
+        acknowledged.extend(receipts(&mut lines, usize::MAX));
         check(dir, &privates, &acknowledged);
     }
-    assert!(acknowledged.len() > 20 * ROUNDS);
+    assert!(acknowledged.len() >= (0..ROUNDS).map(|round| 20 + round * 37).sum());
 }
 
 type Privates = HashMap<(Recipient, Part, u32), Secret<[u8; 32]>>;
