@@ -268,12 +268,12 @@ pub fn proof(data: &[u8]) {
     }
 }
 
-/// A certificate of erasure.
+/// A certificate of erasure: what is read is written and read again to the same.
 pub fn erasure(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _verdict = certificate::verify(&text, &signing().public(), Timestamp(0));
     if let Some(read) = certificate::Certificate::from_text(&text) {
-        let _text = read.to_text();
+        assert_eq!(certificate::Certificate::from_text(&read.to_text()).as_ref(), Some(&read));
     }
 }
 

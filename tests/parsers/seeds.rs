@@ -3,16 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::signature::KeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portreeve::audit::archive;
 use portreeve::audit::keys::{Part, Recipient, RecipientKey, generate_key_pair};
 use portreeve::audit::witnessing::AddCheckpoint;
+use portreeve::clock::Timestamp;
 use portreeve::disk::RealDisk;
 use portreeve::entropy::OsEntropy;
 use portreeve::ids::CustomerId;
 use portreeve::keyring::Keyring;
 use portreeve::keyring::file::Store;
+use portreeve::retention::certificate::{
+    At, Backups, Body, Certificate, Findings, Ledger, Live, Method, Needles, Next, Part as CertificatePart, People,
+    Replica, Residue, Scope, Table, Times, Traces, Trigger, TriggerKind, verify,
+};
 use portreeve::secret::Secret;
 use portreeve::wire::startup;
 use serde_json::Value;
@@ -183,10 +189,68 @@ fn keyring_messages() -> Vec<Vec<u8>> {
     all.to_vec()
 }
 
-/// The form of a certificate, without a signature.
+/// Two parts, signed with the parser's key. Nothing is wrong with it.
 fn certificate() -> Vec<u8> {
-    let part = serde_json::json!({"body": {"part": "live"}, "key": "", "signature": ""});
-    serde_json::json!({"format": "portreeve-certificate/1", "id": "00", "parts": [part]}).to_string().into_bytes()
+    let at = |day: i64| At(Timestamp(day * 86_400_000_000));
+    let live = Findings::Live(Live {
+        tables: vec![Table { name: "public.contacts".to_owned(), planned: 12, deleted: 12, left: 0 }],
+        commit_lsn: "0/16B3748".to_owned(),
+        replicas: vec![Replica { name: "db-2".to_owned(), replayed: at(3) }],
+        needles: Needles { probed: 4, found: 0 },
+        orphans: 0,
+    });
+    let backups = Findings::Backups(Backups {
+        held: 0,
+        snapshots: vec![],
+        rechecked: vec![at(9)],
+        wal_absent: None,
+        replayed: 0,
+    });
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[1; 32]).expect("32 bytes are a seed");
+    let mut certificate = Certificate::new(&"0a".repeat(16));
+    for (day, findings, next) in [(4, live, CertificatePart::Backups), (10, backups, CertificatePart::Archive)] {
+        let body = Body {
+            certificate: String::new(),
+            part: CertificatePart::Live,
+            number: 0,
+            of: 0,
+            issued: at(day),
+            customer: "c7".to_owned(),
+            account: Some("acme".to_owned()),
+            controller: Some("ACME <GmbH> \u{7}\"".to_owned()),
+            processor: None,
+            sub_processors: vec![],
+            contract: None,
+            trigger: Trigger { kind: TriggerKind::Closure, at: at(0), by: "owner".to_owned() },
+            scope: Scope {
+                databases: vec!["crm".to_owned()],
+                tables: 1,
+                layout: "shared".to_owned(),
+                categories: vec![],
+                subjects: vec![],
+            },
+            method: Method {
+                what: "DELETE in batches".to_owned(),
+                tool: "portreeve 0.1.0".to_owned(),
+                configuration: "ab".repeat(32),
+                plan: "sha256:…".to_owned(),
+            },
+            people: People { planned: "system".to_owned(), approved: vec![], ran: "keeper-1".to_owned() },
+            times: Times { started: at(day - 1), ended: at(day), clocks: 3, skew_ms: 12 },
+            findings,
+            residue: Residue { levels: vec![Traces::L0], report: vec![] },
+            exceptions: vec![],
+            not_covered: vec![],
+            ledger: Ledger { sequence: 41, hash: "cd".repeat(32) },
+            previous: None,
+            next: Some(Next { part: next, due: at(90) }),
+        };
+        certificate.sign(body, &pair).expect("signed");
+    }
+    let text = certificate.to_text();
+    let verdict = verify(&text, &pair.public_key().as_ref().try_into().expect("32 bytes"), Timestamp(0));
+    assert_eq!((verdict.parts.len(), verdict.findings), (2, vec![]));
+    text.into_bytes()
 }
 
 fn archive() -> Vec<u8> {
