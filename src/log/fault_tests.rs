@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Error;
 use super::crash_tests::World;
 use super::fixture::Fixture;
+use crate::disk::Disk;
 use crate::disk::crashing::{Call, Ending, Fault, How};
 
 /// What a log did when something failed.
@@ -106,11 +107,22 @@ fn whatever_call_fails_nothing_acknowledged_is_lost() {
     assert!(did.len() == 3 && did.values().all(|count| *count > 20), "{did:?}");
 }
 
-/// Whatever may not be used when a log is opened, it is said which file that is and what to do; nothing is touched.
+/// Every file of the log, and what it holds.
+fn files(world: &World) -> BTreeMap<String, Vec<u8>> {
+    let names = world.disk.names(&World::dir()).expect("listed");
+    let read = |name: String| {
+        let bytes = world.disk.read(&World::dir().join(&name)).expect("read");
+        (name, bytes)
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Whatever may not be used when a log is opened, it is said which file that is and what to do; nothing is touched. A
+/// write that fails is the first one, and overwrites zeros at most.
 #[test]
 fn what_may_not_be_used_is_said_with_the_file_and_the_way_out() {
     let fixture = Arc::new(Fixture::new());
-    let mut refused = 0;
+    let (mut refused, mut opens) = (0, Vec::new());
     for call in Call::ALL {
         let mut world = World::new(&fixture, 1);
         let mut hand = world.open().expect("it opens");
@@ -118,17 +130,34 @@ fn what_may_not_be_used_is_said_with_the_file_and_the_way_out() {
         hand.close().expect("closed");
         world.disk.stop();
         world.restart(Ending::Killed).expect("whole");
+        let before = files(&world);
         let nth = world.disk.count(call) + 1;
         world.disk.fail(Fault { call, nth, kind: ErrorKind::PermissionDenied, how: How::Not });
-        match world.open().map(drop) {
-            Ok(()) => {}
+        let opened = world.open().map(drop);
+        let (has_failed, after) = (world.disk.all_failed(), files(&world));
+        match opened {
+            // Calls that opening does not make; and the folder above may be somebody else's to sync.
+            Ok(()) => {
+                opens.push(call);
+                assert_eq!(has_failed, call == Call::SyncDirectory, "{call:?}");
+            }
             Err(Error::Storage { path, detail, .. }) => {
                 assert!(path.starts_with(World::dir()), "{call:?}: {}", path.display());
                 assert!(detail.contains("permission denied: run this as the user"), "{call:?}: {detail}");
+                assert!(has_failed && after == before, "{call:?}: something was touched");
                 refused += 1;
             }
-            Err(error) => assert!(error.to_string().contains("permission denied"), "{call:?}: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("permission denied"), "{call:?}: {error}");
+                assert!(matches!(call, Call::Write | Call::Sync) && has_failed, "{call:?}: {error}");
+                assert!(before.keys().eq(after.keys()), "{call:?}: {:?}", after.keys());
+                let is_kept = |(old, new): (&Vec<u8>, &Vec<u8>)| {
+                    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| *old == 0 || old == new)
+                };
+                assert!(before.values().zip(after.values()).all(is_kept), "{call:?}: it was overwritten");
+            }
         }
     }
-    assert!(refused >= 3, "{refused} calls");
+    assert_eq!(refused, 7);
+    assert_eq!(opens, [Call::MakeDirectory, Call::Create, Call::Rename, Call::Unlink, Call::SyncDirectory]);
 }
