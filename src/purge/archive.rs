@@ -157,7 +157,11 @@ pub async fn archive<W: AsyncWrite + Unpin>(
     };
     let mut objects = BTreeSet::new();
     for (number, relation) in tables.iter().enumerate() {
-        let condition = map.condition(&catalog, &relation.name, customer);
+        // A database, or a schema, of the customer's own is theirs as a whole, whatever a map says of it.
+        let condition = match map.layout {
+            Layout::Database => "true".to_owned(),
+            Layout::Shared => map.condition(&catalog, &relation.name, customer),
+        };
         let mut tape =
             Tape { sink: &mut *sink, folder: format!("tables/{number}"), end: ".copy", part: Vec::new(), parts: 0 };
         let archived = table(&transaction, &database, relation, &condition, &mut tape).await?;

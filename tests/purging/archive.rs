@@ -129,7 +129,9 @@ async fn a_whole_database_comes_back_with_keys_and_indexes() {
     assert_eq!(objects, ["a face", "a foot", "a hand"]);
     let restored: Vec<u32> = manifest.large_objects.iter().map(|object| object.oid).collect();
     let named = cluster.run_sql("scratch", "select picture from pictures union select other from pictures").await;
-    for oid in named.expect("rows").into_iter().flatten().flatten() {
+    let named: Vec<String> = named.expect("rows").into_iter().flatten().flatten().collect();
+    assert_eq!(named.len(), 2);
+    for oid in named {
         assert!(restored.contains(&oid.parse().expect("an oid")), "{oid}");
     }
     for sql in [
@@ -162,6 +164,8 @@ async fn a_schema_of_its_own_comes_with_its_large_objects() {
     let manifest = archiving.await.expect("an archive");
     let sizes: Vec<u64> = manifest.large_objects.iter().map(|object| object.bytes).collect();
     assert_eq!(sizes, [6], "{manifest:?}");
+    let rows: Vec<_> = manifest.tables.iter().map(|table| (table.table.schema.as_str(), table.rows)).collect();
+    assert_eq!(rows, [("one", 2)]);
     assert!(bytes.windows(6).any(|window| window == b"a face"));
     assert!(!bytes.windows(6).any(|window| window == b"a hand"), "nobody else's");
 }
