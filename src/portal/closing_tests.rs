@@ -41,7 +41,7 @@ async fn an_owner_closes_chooses_and_reopens_on_the_page() {
     let csrf = page.csrf();
     let unsure = olga.post_with(&csrf, "/closing", &["step=close", "confirm=acne"]).await;
     assert_eq!(unsure.status, 400, "{}", unsure.body);
-    assert!(!closed(&site.state()));
+    assert!(!closed(site.newest().await.as_ref()));
     let foreign = olga.post_with("x", "/closing", &["step=close", "confirm=acme"]).await;
     assert_eq!(foreign.status, 403, "{}", foreign.body);
     let done = olga.post_with(&csrf, "/closing", &["step=close", "confirm=acme"]).await;

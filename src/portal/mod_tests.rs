@@ -164,7 +164,8 @@ async fn a_form_from_elsewhere_changes_nothing() {
         let form = ["-H", &origin, "-d", &csrf, "-d", "mode=standing", "-d", "scope=write", "-d", "end=open"];
         let answer = olga.request("/consent", &form).await;
         assert_eq!(answer.status, 403, "{what}: {}", answer.body);
-        assert_eq!(site.state().customer_named("acme").map(|acme| acme.consent.mode), Some(Mode::Off), "{what}");
+        let state = site.newest().await;
+        assert_eq!(state.customer_named("acme").map(|acme| acme.consent.mode), Some(Mode::Off), "{what}");
     }
     let answer = olga.post("/consent", &["mode=standing"]).await;
     assert_eq!(answer.status, 400, "no token at all: {}", answer.body);
@@ -211,7 +212,7 @@ async fn another_owners_customer_looks_like_one_that_is_not_there() {
     assert_eq!(site.api("PUT", "/v1/customers/globex/consent", OLGA_TOKEN, wish).await.status, 404);
     let end = format!("/v1/customers/globex/sessions/{session}/end");
     assert_eq!(site.api("POST", &end, OLGA_TOKEN, Some("")).await.status, 404);
-    assert_eq!(site.state().customer_named("globex").map(|globex| globex.consent.mode), Some(Mode::Off));
+    assert_eq!(site.newest().await.customer_named("globex").map(|globex| globex.consent.mode), Some(Mode::Off));
 }
 
 #[tokio::test(flavor = "multi_thread")]

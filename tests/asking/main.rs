@@ -96,9 +96,11 @@ async fn staff_ask_answer_and_give_back_and_owners_decide() {
     assert!(inside.status.success() && said(&inside).contains("inside"), "{}", said(&inside));
     let released = row(&jane(&stage, &["grant", "release", &grant]));
     assert_eq!((text(&released, "status"), text(&released, "given")), ("ended", id.as_str()), "{released}");
-    assert!(!psql(&stage, "select 1").status.success(), "what was given back opens nothing");
+    let refused = psql(&stage, "select 1");
+    assert!(said(&refused).contains("your grant was ended"), "what was given back opens nothing: {}", said(&refused));
 
     let again = row(&open(&stage, &WHY_READ));
+    assert_eq!(list(&stage, &["request", "list", "--waiting"]).len(), 1);
     let withdrawn = row(&jane(&stage, &["request", "withdraw", text(&again, "id")]));
     assert_eq!(text(&withdrawn, "status"), "withdrawn", "{withdrawn}");
     assert!(list(&stage, &["request", "list", "--waiting"]).is_empty());

@@ -24,15 +24,18 @@ pub(crate) async fn plays(stage: &Stage, oracle: &mut Oracle<'_>, gate: &str, mo
     gated.env("PGPASSFILE", passfile);
     let seen = same(gated, python(&stage.cluster.superuser_dsn(CUSTOMER))).await;
     assert!(seen.lines().count() > 1000, "{seen}");
+    let mut long = 0;
     for told in oracle.settle(3).await {
         assert_eq!((told.gate(), told.application.as_str()), (gate, "script"));
         assert_eq!(told.end.skeleton.verb.as_deref(), Some("client-left"));
         if told.statements.len() > 100 {
             long_session_is_told(&told);
+            long += 1;
         }
         let is_cancelled = told.with_text("select pg_sleep(300)").count() > 0;
         assert_eq!(is_cancelled, !told.cancels.is_empty(), "{:?}", told.summary());
     }
+    assert_eq!(long, 1);
 }
 
 fn long_session_is_told(told: &Told) {

@@ -312,7 +312,7 @@ fn visit(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
         if kind.is_dir() {
             visit(&path, look);
         } else if kind.is_file() {
-            look(&path, &std::fs::read(&path).unwrap_or_default());
+            look(&path, &std::fs::read(&path).expect("what cannot be read may hold anything"));
         }
     }
 }
@@ -339,6 +339,15 @@ async fn nothing_of_an_erased_customer_is_in_any_file_copy_or_process() {
     }
     let proof = shown.elsewhere.path().join("proof.json");
     shown.stage.run(&["audit", "prove", "--customer", "acme", "--output", &proof.to_string_lossy()]).expect("proved");
+    // What is looked for in files is found where it stands: a text, and data keys as a proof hands them on.
+    let planted = shown.stage.path("planted");
+    let text = texts.first().and_then(|needle| needle.what.strip_prefix("text ")).expect("a text");
+    std::fs::write(&planted, text).expect("written");
+    assert_eq!(shown.in_files(&texts), [format!("text {text} in {}", planted.display())]);
+    std::fs::copy(&proof, &planted).expect("copied");
+    let found = shown.in_files(&keys);
+    assert!(found.iter().any(|found| found.starts_with("data key portreeve/proxy-gate-1/")), "{found:#?}");
+    std::fs::remove_file(&planted).expect("removed");
     shown.keep_old_copies();
 
     shown.close(acme).await;

@@ -93,10 +93,7 @@ with psycopg.connect(sys.argv[1]) as connection:
 #[tokio::test]
 async fn psycopg() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    if !python.exists() {
-        eprintln!("{} is not there: run make setup", python.display());
-        return;
-    }
+    assert!(python.exists(), "{} is not there: run make setup", python.display());
     let ground = Ground::new().await;
     let mut command = Command::new(python);
     command.args(["-c", PSYCOPG, &ground.stage.conninfo("acme")]);

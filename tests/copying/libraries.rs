@@ -107,6 +107,7 @@ async fn jdbc() {
     assert!(ended("execute", "suspended") > 50, "{frames:#?}");
     assert_eq!(ended("bind", "22012"), 1, "planned already");
     let limited: Vec<_> = frames.iter().filter(|frame| frame["row_limit"] == 90).collect();
+    assert!(limited.len() > 50, "{limited:#?}");
     assert!(
         limited.iter().all(|frame| cell(frame, "text").starts_with("select id, name from imported")),
         "{limited:#?}"

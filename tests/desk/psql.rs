@@ -44,7 +44,8 @@ async fn what_a_refusal_says_to_type_leads_to_access_and_back() {
 
     let released = said(&ground.desk(&["RELEASE acme"]));
     assert!(released.contains("|ended by staff|"), "{released}");
-    assert!(!ground.psql("acme", "select 1").status.success(), "what was given back opens nothing");
+    let refused = said(&ground.psql("acme", "select 1"));
+    assert!(refused.contains("your grant was ended"), "what was given back opens nothing: {refused}");
     let nothing = said(&ground.desk(&["RELEASE acme"]));
     assert!(nothing.contains("you have no access to \"acme\" to give back"), "{nothing}");
     let again = said(&ground.desk(&[&format!("REQUEST acme FOR '2 hours' {WHY}")]));

@@ -138,11 +138,11 @@ async fn a_writer_changes_rows_and_no_more() {
         "create temporary table mine (id int)",
         "alter table orders add column mine int",
         "drop table orders",
-        "create trigger mine before insert on orders execute function mine()",
+        "create trigger mine before update on orders for each row execute function suppress_redundant_updates_trigger()",
         "alter table orders disable trigger all",
     ] {
         let refused = ask(&writer, statement).await.expect_err("more than rows");
-        assert!(refused.starts_with("42501") || refused.starts_with("42883"), "{statement}: {refused}");
+        assert!(refused.starts_with("42501"), "{statement}: {refused}");
     }
     ground
         .cluster

@@ -61,7 +61,7 @@ async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
     cluster.run_sql("postgres", "grant app to portreeve_maintenance").await.expect("granted");
     let road = maintenance(&cluster);
     let connection = road.connect("postgres").await.expect("a connection");
-    let (mut dropped, mut refused) = (0, 0);
+    let (mut dropped, mut refused, mut renamed) = (0, 0, 0);
     for round in 0..3 {
         cluster.create_database("acme").await.expect("a database");
         cluster.create_database("other").await.expect("another");
@@ -88,7 +88,7 @@ async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
             Err(_) => refused += 1,
         }
         stop.store(true, Ordering::Relaxed);
-        renaming.await.expect("no panic");
+        renamed += renaming.await.expect("no panic");
         let left = format!("select datname from pg_database where oid = {}", other.oid);
         let left = cluster.run_sql("postgres", &left).await.expect("asked").concat();
         let [Some(name)] = left.as_slice() else { panic!("round {round}: the other database is gone") };
@@ -96,7 +96,7 @@ async fn a_database_that_gets_the_name_meanwhile_is_never_dropped() {
             cluster.run_sql("postgres", &format!("drop database if exists {name} with (force)")).await.expect("clean");
         }
     }
-    assert_eq!(dropped + refused, 3);
+    assert!(dropped + refused == 3 && renamed > 0, "{dropped} dropped, {refused} refused, {renamed} renamed");
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ async fn waited_for(ground: &Ground) {
     ground.standby.pause().await;
     ground.stage.cluster.run_sql("acme", "grant update on contacts to public").await.expect("a hole");
     let coming = tokio::spawn(sign_in(ground.road("acme@reader")));
+    ground.wait_for_roles(1).await;
     ground.standby.resume().await;
     let told = words(&coming.await.expect("no panic").err().expect("the fence is not sound"));
     assert!(told.contains("the fence around this customer is not sound"), "{told}");

@@ -68,6 +68,8 @@ async fn above_purge_max_nothing_is_purged_until_two_people_approved_with_their_
             assert_eq!(status, 200, "{answer}");
         }
     }
+    let before = rows(&stage).await;
+    assert_ne!(before, "0");
     let turn = once(&stage);
     assert!(said(&turn).contains("second-person-needed"), "{}", said(&turn));
     let turn = once(&stage);
@@ -83,7 +85,6 @@ async fn above_purge_max_nothing_is_purged_until_two_people_approved_with_their_
     let status = stage.command(&["retention", "status"]).output().expect("run");
     assert_eq!(said(&status).matches("more accounts are due than purge_max").count(), 2, "{}", said(&status));
 
-    let before = rows(&stage).await;
     for (people, why) in [
         (vec![], "two people must approve this"),
         (vec![(STAFF, STAFF)], "two people must approve this"),

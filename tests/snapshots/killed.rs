@@ -74,8 +74,10 @@ async fn kill_the_daemon_and_its_snapshot_is_a_failed_one() {
     let output = BufReader::new(daemon.stdout.take().expect("a pipe"));
     let is_writing = |line: &String| line.strip_prefix("taken ").is_some_and(|bytes| bytes != "0");
     output.lines().map_while(Result::ok).find(is_writing).expect("it takes a snapshot");
-    let state = ground.ours().first().expect("one").state.clone();
-    assert_eq!(state, State::Running);
+    let running = ground.ours();
+    let running = running.first().expect("one");
+    assert_eq!(running.state, State::Running);
+    assert!(processes_with(&running.header.id().to_string()) > 0, "pg_basebackup is known by the snapshot's id");
     assert!(ground.store.lease().is_err(), "it leads");
     daemon.kill().expect("still ours");
     daemon.wait().expect("killed");

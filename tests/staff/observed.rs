@@ -57,7 +57,7 @@ async fn who_decided_nothing_is_observed_and_whoever_decides_ends_it() {
     assert!(refused.contains("its account owner has support access switched off"), "{refused}");
     ground.must(&["staff", "suspend", STAFF]);
     let refused = psql(&ground, "initech", "select 1");
-    assert!(!refused.contains("OBSERVED"), "{refused}");
+    assert!(refused.contains("you are suspended") && !refused.contains("OBSERVED"), "{refused}");
     ground.must(&["audit", "verify"]);
 }
 
