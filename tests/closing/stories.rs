@@ -251,7 +251,7 @@ async fn an_open_account_takes_its_data_home_and_a_reopened_one_keeps_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_ones_own_goes_home_with_every_row() {
-    let mut ground = Ground::new().await;
+    let ground = Ground::new().await;
     let values = "select email from contacts union all select number from orders union all select number from invoices \
                   union all select subject from tickets";
     let values = ground.column("acme", values).await;
