@@ -245,13 +245,13 @@ impl Refused {
                     .detail("What the grant needs there is missing: a role, or a data map for the scope metadata.")
                     .hint("Tell an operator to run \"portreeve fence apply\", for the scope metadata with --datamap.")
             }
-            // The password is made by the gate, and known to nobody else.
+            // The gate made that password, and nobody else knows it; who changed it since, it cannot tell.
             Refused::Upstream(upstream::Error::Refused { sqlstate, .. }) if sqlstate == sqlstate::INVALID_PASSWORD => {
                 fatal(
                     sqlstate::CONNECTION_FAILURE,
                     "the customer's database no longer takes the password of your role there",
                 )
-                .detail("It was changed from one of the sessions that you have with this customer.")
+                .detail("Most likely it was changed from one of the sessions that you have with this customer.")
                 .hint("End all of them, and the role is made anew; if there are none, tell an operator.")
             }
             Refused::Role(roles::Error::Fence(_)) | Refused::Upstream(_) => {
