@@ -297,26 +297,27 @@ async fn a_schema_whose_name_is_swapped_under_the_purge_is_dropped_alone_or_not_
         let target = schema_target(&connection, "one").await.expect("it is there");
         let other = schema_target(&connection, "two").await.expect("it is there");
         let stop = Arc::new(AtomicBool::new(false));
+        let (renamed, mut first) = watch::channel(0_u32);
         let swapping = {
             let (ground, stop) = (Arc::clone(&ground), Arc::clone(&stop));
             tokio::spawn(async move {
-                let mut renamed = 0;
                 while !stop.load(Ordering::Relaxed) {
                     // each may fail: it is being dropped
                     for (from, to) in [("one", "old"), ("two", "one"), ("one", "two"), ("old", "one")] {
                         let sql = format!("alter schema {from} rename to {to}");
-                        renamed += u32::from(ground.cluster.run_sql("crm", &sql).await.is_ok());
+                        let is_done = ground.cluster.run_sql("crm", &sql).await.is_ok();
+                        renamed.send_modify(|count| *count += u32::from(is_done));
                     }
                 }
-                renamed
             })
         };
+        first.wait_for(|count| *count > 0).await.expect("a name is swapped");
         let (_hold, told) = watch::channel(false);
         let mut tell = |_: &_| {};
         let mut control = Control { may_run: &|| true, stop: told, tell: &mut tell };
         let done = drop_schema(&road, &target, &Pace::default(), &mut control).await;
         stop.store(true, Ordering::Relaxed);
-        assert!(swapping.await.expect("no panic") > 0, "round {round}: no name was swapped");
+        swapping.await.expect("no panic");
         let still = format!("select count(*) from pg_namespace where oid = {}", target.oid);
         assert_eq!(ground.value(&still).await, if done.is_ok() { "0" } else { "1" }, "round {round}: {done:?}");
         let left = format!("select count(*) from pg_class where relnamespace = {}", other.oid);
