@@ -19,7 +19,7 @@ use crate::disk::new_file::NewFile;
 use crate::entropy::Entropy;
 use crate::grant::{self, AccountStep, By, Customer};
 use crate::ids::{CustomerId, ExportId};
-use crate::purge::{self as purging, Connection, Manifest, Schema};
+use crate::purge::{self as purging, ArchiveError, Connection, Manifest, Schema};
 
 /// How much is on its way between the database and the file, in bytes.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -114,7 +114,11 @@ impl World {
         }
         drop(pieces);
         let written = writing.await.map_err(|_| Error::Bug("the task that writes an archive panicked"))?;
-        Ok((written?, manifest?))
+        match (manifest, written) {
+            // whoever reads the rows says why there are no more; a sink that is gone was let go by whoever writes them
+            (Err(fault), _) if !matches!(fault, ArchiveError::Sink(_)) => Err(fault.into()),
+            (manifest, written) => Ok((written?, manifest?)),
+        }
     }
 
     /// Opens the file as its owner would, and compares every table's rows and digest with the manifest's.
