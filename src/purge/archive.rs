@@ -1,6 +1,6 @@
 //! One customer's archive: all rows of one snapshot as COPY text, the schema, large objects and a manifest with counts
 //! and SHA-256, as a tar stream into a sink. Memory does not grow with the rows.
-//! Not here: encryption, which is the sink's, and where it goes.
+//! Not here: encryption, which is the sink's, where it goes, and who counts it again (`recount.rs`).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,6 +13,7 @@ use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use super::copied::copied;
 use super::objects::REFERRING;
+use super::recount::{Difference, Whose, listed, recount};
 use super::{Connection, Error, catalog, tape};
 use crate::datamap::catalog::{Column, Kind, Relation};
 use crate::datamap::name::{identifier, identifiers, literal};
@@ -65,6 +66,13 @@ pub enum ArchiveError {
         /// Its last words.
         said: String,
     },
+    /// What was written is not what a second count found in the same snapshot. Ours, or the database's: a damaged index.
+    #[error(
+        "the archive does not hold what the database holds ({}): it is given up and nothing is dropped; if the next one ends \
+         so, too, run \"reindex database\", move or detach tables that were left out, and report what stays",
+        listed(.0)
+    )]
+    Differs(Vec<Difference>),
 }
 
 /// One table of an archive.
@@ -188,6 +196,10 @@ pub async fn archive<W: AsyncWrite + Unpin>(
     }
     if let Some(last) = last {
         tape::file(sink, "constraints.sql", last.as_bytes()).await?;
+    }
+    let differences = recount(&transaction, &Whose { map, customer, within }, &manifest).await.map_err(failed)?;
+    if !differences.is_empty() {
+        return Err(ArchiveError::Differs(differences));
     }
     transaction.commit().await.map_err(failed)?;
     let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::from)?;

@@ -14,6 +14,7 @@ mod patience;
 mod position;
 mod prepare;
 mod probe;
+mod recount;
 mod rows;
 mod run;
 mod sample;
@@ -36,6 +37,7 @@ pub use patience::{Control, Pace};
 pub use position::{Lacks, Position, Standby, count, count_all, is_there, lacks, position, standbys};
 pub use prepare::{MAINTENANCE, PREPARE_SQL, Prepared, prepare};
 pub use probe::{Probed, needles, probe};
+pub use recount::Difference;
 pub use run::{Gone, Outcome, Purge, deleted};
 pub use sample::samples;
 pub use schema::{

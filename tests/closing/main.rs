@@ -7,6 +7,7 @@ mod ground;
 mod keyring_file;
 mod killed;
 mod memory;
+mod recounted;
 mod replanned;
 mod replica;
 mod shown;

@@ -7,6 +7,7 @@ mod coverage;
 mod database;
 mod ground;
 mod kill;
+mod recounted;
 mod refusals;
 mod rows;
 mod speed;
