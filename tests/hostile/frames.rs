@@ -2,9 +2,11 @@
 //! function calls where they are not permitted: the server says so, and nothing changes.
 
 use portreeve::cli::demo::stage::said;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
-use crate::ground::Ground;
+use crate::ground::{Ground, PATIENCE};
 use crate::packets::{frame, lying, query, start_up, strings};
 use crate::wire::{Session, fatal, session, tags};
 
@@ -14,9 +16,30 @@ const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// What stands in every text that no server may see.
 const MARK: &str = "never-seen";
 
+/// Each line of the server's log begins with its user, so that lines of the gate's sessions and of our own can be told
+/// apart.
+const WITH_USERS: (&str, &str) = ("log_line_prefix", "%u ");
+
+/// What the server logs when a frame is not what it says. Each lie leaves one of these if it gets that far.
+const COMPLAINTS: [&str; 12] = [
+    "invalid message format",
+    "insufficient data left in message",
+    "no data left in message",
+    "invalid string in message",
+    "invalid message length",
+    "invalid frontend message type",
+    "message subtype",
+    "bind message has",
+    "function call message contains",
+    "unnamed prepared statement does not exist",
+    "incomplete message from client",
+    "unexpected EOF within message length word",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_lies_ends_the_session_and_goes_nowhere() {
-    let mut ground = Ground::with(&[("proxy", "frame_bytes_max = \"64KiB\"")], &[("log_statement", "all")]).await;
+    let mut ground =
+        Ground::with(&[("proxy", "frame_bytes_max = \"64KiB\"")], &[("log_statement", "all"), WITH_USERS]).await;
     ground.open("acme", "read");
     // Keeps the grant's login role while others come and go.
     let mut witness = session(&ground, "acme").await;
@@ -34,10 +57,39 @@ async fn a_frame_that_lies_ends_the_session_and_goes_nowhere() {
     drop(writer);
     // The witness was not disturbed, and what it says does reach the server's log: the marks would have been seen.
     assert_eq!(tags(&witness.query("select 'the-witness'").await), "TDCZ");
+    straight_to_the_server(&ground).await;
     let log = ground.server_log();
-    assert!(log.contains("select 'the-witness'") && !log.contains(MARK), "{log}");
+    let of_the_gate: Vec<&str> = log.lines().filter(|line| !line.starts_with("postgres ")).collect();
+    let has = |text: &str| of_the_gate.iter().any(|line| line.contains(text));
+    assert!(has("select 'the-witness'") && !has(MARK), "{of_the_gate:#?}");
+    let complaints: Vec<_> = of_the_gate.iter().filter(|line| is_complaint(line)).collect();
+    assert!(complaints.is_empty(), "the server was sent invalid frames: {complaints:#?}");
     let recorded = ground.records("statement", MARK);
     assert!(recorded.is_empty(), "an invalid frame is no statement: {recorded:?}");
+}
+
+fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|complaint| line.contains(complaint))
+}
+
+/// Without a gate in between the server does complain of each lie, in the words that are looked for.
+async fn straight_to_the_server(ground: &Ground) {
+    let cluster = &ground.stage.cluster;
+    let socket = cluster.socket_directory().join(format!(".s.PGSQL.{}", cluster.port()));
+    let mut lies = lying_frames();
+    lies.extend([("half a frame", half()), ("just a header", header_of_nearly_a_gib())]);
+    for (what, lie) in lies {
+        let before = ground.server_log().lines().count();
+        let mut server = UnixStream::connect(&socket).await.expect("the server listens");
+        let hello = start_up(3, 0, &[("user", "postgres"), ("database", "acme")]);
+        server.write_all(&[hello, lie].concat()).await.expect("the server reads");
+        server.shutdown().await.expect("a socket");
+        // The server may have closed on unread bytes.
+        timeout(PATIENCE, server.read_to_end(&mut Vec::new())).await.expect("an end").map(drop).unwrap_or_default();
+        let log = ground.server_log();
+        let said: Vec<&str> = log.lines().skip(before).filter(|line| line.starts_with("postgres ")).collect();
+        assert!(said.iter().any(|line| is_complaint(line)), "{what}: the server said {said:#?}");
+    }
 }
 
 /// Frames that no server would take, by what is wrong with them.
@@ -143,7 +195,7 @@ async fn too_large(ground: &mut Ground, witness: &mut Session) {
     for (what, sent) in [
         ("one byte more", of_size(FRAME_BYTES_MAX + 1, &marked)),
         ("a MiB, sent whole", of_size(1 << 20, &marked)),
-        ("just a header of nearly 1 GiB", lying(b'Q', 0x3fff_fffe, b"")),
+        ("just a header of nearly 1 GiB", header_of_nearly_a_gib()),
         ("a Parse", frame(b'P', &many_types)),
         ("a Bind", lying(b'B', FRAME_BYTES_MAX, MARK.as_bytes())),
         ("CopyData", lying(b'd', FRAME_BYTES_MAX, MARK.as_bytes())),
@@ -154,12 +206,19 @@ async fn too_large(ground: &mut Ground, witness: &mut Session) {
     }
 }
 
+fn half() -> Vec<u8> {
+    lying(b'Q', 1000, format!("select '{MARK}'").as_bytes())
+}
+
+fn header_of_nearly_a_gib() -> Vec<u8> {
+    lying(b'Q', 0x3fff_fffe, b"")
+}
+
 /// Half a frame, then the connection closes or breaks: nothing of it goes on.
 async fn cut_off(ground: &mut Ground) {
-    let half = lying(b'Q', 1000, format!("select '{MARK}'").as_bytes());
     for orderly in [true, false] {
         let mut session = session(ground, "acme").await;
-        session.wire.send(&half).await;
+        session.wire.send(&half()).await;
         if orderly {
             session.wire.stream.shutdown().await.expect("close_notify is sent");
             assert_eq!(tags(&session.wire.rest().await), "");
