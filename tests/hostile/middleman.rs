@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -127,13 +127,35 @@ impl Shared {
         server.read_exact(&mut [0; 1]).await.map(drop).unwrap_or_default();
         let ready = [b"S", &frame(b'R', &[0; 4])[..], &frame(b'Z', b"I")].concat();
         victim.write_all(&ready).await.unwrap_or_default();
-        copy_bidirectional(&mut victim, &mut server).await.map(drop).unwrap_or_default();
-        Vec::new()
+        let (mut from_victim, mut to_victim) = victim.split();
+        let (mut from_server, mut to_server) = server.split();
+        let mut heard = Vec::new();
+        let listen = async {
+            let mut piece = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = from_victim.read(&mut piece).await {
+                heard.extend_from_slice(piece.get(..count).unwrap_or_default());
+                to_server.write_all(piece.get(..count).unwrap_or_default()).await.unwrap_or_default();
+            }
+            to_server.shutdown().await.unwrap_or_default();
+        };
+        // The server's part of the handshake, which nobody should wait for.
+        let pass_on = async {
+            copy(&mut from_server, &mut to_victim).await.map(drop).unwrap_or_default();
+            to_victim.shutdown().await.unwrap_or_default();
+        };
+        tokio::join!(listen, pass_on);
+        heard
     }
 
-    /// Everything the victim says to a false server: nothing, unless it takes the certificate.
+    /// Everything the victim says to a false server beside the handshake: nothing, unless it takes the certificate.
     async fn impersonate(&self, mut victim: TcpStream) -> Vec<u8> {
         victim.write_all(b"S").await.unwrap_or_default();
+        let mut first = vec![0; 1024];
+        let count = victim.peek(&mut first).await.unwrap_or_default();
+        first.truncate(count);
+        if first.first().is_some_and(|kind| *kind != HANDSHAKE) {
+            return first;
+        }
         match self.identity.accept(victim).await {
             Ok(mut stream) => {
                 // In TLS 1.3 a server may be done before the client has refused it.
@@ -144,6 +166,35 @@ impl Shared {
             Err(_) => Vec::new(),
         }
     }
+}
+
+/// Types of TLS records (RFC 8446, section 5.1).
+const CHANGE_CIPHER_SPEC: u8 = 0x14;
+const ALERT: u8 = 0x15;
+const HANDSHAKE: u8 = 0x16;
+const ENCRYPTED: u8 = 0x17;
+
+/// Whether these bytes are a handshake that was begun and broken off: a ClientHello and an alert. libpq looks for what came
+/// in the clear only when the handshake is over: of it there are its Finished and an alert besides, encrypted, and known by
+/// their sizes. A start-up packet would be one record more.
+pub(crate) fn is_broken_off(bytes: &[u8]) -> bool {
+    let (mut records, mut rest) = (Vec::new(), bytes);
+    while let Some(([kind, _, _, length @ ..], after)) = rest.split_first_chunk::<5>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some(after) = after.get(length..) else { return false };
+        records.push((*kind, length));
+        rest = after;
+    }
+    // The digest of the Finished is of 32 or 48 bytes.
+    let finished = [(CHANGE_CIPHER_SPEC, 1), (ENCRYPTED, 4 + 32 + 1 + 16), (ENCRYPTED, 4 + 48 + 1 + 16)];
+    let is_refusal = match records.as_slice() {
+        [(HANDSHAKE, _)] | [(HANDSHAKE, _), (ALERT, 2)] => true,
+        [(HANDSHAKE, _), said @ .., (ENCRYPTED, 19)] | [(HANDSHAKE, _), said @ ..] => {
+            said.len() <= 2 && said.iter().all(|record| finished.contains(record))
+        }
+        _ => false,
+    };
+    is_refusal && rest.is_empty()
 }
 
 /// Answers, and listens to the end.
