@@ -169,6 +169,7 @@ async fn wrong_secrets(ground: &mut Ground) {
     // Recorded, all of them: by now they would have had their effect.
     ground.holds().await;
     ground.running("acme", "pg_sleep(600)", 2).await;
+    ground.expect_more(2, "pg_sleep(600)", "statement", "query", "57014");
     for session in sessions {
         let (backend, secret) = session.key();
         cancel(ground, true, backend, &secret).await;
@@ -185,6 +186,8 @@ async fn end_cancelled(mut session: Session) {
 /// Each secret stops its own session's statement, over TLS and in the clear, and the session lives on.
 async fn right_ones(ground: &mut Ground) {
     for over_tls in [true, false] {
+        ground.holds().await;
+        ground.expect_more(2, "pg_sleep(600)", "statement", "query", "57014");
         let mut sessions = sleeping(ground, 2).await;
         let (mut cancelled, mut other) = (sessions.remove(0), sessions.remove(0));
         let (backend, secret) = cancelled.key();
@@ -200,7 +203,6 @@ async fn right_ones(ground: &mut Ground) {
         cancel(ground, !over_tls, backend, &secret).await;
         let answer = other.wire.until(b'Z').await;
         assert!(is_cancelled(&answer), "{answer:?}");
-        ground.expect("pg_sleep(600)", "statement", "query", "57014");
         leave(cancelled).await;
         leave(other).await;
     }
@@ -221,6 +223,7 @@ async fn long_secrets(ground: &mut Ground) {
     }
     ground.holds().await;
     ground.running("acme", "pg_sleep(600)", 1).await;
+    ground.expect_more(1, "pg_sleep(600)", "statement", "query", "57014");
     let address = cancel(ground, false, backend, &secret).await;
     ground.expect(address.to_string(), "cancelled", "", "passed on");
     end_cancelled(session).await;

@@ -24,6 +24,8 @@ struct Expected {
     verb: &'static str,
     /// What the record's result begins with: an SQLSTATE, mostly.
     result: &'static str,
+    /// So many records like it there must be.
+    count: usize,
 }
 
 impl Expected {
@@ -120,7 +122,22 @@ impl Ground {
         verb: &'static str,
         result: &'static str,
     ) {
-        self.expected.push(Expected { text: text.into(), kind, verb, result });
+        self.expected.push(Expected { text: text.into(), kind, verb, result, count: 1 });
+    }
+
+    /// The same of acts that are still to come, where older records have the text as well: so many more than there are now.
+    /// Those of acts before must be there: `holds` waits for them.
+    pub(crate) fn expect_more(
+        &mut self,
+        more: usize,
+        text: impl Into<String>,
+        kind: &'static str,
+        verb: &'static str,
+        result: &'static str,
+    ) {
+        let mut expected = Expected { text: text.into(), kind, verb, result, count: more };
+        expected.count += self.search(&["--kind", kind]).iter().filter(|row| expected.is(row)).count();
+        self.expected.push(expected);
     }
 
     /// The oracle: whatever was expected is recorded, the logs verify, the proxy is alive and never panicked.
@@ -142,7 +159,8 @@ impl Ground {
             let kinds: BTreeSet<&str> = missing.iter().map(|expected| expected.kind).collect();
             for kind in kinds {
                 let found = self.search(&["--kind", kind]);
-                missing.retain(|expected| expected.kind != kind || !found.iter().any(|row| expected.is(row)));
+                let count = |expected: &Expected| found.iter().filter(|row| expected.is(row)).count();
+                missing.retain(|expected| expected.kind != kind || count(expected) < expected.count);
             }
             assert!(missing.is_empty() || Instant::now() < until, "not recorded: {missing:#?}");
             sleep(Duration::from_millis(20)).await;

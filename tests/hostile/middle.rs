@@ -75,11 +75,11 @@ async fn no_client_is_talked_into_plaintext_or_a_false_gate() {
         }
     }
     // A client that does not insist is stripped, and the gate does not have it.
+    ground.expect_more(1, "no TLS", "refused", "plaintext", "28000");
     middle.play(Trick::Strip);
     let output = ground.psql(&through("prefer"), "select 'in the clear'");
     let text = said(&output);
     assert!(!output.status.success() && text.contains("the gate accepts encrypted connections only"), "{text}");
-    ground.expect("no TLS", "refused", "plaintext", "28000");
     // The right authority, another name.
     middle.play(Trick::Pass);
     let elsewhere = through("verify-full").replace("host=localhost", "host=gate.example hostaddr=127.0.0.1");

@@ -50,6 +50,9 @@ fn move_cluster(ground: &mut Ground, configured: &str, to: &str) {
 
 /// psql is refused without particulars; the proxy's log and the audit log have them.
 async fn refused(ground: &mut Ground, verb: &'static str, particulars: &str, secrets: &[&str]) {
+    ground.holds().await;
+    ground.expect_more(1, particulars, "refused", verb, "08006");
+    ground.expect_more(1, particulars, "session-ended", verb, "");
     let before = ground.proxy_log().len();
     let output = ground.psql(&ground.stage.conninfo("acme"), "select 'never'");
     let text = said(&output);
@@ -59,8 +62,7 @@ async fn refused(ground: &mut Ground, verb: &'static str, particulars: &str, sec
         assert!(!text.contains(particular), "{particular} in {text}");
     }
     ground.proxy_says(before, &["turned away", particulars]).await;
-    ground.expect(particulars, "refused", verb, "08006");
-    ground.expect(particulars, "session-ended", verb, "");
+    ground.holds().await;
 }
 
 /// What was said to somebody in the middle: the request for encryption and at most the beginning of a handshake.
