@@ -66,7 +66,7 @@ async fn no_client_is_talked_into_plaintext_or_a_false_gate() {
                 assert!(refused.contains("server does not support TLS"), "{trick:?}: {refused}");
             }
         }
-        for heard in middle.heard(2).await {
+        for (trick, heard) in middle.heard(trick, 2).await {
             assert!(heard.starts_with(&ssl_request()), "{trick:?}: {heard:?}");
             let more = heard.get(8..).unwrap_or_default();
             // No start-up packet, no name, no proof.

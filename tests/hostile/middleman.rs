@@ -32,14 +32,14 @@ pub(crate) enum Trick {
 pub(crate) struct Middleman {
     pub(crate) port: u16,
     shared: Arc<Shared>,
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Vec<u8>>>,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Trick, Vec<u8>)>>,
 }
 
 struct Shared {
     server: u16,
     trick: Mutex<Trick>,
     identity: TlsAcceptor,
-    heard: mpsc::UnboundedSender<Vec<u8>>,
+    heard: mpsc::UnboundedSender<(Trick, Vec<u8>)>,
 }
 
 impl Middleman {
@@ -63,13 +63,15 @@ impl Middleman {
         *self.shared.trick.lock().unwrap_or_else(PoisonError::into_inner) = trick;
     }
 
-    /// What it heard on the next so many connections it played a trick on, each from its first byte to its end.
-    pub(crate) async fn heard(&self, count: usize) -> Vec<Vec<u8>> {
-        let mut all = Vec::new();
+    /// What it heard on the next so many connections it played that trick on, each from its first byte to its end; and on
+    /// those that ended meanwhile, of tricks before.
+    pub(crate) async fn heard(&self, trick: Trick, count: usize) -> Vec<(Trick, Vec<u8>)> {
+        let (mut all, mut of_it) = (Vec::new(), 0);
         let mut heard = self.heard.lock().await;
-        while all.len() < count {
-            let next = timeout(PATIENCE, heard.recv()).await.expect("somebody was tricked");
-            all.extend(next);
+        while of_it < count {
+            let next = timeout(PATIENCE, heard.recv()).await.expect("somebody was tricked").expect("it listens");
+            of_it += usize::from(next.0 == trick);
+            all.push(next);
         }
         all
     }
@@ -99,7 +101,7 @@ impl Shared {
         };
         request.extend(more);
         // The test may be over.
-        self.heard.send(request).unwrap_or_default();
+        self.heard.send((trick, request)).unwrap_or_default();
     }
 
     async fn server(&self) -> TcpStream {

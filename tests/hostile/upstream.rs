@@ -66,12 +66,12 @@ async fn refused(ground: &mut Ground, verb: &'static str, particulars: &str, sec
 }
 
 /// What was said to somebody in the middle: the request for encryption and at most the beginning of a handshake.
-fn harmless(ground: &Ground, heard: &[Vec<u8>], trick: Trick) {
+fn harmless(ground: &Ground, heard: &[(Trick, Vec<u8>)]) {
     let password = ground.stage.cluster.provisioner_password().to_owned();
-    for heard in heard {
+    for (trick, heard) in heard {
         assert_eq!(heard.get(..8), Some(&ssl_request()[..]), "{trick:?}");
         let more = heard.get(8..).unwrap_or_default();
-        let is_harmless = if trick == Trick::Inject { is_broken_off(more) } else { more.is_empty() };
+        let is_harmless = if *trick == Trick::Inject { is_broken_off(more) } else { more.is_empty() };
         assert!(is_harmless, "{trick:?}: {more:?}");
         assert!(!contains(heard, password.as_bytes()));
     }
@@ -88,8 +88,8 @@ async fn first_contact(ground: &mut Ground, configured: &str, middle: &Middleman
     };
     refused(ground, "fence", particulars, &[&middle.port.to_string()]).await;
     // At its start the proxy looks for roles of dead processes with both customers; then there was psql.
-    let heard = middle.heard(3).await;
-    harmless(ground, &heard, trick);
+    let heard = middle.heard(trick, 3).await;
+    harmless(ground, &heard);
 }
 
 /// The real server with its real certificate, under a name that is not in it.
@@ -122,8 +122,8 @@ async fn later(ground: &mut Ground, middle: &Middleman) {
         cancel.send(&cancel_request(backend, &secret)).await;
         assert_eq!(cancel.bytes().await, "");
         ground.expect(cancel.address.to_string(), "cancelled", "", "passed on");
-        let heard = middle.heard(2).await;
-        harmless(ground, &heard, trick);
+        let heard = middle.heard(trick, 2).await;
+        harmless(ground, &heard);
         ground.running("acme", "pg_sleep(600)", 1).await;
     }
     // It goes away, and all is well: the session was never disturbed.
