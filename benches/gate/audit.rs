@@ -34,8 +34,8 @@ const VERIFIED_RECORD_BYTES: usize = 16 * 1024;
 const SKELETON_BYTES: usize = 128;
 const DURABLE_WRITES: usize = 200;
 const SMALL_RECORD_BYTES: usize = 300;
-/// How many of them go into one batch.
-const SMALL_AT_ONCE: u64 = 200;
+/// How many records go into one batch where only their processor time counts.
+const AT_ONCE: u64 = 200;
 const CUSTOMER: CustomerId = CustomerId(7);
 const SEED: [u8; 32] = [7; 32];
 
@@ -45,10 +45,14 @@ pub async fn run(dir: &Path, is_quick: bool) -> Result<[(&'static str, Measured)
     let verified_bytes = if is_quick { 32 << 20 } else { 256 << 20 };
     let appended = append(&dir.join("append"), span).await?;
     let (one, write) = one_writer_us(&dir.join("one")).await?;
-    let cpu = record_cpu_us(&dir.join("cpu"), if is_quick { 100_000 } else { 400_000 }).await?;
+    let records = if is_quick { 100_000 } else { 400_000 };
+    let cpu = record_cpu_us(&dir.join("cpu"), SMALL_RECORD_BYTES, records).await?;
+    let one_core = one_core_per_second(&dir.join("one-core"), records / 2).await?;
     let (verify_rate, leaves) = verify_rate(&dir.join("verify"), verified_bytes).await?;
     let ours = vec![
         ("append_per_s", appended),
+        ("append_beside_one_core_per_s", appended),
+        ("append_beside_primitives_per_s", appended),
         ("append_mb_per_s", appended * RECORD_BYTES as f64 / 1e6),
         ("one_writer_us", one),
         ("record_300_cpu_us", cpu),
@@ -56,7 +60,8 @@ pub async fn run(dir: &Path, is_quick: bool) -> Result<[(&'static str, Measured)
         ("verify_records_per_s", leaves),
     ];
     let floor = vec![
-        ("append_per_s", sealed_per_second(span / 2)),
+        ("append_beside_one_core_per_s", one_core),
+        ("append_beside_primitives_per_s", sealed_per_second(span / 2)),
         ("one_writer_us", write),
         ("verify_mb_per_s", hashed_mb_per_second(span / 2)),
         ("durable_write_us", durable_write_us(dir)?),
@@ -138,24 +143,30 @@ async fn one_writer_us(dir: &Path) -> Result<(f64, f64), Failed> {
     Ok((median(&mut appends), median(&mut writes)))
 }
 
-/// Processor time of one small record among many, from its making to its receipt, without that of the durable writes.
-async fn record_cpu_us(dir: &Path, records: u64) -> Result<f64, Failed> {
+/// How many such records one core could take in a second with nothing but the work to do: no disk, nobody who waits. What the
+/// limit of the appending is a part of.
+async fn one_core_per_second(dir: &Path, records: u64) -> Result<f64, Failed> {
+    Ok(1e6 / record_cpu_us(dir, RECORD_BYTES, records).await?)
+}
+
+/// Processor time of one such record among many, from its making to its receipt, without that of the durable writes.
+async fn record_cpu_us(dir: &Path, bytes: usize, records: u64) -> Result<f64, Failed> {
     let log = open(dir)?;
     let spent = || process::cpu(std::process::id()).ok_or("this process is there");
     let begun = spent()?;
     for number in 0..records {
-        if number % SMALL_AT_ONCE == SMALL_AT_ONCE - 1 {
-            log.record(record(SMALL_RECORD_BYTES)).await?;
+        if number % AT_ONCE == AT_ONCE - 1 {
+            log.record(record(bytes)).await?;
         } else {
-            log.note(record(SMALL_RECORD_BYTES))?;
+            log.note(record(bytes))?;
         }
     }
     let spent_on_records = spent()? - begun;
-    let bytes = written(dir)?;
+    let written = written(dir)?;
     log.close()?;
     // The same bytes in as many writes, into segments that are there already.
-    let writes = records / SMALL_AT_ONCE;
-    let length = usize::try_from(bytes / writes)?.next_multiple_of(BLOCK_BYTES);
+    let writes = records / AT_ONCE;
+    let length = usize::try_from(written / writes)?.next_multiple_of(BLOCK_BYTES);
     let path = dir.with_extension("beside");
     RealDisk.allocate(&path, length as u64)?;
     let (file, blocks) = (RealDisk.open(&path)?, Blocks::of(&vec![7; length]));
@@ -183,8 +194,8 @@ fn written(dir: &Path) -> Result<u64, Failed> {
     Ok(bytes)
 }
 
-/// How many such records one core seals and hashes a second, with nothing else to do: both parts sealed, each part
-/// and the leaf hashed.
+/// How often one core does a second what of a record's cryptography is the largest part: both parts sealed, each part and the
+/// leaf hashed. Not what it takes to make a record of a statement, to link it, to find it again, or to prove that it is there.
 fn sealed_per_second(span: Duration) -> f64 {
     let key = DataKey::new(&Secret::new(SEED));
     let place = [3; PLACE_BYTES];

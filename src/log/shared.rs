@@ -186,8 +186,10 @@ impl Shared {
     /// Seals what is queued, in its order, unless somebody is at that: the writer finds what is left.
     fn seal_ahead(&self) {
         let Ok(mut sealing) = self.sealing.try_lock() else { return };
+        // Sealing so few takes microseconds: no data key grows old meanwhile.
+        let now = Instant::now();
         for _ in 0..AHEAD_MAX_AT_ONCE {
-            let (now, mut queue) = (Instant::now(), lock(&self.queue));
+            let mut queue = lock(&self.queue);
             let Some(spot) = queue.items.front().and_then(|item| sealing.spot_for(item, now)) else { return };
             let Some(item) = queue.next_to_seal() else { return };
             drop(queue);
