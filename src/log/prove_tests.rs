@@ -326,6 +326,50 @@ fn a_record_that_is_hidden_among_right_hashes_is_missed() {
     assert!(fault.contains("it is not shown, and could be a record that is left out"), "{fault}");
 }
 
+/// Nothing before it in the proof links on to it: that it is the first tells only the first link of the chain.
+#[test]
+fn a_first_record_that_is_hidden_is_missed() {
+    let fixture = usual();
+    let reader = Reader::open(&fixture.dir()).expect("readable");
+    let leaves: Vec<Descriptor> = reader.leaves().collect::<Result<_, _>>().expect("whole");
+    // The first of all, where the period begins with the log; or the last before the period, and the first within.
+    for (customer, since) in [(SEVEN, None), (EIGHT, None), (SEVEN, Some(-5)), (SEVEN, Some(4)), (EIGHT, Some(3))] {
+        let mut forged = proof(&fixture, customer, period(since, None));
+        let first = leaf_of(&forged.logs[0].leaves[nth(&forged, 0)]).place.position;
+        let log = &mut forged.logs[0];
+        let (from, size) = (log.from, leaves.len() as u64);
+        let is_kept = |position: u64| position > first || position + 1 == from || position + 1 == size;
+        log.leaves.retain(|listed| is_kept(leaf_of(listed).place.position));
+        list_again(log, &leaves);
+        let fault = texts(&forged).expect_err("it is missed");
+        let gap = (from..).find(|position| !log_has(&forged, *position)).expect("one");
+        let expected = format!("position {gap}: it is not shown, and could be a record that is left out");
+        assert!(gap <= first && fault.ends_with(&expected), "{customer} {since:?}: {fault}");
+    }
+}
+
+fn log_has(proof: &Proof, position: u64) -> bool {
+    proof.logs[0].leaves.iter().any(|listed| leaf_of(listed).place.position == position)
+}
+
+/// A period that is open at its end goes on to the end of the log, whatever else is right.
+#[test]
+fn an_open_period_that_ends_before_the_log_does_is_refused() {
+    let fixture = usual();
+    let honest = proof(&fixture, SEVEN, period(None, None));
+    for n in 0..6 {
+        let mut forged = honest.clone();
+        let end = leaf_of(&forged.logs[0].leaves[nth(&forged, n)]).place.position;
+        let log = &mut forged.logs[0];
+        log.to = end;
+        for listed in log.leaves.iter_mut().filter(|listed| leaf_of(listed).place.position >= end) {
+            (listed.values, listed.skeleton) = (None, None);
+        }
+        let fault = texts(&forged).expect_err("it ends too early");
+        assert!(fault.ends_with(&format!("position {end}: nothing shows that the period ends there")), "{fault}");
+    }
+}
+
 /// The parts themselves are right, and every hash is.
 #[test]
 fn nobody_elses_record_and_none_of_another_time_is_shown() {

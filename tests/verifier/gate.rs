@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use portreeve::cli::demo::stage::{Settings, Stage};
 
-use super::python::verifier;
+use super::python::{hide_first_record, leaves, verifier};
 
 const CUSTOMER: &str = "acme";
 /// Numbers of kinds, as FORMAT.md gives them.
@@ -146,6 +146,17 @@ async fn a_proof_of_the_gates_log_is_accepted_and_a_forged_one_refused() {
         let lines = String::from_utf8(ours.stdout).expect("text");
         assert!(lines.contains("\"finding\"") && lines.contains("portreeve/proxy-"), "{what}: {lines}");
     }
+
+    // The first record of all left out, and the hashes made again from the log: nothing but its first link tells.
+    let mut forged = proof.clone();
+    let first = hide_first_record(forged.pointer_mut(&of_gate).expect("a log"), &leaves(&log(&stage)));
+    std::fs::write(&path, forged.to_string()).expect("written");
+    let missed = verifier("proof", &arguments).expect_err("the first record left out");
+    assert!(missed.contains("is left out: position "), "{first}: {missed}");
+    let ours = portreeve(&command);
+    assert_eq!(ours.status.code(), Some(4));
+    let lines = String::from_utf8(ours.stdout).expect("text");
+    assert!(lines.contains("it is not shown, and could be a record that is left out"), "{first}: {lines}");
 
     // Of another shape than the format gives: both readers refuse it, whatever else is right.
     let shapes: [Forgery<'_>; 4] = [

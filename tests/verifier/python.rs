@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use portreeve::audit::checkpoint::{SigningKey, verifier_key};
+use portreeve::audit::consistency::{Roots, ranges_without};
 use portreeve::audit::cosignature::Cosigner;
+use portreeve::audit::descriptor::Descriptor;
 use portreeve::audit::note::Note;
 use portreeve::audit::proof::{Key, Proof, check_witnessed};
 use portreeve::clock::Timestamp;
+use portreeve::log::reader::Reader;
 use portreeve::secret::Secret;
 use serde_json::Value;
 
@@ -31,6 +36,30 @@ pub(crate) fn verifier(verb: &str, arguments: &[&Path]) -> Result<Vec<Value>, St
         Some(wrong) => Err(wrong.trim_end().to_owned()),
         None => panic!("the verifier failed: {said}"),
     }
+}
+
+/// Every leaf of the log in that directory.
+pub(crate) fn leaves(dir: &Path) -> Vec<Descriptor> {
+    Reader::open(dir).expect("readable").leaves().collect::<Result<_, _>>().expect("whole")
+}
+
+/// The position of a leaf that a proof lists.
+pub(crate) fn position(listed: &Value) -> u64 {
+    let leaf = STANDARD.decode(listed["leaf"].as_str().expect("base64")).expect("base64");
+    Descriptor::parse(leaf.as_slice().try_into().expect("a leaf")).expect("a leaf").place.position
+}
+
+/// Leaves the first record that is shown out of a log's part of a proof, whose hashes are made again from the log itself, so
+/// that all else is right; and says where it stands.
+pub(crate) fn hide_first_record(log: &mut Value, leaves: &[Descriptor]) -> u64 {
+    let listed = log["leaves"].as_array_mut().expect("leaves");
+    let at = listed.iter().position(|leaf| leaf.get("values").is_some()).expect("a record");
+    let hidden = position(&listed.remove(at));
+    let kept: Vec<u64> = listed.iter().map(position).collect();
+    let mut roots = Roots::of(&ranges_without(leaves.len() as u64, &kept));
+    leaves.iter().for_each(|leaf| roots.push(leaf.leaf_hash()));
+    log["hashes"] = roots.finish().expect("all").iter().map(|root| Value::from(STANDARD.encode(root))).collect();
+    hidden
 }
 
 #[test]
@@ -107,5 +136,47 @@ fn a_witness_that_is_asked_for_must_have_cosigned() {
         let ours = Proof::from_text(&proof.to_string()).expect("a proof");
         let checked = check_witnessed(&ours, std::slice::from_ref(&key), &[witness.verifier_key()]);
         assert_eq!(checked.faults.is_empty(), holds, "{:?}", checked.faults);
+    }
+}
+
+/// What is not listed could be a record: the first one of all, which nothing before it links on to, and those behind an end
+/// that nothing shows.
+#[test]
+fn a_proof_that_leaves_out_the_first_record_or_ends_too_early_is_refused() {
+    let vectors = std::fs::read_to_string(root().join("src/audit/vectors.json")).expect("readable");
+    let vectors = serde_json::from_str::<Value>(&vectors).expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, key, dir] = ["proof.json", "log.vkey", "log"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&dir).expect("a folder");
+    for (name, bytes) in vectors["log"]["files"].as_object().expect("files") {
+        let bytes = STANDARD.decode(bytes.as_str().expect("base64")).expect("base64");
+        std::fs::write(dir.join(name), bytes).expect("written");
+    }
+    let public = SigningKey::from_seed(&Secret::new([1; 32])).public();
+    std::fs::write(&key, verifier_key("portreeve/proxy-gate-1", &public)).expect("written");
+
+    let mut without_first = vectors["proof"].clone();
+    let hidden = hide_first_record(&mut without_first["logs"][0], &leaves(&dir));
+    let mut too_early = vectors["proof"].clone();
+    too_early["period"]["until"] = Value::Null;
+    let log = &mut too_early["logs"][0];
+    log["to"] = log["leaves"].as_array().expect("leaves").last().map(position).into();
+    for (forged, theirs, ours) in [
+        (
+            without_first,
+            "a record before 12 is left out: position 0 is not shown",
+            "position 0: it is not shown, and could be a record that is left out",
+        ),
+        (too_early, "it does not go to the end of the log", "position 15: nothing shows that the period ends there"),
+    ] {
+        std::fs::write(&path, forged.to_string()).expect("written");
+        let wrong = verifier("proof", &[&path, &key]).expect_err(theirs);
+        assert!(hidden < 12 && wrong.ends_with(theirs), "{wrong}");
+        let checked = check_witnessed(
+            &Proof::from_text(&forged.to_string()).expect("a proof"),
+            &[Key { origin: None, public }],
+            &[],
+        );
+        assert_eq!(checked.faults.iter().map(|fault| fault.what.as_str()).collect::<Vec<_>>(), [ours]);
     }
 }
