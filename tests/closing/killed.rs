@@ -1,5 +1,6 @@
 //! kill -9 anywhere in a turn that archives, purges and certifies: the next process goes on, and the counts are exact.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -38,7 +39,7 @@ async fn a_daemon_killed_anywhere_goes_on_exactly() {
     let fresh = ground.now();
     ground.snapshot(1, SnapshotStep::Begun { backend: 1, started: fresh }).await;
     ground.snapshot(1, SnapshotStep::Verified { bytes: 9 }).await;
-    let mut kills = 0;
+    let (mut kills, mut patience, mut found, mut last) = (0, 20, BTreeMap::new(), None);
     loop {
         let mut child = Command::new(std::env::current_exe().expect("this binary"))
             .args(["--ignored", "--exact", "killed::a_turn_to_be_killed"])
@@ -48,8 +49,7 @@ async fn a_daemon_killed_anywhere_goes_on_exactly() {
             .stderr(Stdio::null())
             .spawn()
             .expect("this binary runs");
-        // a little longer each time, so that in the end it gets through
-        let wait = Duration::from_millis(20 + 2 * kills + 20 * (kills / 60));
+        let wait = Duration::from_millis(patience);
         let ended = tokio::task::spawn_blocking(move || {
             std::thread::sleep(wait);
             let ended = child.try_wait().expect("ours");
@@ -61,11 +61,30 @@ async fn a_daemon_killed_anywhere_goes_on_exactly() {
             assert!(status.success(), "after {kills} kills: {status}");
             break;
         }
+        let stages = ["initech", "acme"].map(|name| ground.stage_of(name));
+        let rows: u32 = ground.rows(7).await.parse().expect("a number");
+        let archives = ["initech", "acme"].map(|name| ground.files(name).len());
+        let here = (stages, rows, archives);
+        *found.entry(here).or_insert(0) += 1;
         kills += 1;
-        assert!(kills < 300, "it does not come to an end");
+        // each gets hardly further than the one before; where nothing moves, a little longer each time, to get through
+        patience = if last == Some(here) { patience + 2 + kills / 30 } else { patience.saturating_sub(5) };
+        last = Some(here);
+        assert!(kills < 400, "it does not come to an end");
     }
-    println!("{kills} kills");
-    assert!(kills >= 20, "{kills} kills are not every step");
+    println!("{kills} kills: {found:?}");
+    assert!(kills >= 20 && found.len() >= 8, "{kills} kills are not every step: {found:?}");
+    let met = |what: &str, is_so: &dyn Fn(&([Stage; 2], u32, [usize; 2])) -> bool| {
+        assert!(found.keys().any(is_so), "no kill met {what}: {found:?}");
+    };
+    met("an account before its first stage", &|(stages, ..)| stages[1] == Stage::Closed);
+    met("an archive that is there before the account is archived", &|(stages, _, archives)| {
+        stages[1] == Stage::Closed && archives[1] > 0
+    });
+    met("an account between archive and purge", &|(stages, ..)| stages[0] == Stage::Planned);
+    met("a database that is about to go", &|(stages, ..)| stages[1] == Stage::Purging);
+    met("rows of which some are gone", &|(stages, rows, _)| stages[0] == Stage::Purging && (1..1200).contains(rows));
+    met("rows that are gone and not certified", &|(stages, rows, _)| stages[0] == Stage::Purging && *rows == 0);
     ground.well().await;
     assert_eq!(ground.others(7).await, others);
     assert_eq!(ground.rows(7).await, "0");
