@@ -1,6 +1,7 @@
 //! The real daemon, as a process, and what is put in its way: a store or a disk that refuses, a database that is down or
 //! read-only, a signal, another daemon that dies while it deletes.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -216,34 +217,67 @@ async fn a_daemon_told_to_stop_gives_up_the_snapshot_at_hand_and_leaves_nothing_
     stage.run(&["audit", "verify"]).expect("every log verifies");
 }
 
+/// How far the deletion of these is: files that are left, deletions begun and not confirmed, those that are.
+fn progress(stage: &Stage, old: &[String]) -> (usize, usize, usize) {
+    let left = files(stage, ".snapshot").iter().filter(|name| old.contains(name)).count();
+    let state = state(stage);
+    let begun = state.snapshots().filter(|one| matches!(one.status, SnapshotStatus::Expiring { .. })).count();
+    (left, begun, state.snapshots().filter(|snapshot| !snapshot.may_exist()).count())
+}
+
+/// A daemon that is killed as soon as it has gone so far with one more of them; how many it left begun and not confirmed,
+/// and how many gone and not confirmed.
+async fn killed_when(stage: &mut Stage, old: &[String], what: &str) -> (usize, usize) {
+    let before = progress(stage, old);
+    stage.start_retention().await.expect("it leads");
+    let is_so = |(left, begun, confirmed): (usize, usize, usize)| match what {
+        "begun" => begun > 0,
+        "gone" => left < before.0,
+        _ => confirmed > before.2,
+    };
+    until("nothing moves", || is_so(progress(stage, old)));
+    stage.retention.as_mut().expect("it runs").kill().expect("killed");
+    let (left, begun, confirmed) = progress(stage, old);
+    println!("killed when one was {what}: {left} of {} left, {begun} begun, {confirmed} confirmed gone", old.len());
+    assert!(left > 0, "the kill came after the end");
+    assert!(confirmed <= old.len() - left, "what is there is not claimed to be gone");
+    register_and_store_agree(stage);
+    (begun, old.len() - left - confirmed)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_killed_while_it_deletes_is_followed_by_the_daemon_that_waited() {
     let mut stage = staged().await;
     assert_eq!(once(&stage).status.code(), Some(0));
-    let old = adopt_old(&stage, 3);
+    // more than a plan may delete by itself
+    let text = fs::read_to_string(stage.configuration()).expect("a configuration");
+    assert!(text.contains("state = \"retention\"\n"), "{text}");
+    let text = text.replace("state = \"retention\"\n", "state = \"retention\"\nexpire_max = 12\n");
+    fs::write(stage.configuration(), text).expect("written");
+    let old = adopt_old(&stage, 12);
+    let mut found = BTreeSet::new();
+    for (round, what) in ["begun", "gone", "confirmed"].into_iter().cycle().take(9).enumerate() {
+        if round >= 3 && found.len() >= 2 {
+            break;
+        }
+        found.insert(killed_when(&mut stage, &old, what).await);
+    }
+    assert!(found.len() >= 2, "every kill met the same: {found:?}");
     let log = stage.path("second.log");
+    let said_by_second = || fs::read_to_string(&log).unwrap_or_default();
+    let left = progress(&stage, &old).0;
     stage.start_retention().await.expect("the first leads");
-    let is_left = |stage: &Stage| files(stage, ".snapshot").iter().filter(|name| old.contains(name)).count();
     let mut second = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     second.arg("--config").arg(stage.configuration()).args(["retention", "run"]).env("RUST_LOG", "info");
-    let said_by_second = || fs::read_to_string(&log).unwrap_or_default();
-    let mut second = second
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&log).expect("a log"))
-        .spawn()
-        .expect("the second waits");
-    until("nothing is deleted", || is_left(&stage) < old.len());
+    second.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).expect("a log"));
+    let mut second = second.spawn().expect("the second waits");
+    until("nothing is deleted", || progress(&stage, &old).0 < left);
     stage.retention.as_mut().expect("it runs").kill().expect("killed");
-    let left = is_left(&stage);
-    let claimed = state(&stage).snapshots().filter(|snapshot| !snapshot.may_exist()).count();
-    println!("killed with {left} of {} left, {claimed} confirmed gone", old.len());
-    assert!(claimed <= old.len() - left, "what is there is not claimed to be gone");
+    let (left, ..) = progress(&stage, &old);
+    assert!(left > 0, "nothing is left for the second");
     register_and_store_agree(&stage);
     until("the second does not take over", || said_by_second().contains("keeps watch"));
-    until("the second does not end it", || {
-        is_left(&stage) == 0 && state(&stage).snapshots().filter(|snapshot| !snapshot.may_exist()).count() == old.len()
-    });
+    until("the second does not end it", || progress(&stage, &old) == (0, 0, old.len()));
     let pid = rustix::process::Pid::from_child(&second);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
     second.wait().expect("it ends");
