@@ -40,6 +40,7 @@ struct Case {
     second: Option<Vec<String>>,
     refused: Option<String>,
     nothing: Option<bool>,
+    owner: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +214,9 @@ async fn fault(stage: &Stage, home: &Home, scope: Scope, case: &Case) -> Option<
     };
     let filled = |sql: &String| sql.replace("$other", home.other).replace("$carrier", &carrier);
     let in_turn = |sql: &[String]| sql.iter().map(filled).collect::<Vec<_>>();
+    let owners = format!("begin; set local role app; {}; rollback", in_turn(&case.sql).join("; "));
+    let allowed =
+        if case.owner == Some(true) { stage.cluster.run_sql(home.database, &owners).await.err() } else { None };
     let mut last = asked(sign_in(stage, customer, options).await, &in_turn(&case.sql)).await;
     // The first is still there meanwhile: both are the same role's.
     let mut first = None;
@@ -223,6 +227,9 @@ async fn fault(stage: &Stage, home: &Home, scope: Scope, case: &Case) -> Option<
     drop(first);
     if let Some(undo) = &case.undo {
         stage.cluster.run_sql(home.database, undo).await.expect("taken back");
+    }
+    if let Some(error) = allowed {
+        return Some(format!("it is not the gate that stops it: its owner is refused, too: {error}"));
     }
     match (last, &case.refused, case.nothing) {
         (Err(error), Some(code), None) if error.starts_with(code.trim_start_matches("start-up: ")) => None,
