@@ -231,6 +231,11 @@ fn keeping_deleted_rows(shelf: &Shelf, what: impl FnOnce()) {
     let shown =
         || shelf.sql("postgres", "select current_setting('vacuum_defer_cleanup_age', true)").expect("it answers");
     if shown() == [[None]] {
+        let version = shelf.sql("postgres", "select current_setting('server_version_num')").expect("it answers");
+        let version = version.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok());
+        let version: u32 = version.expect("a number");
+        assert!(version >= 160_000, "PostgreSQL 15 and older can be told: {version}");
+        eprintln!("skipped: {version} cannot be told to keep deleted rows, so that nothing of it is tried");
         return;
     }
     let set = |sql: &str, shows: &str| {
