@@ -326,7 +326,7 @@ async fn as_another_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_of_another_user_is_refused() {
     if me() != 0 {
-        eprintln!("not root, so no other user can be tried; access by lists is tested above");
+        eprintln!("skipped: only root can become another user, and this is {}; access by lists is tested above", me());
         return;
     }
     let mut setup = Setup::start(Access { writers: vec![0, NOBODY], openers: vec![0], ..Access::default() }).await;

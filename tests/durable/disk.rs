@@ -77,6 +77,14 @@ impl Small {
     }
 }
 
+/// Whether this process has CAP_SYS_ADMIN.
+fn may_mount() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("every Linux has it");
+    let bits = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("capabilities");
+    let bits = u64::from_str_radix(bits.trim(), 16).expect("hexadecimal digits");
+    bits & 1 << 21 != 0
+}
+
 impl Drop for Small {
     fn drop(&mut self) {
         // It holds nothing but the namespace.
@@ -102,7 +110,8 @@ async fn load_a_disk_that_is_full_fails_or_is_read_only() {
             full(&mut stage, small).await;
         }
         None => {
-            println!("nobody may mount here: the reserve is tried alone, and no disk is really full");
+            assert!(!may_mount(), "whoever has CAP_SYS_ADMIN can mount a disk that gets full");
+            eprintln!("skipped: without CAP_SYS_ADMIN the reserve is tried alone, and no disk is really full");
             reserve(&mut stage).await;
         }
     }
