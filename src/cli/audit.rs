@@ -17,12 +17,13 @@ pub(super) mod when;
 mod witnessed;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Subcommand;
 
+use super::context::warn;
 use super::{Context, Exit, Failure};
 use crate::audit::keys::{Recipients, SealedDataKey};
 use crate::grant::State;
@@ -31,6 +32,7 @@ use crate::keyring::{Client, TEXT_BYTES_MAX, init, pinned};
 use crate::log::follow::Following;
 use crate::log::search::{Found, Query, search_watched};
 use crate::log::stream::Watch;
+use crate::log::vouched::Vouched;
 use crate::secret::Secret;
 
 /// What can be done with the audit logs.
@@ -123,6 +125,8 @@ type Place = (String, u64);
 /// An auditor at work: the keyring, everybody's tag keys, and names if the register can be read.
 struct Auditor {
     keyring: Client,
+    /// Where the logs are.
+    directory: PathBuf,
     /// Where the keyring's public key is; those of the logs are beside it.
     public_key: PathBuf,
     recipients: Recipients,
@@ -131,6 +135,10 @@ struct Auditor {
     why: String,
     /// Data keys that were opened already, by log and position.
     opened: RefCell<HashMap<Place, Secret<[u8; 32]>>>,
+    /// What was said already of logs that are not read.
+    told: RefCell<BTreeSet<String>>,
+    /// A log was left out that belongs to what is read.
+    is_short: Cell<bool>,
 }
 
 impl Auditor {
@@ -150,8 +158,9 @@ impl Auditor {
                 None
             }
         };
-        let public_key = config.public_key.clone();
-        Ok(Auditor { keyring, public_key, recipients, state, who, why, opened: RefCell::default() })
+        let (directory, public_key) = (context.config.audit.directory.clone(), config.public_key.clone());
+        let (opened, told, is_short) = (RefCell::default(), RefCell::default(), Cell::default());
+        Ok(Auditor { keyring, directory, public_key, recipients, state, who, why, opened, told, is_short })
     }
 
     fn customer(&self, name: &str) -> Result<CustomerId, Failure> {
@@ -169,26 +178,42 @@ impl Auditor {
         shown::Names { customer: Box::new(customer), staff: Box::new(staff) }
     }
 
-    /// The pinned keys of these logs, by which their indexes are believed.
-    fn pinned(&self, dirs: &[PathBuf]) -> BTreeMap<String, [u8; 32]> {
-        pinned::log_keys(&self.public_key, dirs)
+    /// The logs to read, as far as their pinned keys vouch for them. Says once of each that is not read why.
+    fn logs(&self) -> Result<Vouched, Failure> {
+        let logs = pinned::logs(&self.directory, &self.public_key)?;
+        self.is_short.set(self.is_short.get() || !logs.is_whole());
+        let said = &mut *self.told.borrow_mut();
+        logs.told().into_iter().filter(|line| said.insert(line.clone())).for_each(|line| warn(&line));
+        Ok(logs)
     }
 
-    async fn search(&self, dirs: &[PathBuf], query: &Query) -> Result<Vec<Found>, Failure> {
-        self.search_watched(dirs, query, &Arc::default()).await
+    /// What was read is not all that there is: that is a finding, whatever else was found.
+    fn exit(&self, exit: Exit) -> Exit {
+        if self.is_short.get() && exit == Exit::Done { Exit::Findings } else { exit }
+    }
+
+    /// Searches these of the logs.
+    async fn search(&self, logs: &Vouched, dirs: &[PathBuf], query: &Query) -> Result<Vec<Found>, Failure> {
+        self.search_watched(logs, dirs, query, &Arc::default()).await
     }
 
     /// The same, with how far it is told to `watch`.
-    async fn search_watched(&self, dirs: &[PathBuf], query: &Query, watch: &Arc<Watch>) -> Result<Vec<Found>, Failure> {
-        let query = Query { pinned: self.pinned(dirs), ..query.clone() };
+    async fn search_watched(
+        &self,
+        logs: &Vouched,
+        dirs: &[PathBuf],
+        query: &Query,
+        watch: &Arc<Watch>,
+    ) -> Result<Vec<Found>, Failure> {
+        let query = Query { pinned: logs.keys().clone(), ..query.clone() };
         let reading = self.reading();
         Ok(search_watched(dirs, &query, &self.recipients, watch, |keys| reading.open(keys)).await?)
     }
 
     /// What came since.
-    async fn follow(&self, dirs: &[PathBuf], following: &mut Following) -> Result<Vec<Found>, Failure> {
-        following.query.pinned = self.pinned(dirs);
-        Ok(following.next(dirs, &self.recipients, |keys| self.open(keys)).await?)
+    async fn follow(&self, logs: &Vouched, following: &mut Following) -> Result<Vec<Found>, Failure> {
+        following.query.pinned = logs.keys().clone();
+        Ok(following.next(logs.dirs(), &self.recipients, |keys| self.open(keys)).await?)
     }
 
     /// One reading of the logs.

@@ -1,14 +1,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Parser;
+
 use super::search::{Looked, found, kind};
 use super::show::record;
 use super::verify::{Depth, verified, verified_to};
 use super::*;
-use crate::audit::checkpoint::SigningKey;
+use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::Recipient;
 use crate::audit::record::{Bind, Kind, Record};
-use crate::cli::{Format, Table, keyring, keys};
+use crate::cli::{Arguments, Command as AnyCommand, Format, Table, dispatch, keyring, keys};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{Config, load};
 use crate::disk::RealDisk;
@@ -107,7 +109,7 @@ fn json(table: &Table) -> Vec<serde_json::Value> {
 /// What a search prints for programs.
 async fn objects(context: &Context, looked: Looked) -> Vec<serde_json::Value> {
     let auditor = plain(Auditor::begin(context, &looked.asked("search"), looked.reason.as_deref()).await);
-    let found = plain(found(context, &auditor, &looked).await);
+    let found = plain(found(&auditor, &looked).await);
     found.iter().map(|found| object::object(found, &auditor.names())).collect()
 }
 
@@ -301,6 +303,92 @@ async fn another_logs_directory_is_told_by_its_key_and_no_writer_opens_it() {
     let refused = refused.to_string();
     assert!(refused.contains(&gate.display().to_string()) && refused.contains("is wrong-key"), "{refused}");
     assert!(refused.contains("portreeve audit verify"), "it says what to do: {refused}");
+    served.abort();
+}
+
+/// How the command line ends, with what it says if it failed.
+async fn typed(context: &Context, typed: &str) -> Result<Exit, String> {
+    let arguments = Arguments::try_parse_from(typed.split_whitespace()).map_err(|error| error.to_string())?;
+    let AnyCommand::Verb(verb) = arguments.command else { panic!("{typed} is a service") };
+    let done = Box::pin(dispatch(verb, context, Path::new("portreeve.toml"))).await;
+    done.map_err(|failure| failure.message().to_owned())
+}
+
+fn copied(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("made");
+    for file in std::fs::read_dir(from).expect("listed").map(|file| file.expect("an entry").path()) {
+        std::fs::copy(&file, to.join(file.file_name().expect("a name"))).expect("copied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_directory_adds_nothing_and_a_log_that_cannot_be_read_is_missed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    let of_customer = || Looked { customer: Some("c7".to_owned()), ..Looked::default() };
+    let whole = objects(&context, of_customer()).await;
+    let audit = &context.config.audit.directory;
+    let gate = audit.join("proxy-gate-1");
+    // Under a name of its own, as what it is not.
+    copied(&gate, &audit.join("zzz"));
+    std::fs::create_dir(audit.join("x")).expect("made");
+    std::fs::write(audit.join("x/checkpoint"), "").expect("written");
+    assert_eq!(objects(&context, of_customer()).await, whole);
+    let export = |file: &str| {
+        let path = dir.path().join(file);
+        (format!("portreeve audit export --customer c7 --output {}", path.display()), path)
+    };
+    let prove =
+        |file: &str| format!("portreeve audit prove --customer c7 --output {}", dir.path().join(file).display());
+    let (command, path) = export("whole.jsonl");
+    assert_eq!(typed(&context, &command).await, Ok(Exit::Done));
+    assert_eq!(std::fs::read_to_string(path).expect("read").lines().count(), whole.len());
+    assert_eq!(typed(&context, "portreeve audit search --customer c7").await, Ok(Exit::Done));
+    assert_eq!(typed(&context, &prove("whole.json")).await, Ok(Exit::Done));
+    let refused = typed(&context, "portreeve audit show zzz/1").await.expect_err("it is no log");
+    assert!(refused.contains("there is no log \"zzz\""), "{refused}");
+
+    let note = std::fs::read(gate.join("checkpoint")).expect("read");
+    std::fs::write(gate.join("checkpoint"), "").expect("written");
+    assert_eq!(objects(&context, of_customer()).await, [] as [serde_json::Value; 0]);
+    let reads = Looked { kind: vec![Kind::KeysOpened], ..Looked::default() };
+    assert!(!objects(&context, reads).await.is_empty(), "the others are read");
+    assert_eq!(typed(&context, "portreeve audit search --customer c7").await, Ok(Exit::Findings));
+    assert_eq!(typed(&context, &export("part.jsonl").0).await, Ok(Exit::Findings));
+    for command in [prove("part.json").as_str(), "portreeve audit show proxy-gate-1/1"] {
+        let refused = typed(&context, command).await.expect_err(command);
+        assert!(refused.contains("proxy-gate-1") && refused.contains("audit verify"), "{refused}");
+    }
+    std::fs::write(gate.join("checkpoint"), note).expect("written");
+    assert_eq!(typed(&context, "portreeve audit search --customer c7").await, Ok(Exit::Done));
+    served.abort();
+}
+
+/// A writer's key signs for its own log, and not for what its directory says it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_signs_as_another_is_told_and_nothing_is_opened_as_the_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    let checkpoint = context.config.audit.directory.join("proxy-gate-1/checkpoint");
+    let signing = SigningKey::from_seed(&init::read_seed(&context.config.proxy.log_key).expect("a key"));
+    let note = std::fs::read_to_string(&checkpoint).expect("read");
+    let own = Checkpoint::open(&note, "portreeve/proxy-gate-1", &signing.public()).expect("its own");
+    let other = Checkpoint { origin: "portreeve/keyring".to_owned(), ..own };
+    std::fs::write(&checkpoint, other.sign(&signing)).expect("written");
+    for depth in [Depth::Tree, Depth::Sealed, Depth::Opened] {
+        let (table, exit) = plain(verified_to(&context, depth, None, &[]).await);
+        let rows = json(&table);
+        assert_eq!(exit, Exit::Findings, "{rows:?}");
+        let of = |log: &str| rows.iter().filter(|row| row.get("log") == Some(&log.into())).collect::<Vec<_>>();
+        let is_told = |row: &&serde_json::Value| {
+            let detail = row.get("detail").and_then(|detail| detail.as_str()).unwrap_or_default();
+            row.get("verdict") == Some(&"wrong-key".into()) && detail.contains("the checkpoint of portreeve/keyring")
+        };
+        assert!(of("proxy-gate-1").iter().any(is_told), "{depth:?}: {rows:?}");
+        assert!(of("keyring").iter().any(|row| row.get("verdict") == Some(&"ok".into())), "{depth:?}: {rows:?}");
+    }
     served.abort();
 }
 

@@ -2,14 +2,16 @@
 //! Not here: changing it (`portreeve keys rotate log`).
 //! The first log of a writer is called as the writer, the next ones `<writer>.2`, `<writer>.3` and so on.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::file::is_there;
+use super::file::{is_there, storage};
 use super::init::read_public_key;
 use crate::disk::{Disk, RealDisk};
-use crate::log::origin;
+use crate::log::{
+    self,
+    vouched::{Vouched, vouched},
+};
 
 /// Where the public key of the log of that name is pinned: `log-keys/<name>.vkey` beside the keyring's public key, so
 /// that who can write the logs cannot exchange it. A log of another machine is added by copying its file there.
@@ -38,6 +40,22 @@ pub(super) fn log_names_on(disk: &dyn Disk, keyring_public: &Path, writer: &str)
     Ok(names)
 }
 
+/// The names of all logs whose keys are pinned, in order.
+///
+/// # Errors
+/// [`Error::Storage`] if their folder cannot be listed.
+pub fn names(keyring_public: &Path) -> Result<Vec<String>, Error> {
+    let folder = keyring_public.with_file_name("log-keys");
+    let failed = |source| storage("list", &folder, source);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        names.extend(name.to_str().and_then(|name| name.strip_suffix(".vkey")).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// The name of the log that the writer with this key writes: the one for which that key is pinned; the writer's own
 /// where none is.
 ///
@@ -54,11 +72,16 @@ pub fn log_name(keyring_public: &Path, writer: &str, public: &[u8; 32]) -> Resul
     Ok(writer.to_owned())
 }
 
-/// The pinned keys of the logs in these directories, by origin; a log whose key is not pinned, or is none, is left out.
-pub fn log_keys(keyring_public: &Path, dirs: &[PathBuf]) -> BTreeMap<String, [u8; 32]> {
-    let names = dirs.iter().filter_map(|dir| dir.file_name()?.to_str());
-    let keyed = names.filter_map(|name| Some((origin(name), read_public_key(&log_key(keyring_public, name)).ok()?)));
-    keyed.collect()
+/// The logs in the audit directory that their pinned keys vouch for: what readers read.
+///
+/// # Errors
+/// [`log::Error::Storage`] if it cannot be listed.
+pub fn logs(audit: &Path, keyring_public: &Path) -> Result<Vouched, log::Error> {
+    vouched(audit, |name| match read_public_key(&log_key(keyring_public, name)) {
+        Ok(public) => Ok(Some(public)),
+        Err(Error::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 //! Not here: what the records say. Where an index can be believed, only batches with leaves of the customer's are read.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Error;
 use super::choice::Choice;
 use super::indexes::Indexes;
 use super::reader::{Content, Reader};
-use super::search::{Query, logs};
+use super::search::Query;
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Notice, Public};
 use crate::audit::tag::Tags;
@@ -40,7 +40,7 @@ pub fn count(
 ) -> Result<Vec<Counted>, Error> {
     let (mut all, query) = (Vec::new(), Query { customer: Some(customer), ..Query::default() });
     for dir in dirs {
-        let reader = Reader::open(dir)?;
+        let reader = Reader::pinned(dir, pinned)?;
         let indexes = Indexes::of(pinned.get(reader.origin()).copied());
         let mut tags = Tags::of(recipients, reader.origin(), Some(Recipient::Customer(customer)));
         let mut counted = Counted { log: reader.origin().to_owned(), records: 0, leaves: 0 };
@@ -64,17 +64,22 @@ pub fn count(
     Ok(all)
 }
 
-/// The first notice of the erasure that this event of the register began, in whichever of the logs in `audit` it stands.
-/// Those of proxies are not looked at: they erase nothing. It reads files: not for threads that serve others.
+/// The first notice of the erasure that this event of the register began, in whichever of these logs it stands. Those of
+/// proxies are not looked at: they erase nothing. It reads files: not for threads that serve others.
 ///
 /// # Errors
 /// If a log cannot be read, all of it that is signed.
-pub fn noticed(audit: &Path, event: EventId, part: Part) -> Result<Option<Notice>, Error> {
+pub fn noticed(
+    dirs: &[PathBuf],
+    pinned: &BTreeMap<String, [u8; 32]>,
+    event: EventId,
+    part: Part,
+) -> Result<Option<Notice>, Error> {
     let sought = (Notice::id_of(event), part);
-    let is_proxys = |dir: &PathBuf| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proxy-"));
+    let is_proxys = |dir: &&PathBuf| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proxy-"));
     let mut first: Option<(Timestamp, Notice)> = None;
-    for dir in logs(audit)?.into_iter().filter(|dir| !is_proxys(dir)) {
-        let reader = Reader::open(&dir)?;
+    for dir in dirs.iter().filter(|dir| !is_proxys(dir)) {
+        let reader = Reader::pinned(dir, pinned)?;
         let mut entries = reader.entries();
         while let Some(entry) = entries.next().transpose()? {
             let Content::Public(bytes) = &entry.content else { continue };

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::super::search::tests::{ACME, Written};
+use super::super::search::tests::{ACME, Written, statement};
+use super::super::vouched::{self, Vouched};
 use super::*;
 use crate::audit::checkpoint::SigningKey;
 use crate::disk::BLOCK_BYTES;
@@ -16,8 +17,7 @@ fn pinned() -> BTreeMap<String, [u8; 32]> {
 /// is no notice.
 fn told(written: &Written) -> [Result<Vec<Counted>, String>; 3] {
     let counted = |pinned| count(&written.dirs(), ACME, &written.recipients, &pinned);
-    let dir = written.dirs().pop().expect("a log");
-    let noticed = noticed(dir.parent().expect("of all logs"), EventId([1; 16]), Part::Values);
+    let noticed = noticed(&written.dirs(), &pinned(), EventId([1; 16]), Part::Values);
     let none = noticed.map(|notice| {
         assert_eq!(notice, None);
         Vec::new()
@@ -55,4 +55,30 @@ async fn a_log_whose_middle_or_end_cannot_be_read_is_not_counted() {
     cleared.iter_mut().skip(BLOCK_BYTES).for_each(|byte| *byte = 0);
     lost(last, Some(cleared), "what was signed in the last one is zeros");
     assert_eq!(told(&written).map(|told| told.map(|counted| counted.len())), [Ok(1), Ok(1), Ok(0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_planted_beside_the_logs_is_not_counted_and_gives_no_notice() {
+    let written = Written::statements(4).await;
+    let audit = written.audit();
+    let counted = |logs: &Vouched| count(logs.dirs(), ACME, &written.recipients, logs.keys()).expect("read");
+    let pinned = vouched::tests::pinned(&["w"]);
+    let alone = counted(&vouched::vouched(&audit, &pinned).expect("listed"));
+    assert_eq!((alone.len(), alone[0].records), (1, 4));
+
+    let planted = audit.join("retention-9");
+    vouched::tests::copy(&audit.join("w"), &planted);
+    let log = written.open_at("retention-9");
+    statement(&log, 9, Some(ACME)).await;
+    let (event, part) = (EventId([1; 16]), Part::Values);
+    log.notice(Notice::new(event, part, Timestamp(0), vec![])).await.expect("durable");
+    log.close().expect("closed");
+    fs::create_dir(audit.join("x")).expect("made");
+    fs::write(audit.join("x/checkpoint"), "").expect("written");
+    // It is a notice, where it is read.
+    let read = noticed(&[planted], &BTreeMap::new(), event, part).expect("readable");
+    assert!(read.is_some());
+    let logs = vouched::vouched(&audit, &pinned).expect("listed").whole().expect("all that is pinned");
+    assert_eq!(counted(&logs), alone);
+    assert_eq!(noticed(logs.dirs(), logs.keys(), event, part).expect("readable"), None);
 }

@@ -48,6 +48,7 @@ mod upkeep;
 mod vectors_tests;
 mod verdict;
 pub mod verify;
+pub mod vouched;
 mod writer;
 
 use std::mem;

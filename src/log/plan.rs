@@ -57,7 +57,7 @@ impl Plan {
         watch: &Watch,
         by_blocks: bool,
     ) -> Result<Plan, Error> {
-        let reader = Reader::open(dir)?;
+        let reader = Reader::pinned(dir, &query.pinned)?;
         let indexes = Indexes::of(query.pinned.get(reader.origin()).copied());
         let start = query.start(reader.origin());
         let (keys, met, erased, segments) = (BTreeMap::new(), HashMap::new(), BTreeSet::new(), BTreeSet::new());

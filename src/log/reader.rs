@@ -1,6 +1,7 @@
 //! A log opened for reading, also while it is being written, and what its entries are. Needs no key: parts come out sealed.
 //! Not here: going through them (`entries.rs`), opening parts (`open.rs`), or proving that nothing was changed (`verify.rs`).
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::entries::{Entries, Leaves};
 use super::segment::{Depth, Leaf, SegmentHeader, file_name, number_of};
 use super::upkeep::CHECKPOINT;
 use super::verify::Verdict;
-use crate::audit::checkpoint::Checkpoint;
+use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::descriptor::{Descriptor, Sealed};
 use crate::audit::keys::{Part, Recipient, SealedDataKey};
 use crate::audit::record::Kind;
@@ -154,6 +155,36 @@ impl Reader {
         let claimed = Checkpoint::claimed_size(&note)
             .ok_or_else(|| Error::unsound(dir, Verdict::Forked, "its checkpoint names no size"))?;
         Ok(Reader { origin: origin.to_owned(), disk, dir: dir.to_owned(), claimed, note })
+    }
+
+    /// The same of the log that the directory's name names, if that key signed its checkpoint under the origin of that name.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`]; [`Error::Unsound`] also if it did not.
+    pub fn signed_by(dir: &Path, public: &[u8; 32]) -> Result<Reader, Error> {
+        let reader = Reader::open(dir)?;
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let signed = Checkpoint::open(&reader.note, &super::origin(&name), public);
+        signed.map(|_| ()).map_err(|error| {
+            let verdict = match error {
+                checkpoint::Error::WrongKey { .. } => Verdict::WrongKey,
+                checkpoint::Error::Changed(_) => Verdict::Forked,
+            };
+            Error::unsound(dir, verdict, error)
+        })?;
+        Ok(reader)
+    }
+
+    /// The same by the key that is pinned for it; where none is, as the log that its checkpoint claims to be.
+    ///
+    /// # Errors
+    /// As for [`Reader::signed_by`].
+    pub fn pinned(dir: &Path, keys: &BTreeMap<String, [u8; 32]>) -> Result<Reader, Error> {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        match keys.get(&super::origin(&name)) {
+            Some(public) => Reader::signed_by(dir, public),
+            None => Reader::open(dir),
+        }
     }
 
     /// The log's origin, as its checkpoint claims it; seals open under the right one only.

@@ -96,7 +96,8 @@ pub enum Error<E> {
     Stopped,
 }
 
-/// The directories of all logs in the audit directory, by name.
+/// The directories of all that claims to be a log in the audit directory, by name, whoever made it: to be verified. What
+/// readers read is [`super::vouched`].
 ///
 /// # Errors
 /// [`super::Error::Storage`].

@@ -52,14 +52,23 @@ impl Written {
     }
 
     pub(in crate::log) fn open_again(&self) -> Log {
+        self.open_at("w")
+    }
+
+    /// The log again, in another directory.
+    pub(in crate::log) fn open_at(&self, name: &str) -> Log {
         let settings = Settings {
             segment_bytes: 32 << 10,
             reserve_bytes: 0,
             ..Settings::new("w", SigningKey::from_seed(&Secret::new([3; 32])))
         };
         let (disk, clock, entropy) = (Arc::new(RealDisk), Arc::new(SystemClock), Arc::new(OsEntropy));
-        let path = self.dir.path().join("w");
+        let path = self.dir.path().join(name);
         Log::open(disk, &path, settings, self.recipients.clone(), clock, entropy).expect("a log")
+    }
+
+    pub(in crate::log) fn audit(&self) -> PathBuf {
+        self.dir.path().to_owned()
     }
 
     pub(in crate::log) fn dirs(&self) -> Vec<PathBuf> {

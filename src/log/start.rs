@@ -164,12 +164,16 @@ impl Ready {
 }
 
 fn checked_origin(settings: &Settings) -> Result<String, Error> {
-    let (name, origin) = (&settings.writer, settings.origin());
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || origin.len() > ORIGIN_BYTES_MAX || !name.bytes().all(is_plain) {
-        return Err(Error::Name(name.clone()));
+    if !is_name(&settings.writer) {
+        return Err(Error::Name(settings.writer.clone()));
     }
-    Ok(origin)
+    Ok(settings.origin())
+}
+
+/// Whether a log can be called that.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !name.is_empty() && super::origin(name).len() <= ORIGIN_BYTES_MAX && name.bytes().all(is_plain)
 }
 
 /// Takes the lock. Somebody who only looks whether it is taken holds it for an instant: so it is tried a few times.

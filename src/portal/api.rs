@@ -103,10 +103,12 @@ async fn history(
 ) -> Result<Response, Error> {
     let customer = bearer.customer(&id)?;
     let range = range(query.is_some(), &uri)?;
-    let (entries, next) = portal.history(&bearer.owner, range).await?;
-    let entries: Vec<_> = entries.iter().map(|entry| entry_json(&bearer.state, entry)).collect();
+    let (history, next) = portal.history(&bearer.owner, range).await?;
+    let entries: Vec<_> = history.entries.iter().map(|entry| entry_json(&bearer.state, entry)).collect();
     let customer = json!({"id": customer.id.to_string(), "name": customer.name});
-    Ok(json(StatusCode::OK, &json!({"customer": customer, "entries": entries, "next": next.map(|p| p.cursor())})))
+    let (next, left_out) = (next.map(|place| place.cursor()), history.left_out);
+    let body = json!({"customer": customer, "entries": entries, "next": next, "left_out": left_out});
+    Ok(json(StatusCode::OK, &body))
 }
 
 async fn sessions(bearer: Bearer, Shared(portal): Shared<Portal>, Path(id): Path<String>) -> Result<Response, Error> {

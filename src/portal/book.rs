@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::history::{Answer, Away, Book, Entry, KINDS, Live, Place, Range};
+use super::history::{Answer, Away, Book, Entry, History, KINDS, Live, Place, Range};
 use crate::audit::keys::{Recipient, Recipients, SealedDataKey};
 use crate::clock::Timestamp;
 use crate::grant::Scope;
 use crate::ids::{CustomerId, GrantId, OwnerId, SessionId, StaffId};
 use crate::keyring::{self, pinned};
+use crate::log;
 use crate::log::search::{self, Found, Query};
+use crate::log::vouched::Vouched;
 use crate::register::{self, OwnerActs};
 use crate::secret::Secret;
 
@@ -26,6 +28,14 @@ const SAME_MOMENT: usize = 64;
 
 /// The audit logs under one directory, the keyring and the proxies.
 pub struct Records {
+    /// What was done.
+    pub logs: Logs,
+    /// The way to the proxies' sockets.
+    pub acts: Arc<OwnerActs>,
+}
+
+/// The audit logs under one directory, and the keyring.
+pub struct Logs {
     /// `[audit] directory`.
     pub directory: PathBuf,
     /// The tag keys by which leaves are recognised; a query opens only those of its own customer.
@@ -34,25 +44,11 @@ pub struct Records {
     pub keyring: keyring::Client,
     /// `[keyring] public_key`, beside which the keys of the logs are pinned.
     pub keyring_public: PathBuf,
-    /// The way to the proxies' sockets.
-    pub acts: Arc<OwnerActs>,
 }
 
 impl Book for Records {
-    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Answer<'_, Vec<Entry>> {
-        Box::pin(async move {
-            let mut asked = range.limit.saturating_add(SAME_MOMENT);
-            loop {
-                let query = query(customer, &range, asked);
-                let found = self.search(&query, reader).await?;
-                let all = found.len() < asked;
-                let entries = page(found, &range);
-                if all || entries.len() >= range.limit {
-                    return Ok(entries);
-                }
-                asked = asked.saturating_mul(4);
-            }
-        })
+    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Answer<'_, History> {
+        Box::pin(self.logs.history(reader, customer, range))
     }
 
     fn sessions(&self, customer: CustomerId) -> Answer<'_, Vec<Live>> {
@@ -89,20 +85,43 @@ impl Book for Records {
             if sealed.recipient != Recipient::Customer(customer) {
                 return Err(away(format!("an archive in the folder of {customer} is sealed to {}", sealed.recipient)));
             }
-            let keys = self.keyring.open(vec![sealed], &reader.to_string(), WHY_ARCHIVE).await;
+            let keys = self.logs.keyring.open(vec![sealed], &reader.to_string(), WHY_ARCHIVE).await;
             let key = keys.map_err(|error| away(error.to_string()))?.into_iter().next();
             key.ok_or_else(|| away("the keyring opened no key".to_owned()))
         })
     }
 }
 
-impl Records {
-    async fn search(&self, query: &Query, reader: OwnerId) -> Result<Vec<Found>, Away> {
-        let dirs = search::logs(&self.directory).map_err(unread)?;
+impl Logs {
+    async fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Result<History, Away> {
+        let mut asked = range.limit.saturating_add(SAME_MOMENT);
+        loop {
+            let query = query(customer, &range, asked);
+            let (found, left_out) = self.search(&query, reader).await?;
+            let all = found.len() < asked;
+            let entries = page(found, &range);
+            if all || entries.len() >= range.limit {
+                return Ok(History { entries, left_out });
+            }
+            asked = asked.saturating_mul(4);
+        }
+    }
+
+    /// What is found, and which logs are left out.
+    async fn search(&self, query: &Query, reader: OwnerId) -> Result<(Vec<Found>, Vec<String>), Away> {
+        let logs = self.vouched().map_err(unread)?;
         let (keyring, who) = (&self.keyring, &reader.to_string());
         let opener = |sealed| async move { keyring.open(sealed, who, WHY).await };
-        let query = Query { pinned: pinned::log_keys(&self.keyring_public, &dirs), ..query.clone() };
-        search::search(&dirs, &query, &self.recipients, opener).await.map_err(unread)
+        let query = Query { pinned: logs.keys().clone(), ..query.clone() };
+        let found = search::search(logs.dirs(), &query, &self.recipients, opener).await.map_err(unread)?;
+        Ok((found, logs.left_out().collect()))
+    }
+
+    /// The logs that pinned keys vouch for; where there is none, the keys are what is missing, and not the history.
+    fn vouched(&self) -> Result<Vouched, log::Error> {
+        let logs = pinned::logs(&self.directory, &self.keyring_public)?;
+        logs.told().iter().for_each(|line| tracing::warn!("{line}"));
+        if logs.is_without_keys() { logs.whole() } else { Ok(logs) }
     }
 }
 

@@ -242,7 +242,7 @@ async fn account(signed_in: SignedIn, Shared(portal): Shared<Portal>) -> Result<
         stale: portal.fresh().is_err(),
         observing: portal.0.observing,
         live: live.inspect_err(noted).ok().as_deref(),
-        book: history.inspect_err(noted).ok().map(|(entries, next)| Book { entries, next, first: true }).as_ref(),
+        book: history.inspect_err(noted).ok().map(|(history, next)| Book { history, next, first: true }).as_ref(),
     });
     Ok(html(StatusCode::OK, markup))
 }
@@ -260,8 +260,8 @@ async fn history(
     let before = before.as_deref().map(cursor).transpose()?;
     let first = before.is_none();
     let range = Range { before, limit: ON_A_PAGE, ..Range::default() };
-    let (entries, next) = portal.history(&signed_in.owner, range).await?;
-    let book = Book { entries, next, first };
+    let (history, next) = portal.history(&signed_in.owner, range).await?;
+    let book = Book { history, next, first };
     let csrf = &signed_in.session.csrf;
     let markup = pages::history(&signed_in.state, &signed_in.owner, signed_in.customer()?, csrf, &book);
     Ok(html(StatusCode::OK, markup))

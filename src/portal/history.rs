@@ -76,6 +76,15 @@ pub struct Entry {
     pub fault: Option<String>,
 }
 
+/// What was found of a history.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Newest first.
+    pub entries: Vec<Entry>,
+    /// The logs that cannot be read, by name: what they hold is not among the entries.
+    pub left_out: Vec<String>,
+}
+
 /// A session that is open now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
@@ -115,7 +124,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Away>> + Send + '
 /// What was done, and what is going on. Two are real: the audit logs with the proxies' sockets, and a fixed one.
 pub trait Book: Send + Sync + 'static {
     /// The customer's entries of that range, newest first. Reading is an access, recorded as the reader's.
-    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Answer<'_, Vec<Entry>>;
+    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Answer<'_, History>;
     /// The customer's sessions that are open now.
     fn sessions(&self, customer: CustomerId) -> Answer<'_, Vec<Live>>;
     /// Ends a session at once; false when it was gone already.

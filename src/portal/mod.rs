@@ -49,7 +49,7 @@ use self::attempts::{Attempts, Bounds};
 use self::consent::Wish;
 use self::door::Door;
 use self::error::Error;
-use self::history::{Away, Book, Entry, Live, Place, Range};
+use self::history::{Away, Book, History, Live, Place, Range};
 use self::session::Sessions;
 use self::sign_in::Passwords;
 use self::staff::Handing;
@@ -367,18 +367,18 @@ impl Portal {
     }
 
     /// Entries of the owner's customer, newest first, and where the next page begins.
-    async fn history(&self, owner: &Owner, range: Range) -> Result<(Vec<Entry>, Option<Place>), Error> {
+    async fn history(&self, owner: &Owner, range: Range) -> Result<(History, Option<Place>), Error> {
         if self.state().customer(owner.customer).is_some_and(|customer| customer.closure.is_some()) {
             return Err(Error::Refused("the account is closed, and its history with it".to_owned()));
         }
         let limit = range.limit;
         let more = Range { limit: limit.saturating_add(1), ..range };
         let read = self.0.book.history(owner.id, owner.customer, more);
-        let mut entries = in_time(HISTORY_WAIT, "the history", read).await?;
-        let next = entries.len() > limit;
-        entries.truncate(limit);
-        let next = entries.last().filter(|_| next).map(|entry| entry.place.clone());
-        Ok((entries, next))
+        let mut history = in_time(HISTORY_WAIT, "the history", read).await?;
+        let next = history.entries.len() > limit;
+        history.entries.truncate(limit);
+        let next = history.entries.last().filter(|_| next).map(|entry| entry.place.clone());
+        Ok((history, next))
     }
 
     /// Who is in now.

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::consent::{SPANS, rfc3339};
 use super::error::Error;
-use super::history::{Entry, Live, Place};
+use super::history::{Entry, History, Live, Place};
 use super::requests_page;
 use super::session::Notice;
 use super::words;
@@ -39,8 +39,8 @@ pub struct Account<'a> {
 
 /// One page of the history.
 pub struct Book {
-    /// Newest first.
-    pub entries: Vec<Entry>,
+    /// Its entries, and what is left out.
+    pub history: History,
     /// Where the next page begins.
     pub next: Option<Place>,
     /// Whether this is the newest page.
@@ -400,10 +400,16 @@ pub fn history(state: &State, owner: &Owner, customer: &Customer, csrf: &str, bo
 
 fn entries(state: &State, book: &Book) -> Markup {
     html! {
-        @if book.entries.is_empty() {
+        @if !book.history.left_out.is_empty() {
+            p .problem {
+                "This is not the whole history: what is written in " (words::visible(&book.history.left_out.join(", ")))
+                " cannot be read. Ask your vendor to verify the audit log."
+            }
+        }
+        @if book.history.entries.is_empty() {
             p { @if book.first { "Nothing so far." } @else { "Nothing earlier." } }
         } @else {
-            ol .plain { @for entry in &book.entries { li { (one(state, entry)) } } }
+            ol .plain { @for entry in &book.history.entries { li { (one(state, entry)) } } }
         }
         @if let Some(next) = &book.next {
             p { a rel="next" href={ "/history?before=" (escaped(&next.cursor())) } { "Earlier" } }

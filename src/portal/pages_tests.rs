@@ -108,7 +108,9 @@ fn every_page_is_whole_and_has_a_name_for_every_field() {
     world.consent(Mode::Standing, Scope::Write, Some(minutes(60)));
     world.grant(Scope::Write, minutes(30));
     let (sessions, entry) = ([live()], statement());
-    let book = Book { next: Some(entry.place.clone()), entries: vec![entry], first: true };
+    let next = Some(entry.place.clone());
+    let whole = History { entries: vec![entry], left_out: vec!["proxy-<2>".to_owned()] };
+    let book = Book { history: whole, next, first: true };
     let page = shown(&world, minutes(5), |view| {
         view.live = Some(&sessions);
         view.book = Some(&book);
@@ -128,6 +130,7 @@ fn every_page_is_whole_and_has_a_name_for_every_field() {
         "Why: invoices &amp; totals (SUP-1)",
         "href=\"/history?before=1795262580000000.5.0.proxy-gate%201\"",
         "what stands here may be out of date",
+        "This is not the whole history: what is written in proxy-&lt;2&gt; cannot be read.",
     ] {
         assert!(page.contains(told), "{told} in {page}");
     }

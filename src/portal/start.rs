@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::attempts::Bounds;
-use super::book::Records;
+use super::book::{self, Records};
 use super::door::Door;
 use super::reminders;
 use super::staff::{CALLBACK, Handing, Provider};
@@ -181,13 +181,13 @@ pub async fn run_on(
     }
     let parts = Assembled::from(&config).await?;
     let acts = Arc::new(OwnerActs::new(parts.acts.clone(), parts.follower.clone(), parts.key));
-    let book = Records {
+    let logs = book::Logs {
         directory: config.audit.directory.clone(),
         recipients: parts.recipients.clone(),
         keyring: parts.keyring.clone(),
         keyring_public: config.keyring.public_key.clone(),
-        acts: Arc::clone(&acts),
     };
+    let book = Records { logs, acts: Arc::clone(&acts) };
     let (log, register) = (parts.acts.log.clone(), parts.acts.register.clone());
     let mut tasks = JoinSet::new();
     let (follower, changed) = (parts.follower.clone(), parts.follower.changed());

@@ -39,7 +39,7 @@ fn files(config: &Config) -> init::Files {
     let log = |origin: &str, secret: &Path| init::LogKey {
         origin: origin.to_owned(),
         secret: secret.to_owned(),
-        public: secret.with_extension("pub"),
+        public: keyring::pinned::log_key(&config.keyring.public_key, log::name_of(origin)),
     };
     init::Files {
         keyring: config.keyring.file.clone(),
@@ -270,7 +270,8 @@ async fn an_owner_reads_ends_and_switches_over_the_real_thing() {
 
     drop(stop);
     served.await.expect("no panic").expect("stopped in order");
-    let public = init::read_public_key(&world.config.portal.log_key.with_extension("pub")).expect("a key");
+    let public =
+        init::read_public_key(&keyring::pinned::log_key(&world.config.keyring.public_key, "portal")).expect("a key");
     let directory: PathBuf = world.config.audit.directory.join("portal");
     let findings = log::verify::verify(&directory, &public, None).expect("readable");
     assert!(findings.iter().all(|finding| !finding.verdict.is_alarm()), "{findings:?}");

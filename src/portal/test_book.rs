@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::history::{Answer as Later, Away, Book, Entry, Live, Place, Range};
+use super::history::{Answer as Later, Away, Book, Entry, History, Live, Place, Range};
 use super::test_site::ARCHIVE_KEY;
 use crate::audit::keys::{SealedDataKey, open_data_key};
 use crate::audit::record::{Kind, Record};
@@ -36,7 +36,7 @@ impl FixedBook {
 }
 
 impl Book for FixedBook {
-    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Later<'_, Vec<Entry>> {
+    fn history(&self, reader: OwnerId, customer: CustomerId, range: Range) -> Later<'_, History> {
         Box::pin(async move {
             self.open()?;
             self.readers.lock().expect("not poisoned").push(reader);
@@ -44,7 +44,7 @@ impl Book for FixedBook {
             let mut held: Vec<_> = own.filter(|entry| range.holds(&entry.place)).cloned().collect();
             held.sort_by(|a, b| b.place.cmp(&a.place));
             held.truncate(range.limit);
-            Ok(held)
+            Ok(History { entries: held, left_out: Vec::new() })
         })
     }
 

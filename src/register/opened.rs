@@ -12,6 +12,7 @@ use super::fold::{fold_new, fold_seen};
 use super::seen::{Seen, check_seen};
 use crate::grant::{Fault, Proposal, State, Stored, Trust, apply_made};
 use crate::ids::{EventId, Sequence};
+use crate::log::vouched::Vouched;
 
 /// The register, open for appending. Clones share one connection; every verb blocks for a moment.
 #[derive(Clone)]
@@ -168,6 +169,18 @@ impl Register {
     pub fn remembered(&self, writer: &str) -> Result<Option<(u64, [u8; 32])>, Error> {
         let remembered = self.last_checkpoint(&crate::log::origin(writer))?;
         Ok(remembered.map(|Remembered { size, root }| (size, root)))
+    }
+
+    /// Checks that all of the logs with these names are among `logs`, those of `audit`, of which records are remembered.
+    ///
+    /// # Errors
+    /// [`Error::Log`] of the first that is gone; as for [`Register::remembered`].
+    pub fn check_there(&self, audit: &Path, names: &[String], logs: &Vouched) -> Result<(), Error> {
+        for name in names {
+            let leaves = self.remembered(name)?.map_or(0, |(leaves, _)| leaves);
+            logs.check_remembered(audit, name, leaves)?;
+        }
+        Ok(())
     }
 
     /// How far the log of that origin had come when it was last noted.

@@ -23,7 +23,6 @@ use portreeve::ids::SnapshotId;
 use portreeve::keeping::{Keeping, Stock};
 use portreeve::keyring::{self, Access, Doom, Kept, init};
 use portreeve::log::count::count;
-use portreeve::log::search::logs;
 use portreeve::log::{self, Log};
 use portreeve::purge::{Pace, Road, Scrub, prepare};
 use portreeve::register::{Acts, Doomed, Erased, Follower, Gone, Register};
@@ -223,12 +222,11 @@ impl Ground {
     /// told of.
     pub async fn destroyed_by_hand(&self, name: &str, part: RecordPart) -> u64 {
         let world = self.world().await;
-        let (customer, audit) = (self.customer(name).id, &world.config.audit.directory);
+        let (customer, config) = (self.customer(name).id, &world.config);
         let known = Recipients::new();
         world.keyring.known(&known).await.expect("tag keys");
-        let dirs = logs(audit).expect("listed");
-        let pinned = keyring::pinned::log_keys(&world.config.keyring.public_key, &dirs);
-        let counted = count(&dirs, customer, &known, &pinned).expect("counted");
+        let logs = keyring::pinned::logs(&config.audit.directory, &config.keyring.public_key).expect("listed");
+        let counted = count(logs.dirs(), customer, &known, logs.keys()).expect("counted");
         let records = counted.iter().map(|counted| counted.records).sum();
         let (terms, lawful, world) = (portreeve::keeping::terms(&world.config.promise), self.now(), &world);
         let destroy = |doomed: Doomed| async move {

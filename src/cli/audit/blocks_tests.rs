@@ -28,7 +28,7 @@ async fn write(context: &Context) {
 async fn searched(context: &Context, looked: &Looked) -> Vec<Found> {
     let told = |failure: Failure| failure.message().to_owned();
     let auditor = Auditor::begin(context, &looked.asked("search"), looked.reason.as_deref()).await;
-    found(context, &auditor.map_err(told).expect("begun"), looked).await.map_err(told).expect("found")
+    found(&auditor.map_err(told).expect("begun"), looked).await.map_err(told).expect("found")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,6 @@ use crate::ids::EventId;
 use crate::ids::SessionId;
 use crate::keyring::{Doom, pinned};
 use crate::log::count::count;
-use crate::log::search::logs;
 use crate::log::{self, Claim, Log};
 use crate::register::{Acts, Doomed, Erased, Gone, Register, Terms};
 
@@ -98,9 +97,9 @@ impl Stage {
         let at_once = Terms { values_after: Duration::ZERO, skeleton_after: Duration::ZERO };
         let (known, lawful) = (Recipients::new(), SystemClock.now());
         self.keyring.known(&known).await.expect("known");
-        let dirs = logs(&self.context.config.audit.directory).expect("listed");
-        let pinned = pinned::log_keys(&self.context.config.keyring.public_key, &dirs);
-        let counted = count(&dirs, self.acme, &known, &pinned).expect("counted").into_iter();
+        let config = &self.context.config;
+        let logs = pinned::logs(&config.audit.directory, &config.keyring.public_key).expect("listed");
+        let counted = count(logs.dirs(), self.acme, &known, logs.keys()).expect("counted").into_iter();
         let lost = counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect();
         let destroy = |Doomed { event, customer, part }| async move {
             self.acts.log.notice(Notice::new(event, part, lawful, lost)).await.expect("durable");
@@ -115,7 +114,7 @@ impl Stage {
         let auditor =
             Auditor::begin(&self.context, "search", None).await.map_err(|failure| failure.message().to_owned());
         let looked = Looked { customer: Some(customer.to_string()), kind: vec![Kind::Statement], ..Looked::default() };
-        let found = found(&self.context, &auditor.expect("an auditor"), &looked).await;
+        let found = found(&auditor.expect("an auditor"), &looked).await;
         found.map_err(|failure| failure.message().to_owned()).expect("found")
     }
 
@@ -182,7 +181,7 @@ async fn erasing_one_customer_leaves_the_other_and_every_proof() {
     // What was decided about it is there, under the vendor's key, and no key is made for it again.
     let auditor = Auditor::begin(&stage.context, "search", None).await.map_err(|failure| failure.message().to_owned());
     let looked = Looked { text: Some("erasure.skeleton.done".to_owned()), ..Looked::default() };
-    let decided = found_by(&stage, &auditor.expect("an auditor"), &looked).await;
+    let decided = found_by(&auditor.expect("an auditor"), &looked).await;
     assert_eq!(decided.len(), 2, "intent and outcome");
     assert!(decided.iter().all(|found| found.record.values.customer.as_deref() == Some("acme")));
     let refused = stage.keyring.ensure(&Recipients::new(), &[Recipient::Customer(stage.acme)]).await;
@@ -206,6 +205,6 @@ async fn keys_that_were_destroyed_without_a_notice_are_found() {
     assert!(rows.contains("no key opens the values of 1 records, and notices tell of 0"), "{rows}");
 }
 
-async fn found_by(stage: &Stage, auditor: &Auditor, looked: &Looked) -> Vec<Found> {
-    found(&stage.context, auditor, looked).await.map_err(|failure| failure.message().to_owned()).expect("found")
+async fn found_by(auditor: &Auditor, looked: &Looked) -> Vec<Found> {
+    found(auditor, looked).await.map_err(|failure| failure.message().to_owned()).expect("found")
 }

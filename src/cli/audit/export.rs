@@ -15,8 +15,9 @@ use crate::cli::context::tell;
 use crate::cli::{Context, Exit, Failure, Format};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::new_file::NewFile;
-use crate::log::search::{self, Found, Query};
+use crate::log::search::{Found, Query};
 use crate::log::stream::{Prepared, Watch, prepare};
+use crate::log::vouched::Vouched;
 
 /// Which records, and where to.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn query(&self, auditor: &Auditor, dirs: &[PathBuf]) -> Result<Query, Failure> {
+    fn query(&self, auditor: &Auditor, logs: &Vouched) -> Result<Query, Failure> {
         let now = SystemClock.now();
         let at = |when: &Option<String>| when.as_deref().map(|when| when::read(when, now)).transpose();
         let (since, until) = (at(&self.from).map_err(Failure::usage)?, at(&self.to).map_err(Failure::usage)?);
@@ -48,7 +49,7 @@ impl Wanted {
         {
             return Err(Failure::usage(format!("the period ends at {until}, before it begins at {since}")));
         }
-        let (customer, pinned) = (Some(auditor.customer(&self.customer)?), auditor.pinned(dirs));
+        let (customer, pinned) = (Some(auditor.customer(&self.customer)?), logs.keys().clone());
         Ok(Query { customer, since, until, pinned, ..Query::default() })
     }
 }
@@ -65,6 +66,8 @@ struct Written {
     records: u64,
     /// Records that do not open.
     faults: u64,
+    /// A log was left out.
+    is_short: bool,
 }
 
 /// Writes the records. Interrupted, it leaves no file.
@@ -77,14 +80,17 @@ pub(super) async fn export(context: &Context, wanted: &Wanted) -> Result<Exit, F
         _ = terminated.recv() => Err(stopped(&watch)),
         _ = interrupted.recv() => Err(stopped(&watch)),
     };
-    let Written { records, faults } = exported?;
+    let Written { records, faults, is_short } = exported?;
     if let Some(path) = &wanted.output {
         tell(&format!("{records} records are in {}", path.display()));
     }
     if faults > 0 {
         tell(&format!("{faults} of {records} records do not open: run \"portreeve audit verify\""));
     }
-    Ok(if faults == 0 { Exit::Done } else { Exit::Findings })
+    if is_short {
+        tell("the export is not whole: a log was left out, see above");
+    }
+    Ok(if faults == 0 && !is_short { Exit::Done } else { Exit::Findings })
 }
 
 /// The threads that read end too, and with them what they have written.
@@ -96,13 +102,14 @@ fn stopped(watch: &Watch) -> Failure {
 async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Result<Written, Failure> {
     let target = Target::begin(wanted.output.as_deref())?;
     let auditor = Auditor::begin(context, "export", wanted.reason.as_deref()).await?;
-    let dirs = search::logs(&context.config.audit.directory)?;
-    let query = wanted.query(&auditor, &dirs)?;
+    let logs = auditor.logs()?;
+    let query = wanted.query(&auditor, &logs)?;
     let reading = auditor.reading();
-    let prepared = prepare(&dirs, &query, &auditor.recipients, watch, |keys| reading.open(keys)).await?;
+    let prepared = prepare(logs.dirs(), &query, &auditor.recipients, watch, |keys| reading.open(keys)).await?;
     let (names, format) = (auditor.names(), context.format);
     let written = tokio::task::spawn_blocking(move || target.fill(&prepared, format, &names));
-    written.await.map_err(|_| Failure::failed("bug: the export panicked"))?
+    let written = written.await.map_err(|_| Failure::failed("bug: the export panicked"))??;
+    Ok(Written { is_short: !logs.is_whole(), ..written })
 }
 
 impl Target {

@@ -19,7 +19,6 @@ use crate::disk::new_file::NewFile;
 use crate::ids::CustomerId;
 use crate::keyring::{init, pinned};
 use crate::log::prove::{Ask, Draft, draft};
-use crate::log::search;
 use crate::log::stream::Watch;
 use crate::witnesses::kept;
 
@@ -62,7 +61,7 @@ pub(super) async fn prove(context: &Context, wanted: &Wanted) -> Result<(Table, 
     }
     let period = period(wanted)?;
     let earlier = wanted.earlier.iter().map(|path| notes(path)).collect::<Result<Vec<_>, _>>()?.concat();
-    let logs = logs(context, &wanted.log)?;
+    let logs = logs(context, &auditor, &wanted.log)?;
     let notes = Notes { earlier, witnessed: witnessed(context, &logs)? };
     let (drafts, keys) = drafted(&auditor, customer, period, notes, logs).await?;
     if !wanted.earlier.is_empty() && !drafts.iter().any(Draft::has_earlier) {
@@ -108,10 +107,11 @@ fn period(wanted: &Wanted) -> Result<Period, Failure> {
 }
 
 /// The logs to read, each with its pinned key.
-fn logs(context: &Context, names: &[String]) -> Result<Vec<(PathBuf, Key)>, Failure> {
+fn logs(context: &Context, auditor: &Auditor, names: &[String]) -> Result<Vec<(PathBuf, Key)>, Failure> {
     let directory = &context.config.audit.directory;
     let dirs = match names {
-        [] => search::logs(directory)?,
+        // A proof of fewer logs would look like one of all.
+        [] => auditor.logs()?.whole()?.dirs().to_vec(),
         names => names.iter().collect::<BTreeSet<_>>().into_iter().map(|name| directory.join(name)).collect(),
     };
     let keyed = dirs.into_iter().map(|dir| {

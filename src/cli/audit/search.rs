@@ -12,7 +12,7 @@ use crate::cli::{Context, Exit, Failure, Format, lines, to_stdout};
 use crate::clock::{Clock, SystemClock};
 use crate::ids::SessionId;
 use crate::log::follow::Following;
-use crate::log::search::{self, Found, Query};
+use crate::log::search::{Found, Query};
 use crate::log::stream::Watch;
 
 /// Of the values that are looked for, the keyring is told so many characters.
@@ -153,10 +153,10 @@ fn quoted(value: &str, left: &mut usize) -> String {
 /// Shows what is found.
 pub(super) async fn search(context: &Context, looked: &Looked) -> Result<Exit, Failure> {
     let auditor = Auditor::begin(context, &looked.asked("search"), looked.reason.as_deref()).await?;
-    let found = found(context, &auditor, looked).await?;
+    let found = found(&auditor, looked).await?;
     head(context)?;
     show(context, &found, &auditor.names())?;
-    Ok(exit_of(&found))
+    Ok(auditor.exit(exit_of(&found)))
 }
 
 /// What does not open, or is not as it was written, is a finding.
@@ -164,11 +164,11 @@ pub(super) fn exit_of(found: &[Found]) -> Exit {
     if found.iter().any(|found| found.fault.is_some()) { Exit::Findings } else { Exit::Done }
 }
 
-pub(super) async fn found(context: &Context, auditor: &Auditor, looked: &Looked) -> Result<Vec<Found>, Failure> {
+pub(super) async fn found(auditor: &Auditor, looked: &Looked) -> Result<Vec<Found>, Failure> {
     let (query, watch) = (looked.query(auditor)?, Arc::new(Watch::default()));
-    let dirs = search::logs(&context.config.audit.directory)?;
+    let logs = auditor.logs()?;
     tokio::select! {
-        found = auditor.search_watched(&dirs, &query, &watch) => found,
+        found = auditor.search_watched(&logs, logs.dirs(), &query, &watch) => found,
         () = progress::told(&watch, "searching") => Err(Failure::failed("bug: the progress came to an end")),
     }
 }
@@ -201,7 +201,7 @@ pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Fai
     head(context)?;
     let mut following = Following::new(query);
     loop {
-        let found = auditor.follow(&search::logs(&context.config.audit.directory)?, &mut following).await?;
+        let found = auditor.follow(&auditor.logs()?, &mut following).await?;
         if !found.is_empty() {
             show(context, &found, &auditor.names())?;
         }
@@ -209,7 +209,7 @@ pub(super) async fn tail(context: &Context, looked: &Looked) -> Result<Exit, Fai
             () = tokio::time::sleep(TAIL_EVERY) => {}
             stopped = tokio::signal::ctrl_c() => {
                 stopped?;
-                return Ok(Exit::Done);
+                return Ok(auditor.exit(Exit::Done));
             }
         }
     }

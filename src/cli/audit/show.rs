@@ -8,9 +8,12 @@ use super::search::exit_of;
 use super::{Auditor, shown};
 use crate::audit::record::{Kind, Record};
 use crate::audit::tag::Tags;
+use crate::cli::context::warn;
 use crate::cli::{Context, Exit, Failure, Table};
+use crate::keyring::pinned;
 use crate::log::reader::Reader;
-use crate::log::search::{self, Found, Query};
+use crate::log::search::{Found, Query};
+use crate::log::vouched::Vouched;
 
 /// The one record, and whether it is as it was written.
 pub(super) async fn record(context: &Context, place: &str, reason: Option<&str>) -> Result<(Table, Exit), Failure> {
@@ -20,30 +23,34 @@ pub(super) async fn record(context: &Context, place: &str, reason: Option<&str>)
         Failure::usage(format!("\"{place}\" is not a place: give a log and a position, such as proxy-gate-1/17"))
     })?;
     let log = log.strip_prefix("portreeve/").unwrap_or(&log);
-    let dirs = search::logs(&context.config.audit.directory)?;
+    let logs = pinned::logs(&context.config.audit.directory, &context.config.keyring.public_key)?;
+    if let Some(fault) = logs.fault_of(log) {
+        return Err(fault.clone().into());
+    }
     let is_asked = |dir: &&PathBuf| dir.file_name().is_some_and(|name| name == log);
-    let Some(dir) = dirs.iter().find(is_asked) else {
-        let known: Vec<_> = dirs.iter().filter_map(|dir| dir.file_name()?.to_str()).collect();
+    let Some(dir) = logs.dirs().iter().find(is_asked) else {
+        logs.told().iter().for_each(|line| warn(line));
+        let known: Vec<_> = logs.dirs().iter().filter_map(|dir| dir.file_name()?.to_str()).collect();
         return Err(Failure::usage(format!("there is no log \"{log}\"; there are: {}", known.join(", "))));
     };
     let auditor = Auditor::begin(context, &format!("show {place}"), reason).await?;
     let dirs = std::slice::from_ref(dir);
-    let mut found = auditor.search(dirs, &Query { at: Some(position), ..Query::default() }).await?;
+    let mut found = auditor.search(&logs, dirs, &Query { at: Some(position), ..Query::default() }).await?;
     if found.is_empty() {
-        if let Some(table) = unclaimed(&auditor, dir, position)? {
+        if let Some(table) = unclaimed(&auditor, &logs, dir, position)? {
             return Ok((table, Exit::Done));
         }
         return Err(Failure::failed(format!("there is no record that can be shown at position {position} of {log}")));
     }
     for frame in &mut found {
-        frame.outcome = outcome(&auditor, dirs, frame).await?;
+        frame.outcome = outcome(&auditor, &logs, dirs, frame).await?;
     }
     Ok((shown::everything(&found, &auditor.names()), exit_of(&found)))
 }
 
 /// A record that is there and is claimed by no living key, where keys were destroyed.
-fn unclaimed(auditor: &Auditor, dir: &Path, position: u64) -> Result<Option<Table>, Failure> {
-    let reader = Reader::open(dir)?;
+fn unclaimed(auditor: &Auditor, logs: &Vouched, dir: &Path, position: u64) -> Result<Option<Table>, Failure> {
+    let reader = Reader::pinned(dir, logs.keys())?;
     let mut tags = Tags::new(&auditor.recipients, reader.origin());
     let Some(entry) = reader.entries_from(position).next().transpose()? else { return Ok(None) };
     let is_there = entry.position() == position && entry.kind() != Kind::DataKey;
@@ -55,7 +62,12 @@ fn unclaimed(auditor: &Auditor, dir: &Path, position: u64) -> Result<Option<Tabl
 }
 
 /// What became of a statement.
-async fn outcome(auditor: &Auditor, dirs: &[PathBuf], statement: &Found) -> Result<Option<Record>, Failure> {
+async fn outcome(
+    auditor: &Auditor,
+    logs: &Vouched,
+    dirs: &[PathBuf],
+    statement: &Found,
+) -> Result<Option<Record>, Failure> {
     let skeleton = &statement.record.skeleton;
     if !statement.record.awaits_outcome() || skeleton.session.is_none() {
         return Ok(None);
@@ -68,6 +80,6 @@ async fn outcome(auditor: &Auditor, dirs: &[PathBuf], statement: &Found) -> Resu
         until: Some(statement.record.at.plus(Duration::from_secs(86_400))),
         ..Query::default()
     };
-    let found = auditor.search(dirs, &query).await?;
+    let found = auditor.search(logs, dirs, &query).await?;
     Ok(found.into_iter().map(|found| found.record).find(|record| record.skeleton.frame == skeleton.frame))
 }

@@ -14,12 +14,13 @@ use crate::cli::{Context, Exit, Failure, Table, keyring};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::{init, pinned};
 use crate::log::growth::first_leaves;
-use crate::log::name_of;
 use crate::log::open::DataKeys;
 use crate::log::reader::Reader;
 use crate::log::search;
 use crate::log::together::{Examined, judge};
 use crate::log::verify::{Finding, Opening, Verdict, examine, examine_tree};
+use crate::log::vouched::CHECKPOINT;
+use crate::log::{self, name_of};
 
 /// How deep it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +65,9 @@ pub(super) async fn verified_to(
     let mut logs = Vec::new();
     for (dir, known) in dirs.iter().zip(known) {
         let writer = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match examined(context, depth, auditor.as_ref(), dir, known).await? {
-            Ok(mut examined) => {
-                findings.extend(mem::take(&mut examined.findings).into_iter().map(|finding| (writer.clone(), finding)));
-                logs.push(examined);
-            }
-            Err(finding) => findings.push((writer, finding)),
-        }
+        let looked = looked_at(context, depth, auditor.as_ref(), dir, known).await?;
+        findings.extend(looked.findings.into_iter().map(|finding| (writer.clone(), finding)));
+        logs.extend(looked.log);
     }
     // Where the register cannot be read, which the auditor says, none is known to be under way.
     let at_hand = state.as_deref().zip(auditor.as_ref().map(|auditor| &auditor.recipients));
@@ -91,37 +88,61 @@ pub(super) async fn verified_to(
     Ok((table, if alarms == 0 { Exit::Done } else { Exit::Findings }))
 }
 
-/// One log by itself; or why it cannot even be looked at.
-async fn examined(
+/// What was found about one directory, and the log if it is the one of its name.
+struct Looked {
+    findings: Vec<Finding>,
+    log: Option<Examined>,
+}
+
+/// One log by itself.
+async fn looked_at(
     context: &Context,
     depth: Depth,
     auditor: Option<&Auditor>,
     dir: &Path,
     known: u64,
-) -> Result<Result<Examined, Finding>, Failure> {
+) -> Result<Looked, Failure> {
     let writer = dir.file_name().unwrap_or_default().to_string_lossy();
     let path = pinned::log_key(&context.config.keyring.public_key, &writer);
     let public = match init::read_public_key(&path) {
         Ok(public) => public,
         Err(error) => {
             let (place, detail) = (path.display().to_string(), format!("the log's public key is not pinned: {error}"));
-            return Ok(Err(Finding { verdict: Verdict::WrongKey, place, detail }));
+            let findings = vec![Finding { verdict: Verdict::WrongKey, place, detail }];
+            return Ok(Looked { findings, log: None });
         }
     };
-    if depth == Depth::Tree {
-        return Ok(Ok(examine_tree(dir, &public)?));
-    }
-    let keys = match auditor {
-        Some(auditor) => Some((data_keys(auditor, dir).await?, &auditor.recipients)),
-        None => None,
+    // What another log's name claims is not opened as that log's.
+    let signed = Reader::signed_by(dir, &public);
+    let keys = match (auditor, &signed) {
+        (Some(auditor), Ok(reader)) => Some((data_keys(auditor, reader).await?, &auditor.recipients)),
+        (Some(_), Err(_)) | (None, _) => None,
     };
     let opening = keys.as_ref().map(|(keys, recipients)| Opening { recipients, keys });
-    Ok(Ok(examine(dir, &public, opening.as_ref(), known)?))
+    let mut examined = match depth {
+        Depth::Tree => examine_tree(dir, &public)?,
+        Depth::Sealed | Depth::Opened => examine(dir, &public, opening.as_ref(), known)?,
+    };
+    let findings = mem::take(&mut examined.findings);
+    Ok(match signed {
+        Err(log::Error::Unsound { verdict, detail, .. }) => {
+            Looked { findings: not_its_own(findings, verdict, detail), log: None }
+        }
+        _ => Looked { findings, log: Some(examined) },
+    })
+}
+
+/// What was found of a log that is not the one of its name, which its own key may have signed all the same.
+fn not_its_own(mut findings: Vec<Finding>, verdict: Verdict, detail: String) -> Vec<Finding> {
+    if !findings.iter().any(|finding| finding.verdict.is_alarm() && finding.place == CHECKPOINT) {
+        findings.retain(|finding| finding.verdict != Verdict::Ok);
+        findings.push(Finding { verdict, place: CHECKPOINT.to_owned(), detail });
+    }
+    findings
 }
 
 /// Every data key of one log, opened.
-async fn data_keys(auditor: &Auditor, dir: &Path) -> Result<DataKeys, Failure> {
-    let reader = Reader::open(dir)?;
+async fn data_keys(auditor: &Auditor, reader: &Reader) -> Result<DataKeys, Failure> {
     let mut sealed = reader.sealed_data_keys(&mut Tags::new(&auditor.recipients, reader.origin()))?;
     sealed.retain(|key| !auditor.recipients.is_erased(key.recipient, key.part, key.period));
     let positions: Vec<u64> = sealed.iter().map(|key| key.position).collect();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::standing::{Standing, refusal, standings};
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::{Lost, Notice};
-use crate::cli::context::{Desk, and_then, customer, moment};
+use crate::cli::context::{Desk, and_then, customer, moment, warn};
 use crate::cli::retention::people::People;
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -21,8 +21,8 @@ use crate::keeping::terms;
 use crate::keyring::{Client, Doom, init, pinned};
 use crate::log;
 use crate::log::count::{count, noticed};
-use crate::log::search::logs;
-use crate::register::{Doomed, Erased, Gone, Unknown, lawful_from, sealed_part};
+use crate::log::vouched::Vouched;
+use crate::register::{Doomed, Erased, Gone, Register, Unknown, lawful_from, sealed_part};
 
 /// The verb, as records name it.
 const VERB: &str = "keys.destroy";
@@ -259,8 +259,11 @@ async fn tell(
 ) -> Result<(), Failure> {
     let (audit, Doomed { event, customer, part }) = (context.config.audit.directory.clone(), *doomed);
     let keyring_public = context.config.keyring.public_key.clone();
-    let counting =
-        tokio::task::spawn_blocking(move || counted(&audit, (event, customer, part), &known, &keyring_public));
+    let register = desk.acts().register.clone();
+    let counting = tokio::task::spawn_blocking(move || {
+        let logs = all(&audit, &keyring_public, &register)?;
+        Ok::<_, Failure>(counted(&logs, (event, customer, part), &known)?)
+    });
     let counted = counting.await.map_err(|_| Failure::failed("bug: the task that counts records panicked"))??;
     if let Some(logs) = counted {
         desk.log().notice(Notice::new(event, part, lawful, logs)).await?;
@@ -268,22 +271,29 @@ async fn tell(
     Ok(())
 }
 
+/// The logs, if all are there that must be: a notice with too low a number would be there for good.
+fn all(audit: &Path, keyring_public: &Path, register: &Register) -> Result<Vouched, Failure> {
+    let logs = pinned::logs(audit, keyring_public)?;
+    logs.told().iter().for_each(|line| warn(line));
+    let logs = logs.whole()?;
+    register.check_there(audit, &pinned::names(keyring_public)?, &logs)?;
+    Ok(logs)
+}
+
 /// How many records of which log lose that part; none if a notice said so before.
 fn counted(
-    audit: &Path,
+    logs: &Vouched,
     (event, customer, part): (EventId, CustomerId, Part),
     known: &Recipients,
-    keyring_public: &Path,
 ) -> Result<Option<Vec<Lost>>, log::Error> {
-    if noticed(audit, event, part)?.is_some() {
+    if noticed(logs.dirs(), logs.keys(), event, part)?.is_some() {
         return Ok(None);
     }
     // Its keys are destroyed, and nothing told of it: then nobody can count any more.
     if known.tag(Recipient::Customer(customer)).is_none() {
         return Ok(Some(Vec::new()));
     }
-    let dirs = logs(audit)?;
-    let counted = count(&dirs, customer, known, &pinned::log_keys(keyring_public, &dirs))?.into_iter();
+    let counted = count(logs.dirs(), customer, known, logs.keys())?.into_iter();
     Ok(Some(counted.map(|counted| Lost { log: counted.log, records: counted.records }).collect()))
 }
 

@@ -12,6 +12,7 @@ use crate::audit::record::{Kind, Record};
 use crate::cli::audit::tests::config;
 use crate::cli::keyring::serve;
 use crate::cli::{Arguments, Command as AnyCommand, Format, dispatch};
+use crate::config::Config;
 use crate::disk::RealDisk;
 use crate::entropy::OsEntropy;
 use crate::grant::{AccountStep, By, Draft, Layout, Personal, Trust, What};
@@ -217,8 +218,10 @@ async fn what_the_promise_allows_is_destroyed_and_every_log_verifies() {
         Erasure::Done { event, .. } => event,
         other => panic!("{other:?}"),
     };
+    let Config { audit, keyring, .. } = &stage.context.config;
     for (part, sealed) in [(RecordPart::Values, Part::Values), (RecordPart::Skeleton, Part::Skeleton)] {
-        let notice = noticed(&stage.context.config.audit.directory, event(part), sealed).expect("readable");
+        let logs = pinned::logs(&audit.directory, &keyring.public_key).expect("listed");
+        let notice = noticed(logs.dirs(), logs.keys(), event(part), sealed).expect("readable");
         assert_eq!(notice.expect("a notice").records_of("portreeve/proxy-gate-1"), 2, "{part}");
     }
     assert_eq!(stage.run("portreeve audit verify --open").await, Ok(Exit::Done));
@@ -226,6 +229,50 @@ async fn what_the_promise_allows_is_destroyed_and_every_log_verifies() {
     // Once more is no harm, and says when it was.
     let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("told");
     assert_eq!((exit, rows.matches("\"before\"").count()), (Exit::Done, 2), "{rows}");
+}
+
+/// Certificates name the number, and nobody can count again.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_notice_tells_of_fewer_records_or_of_more_than_the_logs_hold() {
+    let stage = Stage::set(&[]).await;
+    let acme = stage.customer("acme", Some(400)).await;
+    let Config { audit, keyring, .. } = &stage.context.config;
+    let gate = audit.directory.join("proxy-gate-1");
+    let planted = audit.directory.join("zzz");
+    fs::create_dir_all(&planted).expect("made");
+    for file in fs::read_dir(&gate).expect("listed").map(|file| file.expect("an entry")) {
+        fs::copy(file.path(), planted.join(file.file_name())).expect("copied");
+    }
+    fs::create_dir(audit.directory.join("x")).expect("made");
+    fs::write(audit.directory.join("x/checkpoint"), "").expect("written");
+
+    let checkpoint = gate.join("checkpoint");
+    let note = fs::read(&checkpoint).expect("read");
+    fs::write(&checkpoint, "").expect("written");
+    let refused = stage.destroy("acme", "acme", None).await.expect_err("a pinned log cannot be read");
+    assert!(refused.contains("proxy-gate-1") && refused.contains("audit verify"), "{refused}");
+    fs::remove_file(&checkpoint).expect("removed");
+    let refused = stage.destroy("acme", "acme", None).await.expect_err("a pinned log has no checkpoint");
+    assert!(refused.contains("there are segments and no checkpoint"), "{refused}");
+    fs::write(&checkpoint, note).expect("written");
+    let root = log::growth::first_leaves(&gate, 3).expect("read").root();
+    stage.register.note_checkpoint("portreeve/proxy-gate-1", 3, root).expect("noted");
+    let aside = stage.dir.path().join("aside");
+    fs::rename(&gate, &aside).expect("moved");
+    let refused = stage.destroy("acme", "acme", None).await.expect_err("a log is gone");
+    assert!(refused.contains("the register remembers 3 records of it"), "{refused}");
+    for part in Part::ALL {
+        assert!(stage.opens(acme, part).await, "{part}");
+    }
+    fs::rename(&aside, &gate).expect("moved");
+    let (rows, exit) = stage.destroy("acme", "acme", None).await.expect("destroyed");
+    assert_eq!((exit, rows.matches("\"destroyed\"").count()), (Exit::Done, 2), "{rows}");
+    let Erasure::Done { event, .. } = stage.erasure(acme, RecordPart::Values) else { panic!("it is done") };
+    let logs = pinned::logs(&audit.directory, &keyring.public_key).expect("listed");
+    let notice = noticed(logs.dirs(), logs.keys(), event, Part::Values).expect("readable").expect("a notice");
+    let told: Vec<_> = notice.logs.iter().map(|lost| (lost.log.as_str(), lost.records)).collect();
+    assert_eq!(told.iter().find(|(log, _)| *log == "portreeve/proxy-gate-1"), Some(&("portreeve/proxy-gate-1", 2)));
+    assert_eq!(told.iter().filter(|(log, _)| *log == "portreeve/proxy-gate-1").count(), 1, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What is destroyed on its day: the archives, the keys of the audit records' two parts.
 //! Not here: when, and whether a hold forbids it (`retention::closure`, `register::erase`).
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::folder::away;
@@ -13,8 +14,9 @@ use crate::grant::{AccountStep, Closure, Customer, Erasure, RecordPart};
 use crate::ids::{CustomerId, EventId};
 use crate::keeping::terms;
 use crate::keyring::{Doom, pinned};
+use crate::log;
 use crate::log::count::{count, noticed};
-use crate::log::search::logs;
+use crate::log::vouched::Vouched;
 use crate::register::{self, Doomed, Erased, Gone, Register, Unknown, lawful_from, sealed_part};
 
 /// How long owners may sign in after the end, for the certificate.
@@ -58,10 +60,11 @@ impl World {
             return Ok(kept.clone());
         }
         let (id, audit) = (customer.id, self.config.audit.directory.clone());
-        let keyring_public = self.config.keyring.public_key.clone();
+        let (keyring_public, register) = (self.config.keyring.public_key.clone(), self.acts.register.clone());
         let counting = tokio::task::spawn_blocking(move || {
-            let dirs = logs(&audit)?;
-            count(&dirs, id, &known, &pinned::log_keys(&keyring_public, &dirs))
+            let logs = all(&audit, &keyring_public)?;
+            register.check_there(&audit, &pinned::names(&keyring_public)?, &logs)?;
+            Ok::<_, Error>(count(logs.dirs(), id, &known, logs.keys())?)
         });
         let counted = counting.await.map_err(|_| Error::Bug("the task that counts records panicked"))??;
         let records = counted.into_iter().map(|counted| (counted.log, counted.records)).collect();
@@ -141,7 +144,11 @@ impl World {
     /// What a notice of that erasure says, in whoever's log it stands: how many records of which log.
     async fn told(&self, event: EventId, part: Part) -> Result<Option<Vec<(String, u64)>>, Error> {
         let audit = self.config.audit.directory.clone();
-        let reading = tokio::task::spawn_blocking(move || noticed(&audit, event, part));
+        let keyring_public = self.config.keyring.public_key.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let logs = all(&audit, &keyring_public)?;
+            noticed(logs.dirs(), logs.keys(), event, part)
+        });
         let notice = reading.await.map_err(|_| Error::Bug("the task that reads notices panicked"))??;
         Ok(notice.map(|notice| notice.logs.into_iter().map(|lost| (lost.log, lost.records)).collect()))
     }
@@ -182,4 +189,11 @@ impl World {
         let done = tokio::task::spawn_blocking(move || verb(&register, customer)).await;
         Ok(done.map_err(|_| Error::Bug("the task that looks for side rows panicked"))??)
     }
+}
+
+/// The logs, if none is left out: a notice with too low a number would be there for good.
+fn all(audit: &Path, keyring_public: &Path) -> Result<Vouched, log::Error> {
+    let logs = pinned::logs(audit, keyring_public)?;
+    logs.told().iter().for_each(|line| tracing::warn!("{line}"));
+    logs.whole()
 }
