@@ -2,6 +2,7 @@
 //! Not here: what each verb does; each has a file of its name (`audit/`).
 //! Whatever is opened here, the keyring records, with who asked and why.
 
+mod absent;
 mod csv;
 mod erasures;
 mod export;

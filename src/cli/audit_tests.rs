@@ -270,6 +270,72 @@ async fn a_log_whose_key_is_not_pinned_is_not_vouched_for() {
     served.abort();
 }
 
+/// Waits until nobody writes the log any more.
+async fn left(dir: &Path) {
+    for _ in 0..500 {
+        if !crate::disk::Disk::is_locked(&RealDisk, &dir.join("lock")).expect("looked at") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} is still written", dir.display());
+}
+
+/// Log, verdict and detail of each row that is not `ok`, without what is not compared with anybody elsewhere; and the exit.
+async fn told(context: &Context) -> (Vec<[String; 3]>, Exit) {
+    let (table, exit) = plain(verified(context, false, None, &[]).await);
+    let text = |row: &serde_json::Value, name: &str| row.get(name).and_then(|it| it.as_str()).unwrap_or("").to_owned();
+    let rows =
+        json(&table).iter().map(|row| ["log", "verdict", "detail"].map(|name| text(row, name))).collect::<Vec<_>>();
+    (rows.into_iter().filter(|[_, verdict, _]| verdict != "ok").collect(), exit)
+}
+
+/// Nobody remembers how long the keyring's log is, and without a witness nobody elsewhere remembers any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_gone_or_has_no_checkpoint_is_an_alarm() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (context, served) = started(dir.path()).await;
+    write(&context).await;
+    served.abort();
+    let audit = &context.config.audit.directory;
+    let (keyring, gate, aside) = (audit.join("keyring"), audit.join("proxy-gate-1"), dir.path().join("aside"));
+    left(&keyring).await;
+    assert_eq!(told(&context).await, (vec![], Exit::Done));
+
+    std::fs::rename(&keyring, &aside).expect("moved");
+    let (rows, exit) = told(&context).await;
+    let [[log, verdict, detail]] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((log.as_str(), verdict.as_str(), exit), ("keyring", "missing", Exit::Findings));
+    assert!(detail.contains("it is not there"), "{detail}");
+    // Before anybody wrote anything a keyring may never have been started.
+    std::fs::rename(&gate, dir.path().join("gate")).expect("moved");
+    let (rows, exit) = told(&context).await;
+    assert_eq!((rows.len(), rows[0][1].as_str(), exit), (1, "unwitnessed", Exit::Done), "{rows:?}");
+    std::fs::rename(dir.path().join("gate"), &gate).expect("moved");
+    std::fs::rename(&aside, &keyring).expect("moved");
+
+    for of in [&keyring, &gate] {
+        let note = std::fs::read(of.join("checkpoint")).expect("read");
+        std::fs::remove_file(of.join("checkpoint")).expect("removed");
+        let (rows, exit) = told(&context).await;
+        let [[log, verdict, detail]] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((of.ends_with(log), verdict.as_str(), exit), (true, "missing", Exit::Findings));
+        assert!(detail.contains("no checkpoint"), "{detail}");
+        std::fs::write(of.join("checkpoint"), note).expect("written");
+    }
+    // A log of another machine: its key is pinned, it was begun, it is gone.
+    let public_key = pinned::log_key(&context.config.keyring.public_key, "proxy-gate-2");
+    let line = format!("{}\n", crate::audit::checkpoint::verifier_key("portreeve/proxy-gate-2", &[7; 32]));
+    std::fs::write(public_key, line).expect("written");
+    assert_eq!(told(&context).await, (vec![], Exit::Done), "it was never begun");
+    let register = context.register().map_err(|failure| failure.message().to_owned()).expect("a register");
+    register.note_checkpoint("portreeve/proxy-gate-2", 5, [9; 32]).expect("noted");
+    let (rows, exit) = told(&context).await;
+    let [[log, verdict, detail]] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((log.as_str(), verdict.as_str(), exit), ("proxy-gate-2", "missing", Exit::Findings));
+    assert!(detail.contains("the register remembers 5 leaves"), "{detail}");
+}
+
 /// A directory that is a whole log, and another's.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_logs_directory_is_told_by_its_key_and_no_writer_opens_it() {

@@ -184,6 +184,23 @@ fn is_signed(dir: &Path, public: &[u8; 32]) -> Result<bool, Error> {
     Err(Error::unsound(dir, Verdict::Missing, "there are segments and no checkpoint"))
 }
 
+/// What is left of logs without a checkpoint, whoever made it, by name.
+///
+/// # Errors
+/// [`Error::Storage`] if the directory cannot be listed.
+pub fn remains(audit: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |error| Error::storage("list", audit, &error);
+    let entries = fs::read_dir(audit).map_err(failed)?.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+    let mut remains: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).filter(|path| is_remains(path)).collect();
+    remains.sort_unstable();
+    Ok(remains)
+}
+
+/// Whether there are segments and no checkpoint, which a log that begins has before its first segment.
+pub fn is_remains(dir: &Path) -> bool {
+    has_segments(dir).unwrap_or(false) && !has_checkpoint(dir)
+}
+
 /// Whether it may be a log: what cannot be looked into may be one, too.
 fn is_like_one(dir: &Path) -> bool {
     has_checkpoint(dir) || has_segments(dir).unwrap_or(true)

@@ -1,19 +1,19 @@
 //! `audit verify`: every log against its pinned key, and against what the register and those elsewhere remember of it.
-//! Not here: the verification itself (`log/verify.rs`), and who remembers elsewhere (`witnessed.rs`).
+//! Not here: the verification itself (`log/verify.rs`), logs that are not there (`absent.rs`), and who remembers elsewhere
+//! (`witnessed.rs`).
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use super::Auditor;
 use super::erasures::{brought_back, under_way};
 use super::witnessed::Elsewhere;
+use super::{Auditor, absent};
 use crate::audit::tag::Tags;
 use crate::cli::context::warn;
-use crate::cli::{Context, Exit, Failure, Table, keyring};
+use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::keyring::{init, pinned};
-use crate::log::growth::first_leaves;
 use crate::log::open::DataKeys;
 use crate::log::reader::Reader;
 use crate::log::search;
@@ -55,7 +55,8 @@ pub(super) async fn verified_to(
     if elsewhere.is_nobody() && copy.is_none() {
         warn("no witness is configured and no --memory given: that logs were cut or rolled back would not be found");
     }
-    let dirs = search::logs(copy.unwrap_or(&context.config.audit.directory))?;
+    let audit = copy.unwrap_or(&context.config.audit.directory);
+    let dirs = search::logs(audit)?;
     // Looked at before the keyring is asked: what is done meanwhile was under way; everybody whose records stand before
     // there is known to it.
     let state = if depth == Depth::Opened { context.state().ok() } else { None };
@@ -75,8 +76,9 @@ pub(super) async fn verified_to(
     findings.extend(at_hand.into_iter().flat_map(|(state, known)| brought_back(state, known)));
     let together = judge(&logs, &under_way, SystemClock.now());
     findings.extend(together.into_iter().map(|(origin, finding)| (name_of(&origin).to_owned(), finding)));
+    findings.extend(absent::remains(audit)?);
     if copy.is_none() {
-        findings.extend(remembered(context));
+        findings.extend(absent::found(context));
     }
     findings.extend(elsewhere.findings().await?);
     findings.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -151,48 +153,4 @@ async fn data_keys(auditor: &Auditor, reader: &Reader) -> Result<DataKeys, Failu
         keys.insert(*position, &key);
     }
     Ok(keys)
-}
-
-/// What the register remembers of logs: one that is shorter than that, or gone, was rolled back or removed.
-/// Nothing is found where the register cannot be read.
-fn remembered(context: &Context) -> Vec<(String, Finding)> {
-    let register = match context.register() {
-        Ok(register) => register,
-        Err(failure) => {
-            tracing::warn!("logs are not compared with the register, which cannot be read: {}", failure.message());
-            return Vec::new();
-        }
-    };
-    let config = &context.config;
-    let mut writers = vec![format!("proxy-{}", config.proxy.id), "portal".to_owned(), keyring::WRITER.to_owned()];
-    writers.push(format!("retention-{}", config.retention.id));
-    writers.extend(context.writer());
-    let public_key = &config.keyring.public_key;
-    let names = |writer: String| pinned::log_names(public_key, &writer).unwrap_or_else(|_| vec![writer]);
-    let findings = writers.into_iter().flat_map(names).filter_map(|writer| {
-        let dir = config.audit.directory.join(&writer);
-        let place = dir.display().to_string();
-        let (verdict, detail) = match register.remembered(&writer) {
-            Ok(None) => return None,
-            Ok(Some(remembered)) => compared(&dir, remembered)?,
-            Err(error) => (Verdict::Unwitnessed, format!("what the register remembers cannot be read: {error}")),
-        };
-        Some((writer, Finding { verdict, place, detail }))
-    });
-    findings.collect()
-}
-
-/// What is wrong with a log of which `size` leaves with that root are remembered; none: it begins with them.
-fn compared(dir: &Path, (size, root): (u64, [u8; 32])) -> Option<(Verdict, String)> {
-    let remembered = format!("the register remembers {size} leaves");
-    match first_leaves(dir, size) {
-        Ok(tree) if tree.size() < size => {
-            Some((Verdict::RolledBack, format!("{remembered}, {} are there", tree.size())))
-        }
-        Ok(tree) if tree.root() != root => {
-            Some((Verdict::Forked, format!("{remembered}, and the first {size} that are there are others")))
-        }
-        Ok(_) => None,
-        Err(error) => Some((Verdict::Missing, format!("{remembered}, and not all can be read: {error}"))),
-    }
 }
