@@ -2,9 +2,11 @@
 //! Not here: verbs that need servers.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
@@ -219,4 +221,60 @@ fn a_certificate_is_checked_without_configuration_and_network() {
     let output = verify(&public, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot read"), "{}", stderr(&output));
+}
+
+/// Ended when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().expect("it is ours");
+        self.0.wait().expect("it ends");
+    }
+}
+
+/// To whom a file that tells of a process's memory belongs: to root if the kernel lets nobody else look, its own user too.
+fn owner_of_memory(process: &Child) -> u32 {
+    fs::metadata(format!("/proc/{}/maps", process.id())).expect("it runs").uid()
+}
+
+#[test]
+fn nobody_but_root_looks_into_the_keyrings_memory() {
+    let (folder, file) = installed();
+    let text = fs::read_to_string(&file).expect("read");
+    let text = text.replace("\"/run/", "\"").replace("\"/var/lib/", "\"").replace("MiB\"", "KiB\"");
+    fs::write(&file, text.replace("segment_bytes = \"64KiB\"", "segment_bytes = \"1MiB\"")).expect("written");
+    fs::remove_dir_all(folder.path().join("secrets")).expect("removed");
+    for name in ["secrets", "portreeve-keyring", "portreeve/audit"] {
+        fs::create_dir_all(folder.path().join(name)).expect("made");
+    }
+    // A copy, for the build's folder may be closed to the other user.
+    let program = folder.path().join("program");
+    fs::copy(PORTREEVE, &program).expect("copied");
+    let own = fs::metadata("/proc/self").expect("there").uid();
+    let user = if own == 0 { 65_534 } else { own };
+    for entry in ["", "secrets", "portreeve-keyring", "portreeve", "portreeve/audit", "portreeve.toml"] {
+        chown(folder.path().join(entry), Some(user), None).expect("given");
+    }
+    let command = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).env("RUST_LOG", "info").env_remove("CREDENTIALS_DIRECTORY").stdin(Stdio::null());
+        if own == 0 {
+            command.uid(user);
+        }
+        command
+    };
+    let file = file.to_str().expect("UTF-8");
+    let made = command(&program, &["--config", file, "keys", "init"]).output().expect("it runs");
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let mut keyring = command(&program, &["--config", file, "keyring"]);
+    let mut keyring = Running(keyring.stderr(Stdio::piped()).spawn().expect("it starts"));
+    let mut said = String::new();
+    let mut lines = BufReader::new(keyring.0.stderr.take().expect("piped"));
+    while !said.contains("the keyring answers") {
+        assert!(lines.read_line(&mut said).expect("read") > 0, "{said}");
+    }
+    let other = Running(command(Path::new("sleep"), &["60"]).spawn().expect("it starts"));
+    assert_eq!((owner_of_memory(&keyring.0), owner_of_memory(&other.0)), (0, user));
+    assert!(keyring.0.try_wait().expect("it is ours").is_none(), "it runs");
 }

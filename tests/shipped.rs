@@ -13,7 +13,7 @@ const ROLES: [(&str, Role); 4] =
     [("proxy", Role::Proxy), ("portal", Role::Portal), ("keyring", Role::Keyring), ("retention", Role::Retention)];
 
 /// Lines that every unit has.
-const HARDENED: [&str; 28] = [
+const HARDENED: [&str; 29] = [
     "NoNewPrivileges=yes",
     "CapabilityBoundingSet=",
     "AmbientCapabilities=",
@@ -36,6 +36,7 @@ const HARDENED: [&str; 28] = [
     "RemoveIPC=yes",
     "KeyringMode=private",
     "LimitCORE=0",
+    "MemorySwapMax=0",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
     "SystemCallFilter=~@privileged @resources",
