@@ -13,7 +13,8 @@ use crate::audit::tree::{Hash, sha256};
 use crate::clock::Timestamp;
 use crate::disk::BLOCK_BYTES;
 
-const MAGIC: &[u8; 8] = b"PRTRIDX1";
+/// How the file begins.
+pub const MAGIC: &[u8; 8] = b"PRTRIDX1";
 /// What is signed begins with this, so that it is nothing else that the log signs.
 const DOMAIN: &[u8] = b"portreeve segment index\0";
 const SIGNATURE_BYTES: usize = 64;
@@ -193,6 +194,11 @@ impl Index {
             && self.tags.is_sorted_by(|a, b| a.0 < b.0)
             && self.leaves.iter().all(&mut is_new)
             && self.tags.iter().all(|(tag, _)| self.leaves_of(tag).is_sorted())
+    }
+
+    /// A whole file. None: it is none that this key signed.
+    pub fn from_file(bytes: &[u8], public: &[u8; 32]) -> Option<Index> {
+        Index::parse(Head::parse(bytes, public)?, bytes.get(HEAD_BYTES..)?)
     }
 
     /// The file's bytes, signed.

@@ -1,17 +1,18 @@
 //! The indexes of a log's finished segments: made while a segment is written, or from its leaves, and believed only if the
 //! log's key signed them for just that segment.
 //! Not here: what is looked for in them (`choice.rs`). One that is missing or does not fit is passed over: then the
-//! segment is read leaf by leaf, and its writer makes it anew.
+//! segment is read leaf by leaf, and its writer makes it anew and says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
-use super::index::{Builder, End, HEAD_BYTES, Head, Index, file_name};
+use super::beside::{self, Beside};
+use super::index::{self, Builder, End, HEAD_BYTES, Head, Index, file_name};
 use super::segment::{self, BatchHeader, Depth, Found, SegmentHeader, batch_at};
 use crate::audit::checkpoint::SigningKey;
-use crate::audit::tree::Hash;
+use crate::audit::tree::{Hash, sha256};
 use crate::clock::Timestamp;
 use crate::disk::{BLOCK_BYTES, Disk};
 
@@ -47,10 +48,17 @@ impl Growing {
     }
 }
 
+/// What lies where the index of that segment belongs. `block` is the segment's first.
+pub fn look(disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], public: &[u8; 32]) -> Beside {
+    let is_of = |index: &Index| index.head.segment == segment && index.head.block == sha256(&[block]);
+    let is_whole = |bytes: &[u8]| Index::from_file(bytes, public).as_ref().is_some_and(is_of);
+    beside::look(disk, &dir.join(file_name(segment)), index::MAGIC, is_whole)
+}
+
 /// Writes the index of a finished segment, which ends there, as it grew with it, or else made of its leaves. Of a segment
 /// that cannot be read, or is not as it was written, there is none, and none if it cannot be written: then who searches
 /// reads the segment, and who verifies finds what is wrong with it. It holds nothing that is not in the segment: so nothing
-/// stops for want of it.
+/// stops for want of it. One that a newer portreeve wrote is left as it is.
 pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, grown: Option<Growing>, key: &SigningKey) {
     let path = dir.join(file_name(segment));
     let missing = |why: &str| {
@@ -63,6 +71,10 @@ pub fn write(disk: &dyn Disk, dir: &Path, segment: u64, end: Option<End>, grown:
         Ok(_) => return missing("the segment is not as it was written"),
         Err(error) => return missing(&error.to_string()),
     };
+    let block = first_block(disk, dir, segment).unwrap_or_default();
+    if !beside::may_be_written(&path, &look(disk, dir, segment, &block, &key.public())) {
+        return;
+    }
     if let Err(error) = disk.replace(&path, &index.to_bytes(key), 0o640) {
         missing(&Error::storage("write", &path, &error).to_string());
     }

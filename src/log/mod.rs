@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod alarm_tests;
 mod batch;
+mod beside;
 pub mod blocks;
 mod choice;
 pub mod count;

@@ -54,7 +54,10 @@ fn record(log: &Log, customer: CustomerId, text: &str) -> Result<(), Error> {
 }
 
 fn is_whole(fixture: &Fixture) -> bool {
-    fixture.verify().iter().all(|finding| finding.verdict == Verdict::Ok)
+    // A summary that was changed is remarked, and nothing else.
+    let is_remark =
+        |finding: &crate::log::verify::Finding| finding.verdict == Verdict::Unwitnessed && finding.place == FIRST;
+    fixture.verify().iter().all(|finding| finding.verdict == Verdict::Ok || is_remark(finding))
 }
 
 /// Of a recipient whose tag key is that number.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 
 use super::Error;
+use super::beside::{self, Beside};
 use super::blocks::Told;
 use super::index::End;
 use super::indexes::Growing;
@@ -105,7 +106,13 @@ pub fn read(disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], public: &[u
     Summary::parse(&bytes, block, public).filter(|summary| summary.segment == segment)
 }
 
-/// Writes it. Without space there is none, and the next start takes longer.
+/// What lies where the summary of that segment belongs.
+pub fn look(disk: &dyn Disk, dir: &Path, segment: u64, block: &[u8], public: &[u8; 32]) -> Beside {
+    let is_whole = |bytes: &[u8]| Summary::parse(bytes, block, public).is_some_and(|found| found.segment == segment);
+    beside::look(disk, &dir.join(name(segment)), MAGIC, is_whole)
+}
+
+/// Writes it, but not over one that a newer portreeve wrote. Without space there is none, and the next start takes longer.
 ///
 /// # Errors
 /// [`Error::Storage`].
@@ -116,6 +123,9 @@ pub fn write(disk: &dyn Disk, dir: &Path, summary: &Summary, key: &SigningKey) -
         .and_then(|file| file.read_at(0, &mut block))
         .map_err(|error| Error::storage("read", &segment, &error))?;
     let path = dir.join(name(summary.segment));
+    if !beside::may_be_written(&path, &look(disk, dir, summary.segment, &block, &key.public())) {
+        return Ok(());
+    }
     match disk.replace(&path, &summary.to_bytes(&block, key), 0o640) {
         Err(error) if is_full(error.kind()) => {
             tracing::warn!(path = %path.display(), "no space for a segment's summary; the next start reads the segment");
@@ -125,7 +135,8 @@ pub fn write(disk: &dyn Disk, dir: &Path, summary: &Summary, key: &SigningKey) -
     }
 }
 
-fn name(segment: u64) -> String {
+/// The file name of that segment's summary.
+pub fn name(segment: u64) -> String {
     format!("{segment:012}.summary")
 }
 

@@ -13,7 +13,6 @@ use ahead::{Ahead, Hashed};
 
 use super::Error;
 use super::index::{self, Builder};
-use super::indexes;
 use super::open::DataKeys;
 use super::reader::{Content, Entry};
 use super::segment::{
@@ -24,6 +23,7 @@ use super::start::LOCK;
 use super::together::{Examined, Lost};
 use super::upkeep::CHECKPOINT;
 pub use super::verdict::{Finding, Verdict};
+use super::{beside, indexes, summary};
 use crate::audit::keys::{Part, Recipient, Recipients};
 use crate::audit::public::Public;
 use crate::audit::record::Kind;
@@ -281,6 +281,7 @@ impl Check<'_> {
         }
         if let Some(header) = header.filter(|_| !is_last) {
             self.check_index(&block, &header);
+            self.look_beside(&block, segment);
         }
         self.check_rest(segment, offset, file.as_ref(), length, is_last)
     }
@@ -292,6 +293,22 @@ impl Check<'_> {
             let detail = "the log's key signed it, and it says other than the segment's leaves: searches and counts by it \
                           are wrong";
             self.find(Verdict::Forked, &index::file_name(header.segment), detail);
+        }
+    }
+
+    /// What lies beside a finished segment and is not as it was written: remarks, for the log does without. With a key that
+    /// did not sign the log nothing fits, which is said already.
+    fn look_beside(&mut self, block: &[u8], segment: u64) {
+        if self.signed.is_none() {
+            return;
+        }
+        let (disk, dir, public) = (self.disk, self.dir, self.public);
+        let (summary, index) =
+            (summary::look(disk, dir, segment, block, public), indexes::look(disk, dir, segment, block, public));
+        for (name, beside) in [(summary::name(segment), summary), (index::file_name(segment), index)] {
+            if let Some(detail) = beside::remark(beside) {
+                self.find(Verdict::Unwitnessed, &name, &detail);
+            }
         }
     }
 
