@@ -21,6 +21,9 @@ use crate::secret::{Secret, wipe_stack};
 /// An answer takes no longer, or the keyring counts as unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// What was destroyed: whose keys, of which part, in which period; none: in all of them.
+pub type Gone = (Recipient, Part, Option<u32>);
+
 /// A connection to the keyring; clones share it.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -144,10 +147,18 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
-    pub async fn destroyed(&self) -> Result<Vec<(Recipient, Part, Option<u32>)>, Error> {
+    pub async fn destroyed(&self) -> Result<Vec<Gone>, Error> {
+        self.destroyed_from(0).await
+    }
+
+    /// The same, from that entry on: nothing of it is ever taken off the list.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Failed`].
+    pub async fn destroyed_from(&self, from: u64) -> Result<Vec<Gone>, Error> {
         let mut all = Vec::new();
         loop {
-            let erased = match self.call(Request::Destroyed(all.len() as u64)).await? {
+            let erased = match self.call(Request::Destroyed(from.saturating_add(all.len() as u64))).await? {
                 Answer::Destroyed(erased) => erased,
                 other => return Err(failed("destroyed", other)),
             };

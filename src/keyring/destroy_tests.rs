@@ -283,6 +283,61 @@ fn an_old_keyring_that_is_brought_back_opens_nothing() {
     world.start().expect("the newest opens");
 }
 
+/// A copy that cannot be read, or is of a newer portreeve, may be the one that shows it, and hold what was made since: it is
+/// pending and stays as it is. A damaged one shows nothing and is written anew.
+#[test]
+fn an_old_keyring_does_not_write_over_a_copy_that_it_cannot_read() {
+    type Hide = fn(&Path);
+    let cases: [(&str, Hide, bool); 3] = [
+        ("unreadable", |copy| std::os::unix::fs::symlink(copy, copy).expect("a link to itself"), true),
+        ("newer", |copy| fs::write(copy, [&b"portreeve keyring v2\n"[..], &[7; 300]].concat()).expect("written"), true),
+        ("damaged", |copy| fs::write(copy, [7; 300]).expect("written"), false),
+    ];
+    for (case, hide, stays) in cases {
+        let (dir, world) = on_files();
+        let (mut store, mut keyring) = world.start().expect("it starts");
+        let secrets = generation::path_of(&world.path);
+        let old = [&world.path, &secrets].map(|path| (path.clone(), fs::read(path).expect("read")));
+        destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy).expect("destroyed");
+        drop((store, keyring));
+        old.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("put back"));
+        let newest = dir.path().join("newest");
+        fs::rename(&world.copy, &newest).expect("moved");
+        hide(&world.copy);
+        let look = || (fs::read_link(&world.copy).ok(), fs::read(&world.copy).ok());
+        let before = look();
+        let (mut store, mut keyring) = world.start().expect(case);
+        let pending = if stays { vec![world.copy.display().to_string()] } else { vec![] };
+        let again = destroy(&mut store, &mut keyring, &doom(&Part::ALL), AT, &OsEntropy).expect(case);
+        assert_eq!(again, Doomed { keys: 2, pending }, "{case}");
+        assert_eq!(look() == before, stays, "{case}");
+        // Once it can be read it shows what it shows, to a keyring that runs, too.
+        store.renew(&mut keyring, &OsEntropy).expect("renewed");
+        assert_eq!((look() == before, store.behind().count()), (stays, usize::from(stays)), "{case}");
+    }
+}
+
+#[test]
+fn a_running_keyring_does_not_write_over_a_copy_of_a_later_generation() {
+    let (_dir, world) = on_files();
+    let (mut store, mut keyring) = world.start().expect("it starts");
+    let secrets = generation::path_of(&world.path);
+    let old = [&world.path, &secrets].map(|path| (path.clone(), fs::read(path).expect("read")));
+    store.renew(&mut keyring, &OsEntropy).expect("renewed");
+    store.renew(&mut keyring, &OsEntropy).expect("renewed");
+    drop((store, keyring));
+    let newest = fs::read(&world.copy).expect("read");
+    fs::remove_file(&world.copy).expect("taken away");
+    old.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("put back"));
+    let (mut store, mut keyring) = world.start().expect("nothing shows it");
+    fs::write(&world.copy, &newest).expect("it comes back");
+    store.save(&mut keyring, &OsEntropy).expect("saved");
+    assert_eq!((fs::read(&world.copy).expect("read") == newest, store.behind().count()), (true, 1));
+    drop((store, keyring));
+    let refused = world.open().err().expect("now it is shown");
+    assert!(matches!(refused, Error::OldKeyring { found: 1, newest: 3, .. }), "{refused}");
+}
+
 /// What was destroyed is not there after a start even if the file holds it: as when both files and every copy are old.
 #[test]
 fn what_is_listed_as_destroyed_is_removed_at_each_start() {

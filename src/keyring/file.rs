@@ -1,7 +1,10 @@
 //! The keyring file, its generation secrets, its copies and its credential: replaced crash-safely, never readable by
-//! others. Not here: what the keys are for (`keys.rs`) and the files' bytes (`sealed.rs`, `generation.rs`).
+//! others. Not here: what the keys are for (`keys.rs`), the files' bytes (`sealed.rs`, `generation.rs`), and when a copy is
+//! written over (`file/copies.rs`).
 //! A new generation in three steps, at each of which what is there opens: both secrets; the keyring under the new one;
 //! the new secret alone. From then on no copy of the old file opens, wherever it was kept.
+
+mod copies;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -149,7 +152,10 @@ impl Store {
     ) -> Result<(Store, Keyring), Error> {
         let whole = read("keyring file", path)?;
         let damaged = |problem: String| Error::Damaged { what: "keyring file", path: path.to_owned(), problem };
-        let unknown = || damaged(sealed::why_none(whole.expose()));
+        let unknown = || match sealed::newer_version(whole.expose()) {
+            Some((version, known)) => Error::Newer { what: "keyring file", path: path.to_owned(), version, known },
+            None => damaged("not a keyring file, or shorter than its header".to_owned()),
+        };
         let (mut header, ciphertext) = Header::parse(whole.expose()).ok_or_else(unknown)?;
         let number = header.generation;
         let is_old_form = header.secret.is_some();
@@ -177,38 +183,6 @@ impl Store {
             _lock: lock,
         };
         Ok((store, keyring))
-    }
-
-    /// Keeps these copies as well. One that is of a later generation than the keyring shows that an old keyring was
-    /// brought back: nothing is opened then.
-    ///
-    /// # Errors
-    /// [`Error::OldKeyring`].
-    pub fn keep_copies(&mut self, copies: Vec<PathBuf>) -> Result<(), Error> {
-        for copy in &copies {
-            let bytes = match self.disk.read(copy) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    let copy = copy.display();
-                    tracing::warn!(%copy, %error, "a copy of the keyring cannot be read, and not show whether it is old");
-                    continue;
-                }
-            };
-            let Some((header, _)) = Header::parse(&bytes) else { continue };
-            if header.generation > self.current.number.max(self.next.as_ref().map_or(0, |next| next.number)) {
-                let (path, found, newest) = (self.path.clone(), self.current.number, header.generation);
-                return Err(Error::OldKeyring { path, found, newest });
-            }
-        }
-        self.behind = copies.iter().cloned().collect();
-        self.copies = copies;
-        Ok(())
-    }
-
-    /// Copies that do not hold what the keyring holds.
-    pub fn behind(&self) -> impl Iterator<Item = &Path> {
-        self.behind.iter().map(PathBuf::as_path)
     }
 
     /// Ends what a crash left half done, replays what was destroyed, and brings the copies up to date: before anything
@@ -307,28 +281,6 @@ impl Store {
         Ok(())
     }
 
-    /// Brings every copy up to date; one that cannot be is behind until it can.
-    fn copy(&mut self, keyring: &Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
-        if self.copies.is_empty() {
-            return Ok(());
-        }
-        let sealed = self.seal(keyring, entropy)?;
-        let secrets = generation::encode(&[&self.current]);
-        for copy in self.copies.clone() {
-            // The secret first: should power fail in between, the old copy does not open any more.
-            let written =
-                self.replace(&generation::path_of(&copy), &secrets).and_then(|()| self.replace(&copy, &sealed));
-            match written {
-                Ok(()) => self.behind.remove(&copy),
-                Err(error) => {
-                    tracing::error!(%error, "a copy of the keyring is behind");
-                    self.behind.insert(copy)
-                }
-            };
-        }
-        Ok(())
-    }
-
     fn seal(&self, keyring: &Keyring, entropy: &dyn Entropy) -> Result<Vec<u8>, Error> {
         sealed::seal(keyring, &self.credential, &self.current, entropy)
     }
@@ -411,8 +363,10 @@ pub(super) type Read<'a> = dyn Fn(&'static str, &Path) -> Result<Secret<Vec<u8>>
 fn read_generations(read: &Read<'_>, keyring: &Path) -> Result<Vec<Generation>, Error> {
     let (what, path) = ("generation secret", generation::path_of(keyring));
     let bytes = read(what, &path)?;
-    let problem = || "not a generation secret of a version known here".to_owned();
-    generation::decode(bytes.expose()).ok_or_else(|| Error::Damaged { what, path, problem: problem() })
+    generation::decode(bytes.expose()).ok_or_else(|| match generation::newer_version(bytes.expose()) {
+        Some((version, known)) => Error::Newer { what, path, version, known },
+        None => Error::Damaged { what, path, problem: "not a generation secret".to_owned() },
+    })
 }
 
 /// The secret of that generation, the one that was begun after it, and whether there is more than the first; else the

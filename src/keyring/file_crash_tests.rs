@@ -206,6 +206,43 @@ fn a_keyring_whose_name_cannot_be_made_to_last_is_not_used() {
     world.open().expect("the next time it is");
 }
 
+/// What the disk says, and what to do about it.
+#[test]
+fn a_keyring_that_cannot_be_read_or_written_says_what_to_do() {
+    type Verb = fn(&mut World) -> Result<(), Error>;
+    let open: Verb = |world| world.open().map(drop);
+    let save: Verb = |world| {
+        let (mut store, mut keyring) = world.open()?;
+        store.save(&mut keyring, &OsEntropy)
+    };
+    let cases = [
+        ("no right to read it", Call::Read, io::ErrorKind::PermissionDenied, open, "could not", "run this as the user"),
+        (
+            "no right to the folder",
+            Call::Create,
+            io::ErrorKind::PermissionDenied,
+            save,
+            "could not replace",
+            "as the user",
+        ),
+        ("a full disk", Call::Write, io::ErrorKind::StorageFull, save, "could not replace", "make room there"),
+        ("a quota", Call::Create, io::ErrorKind::QuotaExceeded, save, "could not replace", "make room there"),
+        ("read only", Call::Create, io::ErrorKind::ReadOnlyFilesystem, save, "could not replace", "for writing"),
+        ("a folder that is away", Call::Create, io::ErrorKind::NotFound, save, "could not replace", "make its folder"),
+    ];
+    for (case, call, kind, verb, what, advice) in cases {
+        let mut world = World::new(1);
+        world.disk.make_directory(Path::new("/var/lib/portreeve")).expect("made");
+        drop(world.open().expect("made"));
+        world.disk.fail(Fault { call, nth: world.disk.count(call) + 1, kind, how: How::Not });
+        let refused = verb(&mut world).expect_err(case).to_string();
+        for word in [what, "/portreeve/keyring", advice] {
+            assert!(refused.contains(word), "{case}: {refused}");
+        }
+        verb(&mut world).unwrap_or_else(|error| panic!("{case}, once that is done: {error}"));
+    }
+}
+
 impl World {
     /// As a keyring does before it answers anybody.
     fn start(&mut self) -> Result<(Store, Keyring), Error> {

@@ -8,9 +8,14 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::sealed::version_behind;
 use crate::secret::Secret;
 
 const MAGIC: &[u8; 24] = b"portreeve generation v0\n";
+/// What stands before the version's number.
+const NAME: &[u8] = b"portreeve generation v";
+/// The version that is written here.
+const VERSION: u32 = 0;
 const ENTRY_BYTES: usize = 8 + 32;
 
 /// Where the generation secrets of that keyring file are: beside it.
@@ -35,6 +40,11 @@ pub(super) fn encode(generations: &[&Generation]) -> Zeroizing<Vec<u8>> {
         bytes.extend_from_slice(secret.expose());
     }
     bytes
+}
+
+/// The version of a file that a newer portreeve wrote, and the one that is read here.
+pub(super) fn newer_version(bytes: &[u8]) -> Option<(u32, u32)> {
+    Some((version_behind(bytes, NAME)?, VERSION)).filter(|(version, known)| version > known)
 }
 
 /// Reads the file's bytes; none if they are no generation secrets.

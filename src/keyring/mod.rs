@@ -16,9 +16,10 @@ mod sealed;
 mod server;
 pub mod succession;
 
+use std::io;
 use std::path::PathBuf;
 
-pub use client::Client;
+pub use client::{Client, Gone};
 pub use destroy::{Doom, Doomed};
 pub use keep::{Pace, Wanted, keep_keys};
 pub use kept::{Kept, Written};
@@ -58,7 +59,7 @@ pub enum Error {
         /// The socket.
         path: PathBuf,
         /// What connecting, writing or reading said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Upstream: the keyring was reached and could not do it.
     #[error("the keyring could not {verb}: {reason}")]
@@ -107,6 +108,19 @@ pub enum Error {
         /// What is wrong, such as `shorter than its header`.
         problem: String,
     },
+    /// Configuration: a file was written by a newer portreeve.
+    #[error("{what} {} is of version {version}, and this portreeve reads version {known}: \
+        start the portreeve that wrote it, or one as new", path.display())]
+    Newer {
+        /// Such as `keyring file`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The one that is read here.
+        known: u32,
+    },
     /// Configuration: the credential does not open the keyring file.
     #[error("keyring file {} does not open with credential {}: \
         one of them is damaged or belongs to another keyring; restore the pair from its copy",
@@ -149,14 +163,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// Storage: a file could not be read or written.
-    #[error("could not {verb} {}: {source}", path.display())]
+    #[error("could not {verb} {}: {source}{}", path.display(), advice(source.kind()))]
     Storage {
         /// Such as `read`.
         verb: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Storage: the keyring's own log cannot be written, so nothing is answered.
     #[error("the keyring's use cannot be recorded, so nothing is answered: {0}")]
@@ -166,6 +180,21 @@ pub enum Error {
     Bug(&'static str),
 }
 
+/// What to do about what the system said of a file or its folder; nothing where that says all.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "; run this as the user that the file and its folder belong to, or as root, or give them to that user"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room there: what stood in the file before stands there still"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount its file system for writing",
+        io::ErrorKind::NotFound => "; make its folder, or mount what belongs there",
+        _ => "",
+    }
+}
+
 impl Error {
     /// Whether the configuration, or a file that it names, must be mended first.
     pub fn is_configuration(&self) -> bool {
@@ -173,6 +202,7 @@ impl Error {
             Error::Missing { .. }
             | Error::Exposed { .. }
             | Error::Damaged { .. }
+            | Error::Newer { .. }
             | Error::WrongCredential { .. }
             | Error::OldKeyring { .. } => true,
             Error::Refused { .. }

@@ -22,15 +22,20 @@ use crate::secret::Secret;
 const MAGIC: &[u8; 21] = b"portreeve keyring v1\n";
 const MAGIC_V0: &[u8; 21] = b"portreeve keyring v0\n";
 
-/// Why these bytes are no keyring file that is read here.
-pub(super) fn why_none(file: &[u8]) -> String {
-    match file.strip_prefix(b"portreeve keyring v") {
-        Some([version @ b'2'..=b'9', b'\n', ..]) => format!(
-            "of version {}, and this portreeve reads version 1: start the portreeve that wrote it, or one as new",
-            char::from(*version)
-        ),
-        Some(_) | None => "not a keyring file of a version known here, or shorter than its header".to_owned(),
-    }
+/// What stands before the version's number.
+const NAME: &[u8] = b"portreeve keyring v";
+/// The version that is written here.
+const VERSION: u32 = 1;
+
+/// The version of a keyring file that a newer portreeve wrote, and the one that is read here.
+pub(super) fn newer_version(file: &[u8]) -> Option<(u32, u32)> {
+    Some((version_behind(file, NAME)?, VERSION)).filter(|(version, known)| version > known)
+}
+
+/// The version in a file's first line, which begins with that name.
+pub(super) fn version_behind(file: &[u8], name: &[u8]) -> Option<u32> {
+    let line = file.strip_prefix(name)?.split(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.parse().ok()
 }
 
 /// What stands before the ciphertext.

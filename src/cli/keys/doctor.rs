@@ -66,12 +66,7 @@ pub(in crate::cli) fn look_at_keys(context: &Context, report: &mut Findings) -> 
 
 /// The text of an error: it says what to do.
 fn told(error: Error) -> String {
-    match &error {
-        Error::Storage { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            format!("{error}: run this as the user that the file belongs to, or as root")
-        }
-        _ => error.to_string(),
-    }
+    error.to_string()
 }
 
 fn public_key(path: &Path, keyring: &Keyring) -> Result<String, String> {
@@ -124,6 +119,13 @@ fn compared(copy: &Path, credential: &Path, own: &Seen) -> Result<String, String
     let seen = match look(copy, credential) {
         Ok(seen) => seen,
         Err(Error::Missing { .. }) => return Err(format!("the copy is missing: {mend}")),
+        Err(error @ (Error::Storage { .. } | Error::Newer { .. })) => {
+            return Err(format!(
+                "{}; until it can be read it is not written over, no erasure is complete, and it cannot show whether an old \
+                 keyring was brought back; if you know that it is no newer, move it away and {mend}",
+                told(error)
+            ));
+        }
         Err(error) => return Err(format!("{}; or {mend}", told(error))),
     };
     let (of, is) = (seen.generation, own.generation);
