@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 pub use by_age::Aged;
+pub use erased::Returned;
 pub use start::{StartError, run};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use self::by_age::{Means, Months};
 use self::clocks::Witness;
@@ -68,6 +69,7 @@ pub struct Daemon {
     beside: Beside,
     recorded: Arc<Recorded>,
     months: Months,
+    known: Arc<Mutex<erased::Known>>,
 }
 
 /// What one turn did and found.
@@ -83,6 +85,8 @@ pub struct Turn {
     pub plan: Plan,
     /// What became of closed accounts and of owners' backups.
     pub accounts: Result<Turned, closing::Error>,
+    /// What became of keys that were destroyed and came back with an old keyring.
+    pub returned: Returned,
     /// What became of the keys that go by age.
     pub aged: Aged,
     /// What is late after it.
@@ -103,6 +107,7 @@ impl Turn {
             && !has_failed
             && self.expired.left.is_empty()
             && self.plan.caps.is_empty()
+            && self.returned.trouble.is_none()
             && self.aged.trouble.is_none()
     }
 }
@@ -110,8 +115,9 @@ impl Turn {
 impl Daemon {
     /// A daemon that has done nothing yet. Once `stop` is set, a turn ends as soon as it can, with nothing half done.
     pub fn new(world: World, witness: Arc<dyn Witness>, stop: Arc<AtomicBool>) -> Daemon {
-        let (tries, beside, recorded) = (Tries::default(), Beside::default(), Arc::default());
-        Daemon { world, witness, tries, stop, beside, recorded, months: Months::default() }
+        let (tries, beside, recorded, known) =
+            (Tries::default(), Beside::default(), Arc::default(), Default::default());
+        Daemon { world, witness, tries, stop, beside, recorded, months: Months::default(), known }
     }
 
     /// One step at `now`: clocks, what was left open, what is due to go, what is due to be taken, what that made due,
@@ -121,6 +127,7 @@ impl Daemon {
     /// If the register or the log cannot be used: then nothing more is done. What a store or a database says is part
     /// of the [`Turn`]; the others go on.
     pub async fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
+        let returned = self.look_at_keyring().await;
         let guard = self.look_at_clocks(now).await?;
         let is_frozen = guard.is_frozen();
         let keeping = self.world.keeping.clone();
@@ -154,7 +161,17 @@ impl Daemon {
         let aged = self.expire_keys(is_frozen, now).await?;
         let lasted = guard.frozen.map(|frozen| frozen.lasted);
         let alarms = alarms(&keeping.stock.inventory(is_frozen, now).await?, &keeping.stock.rules, lasted, now);
-        Ok(Turn { settled, attempts, expired, plan, accounts, aged, alarms, is_frozen })
+        Ok(Turn { settled, attempts, expired, plan, accounts, returned, aged, alarms, is_frozen })
+    }
+
+    /// Whether the keyring knows of all that was destroyed; what it may have forgotten besides is looked at anew.
+    async fn look_at_keyring(&mut self) -> Returned {
+        let mut known = self.known.lock().await;
+        let returned = known.turn(&self.world.keeping.acts, &self.world.keyring).await;
+        if known.was_other() {
+            self.months = Months::default();
+        }
+        returned
     }
 
     /// The keys of records of no customer that are due, and a note of what could not be done.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::clocks::Machine;
 use super::told::{self, Told};
-use super::{Daemon, World};
+use super::{Daemon, World, erased};
 use crate::audit::checkpoint::{Checkpoint, SigningKey};
 use crate::audit::keys::{Recipient, Recipients};
 use crate::clock::{Clock, SystemClock};
@@ -125,7 +125,9 @@ async fn serve(
     let backends: Vec<&str> = world.keeping.stock.shelves.iter().map(|shelf| shelf.name.as_str()).collect();
     tracing::info!(id = world.keeping.stock.name, ?backends, "the retention daemon keeps watch");
     let mut changed = world.follower.changed();
+    let (acts, keyring) = (world.keeping.acts.clone(), world.keyring.clone());
     let mut daemon = Daemon::new(world, Arc::new(Machine), stop);
+    tasks.spawn(erased::watch(Arc::clone(&daemon.known), acts, keyring));
     let mut told = Told::default();
     let outcome = loop {
         let now = daemon.world.keeping.acts.clock.now();
@@ -191,7 +193,7 @@ impl Assembled {
         if let Err(why) = resolve(config, &acts, &keyring, &recipients).await {
             tracing::error!("what a daemon that died was about to change is not resolved: {why}");
         }
-        match super::erased::destroy_again(&acts, &keyring).await {
+        match erased::destroy_again(&acts, &keyring).await {
             Ok(0) => {}
             Ok(asked) => tracing::info!(asked, "the keyring was asked again for erasures that were completed"),
             Err(why) => tracing::error!(alarm = "keys", "erasures that were completed are not confirmed again: {why}"),

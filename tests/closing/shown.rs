@@ -248,17 +248,30 @@ impl Shown {
             let refused = self.stage.start_keyring().expect_err("an old one is not believed").to_string();
             assert!(refused.contains("an old copy was brought back"), "{refused}");
         }
-        // All of it, everywhere: it starts, and whoever remembers what was destroyed has it destroyed again.
+        // All of it, everywhere: it starts, and whoever remembers what was destroyed has it destroyed again. The daemon runs
+        // all the time, as it did when the keys were destroyed.
+        self.put_back(4);
+        self.stage.start_keyring().expect("nothing on this machine remembers a newer one");
+        self.holds_no_more(customer).await;
+        // As early as when the daemon starts after that, too.
+        self.stage.retention = None;
+        self.stage.keyring = None;
         self.put_back(4);
         self.stage.start_keyring().expect("nothing on this machine remembers a newer one");
         assert!(self.holds(customer).await, "or there is nothing to be seen");
         self.stage.start_retention().await.expect("the daemon");
+        self.holds_no_more(customer).await;
+    }
+
+    /// Waits until the running daemon has had those keys destroyed again, and looks whether it said why.
+    async fn holds_no_more(&self, customer: CustomerId) {
         let began = Instant::now();
         while self.holds(customer).await {
             assert!(began.elapsed() < Duration::from_secs(30), "{}", self.daemon_said());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.copies_are_without(customer);
+        assert!(self.daemon_said().contains("an old keyring was brought back"), "{}", self.daemon_said());
     }
 
     async fn holds(&self, customer: CustomerId) -> bool {
