@@ -127,6 +127,7 @@ impl Shown {
         }
         for tag in content.tags.iter().filter(|tag| tag.recipient == recipient) {
             needles.extend(of_key("tag key", &tag.key));
+            needles.extend(ready("tag key", &tag.key));
         }
         let (keyring, known) = (self.keyring().await, Recipients::new());
         keyring.known(&known).await.expect("tag keys");
@@ -137,7 +138,11 @@ impl Shown {
             let places: Vec<String> = sealed.iter().map(|key| format!("{}/{}", key.origin, key.position)).collect();
             let opened = keyring.open(sealed, "a test", "to know what must be gone").await.expect("opened");
             let named = places.iter().zip(&opened);
-            needles.extend(named.flat_map(|(place, key)| of_key(&format!("data key {place}"), key.expose())));
+            for (place, key) in named {
+                let what = format!("data key {place}");
+                needles.extend(of_key(&what, key.expose()));
+                needles.extend(ready(&what, key.expose()));
+            }
         }
         needles
     }
@@ -318,6 +323,22 @@ fn of_key(what: &str, key: &[u8; 32]) -> [Needle; 3] {
     [key.as_slice(), digits.as_bytes(), base64.as_bytes()].map(|bytes| Needle::new(what, bytes))
 }
 
+/// What a writer makes of a key to use it: the states of HMAC-SHA-256 behind it, which do all that the key itself does.
+fn ready(what: &str, key: &[u8; 32]) -> [Needle; 2] {
+    let mut beginning = [0_u32; 8];
+    for (word, prime) in beginning.iter_mut().zip([2_f64, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0]) {
+        // FIPS 180-4: the first 32 bits behind the point of the square roots of the first primes.
+        *word = (prime.sqrt().fract() * f64::from(2_u32.pow(16)) * f64::from(2_u32.pow(16))) as u32;
+    }
+    [0x36, 0x5c].map(|pad| {
+        let mut block = [pad; 64];
+        block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        let mut state = beginning;
+        sha2::block_api::compress256(&mut state, &[block]);
+        Needle::new(format!("{what}, ready for use"), state.map(u32::to_ne_bytes).as_flattened())
+    })
+}
+
 fn visit(folder: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
     for entry in std::fs::read_dir(folder).expect("listed") {
         let path = entry.expect("an entry").path();
@@ -383,6 +404,9 @@ async fn nothing_of_an_erased_customer_is_in_any_file_copy_or_process() {
     for expected in ["tag key in proxy", "tag key in portal", "tag key in retention", "tag key in keyring"] {
         assert!(there.iter().any(|found| found == expected), "{expected}: {there:#?}");
     }
+    let is_ready =
+        |key: &str| there.iter().any(|found| found.starts_with(key) && found.ends_with(", ready for use in proxy"));
+    assert!(is_ready("tag key") && is_ready("data key portreeve/proxy-gate-1/"), "in the proxy: {there:#?}");
     assert_eq!(there.iter().filter(|found| found.starts_with("private key")).count(), 2, "in the keyring: {there:#?}");
 
     // Every log and every proof verifies, and says what is gone.
