@@ -5,6 +5,7 @@ mod destroy;
 mod doctor;
 mod kept;
 mod list;
+mod owner;
 mod rotate;
 mod standing;
 

@@ -277,3 +277,47 @@ async fn keys_of_records_of_no_customer_are_listed_with_the_day_they_go_and_foun
         "{found}"
     );
 }
+
+/// Who owns a log can put a link in place of what root is about to make: it leads nowhere that its owner could not go.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_rotates_anothers_log_with_the_others_rights() {
+    /// Nobody's, as the system calls it.
+    const OTHER: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not tested here: only root can work as another user");
+        return;
+    }
+    let stage = Stage::set().await;
+    write(&stage.context).await;
+    let (audit, old) = (&stage.context.config.audit.directory, stage.log("proxy-gate-1"));
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("set");
+    };
+    // As the units have it: every role may make entries, and nobody removes another's.
+    audit.ancestors().take_while(|above| *above != std::path::Path::new("/tmp")).for_each(|above| mode(above, 0o755));
+    let given = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(OTHER), Some(OTHER)).expect("given away");
+    std::os::unix::fs::chown(audit, None, Some(OTHER)).expect("given away");
+    mode(audit, 0o3770);
+    given(&old);
+    fs::read_dir(&old).expect("listed").for_each(|entry| given(&entry.expect("an entry").path()));
+    let (roots, link) = (stage.dir.path().join("roots"), stage.log("proxy-gate-1.2"));
+    fs::create_dir(&roots).expect("made");
+    fs::write(roots.join("spare"), "root's own").expect("written");
+    std::os::unix::fs::symlink(&roots, &link).expect("planted");
+    let refused = stage.run(ROTATE).await.expect_err("it does not follow");
+    assert!(refused.contains("proxy-gate-1.2"), "{refused}");
+    let names: Vec<_> = fs::read_dir(&roots).expect("listed").map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(names, [roots.join("spare")], "nothing is made there, and nothing removed");
+    let owner =
+        |path: &std::path::Path| std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(path).expect("there"));
+    assert!(owner(&roots) == 0 && owner(&names[0]) == 0, "nor given away");
+    // Without it, the rotation goes on, and all that it makes is the other's.
+    fs::remove_file(&link).expect("removed");
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    for dir in [old, link] {
+        let entries = fs::read_dir(&dir).expect("listed").map(|entry| entry.expect("an entry").path());
+        let all: Vec<PathBuf> = entries.chain([dir]).collect();
+        assert!(all.len() > 3 && all.iter().all(|path| owner(path) == OTHER), "{all:?}");
+    }
+    assert_eq!(stage.run(VERIFY).await, Ok(Exit::Done));
+}

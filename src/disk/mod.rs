@@ -24,6 +24,12 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes the directory and those above it; it may exist. Not for other users to read.
     fn make_directory(&self, dir: &Path) -> io::Result<()>;
 
+    /// Whether the directory is one, and its files nobody's but ours to put there: an error says why it is not to be used.
+    /// Where nobody else may write beside it, that stays so.
+    fn check_own(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The names of the files in a directory, in no order.
     fn names(&self, dir: &Path) -> io::Result<Vec<String>>;
 

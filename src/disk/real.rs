@@ -22,6 +22,9 @@ use crate::secret::Secret;
 /// would commit the file's times with each write too.
 const O_DSYNC: u32 = 0o10000;
 
+/// A lock that is a link is none, and a pipe in its place holds nobody up.
+const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+
 /// How many bytes of zeros are written at a time.
 const ZEROS_BYTES: usize = 1 << 20;
 const ZEROS_BYTES_FOR_LATER: usize = 256 << 10;
@@ -35,12 +38,24 @@ impl Disk for RealDisk {
         verbs::make_directory(self, dir)
     }
 
+    fn check_own(&self, dir: &Path) -> io::Result<()> {
+        let (about, me) = (fs::symlink_metadata(dir)?, rustix::process::geteuid().as_raw());
+        if !about.is_dir() {
+            return Err(io::Error::other("it is a link, not a directory: find out who put it there, and remove it"));
+        }
+        match about.uid() {
+            owner if owner == me => Ok(()),
+            owner => Err(io::Error::other(format!("it belongs to user {owner}, and this runs as user {me}"))),
+        }
+    }
+
     fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
         fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).custom_flags(NO_LINK).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(RealLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
@@ -49,7 +64,7 @@ impl Disk for RealDisk {
     }
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
-        let file = match File::open(path) {
+        let file = match OpenOptions::new().read(true).custom_flags(NO_LINK).open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             opened => opened?,
         };

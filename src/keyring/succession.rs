@@ -2,8 +2,7 @@
 //! Not here: closing the one log and beginning the other (`portreeve keys rotate log`).
 //! Whatever is cut off is taken up again: the next key stands beside the old one until the old one is overwritten.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -83,22 +82,6 @@ pub fn adopt(disk: &dyn Disk, secret: &Path) -> Result<(), Error> {
 pub fn own_next(secret: &Path) -> Result<(), Error> {
     let owner = fs::metadata(secret).map_err(|source| storage("look at", secret, source))?;
     owned_by((owner.uid(), owner.gid()), &next_of(secret))
-}
-
-/// Gives what is in the log's directory, and that itself, to whoever owns the directory `like`: whoever rotates a log may
-/// be another user than its writer.
-///
-/// # Errors
-/// [`Error::Storage`].
-pub fn own_like(like: &Path, directory: &Path) -> Result<(), Error> {
-    let owner = fs::metadata(like).map_err(|source| storage("look at", like, source))?;
-    let owner = (owner.uid(), owner.gid());
-    owned_by(owner, directory)?;
-    let entries = fs::read_dir(directory).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-    let entries = entries.map_err(|source| storage("list", directory, source))?;
-    entries.iter().try_for_each(|entry| owned_by(owner, &entry.path()))?;
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| storage("sync", directory, source))
 }
 
 fn owned_by((uid, gid): (u32, u32), path: &Path) -> Result<(), Error> {

@@ -67,6 +67,7 @@ impl Ready {
     ) -> Result<Ready, Error> {
         let origin = checked_origin(&settings)?;
         disk.make_directory(dir).map_err(|error| Error::storage("make", dir, &error))?;
+        disk.check_own(dir).map_err(|error| Error::storage("use", dir, &error))?;
         let lock = take_lock(disk.as_ref(), dir)?;
         // Asked for before anything is touched: without keys nothing could be recorded.
         let opened = Record::new(clock.now(), Kind::Opened, None);

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::owner::Owner;
 use crate::audit::checkpoint::{Checkpoint, SigningKey, verifier_key};
 use crate::audit::keys::{Recipient, Recipients};
 use crate::audit::record::{Kind, Record};
@@ -14,7 +15,7 @@ use crate::cli::{Context, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, RealDisk};
 use crate::entropy::OsEntropy;
-use crate::keyring::succession::{Next, adopt, own_like, own_next, prepare};
+use crate::keyring::succession::{Next, adopt, own_next, prepare};
 use crate::keyring::{Client, Kept, init, pinned};
 use crate::log::reader::Reader;
 use crate::log::{self, Log, origin, start};
@@ -41,7 +42,8 @@ pub(super) async fn log(context: &Context, writer: &str) -> Result<Table, Failur
     };
     own_next(&secret)?;
     let (old_name, next_name) = (old.clone(), next.name.clone());
-    let rotation = Rotation { context, secret: secret.clone(), old, public: signing.public(), next };
+    let owner = Owner::of(&audit.join(&old))?;
+    let rotation = Rotation { context, secret: secret.clone(), old, owner, public: signing.public(), next };
     rotation.close(&keys).await?;
     rotation.begin(&keys)?;
     adopt(&RealDisk, &secret)?;
@@ -95,20 +97,16 @@ struct Rotation<'a> {
     context: &'a Context,
     secret: PathBuf,
     old: String,
+    /// Whose log it is, who is the only one to touch its files, whoever rotates it.
+    owner: Owner,
     /// The old log's key.
     public: [u8; 32],
     next: Next,
 }
 
 impl Rotation<'_> {
-    /// Ends the old log, unless that was done. However that goes, it stays its writer's: another user may have made a file.
+    /// Ends the old log, unless that was done.
     async fn close(&self, keys: &Keys) -> Result<(), Failure> {
-        let closed = self.close_it(keys).await;
-        let old = self.dir(&self.old);
-        and_then(closed, own_like(&old, &old).map_err(Failure::from))
-    }
-
-    async fn close_it(&self, keys: &Keys) -> Result<(), Failure> {
         let remembered = match self.context.register() {
             Ok(register) => register.remembered(&self.old)?,
             Err(failure) => {
@@ -121,7 +119,7 @@ impl Rotation<'_> {
         };
         let signing = SigningKey::from_seed(&init::read_seed(&self.secret)?);
         let settings = log::Settings::new(&self.old, signing).remembering(remembered);
-        let log = match open(self.context, &self.dir(&self.old), settings, keys) {
+        let log = match open(self.context, self.owner, &self.dir(&self.old), settings, keys)? {
             Err(log::Error::Continued { next, .. }) if next == self.key() => return Ok(()),
             opened => opened?,
         };
@@ -158,7 +156,7 @@ impl Rotation<'_> {
 
     /// The signed note with which the old log ended.
     fn ended(&self) -> Result<String, Failure> {
-        let reader = Reader::open(&self.dir(&self.old))?;
+        let reader = self.owner.act(|| Reader::open(&self.dir(&self.old)))??;
         let note = reader.note().to_owned();
         let ended = Checkpoint::open(&note, &origin(&self.old), &self.public)
             .map_err(|error| Failure::failed(format!("{error}: run \"portreeve audit verify\"")))?;
@@ -168,13 +166,12 @@ impl Rotation<'_> {
 
     /// Begins the new log, unless that was done.
     fn begin(self, keys: &Keys) -> Result<(), Failure> {
-        let (note, old, new) = (self.ended()?, self.dir(&self.old), self.dir(&self.next.name));
+        let (note, dir) = (self.ended()?, self.dir(&self.next.name));
         let settings = log::Settings::new(&self.next.name, self.next.signing).continuing(note);
-        let log = open(self.context, &new, settings, keys)?;
+        let log = open(self.context, self.owner, &dir, settings, keys)??;
         log.clone().close()?;
         remember(self.context, &log.checkpoint());
-        own_like(&old, &new)?;
-        Ok(own_like(&old, &old)?)
+        Ok(())
     }
 
     fn dir(&self, name: &str) -> PathBuf {
@@ -194,11 +191,18 @@ fn remember(context: &Context, Checkpoint { origin, size, root }: &Checkpoint) {
     }
 }
 
-fn open(context: &Context, dir: &Path, settings: log::Settings, keys: &Keys) -> Result<Log, log::Error> {
+/// Opens a log as its owner; so do its threads work.
+fn open(
+    context: &Context,
+    owner: Owner,
+    dir: &Path,
+    settings: log::Settings,
+    keys: &Keys,
+) -> Result<Result<Log, log::Error>, Failure> {
     let audit = &context.config.audit;
     let settings = settings.sized(audit.segment_bytes, audit.reserve_bytes, audit.epoch_after, audit.epoch_bytes);
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-    Log::open(Arc::new(RealDisk), dir, settings, keys.recipients.clone(), clock, entropy)
+    owner.act(|| Log::open(Arc::new(RealDisk), dir, settings, keys.recipients.clone(), clock, entropy))
 }
 
 fn told(context: &Context, old: &str, new: &str) -> Table {
