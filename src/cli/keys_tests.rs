@@ -211,11 +211,20 @@ async fn keys_are_listed_backed_up_and_looked_after_whether_the_keyring_runs_or_
     let refused = stage.run("portreeve keys rotate kek --new-credential").await.expect_err("it runs");
     assert!(refused.contains("stop it first"), "{refused}");
 
+    // A place that was listed after the keyring had started.
+    let copy = stage.dir.path().join("elsewhere/keyring");
+    fs::create_dir(copy.parent().expect("a folder")).expect("made");
+    stage.context.config.keyring.copies = vec![copy.clone()];
+    let (table, exit) = plain(kept::back_up(&stage.context).await);
+    assert_eq!(exit, Exit::Findings);
+    let states: Vec<_> = rows(&table).iter().map(|row| row["state"].to_string()).collect();
+    assert!(states.len() == 2 && states[1].contains("start it again"), "{states:?}");
+    assert!(!copy.exists(), "a keyring that does not know of it");
+    stage.context.config.keyring.copies = vec![];
+
     stage.stop_keyring().await;
     let offline = shown(&plain(list::list(&stage.context).await));
     assert_eq!(offline, listed, "the same from its file");
-    let copy = stage.dir.path().join("elsewhere/keyring");
-    fs::create_dir(copy.parent().expect("a folder")).expect("made");
     stage.context.config.keyring.copies = vec![copy.clone()];
     assert_eq!(wrong(&stage), ["copy: the copy is missing: run \\portreeve keys backup\\"]);
     assert_eq!(stage.run("portreeve keys backup").await, Ok(Exit::Done));

@@ -188,7 +188,7 @@ impl Client {
     async fn write(&self, request: Request) -> Result<Written, Error> {
         let verb = request.verb();
         match self.call(request).await? {
-            Answer::Written { generation, behind } => Ok(Written { generation, behind }),
+            Answer::Written { generation, behind, copies } => Ok(Written { generation, behind, copies }),
             other => Err(failed(verb, other)),
         }
     }

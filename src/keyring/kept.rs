@@ -17,6 +17,7 @@ use crate::entropy::Entropy;
 pub struct Kept {
     store: Store,
     keyring: Keyring,
+    copies: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -26,7 +27,7 @@ impl Kept {
     /// As [`Store::open`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential: &Path) -> Result<Kept, Error> {
         let (store, keyring) = Store::open(disk, path, credential)?;
-        Ok(Kept { store, keyring })
+        Ok(Kept { store, keyring, copies: Vec::new() })
     }
 
     /// Keeps copies of the file at these places as well, rewritten with it.
@@ -34,6 +35,7 @@ impl Kept {
     /// # Errors
     /// [`Error::OldKeyring`] if one of them shows that an old keyring was brought back.
     pub fn with_copies(mut self, copies: Vec<PathBuf>) -> Result<Kept, Error> {
+        self.copies.clone_from(&copies);
         self.store.keep_copies(copies)?;
         Ok(self)
     }
@@ -98,8 +100,11 @@ impl Kept {
     }
 
     fn written(&self) -> Written {
-        let behind = self.store.behind().map(|copy| copy.display().to_string()).collect();
-        Written { generation: self.store.generation(), behind }
+        let (behind, kept): (Vec<_>, Vec<_>) =
+            self.copies.iter().partition(|copy| self.store.behind().any(|behind| behind == copy.as_path()));
+        let named = |copies: Vec<&PathBuf>| copies.iter().map(|copy| copy.display().to_string()).collect();
+        let (behind, copies) = (named(behind), named(kept));
+        Written { generation: self.store.generation(), behind, copies }
     }
 
     pub(super) fn missing(&self, slots: &[Slot], tags: &[Recipient]) -> Missing {
@@ -144,6 +149,8 @@ pub struct Written {
     pub generation: u64,
     /// Copies that could not be written, and do not hold what it holds.
     pub behind: Vec<String>,
+    /// Copies that were. Whoever wrote knows no others, whatever is listed by now.
+    pub copies: Vec<String>,
 }
 
 /// Keys to be made.

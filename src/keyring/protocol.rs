@@ -147,13 +147,15 @@ pub(super) enum Answer {
         #[n(1)]
         keys: Vec<Slot>,
     },
-    /// It is of this generation now; copies that could not be written.
+    /// It is of this generation now; copies that could not be written, and those that were.
     #[n(10)]
     Written {
         #[n(0)]
         generation: u64,
         #[n(1)]
         behind: Vec<String>,
+        #[n(2)]
+        copies: Vec<String>,
     },
 }
 

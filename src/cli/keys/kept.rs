@@ -66,9 +66,16 @@ fn told(context: &Context, written: &Written) -> (Table, Exit) {
     let mut table = Table::new(&["place", "generation", "state"]);
     let mut row = |place: String, state: &str| table.row([place.into(), written.generation.into(), state.into()]);
     row(config.file.display().to_string(), "written");
+    let mut are_all_written = written.behind.is_empty();
     for copy in config.copies.iter().map(|copy| copy.display().to_string()) {
-        let state = if written.behind.contains(&copy) { "could not be written" } else { "written" };
+        let is_written = written.copies.contains(&copy);
+        are_all_written &= is_written;
+        let state = match is_written {
+            true => "written",
+            false if written.behind.contains(&copy) => "could not be written",
+            false => "not written: the keyring that runs was started without it; start it again",
+        };
         row(copy, state);
     }
-    (table, if written.behind.is_empty() { Exit::Done } else { Exit::Findings })
+    (table, if are_all_written { Exit::Done } else { Exit::Findings })
 }

@@ -37,7 +37,7 @@ impl Shared {
             Err(error) => Some(error.to_string()),
         };
         self.log.record(became).await?;
-        let Written { generation, behind } = written?;
-        Ok(Answer::Written { generation, behind })
+        let Written { generation, behind, copies } = written?;
+        Ok(Answer::Written { generation, behind, copies })
     }
 }
