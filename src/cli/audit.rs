@@ -3,6 +3,7 @@
 //! Whatever is opened here, the keyring records, with who asked and why.
 
 mod absent;
+mod asked;
 mod csv;
 mod erasures;
 mod export;
@@ -81,6 +82,9 @@ pub enum Command {
         /// elsewhere. Can be given several times. Witnesses of the configuration are asked anyway.
         #[arg(long, value_name = "PATH")]
         memory: Vec<PathBuf>,
+        /// Why the records are opened; the keyring records it.
+        #[arg(long, value_name = "TEXT", requires = "open")]
+        reason: Option<String>,
     },
 }
 
@@ -104,13 +108,14 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
             context.show(&table)?;
             Ok(exit)
         }
-        Command::Verify { open, tree, directory, memory } => {
+        Command::Verify { open, tree, directory, memory, reason } => {
             let depth = match (open, tree) {
                 (true, _) => verify::Depth::Opened,
                 (false, true) => verify::Depth::Tree,
                 (false, false) => verify::Depth::Sealed,
             };
-            let (table, exit) = verify::verified_to(context, depth, directory.as_deref(), &memory).await?;
+            let (table, exit) =
+                verify::verified_to(context, depth, directory.as_deref(), &memory, reason.as_deref()).await?;
             context.show(&table)?;
             Ok(exit)
         }
@@ -291,3 +296,7 @@ mod erased_tests;
 #[cfg(test)]
 #[path = "audit/names_tests.rs"]
 mod names_tests;
+
+#[cfg(test)]
+#[path = "audit/recorded_tests.rs"]
+mod recorded_tests;

@@ -190,7 +190,7 @@ async fn damaged_part_is_nothing_to_the_tree(context: &Context) {
     let last = damaged.iter().rposition(|byte| *byte != 0).expect("not empty");
     *damaged.get_mut(last).expect("within") ^= 1;
     let verdicts = async |depth| -> Vec<String> {
-        let rows = json(&plain(verified_to(context, depth, None, &[]).await).0);
+        let rows = json(&plain(verified_to(context, depth, None, &[], None).await).0);
         let of_proxy = rows.iter().filter(|row| row.get("log") == Some(&"proxy-gate-1".into()));
         of_proxy.filter_map(|row| Some(row.get("verdict")?.as_str()?.to_owned())).collect()
     };
@@ -444,7 +444,7 @@ async fn a_log_that_signs_as_another_is_told_and_nothing_is_opened_as_the_others
     let other = Checkpoint { origin: "portreeve/keyring".to_owned(), ..own };
     std::fs::write(&checkpoint, other.sign(&signing)).expect("written");
     for depth in [Depth::Tree, Depth::Sealed, Depth::Opened] {
-        let (table, exit) = plain(verified_to(&context, depth, None, &[]).await);
+        let (table, exit) = plain(verified_to(&context, depth, None, &[], None).await);
         let rows = json(&table);
         assert_eq!(exit, Exit::Findings, "{rows:?}");
         let of = |log: &str| rows.iter().filter(|row| row.get("log") == Some(&log.into())).collect::<Vec<_>>();

@@ -226,8 +226,8 @@ fn alone(stage: &Stage, lines: &Path, csv: &Path) {
         stage.run(&["audit", "export", "--customer", "globex", "--format", "jsonl"]).expect("to standard output");
     let other = String::from_utf8(other.stdout).expect("UTF-8");
     assert!(other.contains("globex keep this") && !other.contains("acme"), "{other}");
-    let search =
-        ["--format", "json", "audit", "search", "--kind", "keys-opened", "--text", "audit export: for the auditor"];
+    let asked = "audit export --customer \"acme\": for the auditor";
+    let search = ["--format", "json", "audit", "search", "--kind", "keys-opened", "--text", asked];
     let read = said(&stage.run(&search).expect("a search"));
     assert!(read.lines().count() >= 2 && read.contains("uid"), "the reading is not recorded: {read}");
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::asked::asked;
 use super::progress;
 use super::{Auditor, csv, object, shown, when};
 use crate::cli::context::tell;
@@ -40,6 +41,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whose records, and of when, as it was asked.
+    fn asked(&self) -> String {
+        let (from, to) = (self.from.as_deref(), self.to.as_deref());
+        asked("export", &[("customer", Some(&self.customer)), ("from", from), ("to", to)])
+    }
+
     fn query(&self, auditor: &Auditor, logs: &Vouched) -> Result<Query, Failure> {
         let now = SystemClock.now();
         let at = |when: &Option<String>| when.as_deref().map(|when| when::read(when, now)).transpose();
@@ -101,7 +108,7 @@ fn stopped(watch: &Watch) -> Failure {
 
 async fn exported(context: &Context, wanted: &Wanted, watch: &Arc<Watch>) -> Result<Written, Failure> {
     let target = Target::begin(wanted.output.as_deref())?;
-    let auditor = Auditor::begin(context, "export", wanted.reason.as_deref()).await?;
+    let auditor = Auditor::begin(context, &wanted.asked(), wanted.reason.as_deref()).await?;
     let logs = auditor.logs()?;
     let query = wanted.query(&auditor, &logs)?;
     let reading = auditor.reading();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::asked::asked;
 use super::{Auditor, when};
 use crate::audit::keys::Recipient;
 use crate::audit::proof::{Base64, Checked, Customer, FORMAT, Key, Period, Proof, check};
@@ -48,10 +49,20 @@ pub struct Wanted {
     reason: Option<String>,
 }
 
+impl Wanted {
+    /// Whose records, of when, and in which logs, as it was asked.
+    fn asked(&self) -> String {
+        let (since, until) = (self.since.as_deref(), self.until.as_deref());
+        let logs = Some(self.log.join(",")).filter(|logs| !logs.is_empty());
+        let customer = Some(self.customer.as_str());
+        asked("prove", &[("customer", customer), ("since", since), ("until", until), ("log", logs.as_deref())])
+    }
+}
+
 /// Writes the proof and says what it shows.
 pub(super) async fn prove(context: &Context, wanted: &Wanted) -> Result<(Table, Exit), Failure> {
     let file = new_file(&wanted.output)?;
-    let auditor = Auditor::begin(context, "prove", wanted.reason.as_deref()).await?;
+    let auditor = Auditor::begin(context, &wanted.asked(), wanted.reason.as_deref()).await?;
     let customer = auditor.customer(&wanted.customer)?;
     if auditor.recipients.tag(Recipient::Customer(customer)).is_none() {
         return Err(Failure::failed(format!(

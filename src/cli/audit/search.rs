@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::asked::asked;
 use super::{Auditor, csv, object, progress, shown, when};
 use crate::audit::record::Kind;
 use crate::cli::{Context, Exit, Failure, Format, lines, to_stdout};
@@ -15,8 +16,6 @@ use crate::log::follow::Following;
 use crate::log::search::{Found, Query};
 use crate::log::stream::Watch;
 
-/// Of the values that are looked for, the keyring is told so many characters.
-const ASKED_MAX: usize = 200;
 /// How often `tail` looks for more.
 const TAIL_EVERY: Duration = Duration::from_secs(1);
 
@@ -112,14 +111,12 @@ impl Looked {
         })
     }
 
-    /// What is looked for, as it was asked: the keyring records it with who and why. Every field that was given is named; a
-    /// value stands in quotes, so that nothing in it reads as another field or as the reason.
+    /// What is looked for, as it was asked.
     pub(super) fn asked(&self, verb: &str) -> String {
         let session = self.session.map(|session| session.to_string());
         let kinds: Vec<_> = self.kind.iter().map(|kind| kind.word()).collect();
         let kinds = Some(kinds.join(",")).filter(|kinds| !kinds.is_empty());
-        let (mut asked, mut left) = (verb.to_owned(), ASKED_MAX);
-        for (name, value) in [
+        let flags = [
             ("customer", &self.customer),
             ("staff", &self.staff),
             ("session", &session),
@@ -129,25 +126,9 @@ impl Looked {
             ("sqlstate", &self.sqlstate),
             ("text", &self.text),
             ("kind", &kinds),
-        ] {
-            asked.extend(value.as_ref().map(|value| format!(" --{name} {}", quoted(value, &mut left))));
-        }
-        asked
+        ];
+        asked(verb, &flags.map(|(name, value)| (name, value.as_deref())))
     }
-}
-
-/// As much of a value as there is room left for, in quotes; where it was cut, behind them.
-fn quoted(value: &str, left: &mut usize) -> String {
-    let mut kept = String::new();
-    for c in value.chars() {
-        let Some(rest) = left.checked_sub(c.escape_debug().count()) else {
-            let (end, of) = (kept.chars().count(), value.chars().count());
-            return format!("{kept:?} (cut after {end} of {of} characters)");
-        };
-        *left = rest;
-        kept.push(c);
-    }
-    format!("{kept:?}")
 }
 
 /// Shows what is found.

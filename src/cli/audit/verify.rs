@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::path::{Path, PathBuf};
 
+use super::asked::asked;
 use super::erasures::{brought_back, under_way};
 use super::witnessed::Elsewhere;
 use super::{Auditor, absent};
@@ -41,15 +42,16 @@ pub(super) async fn verified(
     copy: Option<&Path>,
     memory: &[PathBuf],
 ) -> Result<(Table, Exit), Failure> {
-    verified_to(context, if open { Depth::Opened } else { Depth::Sealed }, copy, memory).await
+    verified_to(context, if open { Depth::Opened } else { Depth::Sealed }, copy, memory, None).await
 }
 
-/// A row per finding, and whether one of them is an alarm.
+/// A row per finding, and whether one of them is an alarm. `reason` is why records are opened.
 pub(super) async fn verified_to(
     context: &Context,
     depth: Depth,
     copy: Option<&Path>,
     memory: &[PathBuf],
+    reason: Option<&str>,
 ) -> Result<(Table, Exit), Failure> {
     let elsewhere = Elsewhere::of(context, copy, memory)?;
     if elsewhere.is_nobody() && copy.is_none() {
@@ -61,7 +63,9 @@ pub(super) async fn verified_to(
     // there is known to it.
     let state = if depth == Depth::Opened { context.state().ok() } else { None };
     let known: Vec<u64> = dirs.iter().map(|dir| Reader::open(dir).map_or(0, |reader| reader.claimed())).collect();
-    let auditor = if depth == Depth::Opened { Some(Auditor::begin(context, "verify", None).await?) } else { None };
+    let copied = copy.map(Path::to_string_lossy);
+    let asked = asked("verify --open", &[("directory", copied.as_deref())]);
+    let auditor = if depth == Depth::Opened { Some(Auditor::begin(context, &asked, reason).await?) } else { None };
     let mut findings = Vec::new();
     let mut logs = Vec::new();
     for (dir, known) in dirs.iter().zip(known) {
