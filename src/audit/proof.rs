@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use check::{Checked, CheckedLog, Cosigned, End, Fault, Key, Shown, check, check_witnessed};
+pub use check::{BrokenOff, Checked, CheckedLog, Cosigned, End, Fault, Key, Shown, check, check_witnessed};
 
 /// What the file says it is.
 pub const FORMAT: &str = "portreeve-proof/1";

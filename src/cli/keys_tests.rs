@@ -5,8 +5,10 @@ use clap::Parser;
 
 use super::*;
 use crate::audit::keys::{Recipient, Recipients};
+use crate::audit::tree::sha256;
 use crate::cli::audit::tests::{started, write};
-use crate::cli::{Arguments, Command as AnyCommand, dispatch};
+use crate::cli::verify_proof;
+use crate::cli::{Arguments, Command as AnyCommand, Verb, dispatch};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::keyring::{Client, Kept, succession};
 use crate::log::{Log, Settings};
@@ -115,6 +117,58 @@ async fn a_rotated_log_is_searched_proved_and_verified_as_one() {
     assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Done));
     fs::remove_dir_all(stage.log("proxy-gate-1.2")).expect("removed");
     assert_eq!(stage.run("portreeve audit verify").await, Ok(Exit::Findings), "a log in the middle is missing");
+}
+
+/// What is proved of the log that ended is all of the period only with the log that it goes on as, or if the period ends before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_of_an_ended_log_alone_asks_for_the_one_that_it_goes_on_as() {
+    let stage = Stage::set().await;
+    write(&stage.context).await;
+    let before = format!(" --until {}", SystemClock.now());
+    assert_eq!(stage.run(ROTATE).await, Ok(Exit::Done));
+    write(&stage.context).await;
+    let after = format!(" --until {}", SystemClock.now());
+    let (old, both) = (&["proxy-gate-1"][..], &["proxy-gate-1", "proxy-gate-1.2"][..]);
+    let folder = stage.dir.path().display();
+    for (number, (names, until, states)) in [
+        (old, "", &["goes-on", "sound"][..]),
+        (old, after.as_str(), &["goes-on", "sound"]),
+        (old, before.as_str(), &["complete"]),
+        (both, "", &["complete", "complete"]),
+        (both, after.as_str(), &["complete", "to-checkpoint"]),
+        (both, before.as_str(), &["complete", "complete"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (logs, file) = (names.join(" --log "), format!("{folder}/{number}.json"));
+        let prove = format!("portreeve audit prove --customer c7 --log {logs}{until} --output {file}");
+        assert_eq!(stage.run(&prove).await, Ok(Exit::Done), "{prove}");
+        let keys: Vec<PathBuf> =
+            names.iter().map(|name| stage.dir.path().join(format!("log-keys/{name}.vkey"))).collect();
+        let (table, exit) =
+            plain(verify_proof::of_records(&fs::read_to_string(&file).expect("read"), &keys, None, &[]));
+        let rows = rows(&table);
+        let told: Vec<_> = rows.iter().filter(|row| row["position"].is_null()).collect();
+        assert_eq!(told.iter().map(|row| &row["state"]).collect::<Vec<_>>(), states, "{prove}: {told:?}");
+        let named: Vec<String> = keys.iter().map(|key| format!(" --key {}", key.display())).collect();
+        let typed = format!("portreeve verify-proof {file}{}", named.concat());
+        let AnyCommand::Verb(Verb::VerifyProof(arguments)) =
+            Arguments::try_parse_from(typed.split_whitespace()).expect("arguments").command
+        else {
+            panic!("another verb")
+        };
+        assert_eq!(plain(verify_proof::run(&arguments, crate::cli::Format::Json)), exit);
+        if states.contains(&"goes-on") {
+            let says = told[0]["says"].as_str().expect("text");
+            assert!(says.starts_with("the log goes on as another log (its verifier key has the SHA-256 "), "{says}");
+            assert!(says.ends_with("): give its proof and key"), "{says}");
+            let next = fs::read_to_string(stage.dir.path().join("log-keys/proxy-gate-1.2.vkey")).expect("read");
+            let next: String = sha256(&[next.trim_end().as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(says.contains(&next), "{says}");
+        }
+        assert_eq!(exit, if states.contains(&"goes-on") { Exit::Findings } else { Exit::Done }, "{prove}");
+    }
 }
 
 /// Wherever it is cut off, it is done by running it again; until then nothing is written anywhere wrong.

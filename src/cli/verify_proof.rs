@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub(super) use self::records::checked as of_records;
+pub(super) use self::records::{checked as of_records, goes_on};
 use super::{Exit, Failure, Format, Table, show};
 use crate::audit::proof::Proof;
 use crate::clock::{Clock, SystemClock, Timestamp};

@@ -3,7 +3,7 @@
 import json
 from collections import namedtuple
 
-from auditlog import DATA_KEY, PUBLIC, SKELETON, VALUES, hash_of, parse_leaf
+from auditlog import CONTINUED, DATA_KEY, PUBLIC, SKELETON, VALUES, hash_of, parse_leaf
 from primitives import (
     check_consistency,
     cbor,
@@ -15,8 +15,10 @@ from primitives import (
     open_checkpoint,
     open_part,
     root_with,
+    sha256,
     tag_of,
     unbase64,
+    verifier_key,
 )
 
 Shown = namedtuple("Shown", "log position at kind skeleton values")
@@ -67,7 +69,7 @@ def check(text, keys, witnesses=()):
     demand(len(tag_key) == 32, "the tag key has not 32 bytes")
     ends, shown = {}, []
     for log in proof["logs"]:
-        origin = log["checkpoint"].split("\n", 1)[0]
+        origin = origin_of(log)
         demand(origin in keys, f"{origin}: no key of that log was given")
         demand(origin not in ends, f"{origin}: the log is there twice")
         ends[origin], records = check_log(log, origin, keys[origin], tag_key, proof["period"])
@@ -77,7 +79,17 @@ def check(text, keys, witnesses=()):
         shown.extend(records)
     for origin in keys:
         demand(origin in ends, f"{origin}: its key was given, and the proof says nothing about this log")
+    known, until = {sha256(verifier_key(origin, keys[origin]).encode()) for origin in ends}, proof["period"]["until"]
+    for log in proof["logs"]:
+        last = parse_leaf(unbase64(log["leaves"][-1]["leaf"])) if log["leaves"] else None
+        if last is None or last.kind != CONTINUED or last.position >= log["to"] or (until is not None and last.at >= until):
+            continue
+        demand(last.hashes[0] in known, f"{origin_of(log)}: it goes on as another log, and the proof says nothing about that")
     return fingerprint(tag_key), ends, shown
+
+
+def origin_of(log):
+    return log["checkpoint"].split("\n", 1)[0]
 
 
 def older(log):

@@ -12,6 +12,7 @@ use portreeve::audit::descriptor::Descriptor;
 use portreeve::audit::note::Note;
 use portreeve::audit::proof::{Key, Proof, check_witnessed};
 use portreeve::clock::Timestamp;
+use portreeve::keyring::init::read_public_key;
 use portreeve::log::reader::Reader;
 use portreeve::secret::Secret;
 use serde_json::Value;
@@ -139,6 +140,15 @@ fn a_witness_that_is_asked_for_must_have_cosigned() {
     }
 }
 
+/// A log of the vectors, as files.
+fn lay_out(log: &Value, dir: &Path) {
+    std::fs::create_dir(dir).expect("a folder");
+    for (name, bytes) in log["files"].as_object().expect("files") {
+        let bytes = STANDARD.decode(bytes.as_str().expect("base64")).expect("base64");
+        std::fs::write(dir.join(name), bytes).expect("written");
+    }
+}
+
 /// What is not listed could be a record: the first one of all, which nothing before it links on to, and those behind an end
 /// that nothing shows.
 #[test]
@@ -147,11 +157,7 @@ fn a_proof_that_leaves_out_the_first_record_or_ends_too_early_is_refused() {
     let vectors = serde_json::from_str::<Value>(&vectors).expect("JSON");
     let folder = tempfile::tempdir().expect("a folder");
     let [path, key, dir] = ["proof.json", "log.vkey", "log"].map(|name| folder.path().join(name));
-    std::fs::create_dir(&dir).expect("a folder");
-    for (name, bytes) in vectors["log"]["files"].as_object().expect("files") {
-        let bytes = STANDARD.decode(bytes.as_str().expect("base64")).expect("base64");
-        std::fs::write(dir.join(name), bytes).expect("written");
-    }
+    lay_out(&vectors["log"], &dir);
     let public = SigningKey::from_seed(&Secret::new([1; 32])).public();
     std::fs::write(&key, verifier_key("portreeve/proxy-gate-1", &public)).expect("written");
 
@@ -178,5 +184,62 @@ fn a_proof_that_leaves_out_the_first_record_or_ends_too_early_is_refused() {
             &[],
         );
         assert_eq!(checked.faults.iter().map(|fault| fault.what.as_str()).collect::<Vec<_>>(), [ours]);
+    }
+}
+
+/// A proof about somebody who is in no log, which lists every leaf.
+fn about_nobody(dirs: &[&PathBuf], until: Option<i64>) -> Value {
+    let part = |dir: &&PathBuf| {
+        let leaves = leaves(dir);
+        let listed: Vec<Value> =
+            leaves.iter().map(|leaf| serde_json::json!({"leaf": STANDARD.encode(leaf.to_bytes())})).collect();
+        let to = leaves.iter().take_while(|leaf| until.is_none_or(|until| leaf.place.at.0 < until)).count();
+        serde_json::json!({
+            "checkpoint": Reader::open(dir).expect("readable").note(), "earlier": null, "from": 0, "to": to,
+            "leaves": listed, "hashes": [], "keys": [],
+        })
+    };
+    serde_json::json!({
+        "format": "portreeve-proof/1", "customer": {"number": 9, "name": "nobody"},
+        "period": {"since": null, "until": until}, "tag_key": STANDARD.encode([9; 32]),
+        "logs": dirs.iter().map(part).collect::<Vec<_>>(),
+    })
+}
+
+/// The log that it goes on as must be there, unless the period ends before.
+#[test]
+fn a_proof_of_a_log_that_goes_on_as_one_that_is_not_there_is_refused() {
+    let vectors = std::fs::read_to_string(root().join("src/audit/vectors.json")).expect("readable");
+    let vectors = serde_json::from_str::<Value>(&vectors).expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    let dirs = ["old", "new"].map(|name| folder.path().join(name));
+    let keys = ["old.vkey", "new.vkey"].map(|name| folder.path().join(name));
+    for ((log, dir), key) in vectors["rotated"]["logs"].as_array().expect("logs").iter().zip(&dirs).zip(&keys) {
+        lay_out(log, dir);
+        std::fs::write(key, log["verifier_key"].as_str().expect("a key")).expect("written");
+    }
+    let [old, new] = &dirs;
+    let ended = leaves(old).last().expect("a leaf").place.at.0;
+    let path = folder.path().join("proof.json");
+    for (dirs, until, holds) in [
+        (&[old][..], None, false),
+        (&[old], Some(ended + 1), false),
+        (&[old], Some(ended), true),
+        (&[old, new], None, true),
+        (&[new, old], Some(ended + 1), true),
+        (&[new], None, true),
+    ] {
+        let proof = about_nobody(dirs, until).to_string();
+        std::fs::write(&path, &proof).expect("written");
+        let of_them: Vec<&PathBuf> = dirs.iter().map(|dir| if *dir == old { &keys[0] } else { &keys[1] }).collect();
+        let mut arguments: Vec<&Path> = vec![&path];
+        arguments.extend(of_them.iter().map(|key| key.as_path()));
+        let theirs = verifier("proof", &arguments).map(|told| told[0]["records"] == 0);
+        let missed = "portreeve/proxy-gate-1: it goes on as another log, and the proof says nothing about that";
+        assert_eq!(theirs, if holds { Ok(true) } else { Err(missed.to_owned()) }, "{dirs:?} {until:?}");
+        let publics = of_them.iter().map(|key| read_public_key(key).expect("a key"));
+        let publics: Vec<Key> = publics.map(|public| Key { origin: None, public }).collect();
+        let checked = check_witnessed(&Proof::from_text(&proof).expect("a proof"), &publics, &[]);
+        assert_eq!((checked.faults.len(), checked.broken_off.is_empty()), (0, holds), "{dirs:?} {until:?}");
     }
 }

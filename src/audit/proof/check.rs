@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::{Base64, Earlier, LogProof, Period, Proof};
-use crate::audit::checkpoint::Checkpoint;
+use crate::audit::checkpoint::{Checkpoint, verifier_key};
 use crate::audit::consistency::{proves_consistency, root_with};
 use crate::audit::cosignature::cosigned;
 use crate::audit::descriptor::{DESCRIPTOR_BYTES, Descriptor};
@@ -56,6 +56,17 @@ pub struct Checked {
     pub faults: Vec<Fault>,
     /// The logs whose key is there, and which the proof leaves out altogether.
     pub absent: Vec<String>,
+    /// The logs that go on as another one before the period is over, which is none of those that hold.
+    pub broken_off: Vec<BrokenOff>,
+}
+
+/// A log that goes on as another one, which is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenOff {
+    /// Its origin.
+    pub origin: String,
+    /// The SHA-256 of the other one's verifier key.
+    pub next: Hash,
 }
 
 /// One log's part of a proof that holds.
@@ -63,6 +74,8 @@ pub struct Checked {
 pub struct CheckedLog {
     /// The log as it was signed.
     pub signed: Checkpoint,
+    /// The key that it was signed with.
+    pub public: [u8; 32],
     /// The older log that it begins with.
     pub earlier: Option<u64>,
     /// What each witness that was asked for vouches for.
@@ -96,6 +109,13 @@ pub enum End {
     /// The checkpoint, whose last leaf is of that time (none: it has no leaf). What was written later is not in it,
     /// however far the period asked for goes.
     Checkpoint(Option<Timestamp>),
+    /// The log: since `at` it goes on as the one whose verifier key has the SHA-256 `next`, and nothing is written to it.
+    Log {
+        /// When it ended.
+        at: Timestamp,
+        /// The SHA-256 of that verifier key.
+        next: Hash,
+    },
 }
 
 /// One record.
@@ -117,7 +137,7 @@ pub fn check(proof: &Proof, keys: &[Key]) -> Checked {
 /// The same, and that each of these witnesses cosigned a checkpoint of every log in it.
 pub fn check_witnessed(proof: &Proof, keys: &[Key], witnesses: &[VerifierKey]) -> Checked {
     let (logs, faults, absent) = (Vec::new(), Vec::new(), absent(proof, keys));
-    let mut checked = Checked { fingerprint: String::new(), logs, faults, absent };
+    let mut checked = Checked { fingerprint: String::new(), logs, faults, absent, broken_off: Vec::new() };
     let of_file = |what: &str| Fault { place: "the proof".to_owned(), what: what.to_owned() };
     let Ok(tag_key) = <[u8; 32]>::try_from(proof.tag_key.0.as_slice()) else {
         checked.faults.push(of_file("its tag key has not 32 bytes"));
@@ -141,6 +161,7 @@ pub fn check_witnessed(proof: &Proof, keys: &[Key], witnesses: &[VerifierKey]) -
             Err(what) => checked.faults.push(Fault { place: origin.to_owned(), what }),
         }
     }
+    checked.broken_off = broken_off(&checked.logs, proof.period);
     checked
 }
 
@@ -150,6 +171,20 @@ fn absent(proof: &Proof, keys: &[Key]) -> Vec<String> {
         proof.logs.iter().filter_map(|log| Checkpoint::claimed_origin(&log.checkpoint)).collect();
     let of_keys: BTreeSet<&str> = keys.iter().filter_map(|key| key.origin.as_deref()).collect();
     of_keys.difference(&claimed).map(|origin| (*origin).to_owned()).collect()
+}
+
+/// The logs of these that go on within the period as one that is not among them.
+fn broken_off(logs: &[CheckedLog], period: Period) -> Vec<BrokenOff> {
+    let is_it =
+        |log: &CheckedLog, next: &Hash| sha256(&[verifier_key(&log.signed.origin, &log.public).as_bytes()]) == *next;
+    let broken = logs.iter().filter_map(|log| match log.end {
+        End::Log { at, next } if period.until.is_none_or(|until| at.0 < until) => {
+            let is_there = logs.iter().any(|log| is_it(log, &next));
+            (!is_there).then(|| BrokenOff { origin: log.signed.origin.clone(), next })
+        }
+        End::Log { .. } | End::Checkpoint(_) | End::Period => None,
+    });
+    broken.collect()
 }
 
 struct Checking<'a> {
@@ -195,7 +230,7 @@ impl<'a> Checking<'a> {
         let keys = self.keys()?;
         let customer = CustomerId(proof.customer.number);
         let records = within.into_iter().map(|leaf| self.shown(leaf, &keys, customer)).collect::<Result<_, _>>()?;
-        Ok(CheckedLog { signed, earlier, cosigned, from: self.log.from, to: self.log.to, end, records })
+        Ok(CheckedLog { signed, public, earlier, cosigned, from: self.log.from, to: self.log.to, end, records })
     }
 
     /// 1: the checkpoint is signed by that log's key.
@@ -289,9 +324,14 @@ impl<'a> Checking<'a> {
         }
         if to == size {
             let Some(last) = size.checked_sub(1) else { return Ok(End::Checkpoint(None)) };
-            let at =
-                at(last).ok_or(format!("position {last}: the log's last leaf is not shown, which tells its time"))?;
-            return Ok(End::Checkpoint(Some(Timestamp(at))));
+            let leaf = leaves
+                .get(&last)
+                .ok_or(format!("position {last}: the log's last leaf is not shown, which tells its time"))?;
+            let at = Timestamp(leaf.descriptor.place.at.0);
+            return Ok(match leaf.descriptor.place.kind {
+                Kind::Continued => End::Log { at, next: leaf.descriptor.part(Part::Values).hash },
+                _ => End::Checkpoint(Some(at)),
+            });
         }
         let is_end = self.period.until.is_some_and(|until| at(to).is_some_and(|at| at >= until));
         if is_end { Ok(End::Period) } else { Err(format!("position {to}: nothing shows that the period ends there")) }

@@ -12,8 +12,9 @@ use clap::Args;
 use super::asked::asked;
 use super::{Auditor, when};
 use crate::audit::keys::Recipient;
-use crate::audit::proof::{Base64, Checked, Customer, FORMAT, Key, Period, Proof, check};
-use crate::cli::verify_proof::FILE_BYTES_MAX;
+use crate::audit::proof::{Base64, BrokenOff, Checked, Customer, FORMAT, Key, Period, Proof, check};
+use crate::cli::context::warn;
+use crate::cli::verify_proof::{FILE_BYTES_MAX, goes_on};
 use crate::cli::{Context, Exit, Failure, Table};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::new_file::NewFile;
@@ -94,6 +95,9 @@ pub(super) async fn prove(context: &Context, wanted: &Wanted) -> Result<(Table, 
     let checked = check(&proof, &keys);
     if let Some(fault) = checked.faults.first() {
         return Err(Failure::failed(format!("the proof would not hold: {fault}: run \"portreeve audit verify\"")));
+    }
+    for BrokenOff { origin, next } in &checked.broken_off {
+        warn(&format!("{origin}: {}", goes_on(next)));
     }
     keep(file, &proof, &wanted.output)?;
     Ok((told(&checked), Exit::Done))

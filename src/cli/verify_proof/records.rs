@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::audit::note::{Algorithm, VerifierKey};
-use crate::audit::proof::{Checked, CheckedLog, Cosigned, End, Key, Proof, Shown, check_witnessed};
+use crate::audit::proof::{BrokenOff, Checked, CheckedLog, Cosigned, End, Key, Proof, Shown, check_witnessed};
 use crate::audit::record::Record;
+use crate::audit::tree::Hash;
 use crate::cli::{Exit, Failure, Table};
 use crate::clock::Timestamp;
 use crate::keyring::init::read_public_key;
@@ -32,13 +33,16 @@ pub(in crate::cli) fn checked(
             return Ok((table, Exit::Findings));
         }
     };
-    let Checked { fingerprint, logs, faults, absent } = check_witnessed(&proof, &keys, &witnesses);
-    let mut is_sound = faults.is_empty() && absent.is_empty();
+    let Checked { fingerprint, logs, faults, absent, broken_off } = check_witnessed(&proof, &keys, &witnesses);
+    let mut is_sound = faults.is_empty() && absent.is_empty() && broken_off.is_empty();
     for fault in faults {
         row(&fault.place, "finding", fault.what);
     }
     for origin in absent {
         row(&origin, "absent", "its key was given, and the proof says nothing about this log".to_owned());
+    }
+    for BrokenOff { origin, next } in broken_off {
+        row(&origin, "goes-on", goes_on(&next));
     }
     if let Some(expected) = tag.filter(|expected| *expected != fingerprint) {
         row("the proof", "finding", format!("it is about whoever has the tag key {fingerprint}, not {expected}"));
@@ -49,7 +53,7 @@ pub(in crate::cli) fn checked(
         let state = match (is_sound, log.end, proof.period.until) {
             (false, ..) => "sound",
             (true, End::Checkpoint(_), Some(_)) => "to-checkpoint",
-            (true, End::Checkpoint(_), None) | (true, End::Period, _) => "complete",
+            (true, End::Checkpoint(_), None) | (true, End::Period | End::Log { .. }, _) => "complete",
         };
         let origin = Value::from(log.signed.origin.clone());
         table.row([origin.clone(), Value::Null, state.into(), Value::Null, Value::Null, says.into()]);
@@ -77,6 +81,7 @@ fn all_of_it(proof: &Proof, log: &CheckedLog, fingerprint: &str) -> String {
             let last = last.map_or("which has no leaf".to_owned(), |last| format!("whose last leaf is of {last}"));
             (format!("up to the end of the checkpoint given, {last}"), "; what was written after that is not in it")
         }
+        (End::Log { at, .. }, _) => (format!("up to the end of the log, which goes on as another since {at}"), ""),
     };
     let earlier = log.earlier.map(|size| format!("; it begins with the {size} leaves that were signed earlier"));
     let cosigned = |by: &Cosigned| format!("; {} has seen its first {} leaves at {}", by.by, by.size, by.at);
@@ -92,6 +97,12 @@ fn all_of_it(proof: &Proof, log: &CheckedLog, fingerprint: &str) -> String {
         log.signed.size,
         earlier.unwrap_or_default()
     )
+}
+
+/// Of a log that goes on as one that is not in the proof.
+pub(in crate::cli) fn goes_on(next: &Hash) -> String {
+    let next: String = next.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("the log goes on as another log (its verifier key has the SHA-256 {next}): give its proof and key")
 }
 
 /// What a record says, in one line.
