@@ -110,15 +110,15 @@ async fn ended_one_by_one(ground: &mut Ground) {
     let members = cast(&ground.stage, STAFF, &[Doing::Select, Doing::Copy, Doing::Hold, Doing::Idle]).await;
     let pids: Vec<i32> = members.iter().map(|member| member.pid).collect();
     let gone = watch_backends(&ground.stage, pids.clone()).await;
-    let since = ground.close("acme");
+    let closed = ground.close("acme");
     for (pid, at) in gone.await.expect("no panic") {
-        let gone = at.duration_since(since);
+        let gone = closed.until(at, "a backend was gone");
         println!("external: backend {pid} gone {gone:.1?}");
         assert!(gone <= GONE_WITHIN, "backend {pid} was there for {gone:?}");
     }
     for member in members {
         let seen = member.seen().await;
-        let last_row = seen.last_row.map(|at| at.duration_since(since));
+        let last_row = seen.last_row.map(|at| at.saturating_duration_since(closed.done));
         assert!(last_row <= Some(LAST_ROW_WITHIN), "{:?} was given rows for {last_row:?}", seen.doing);
         let is_told = seen.told.starts_with("57P01") && seen.told.contains("switched support access off");
         assert!(is_told || seen.doing.is_receiving(), "{:?} was told: {}", seen.doing, seen.told);

@@ -21,6 +21,29 @@ pub(crate) const OTHER: &str = "kim";
 /// A change reaches the gate within 100 ms, 99 times in a hundred.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
+/// What somebody did, or what came about by itself at a certain time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act {
+    /// Before this it can have had no effect.
+    pub(crate) began: Instant,
+    /// By this whoever did it was answered; delays are counted from here.
+    pub(crate) done: Instant,
+}
+
+impl Act {
+    /// What comes about at that moment.
+    pub(crate) fn at(moment: Instant) -> Act {
+        Act { began: moment, done: moment }
+    }
+
+    /// How long after the answer an effect came: nothing, if while it was on its way. What came before the act was no
+    /// effect of it.
+    pub(crate) fn until(self, effect: Instant, what: &str) -> Duration {
+        assert!(effect >= self.began, "{what} {:?} before the act", self.began.duration_since(effect));
+        effect.saturating_duration_since(self.done)
+    }
+}
+
 pub(crate) struct Ground {
     pub(crate) stage: Stage,
     pub(crate) auditor: Auditor,
@@ -50,21 +73,22 @@ impl Ground {
         ground
     }
 
-    /// The owner switches on. When the portal answered.
-    pub(crate) fn open(&self, customer: &str, scope: &str) -> Instant {
+    /// The owner switches on; done when the portal answered.
+    pub(crate) fn open(&self, customer: &str, scope: &str) -> Act {
         self.switch(customer, &format!(r#"{{"mode":"standing","scope":"{scope}"}}"#))
     }
 
-    /// The owner switches off. When the portal answered.
-    pub(crate) fn close(&self, customer: &str) -> Instant {
+    /// The owner switches off; done when the portal answered.
+    pub(crate) fn close(&self, customer: &str) -> Act {
         self.switch(customer, r#"{"mode":"off"}"#)
     }
 
-    fn switch(&self, customer: &str, body: &str) -> Instant {
+    fn switch(&self, customer: &str, body: &str) -> Act {
+        let began = Instant::now();
         let (status, answer) = self.stage.set_consent(customer, body).expect("the portal");
-        let answered = Instant::now();
+        let act = Act { began, done: Instant::now() };
         assert_eq!(status, 200, "{answer}");
-        answered
+        act
     }
 
     /// A grant's id, such as `g17`.
@@ -92,21 +116,23 @@ impl Ground {
         rows.iter().map(|row| (text(row, "application"), text(row, "session"))).collect()
     }
 
-    /// The owner of acme ends one session. When the portal answered.
-    pub(crate) fn end(&self, session: &str) -> Instant {
+    /// The owner of acme ends one session; done when the portal answered.
+    pub(crate) fn end(&self, session: &str) -> Act {
         let path = format!("/v1/customers/acme/sessions/{session}/end");
+        let began = Instant::now();
         let (status, answer) = self.stage.api("acme", "POST", &path, None).expect("the portal");
-        let answered = Instant::now();
+        let act = Act { began, done: Instant::now() };
         assert_eq!(status, 200, "{answer}");
-        answered
+        act
     }
 
-    /// An operator's command. When it exited.
-    pub(crate) fn operator(&self, arguments: &[&str]) -> Instant {
+    /// An operator's command; done when it exited.
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Act {
+        let began = Instant::now();
         let output = self.stage.run(arguments).expect("an operator's command");
-        let exited = Instant::now();
+        let act = Act { began, done: Instant::now() };
         assert!(!said(&output).contains("warning"), "{}", said(&output));
-        exited
+        act
     }
 
     /// Everything an UPDATE of the cast could have changed.

@@ -28,16 +28,16 @@ pub(crate) async fn a_change_is_heard_of(ground: &Ground) {
     for toggle in 0..BY_THE_API {
         let wanted = if toggle % 2 == 0 { Mode::Off } else { Mode::Standing };
         let heard = wait_for(&follower, wanted);
-        let answered = if wanted == Mode::Off { ground.close("acme") } else { ground.open("acme", "write") };
-        lags.push(heard.await.expect("no panic").duration_since(answered));
+        let act = if wanted == Mode::Off { ground.close("acme") } else { ground.open("acme", "write") };
+        lags.push(act.until(heard.await.expect("no panic"), "it was heard"));
     }
     for _ in 0..BY_THE_COMMAND_LINE {
         let heard = wait_for(&follower, Mode::Off);
-        let answered = ground.operator(&["customer", "revoke", "acme"]);
-        lags.push(heard.await.expect("no panic").duration_since(answered));
+        let act = ground.operator(&["customer", "revoke", "acme"]);
+        lags.push(act.until(heard.await.expect("no panic"), "it was heard"));
         let heard = wait_for(&follower, Mode::Standing);
-        let answered = ground.open("acme", "write");
-        lags.push(heard.await.expect("no panic").duration_since(answered));
+        let act = ground.open("acme", "write");
+        lags.push(act.until(heard.await.expect("no panic"), "it was heard"));
     }
     lags.sort_unstable();
     let p99 = lags.get(lags.len() * 99 / 100).copied().unwrap_or_default();

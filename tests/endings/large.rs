@@ -46,10 +46,11 @@ async fn deadline_revoked_in_the_midst_of_a_row_of_a_gigabyte() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let gone = watch_backends(&ground.stage, vec![pid]).await;
-    let since = ground.close("acme");
+    let closed = ground.close("acme");
     let told = asked.await.expect("no panic").expect("the row does not end well");
-    let gone = gone.await.expect("no panic").first().expect("it was watched").1.duration_since(since);
-    let (bytes, last) = (taken.bytes(), taken.last().duration_since(since));
+    let (_, gone) = *gone.await.expect("no panic").first().expect("it was watched");
+    let gone = closed.until(gone, "the backend was gone");
+    let (bytes, last) = (taken.bytes(), taken.last().saturating_duration_since(closed.done));
     let grown = memory(&ground).saturating_sub(before);
     println!(
         "a row of 1 GB: {bytes} bytes came, the last after {last:.1?}, backend gone {gone:.1?}, gate +{grown} KiB"
@@ -93,9 +94,9 @@ async fn deadline_revoked_in_the_midst_of_a_copy_from_the_client() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let gone = watch_backends(&ground.stage, pids.to_vec()).await;
-    let since = ground.close("acme");
+    let closed = ground.close("acme");
     for (pid, at) in gone.await.expect("no panic") {
-        let gone = at.duration_since(since);
+        let gone = closed.until(at, "a backend was gone");
         println!("COPY from the client: backend gone {gone:.1?}");
         assert!(gone <= GONE_WITHIN, "backend {pid} was there for {gone:?}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use portreeve::cli::demo::stage::STAFF;
 
 use crate::cast::{Doing, SOON, cast};
-use crate::ground::Ground;
+use crate::ground::{Act, Ground};
 use crate::heard;
 use crate::measured::{Expected, Measured, Watched, wait_for_roles};
 
@@ -26,19 +26,19 @@ async fn deadline_left_alone() {
     for doing in quiet {
         let since = Instant::now();
         let member = cast(&ground.stage, STAFF, &[doing]).await;
-        watched.push((since + IDLE_AFTER, Watched::new(&ground, member).await));
+        watched.push((Act::at(since + IDLE_AFTER), Watched::new(&ground, member).await));
     }
     assert!(watched.iter().all(|(_, one)| one.are_there()), "ended before its time");
-    for (since, one) in watched {
+    for (due, one) in watched {
         let says = "session ended after 6 s without a statement";
         let expected = Expected { way: "idle", reason: "idle", sqlstate: "57P05", says };
-        tokio::time::timeout(SOON, one.ended(&mut ground, since, &expected, &mut measured)).await.expect("bounded");
+        tokio::time::timeout(SOON, one.ended(&mut ground, due, &expected, &mut measured)).await.expect("bounded");
     }
     assert!(busy.are_there(), "a session that is at work was ended as idle");
-    let since = ground.close("acme");
+    let closed = ground.close("acme");
     let expected =
         Expected { way: "busy", reason: "consent-off", sqlstate: "57P01", says: "switched support access off" };
-    busy.ended(&mut ground, since, &expected, &mut measured).await;
+    busy.ended(&mut ground, closed, &expected, &mut measured).await;
     wait_for_roles(&ground, 0).await;
     assert_eq!(ground.rows().await, before, "rows were changed");
     measured.print();

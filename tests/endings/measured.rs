@@ -7,7 +7,7 @@ use portreeve::audit::record::Kind;
 use tokio::task::JoinHandle;
 
 use crate::cast::{Doing, Member, SOON, watch_backends};
-use crate::ground::Ground;
+use crate::ground::{Act, Ground};
 
 /// The last row of customer data comes this much after whoever ended it was answered, at the latest.
 pub(crate) const LAST_ROW_WITHIN: Duration = Duration::from_millis(250);
@@ -50,8 +50,8 @@ impl Watched {
         self.members.iter().all(Member::is_there)
     }
 
-    /// Waits until all have ended, which was ordered by `since`, and checks all that is promised.
-    pub(crate) async fn ended(self, ground: &mut Ground, since: Instant, expected: &Expected<'_>, to: &mut Measured) {
+    /// Waits until all have ended, by that act and not before it, and checks all that is promised.
+    pub(crate) async fn ended(self, ground: &mut Ground, act: Act, expected: &Expected<'_>, to: &mut Measured) {
         let way = expected.way;
         let gone = tokio::time::timeout(3 * SOON, self.gone).await.expect("bounded").expect("no panic");
         let mut seen = Vec::new();
@@ -61,10 +61,11 @@ impl Watched {
         wait_for_records(ground, &seen.iter().map(|seen| seen.pid).collect::<Vec<_>>()).await;
         for seen in &seen {
             let (doing, told) = (seen.doing, &seen.told);
-            let gone = gone.iter().find(|(pid, _)| *pid == seen.pid).map(|(_, at)| at.duration_since(since));
-            let gone = gone.expect("it was watched");
-            let last_row = seen.last_row.map(|at| at.duration_since(since));
-            let told_after = seen.at.duration_since(since);
+            let (_, gone) = gone.iter().find(|(pid, _)| *pid == seen.pid).expect("it was watched");
+            let gone = act.until(*gone, &format!("{way}: the backend of {doing:?} was gone"));
+            let told_after = act.until(seen.at, &format!("{way}: {doing:?} was told"));
+            // Rows may have stopped a moment before, on a machine that has other things to do.
+            let last_row = seen.last_row.map(|at| at.saturating_duration_since(act.done));
             to.rows.push((way, gone, told_after, last_row));
             assert!(gone <= GONE_WITHIN, "{way}: the backend of {doing:?} was there for {gone:?}");
             assert!(last_row <= Some(LAST_ROW_WITHIN), "{way}: {doing:?} was given rows for {last_row:?}");

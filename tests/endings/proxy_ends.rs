@@ -10,11 +10,13 @@ use portreeve::cli::demo::stage::STAFF;
 
 use crate::cast::{Doing, SOON, cast, watch_backends};
 use crate::client::{sign_in, words};
-use crate::ground::{Ground, register, sign_in_soon};
+use crate::ground::{Act, Ground, register, sign_in_soon};
 use crate::measured::{Expected, Measured, Watched, wait_for_roles};
 
 /// A register that cannot be read is too old to go by after this.
 const STALE_AFTER: Duration = Duration::from_secs(5);
+/// The register was last read this long before it was hidden, at most.
+const READ_WITHIN: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_or_stop_the_proxy_or_hide_its_register() {
@@ -37,10 +39,10 @@ async fn hidden_register(ground: &mut Ground, measured: &mut Measured) {
     let path = ground.stage.path("register/register.sqlite");
     let hidden = path.with_extension("hidden");
     fs::rename(&path, &hidden).expect("the register is hidden");
-    let since = Instant::now() + STALE_AFTER;
+    let stale = Instant::now() + STALE_AFTER;
+    let stale = Act { began: stale - READ_WITHIN, done: stale };
     let expected = ended("register unreadable", "register-stale", "The register was last read at");
-    watched.ended(ground, since, &expected, measured).await;
-    assert!(since < Instant::now(), "ended before the register was too old");
+    watched.ended(ground, stale, &expected, measured).await;
     let refused = sign_in(&ground.stage, STAFF, "acme", "late").await.err().expect("nobody is let in");
     assert!(words(&refused).contains("28000 no access to customer \"acme\": the register"), "{}", words(&refused));
     fs::rename(&hidden, &path).expect("the register is back");
@@ -50,13 +52,13 @@ async fn hidden_register(ground: &mut Ground, measured: &mut Measured) {
 
 async fn told_to_stop(ground: &mut Ground, measured: &mut Measured) {
     let watched = Watched::new(ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = Instant::now();
+    let told = Act::at(Instant::now());
     let proxy = ground.stage.proxy.as_mut().expect("a proxy");
     assert!(proxy.stop().expect("it stops"), "the proxy did not end well");
-    let took = since.elapsed();
+    let took = told.began.elapsed();
     println!("the proxy stopped within {took:.1?}");
     let expected = ended("SIGTERM", "proxy-stopping", "the gate is shutting down");
-    watched.ended(ground, since, &expected, measured).await;
+    watched.ended(ground, told, &expected, measured).await;
     assert_eq!(ground.roles().await, Vec::<String>::new(), "a proxy that ended left roles");
     ground.stage.start_proxy().expect("it starts again");
 }
@@ -67,20 +69,24 @@ async fn killed(ground: &mut Ground) {
     let taking: Vec<_> = Doing::ALL.into_iter().filter(|doing| *doing != Doing::Stuck).collect();
     let members = cast(&ground.stage, STAFF, &taking).await;
     let pids: Vec<i32> = members.iter().map(|member| member.pid).collect();
+    let update = members.iter().find(|member| member.doing == Doing::Update).map(|member| member.pid);
     ground.stage.proxy.as_mut().expect("a proxy").kill().expect("kill -9");
     for member in members {
         assert!(!member.seen().await.told.starts_with("57P01"), "a killed proxy tells nobody");
     }
     assert_eq!(ground.roles().await.len(), 1, "the dead proxy's role");
     let gone = watch_backends(&ground.stage, pids).await;
-    let since = Instant::now();
+    let began = Instant::now();
     ground.stage.start_proxy().expect("it starts again");
-    let ready = Instant::now();
+    let start = Act { began, done: Instant::now() };
     let gone = gone.await.expect("all are ended");
+    let (_, worked_on) = *gone.iter().find(|(pid, _)| Some(*pid) == update).expect("it was watched");
+    start.until(worked_on, "the UPDATE of a dead proxy ended");
     let last = gone.iter().map(|(_, at)| *at).max().expect("some");
-    assert!(last <= ready + Duration::from_millis(50), "backends of a dead proxy outlived the next one's start");
+    let outlived = start.until(last, "backends of a dead proxy ended");
+    assert!(outlived <= Duration::from_millis(50), "backends of a dead proxy outlived the next one's start");
     assert_eq!(ground.roles().await, Vec::<String>::new(), "roles of a dead proxy");
-    println!("after kill -9 all backends were gone {:.1?} after the next start", last.duration_since(since));
+    println!("after kill -9 all backends were gone {:.1?} after the next start", last.duration_since(began));
 }
 
 /// A lock came by the control socket, and the proxy died before the register had it: it still holds.

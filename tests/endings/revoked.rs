@@ -9,7 +9,7 @@ use portreeve::clock::{Clock, SystemClock};
 
 use crate::cast::{Doing, cast};
 use crate::client::Session;
-use crate::ground::{Ground, OTHER, sign_in_soon};
+use crate::ground::{Act, Ground, OTHER, sign_in_soon};
 use crate::measured::{Expected, Measured, Watched, wait_for_roles};
 
 /// Somebody else's session, which must not notice anything.
@@ -40,49 +40,49 @@ async fn deadline_whoever_takes_access_away() {
     ground.grant(OTHER, "acme", "write", "2h");
     let beside = Bystander::new(&ground, OTHER, "acme").await;
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = ground.operator(&["grant", "revoke", &grant]);
+    let act = ground.operator(&["grant", "revoke", &grant]);
     let expected = ended("grant revoke", "grant-ended", "operator ended grant");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
     assert!(beside.is_undisturbed().await, "another grant on the same customer was disturbed");
     drop(beside);
 
     ground.grant(STAFF, "acme", "write", "2h");
     let beside = Bystander::new(&ground, STAFF, "acme").await;
     let watched = Watched::new(&ground, cast(&ground.stage, OTHER, &Doing::ALL).await).await;
-    let since = ground.operator(&["staff", "revoke", OTHER]);
+    let act = ground.operator(&["staff", "revoke", OTHER]);
     let expected = ended("staff revoke", "staff-inactive", "was removed");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
     assert!(beside.is_undisturbed().await, "another member of staff was disturbed");
     drop(beside);
 
     let seven: Vec<_> = Doing::ALL.into_iter().filter(|doing| *doing != Doing::Idle).collect();
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &seven).await).await;
-    let since = ground.close("acme");
+    let act = ground.close("acme");
     let expected = ended("owner off", "consent-off", "account owner of \"acme\" switched support access off");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
 
     ground.open("acme", "write");
     ground.grant(STAFF, "acme", "write", "2h");
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = ground.operator(&["customer", "revoke", "acme"]);
+    let act = ground.operator(&["customer", "revoke", "acme"]);
     let expected = ended("customer revoke", "consent-off", "is switched off");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
 
     ground.open("acme", "write");
-    let (now, began) = (SystemClock.now(), Instant::now());
+    let (began, now) = (Instant::now(), SystemClock.now());
     let grant = ground.grant(STAFF, "acme", "write", "5s");
     let ends = ends_of(&ground, &grant);
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = began + ends.since(now);
-    assert!(watched.are_there() && Instant::now() < since, "the cast took longer than the grant lasts");
+    let over = began + ends.since(now);
+    assert!(watched.are_there() && Instant::now() < over, "the cast took longer than the grant lasts");
     let expected = ended("grant over", "grant-over", "ended at");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, Act::at(over), &expected, &mut measured).await;
 
     ground.grant(STAFF, "acme", "write", "2h");
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = ground.operator(&["customer", "close", "acme"]);
+    let act = ground.operator(&["customer", "close", "acme"]);
     let expected = ended("customer close", "customer-closed", "The account of \"acme\" was closed");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
 
     assert!(elsewhere.is_undisturbed().await, "another customer's session was disturbed");
     drop(elsewhere);
@@ -99,9 +99,9 @@ async fn deadline_whatever_a_session_does_ends_on_18_too() {
     let mut measured = Measured::default();
     ground.grant(STAFF, "acme", "write", "2h");
     let watched = Watched::new(&ground, cast(&ground.stage, STAFF, &Doing::ALL).await).await;
-    let since = ground.close("acme");
+    let act = ground.close("acme");
     let expected = ended("off, 18", "consent-off", "account owner of \"acme\" switched support access off");
-    watched.ended(&mut ground, since, &expected, &mut measured).await;
+    watched.ended(&mut ground, act, &expected, &mut measured).await;
     wait_for_roles(&ground, 0).await;
     assert_eq!(ground.rows().await, before, "rows were changed");
     measured.print();
@@ -121,9 +121,9 @@ async fn one_by_one(ground: &mut Ground, measured: &mut Measured) {
     }
     let mut left = watched.into_iter();
     while let Some((id, one)) = left.next() {
-        let since = ground.end(&id);
+        let act = ground.end(&id);
         let expected = ended("end now", "ended-by-owner", "an owner of customer \"acme\" ended this session");
-        one.ended(ground, since, &expected, measured).await;
+        one.ended(ground, act, &expected, measured).await;
         assert!(left.as_slice().iter().all(|(_, other)| other.are_there()), "another session of the grant was ended");
     }
 }
