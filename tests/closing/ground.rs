@@ -1,9 +1,12 @@
 //! The stage's database, register and keys; the keyring within this process, by a clock that is moved.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -81,6 +84,29 @@ impl Witness for Follows {
     fn database(&self, _said: Timestamp) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// How long it may take to kill turns at one moment after the other, until one is over: on a busy machine too.
+pub const KILLS_WITHIN: Duration = Duration::from_secs(100);
+
+/// Polls that work so many times and then drops it, which is as killing the process: in the midst of what it waits for, or, for
+/// every second number, when that has come. What it came to, if it was over by then.
+///
+/// Not by time: how far some milliseconds get it is another matter on each machine.
+pub async fn killed_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut left) = (pin!(work), polls);
+    poll_fn(move |context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(came_to) => Poll::Ready(Some(came_to)),
+            Poll::Pending if left == 0 && polls % 2 == 1 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 pub struct Ground {
