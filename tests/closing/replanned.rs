@@ -103,7 +103,7 @@ async fn a_plan_that_changed_midway_is_made_anew_approved_anew_and_ends_exactly_
     let until = Instant::now() + KILLS_WITHIN;
     for polls in 0.. {
         let world = strict(&ground).await;
-        let ended = killed_after(polls, turn(&world, ground.now())).await;
+        let ended = killed_after(polls, Box::pin(turn(&world, ground.now()))).await;
         world.acts.log.close().expect("the log closes");
         if ended.is_some() && ground.stage_of("initech") == Stage::LiveClean {
             break;
@@ -150,7 +150,7 @@ async fn another_database_than_the_one_planned_waits_for_people_wherever_the_dae
     let until = Instant::now() + KILLS_WITHIN;
     for polls in 0.. {
         let world = ground.world().await;
-        let ended = killed_after(polls, turn(&world, ground.now())).await;
+        let ended = killed_after(polls, Box::pin(turn(&world, ground.now()))).await;
         world.acts.log.close().expect("the log closes");
         assert_eq!(ground.column("postgres", oids).await, before, "killed after {polls} polls");
         if ended.is_some() {

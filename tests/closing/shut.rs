@@ -46,7 +46,7 @@ async fn killed_turns(ground: &Ground, is_there: impl Fn(&Ground) -> bool) {
     let until = Instant::now() + KILLS_WITHIN;
     for polls in 0.. {
         let world = ground.world().await;
-        let ended = killed_after(polls, turn(&world, ground.now())).await;
+        let ended = killed_after(polls, Box::pin(turn(&world, ground.now()))).await;
         world.acts.log.close().expect("the log closes");
         if let Some(turned) = ended {
             assert_eq!(turned.expect("a turn").troubles, []);
