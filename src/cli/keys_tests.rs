@@ -216,6 +216,10 @@ async fn a_rotation_that_was_cut_off_is_taken_up_again() {
     log.close().expect("closed");
     let refused = stage.run("portreeve keys rotate log nobody").await.expect_err("no such writer");
     assert!(refused.contains("proxy-gate-1, portal"), "{refused}");
+    // Of a log that was never begun nothing is, either.
+    let refused = stage.run("portreeve keys rotate log portal").await.expect_err("no such log");
+    assert!(refused.contains("there is no log"), "{refused}");
+    assert!(!config.portal.log_key.with_added_extension("next").exists() && !stage.log("portal").exists());
 }
 
 /// What a verb shows, row by row.

@@ -23,8 +23,13 @@ pub(super) struct Owner {
 impl Owner {
     /// Of that directory, which must be one.
     pub(super) fn of(directory: &Path) -> Result<Owner, Failure> {
-        let about = fs::symlink_metadata(directory)
-            .map_err(|error| Failure::failed(format!("cannot look at {}: {error}", directory.display())))?;
+        let about = fs::symlink_metadata(directory).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Failure::failed(format!(
+                "there is no log {} yet: start what writes it once, or remove its key and run \"portreeve keys init\"",
+                directory.display()
+            )),
+            _ => Failure::failed(format!("cannot look at {}: {error}", directory.display())),
+        })?;
         if !about.is_dir() {
             return Err(Failure::failed(format!(
                 "{} is no directory but a link or a file: find out who put it there",

@@ -28,6 +28,8 @@ pub(super) async fn log(context: &Context, writer: &str) -> Result<Table, Failur
     let signing = SigningKey::from_seed(&init::read_seed(&secret)?);
     let old = pinned::log_name(public_key, writer, &signing.public())?;
     check_pinned(public_key, &old, &signing)?;
+    // Before a next key is made: whose log it is stays to be seen, and a link has no log behind it.
+    let owner = Owner::of(&audit.join(&old))?;
     let lock = audit.join(&old).join(start::LOCK);
     if RealDisk
         .is_locked(&lock)
@@ -42,7 +44,6 @@ pub(super) async fn log(context: &Context, writer: &str) -> Result<Table, Failur
     };
     own_next(&secret)?;
     let (old_name, next_name) = (old.clone(), next.name.clone());
-    let owner = Owner::of(&audit.join(&old))?;
     let rotation = Rotation { context, secret: secret.clone(), old, owner, public: signing.public(), next };
     rotation.close(&keys).await?;
     rotation.begin(&keys)?;
