@@ -17,7 +17,6 @@ use crate::entropy::Entropy;
 pub struct Kept {
     store: Store,
     keyring: Keyring,
-    copies: Vec<PathBuf>,
 }
 
 impl Kept {
@@ -27,7 +26,7 @@ impl Kept {
     /// As [`Store::open`].
     pub fn open(disk: Arc<dyn Disk>, path: &Path, credential: &Path) -> Result<Kept, Error> {
         let (store, keyring) = Store::open(disk, path, credential)?;
-        Ok(Kept { store, keyring, copies: Vec::new() })
+        Ok(Kept { store, keyring })
     }
 
     /// Keeps copies of the file at these places as well, rewritten with it.
@@ -35,7 +34,6 @@ impl Kept {
     /// # Errors
     /// [`Error::OldKeyring`] if one of them shows that an old keyring was brought back.
     pub fn with_copies(mut self, copies: Vec<PathBuf>) -> Result<Kept, Error> {
-        self.copies.clone_from(&copies);
         self.store.keep_copies(copies)?;
         Ok(self)
     }
@@ -100,10 +98,8 @@ impl Kept {
     }
 
     fn written(&self) -> Written {
-        let (behind, kept): (Vec<_>, Vec<_>) =
-            self.copies.iter().partition(|copy| self.store.behind().any(|behind| behind == copy.as_path()));
-        let named = |copies: Vec<&PathBuf>| copies.iter().map(|copy| copy.display().to_string()).collect();
-        let (behind, copies) = (named(behind), named(kept));
+        let named = |copy: &Path| copy.display().to_string();
+        let (behind, copies) = (self.store.behind().map(named).collect(), self.store.written().map(named).collect());
         Written { generation: self.store.generation(), behind, copies }
     }
 

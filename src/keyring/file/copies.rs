@@ -57,6 +57,11 @@ impl Store {
         self.behind.iter().map(PathBuf::as_path)
     }
 
+    /// Copies that do.
+    pub fn written(&self) -> impl Iterator<Item = &Path> {
+        self.copies.iter().map(PathBuf::as_path).filter(|copy| !self.behind.contains(*copy))
+    }
+
     /// Brings every copy up to date; one that cannot be is behind until it can.
     pub(super) fn copy(&mut self, keyring: &Keyring, entropy: &dyn Entropy) -> Result<(), Error> {
         if self.copies.is_empty() {
