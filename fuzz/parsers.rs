@@ -1,6 +1,6 @@
 //! Every parser of bytes that others write, as a function that must neither panic nor accept what it would write
-//! differently, and says whether it accepted them. Shared by the fuzz targets (`cargo +nightly fuzz run NAME`) and by the short seeded run of `make test`
-//! (`tests/parsers`).
+//! differently, and says whether it accepted them. Shared by the fuzz targets (`cargo +nightly fuzz run NAME`) and by the
+//! short seeded run of `make test` (`tests/parsers`).
 
 use std::io;
 use std::sync::Arc;

@@ -575,15 +575,21 @@ fn a_file_that_is_no_proof_of_this_format_is_refused_by_name() {
     assert!(Proof::is_one(&text) && !Proof::is_one("{\"format\":\"portreeve-certificate/1\"}") && !Proof::is_one("x"));
 }
 
-/// The positions reach as far as any time of the period does, and what lies between is shown with it.
-#[test]
-fn a_clock_that_was_set_back_leaves_nothing_out() {
+/// The usual log, and more written to it after its clock was set back.
+fn set_back() -> Fixture {
     let fixture = usual();
     fixture.clock.0.store(NOON.0, std::sync::atomic::Ordering::Relaxed);
     let log = fixture.open();
     write(&fixture, &log, &[(Some(SEVEN), "again at 2")], 2);
     write(&fixture, &log, &[(Some(SEVEN), "at 20")], 20);
     log.close().expect("closed");
+    fixture
+}
+
+/// The positions reach as far as any time of the period does, and what lies between is shown with it.
+#[test]
+fn a_clock_that_was_set_back_leaves_nothing_out() {
+    let fixture = set_back();
     let found = texts(&proof(&fixture, SEVEN, period(Some(1), Some(4)))).expect("it holds");
     assert_eq!(found, ["c", "e", "g", "i", "k", "again at 2"]);
 }
@@ -592,12 +598,7 @@ fn a_clock_that_was_set_back_leaves_nothing_out() {
 /// later or ends earlier than ours holds as well, although records of times within are left out.
 #[test]
 fn a_clock_that_was_set_back_can_hide_records_at_the_ends_of_a_period() {
-    let fixture = usual();
-    fixture.clock.0.store(NOON.0, std::sync::atomic::Ordering::Relaxed);
-    let log = fixture.open();
-    write(&fixture, &log, &[(Some(SEVEN), "again at 2")], 2);
-    write(&fixture, &log, &[(Some(SEVEN), "at 20")], 20);
-    log.close().expect("closed");
+    let fixture = set_back();
     for (since, until, all, cut) in [
         (Some(4), None, &["e", "g", "i", "k", "again at 2", "at 20"][..], "at 20"),
         (None, Some(4), &["a", "c", "e", "g", "i", "k", "again at 2"][..], "ac"),
